@@ -1,0 +1,157 @@
+"""Score samplers by the accuracy of a trained classifier on what they leave of each test cloud.
+
+    python classification/evaluate.py --task results/classifier --samplers random fps results/samplenet-32 \\
+        --sizes 512 256 128 64 32 16 8 --out results/evaluation
+
+`random` and `fps` are scored at every size, a trained sampler (its run folder) at its own. Three protocols:
+`matched` gives the classifier a subset of the input, `soft` the softly projected points and `generated` the
+simplified points themselves.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+from tqdm import tqdm
+
+import train_classifier
+import train_samplenet
+from samplenet import config as configs
+from samplenet import report
+from samplenet.checkpoint import load_checkpoint, write_atomic
+from samplenet.config import option
+from samplenet.data import clouds as data
+from samplenet.data import modelnet40
+from samplenet.errors import InputError
+from samplenet.ops import check_inputs
+from samplenet.run import command, environment, main, saved_config
+from samplenet.tf import FarthestPointSampler, RandomSampler
+from samplenet.tf.state import set_state
+
+UNTRAINED = {"random": RandomSampler, "fps": lambda m, seed: FarthestPointSampler(m)}
+
+
+@dataclass
+class Config:
+    """What is scored on which data."""
+
+    task: str = option("", "run folder of the trained classifier")
+    samplers: list[str] = option(["random", "fps"], "random, fps, and run folders of trained samplers")
+    sizes: list[int] = option([512, 256, 128, 64, 32, 16, 8], "sample sizes m of the untrained samplers")
+    data_root: str | None = option(None, "data set folder; without it, the built-in shapes")
+    shapes_per_class: int = option(100, "built-in shapes: as in training")
+    out: str = option("", "folder for results.json, table and figures")
+    batch_size: int = option(32, "clouds scored at once; makes no difference to the result")
+    seed: int = option(0, "of the random sampler")
+    gallery_size: int = option(32, "sample size of the picture of what each sampler picks")
+
+
+def trained(folder: str, num_points: int) -> tuple[str, int, Callable, int]:
+    """The sampler of a run folder: its name, m, the callable, its seed."""
+    config = saved_config(Path(folder), train_samplenet.Config)
+    if config.num_points != num_points:
+        raise InputError(f"{folder} was trained on {config.num_points} points, the classifier on {num_points}")
+    sampler = train_samplenet.build(config)
+    path = Path(folder) / "last.safetensors"
+    set_state(sampler, load_checkpoint(path)[0], source=path)
+    return "samplenet" if config.projection else "snet", sampler.m, sampler, config.seed
+
+
+def protocols(sampler, points, sampled) -> Iterator[tuple[str, object]]:
+    """The clouds (B, m, 3) that a sample is scored as, by protocol."""
+    yield "matched", sampled.points
+    if sampled.queries is not None:
+        yield "generated", sampled.queries
+        if sampler.project:
+            yield "soft", sampler.project(points, sampled.queries)
+
+
+def predict(net, sampler, test: modelnet40.Clouds, batch_size: int) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
+    """Predicted classes (n,) by protocol, and the matched indices (n, m), of every test cloud."""
+    predicted, indices = {}, []
+    for start in range(0, len(test), batch_size):
+        points = test.points[start : start + batch_size]
+        if sampler is None:
+            scored = [("matched", points)]
+        else:
+            sampled = sampler(points, np.arange(start, start + len(points)))
+            indices.append(np.asarray(sampled.idx))
+            scored = protocols(sampler, points, sampled)
+        for protocol, cloud in scored:
+            predicted.setdefault(protocol, []).append(net(cloud, training=False).numpy().argmax(1))
+    predicted = {protocol: np.concatenate(parts) for protocol, parts in predicted.items()}
+    return predicted, np.concatenate(indices) if indices else None
+
+
+def rows_of(name: str, m: int, seed: int, predicted: dict, labels: np.ndarray) -> list[dict]:
+    """One row of results.json a number."""
+    rows = []
+    for protocol, classes in predicted.items():
+        right = classes == labels
+        by_class = [right[labels == c].mean() for c in np.unique(labels)]
+        for metric, value in (("accuracy", right.mean()), ("accuracy_class_mean", np.mean(by_class))):
+            row = {"sampler": name, "m": m, "protocol": protocol, "metric": metric}
+            rows.append({**row, "value": round(float(value), 6), "n": len(labels), "seed": seed})
+    return rows
+
+
+def gallery_clouds(test: modelnet40.Clouds, count: int = 5) -> np.ndarray:
+    """The first test cloud of `count` classes spread over the list of names."""
+    classes = np.unique(test.labels)
+    chosen = classes[np.linspace(0, len(classes) - 1, min(count, len(classes))).round().astype(int)]
+    return np.array([np.flatnonzero(test.labels == c)[0] for c in chosen])
+
+
+def evaluate(config: Config) -> None:
+    configs.at_least(config, sizes=1, batch_size=1)
+    if not config.out:
+        raise InputError("--out is needed: the folder to write the results to")
+    check_inputs(True)
+    net, names = train_samplenet.load_task(config.task)
+    num_points = saved_config(Path(config.task), train_classifier.Config).num_points
+    samplers = [("none", num_points, None, config.seed)]
+    for name in config.samplers:
+        if name in UNTRAINED:
+            for m in config.sizes:
+                if m > num_points:
+                    raise InputError(f"--sizes must be at most N = {num_points}, the classifier's points, got {m}")
+                samplers.append((name, m, UNTRAINED[name](m, config.seed), config.seed))
+        elif Path(name).is_dir():
+            samplers.append(trained(name, num_points))
+        else:
+            raise InputError(f"--samplers: {name!r} is neither {' nor '.join(UNTRAINED)} nor a run folder")
+    folder = data.open_set(config.data_root, config.shapes_per_class)
+    test = modelnet40.load(folder, "test", num_points)
+    if list(test.names) != names:
+        raise InputError(f"--task {config.task} was trained on other classes than {folder} has")
+    out = Path(config.out)
+    out.mkdir(parents=True, exist_ok=True)
+
+    rows, shown = [], gallery_clouds(test)
+    gallery = {"points": test.points[shown], "names": np.array([test.names[c] for c in test.labels[shown]])}
+    for name, m, sampler, seed in tqdm(samplers, "evaluate", disable=None):
+        predicted, indices = predict(net, sampler, test, config.batch_size)
+        rows += rows_of(name, m, seed, predicted, test.labels)
+        if m == config.gallery_size and sampler is not None:
+            gallery[f"idx_{name}"] = indices[shown]
+            gallery[f"predicted_{name}"] = np.array([test.names[c] for c in predicted["matched"][shown]])
+    results = {
+        "schema": 1,
+        "experiment": "classification",
+        "data": folder.resolve().name,
+        "num_points": num_points,
+        "command": command(),
+        "environment": environment(),
+        "rows": rows,
+    }
+    np.savez_compressed(out / "gallery.npz", **gallery)
+    write_atomic(out / "results.json", (json.dumps(results, indent=1) + "\n").encode())
+    print(report.write(out))
+
+
+if __name__ == "__main__":
+    keras.utils.set_random_seed(0)
+    main(lambda: evaluate(configs.load(Config, description=__doc__.splitlines()[0])))

@@ -1,0 +1,100 @@
+"""The task networks: PointNet (CVPR 2017, arXiv 1612.00593) with its two T-Nets, and the vanilla one without."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from samplenet.errors import InputError
+from samplenet.tf.layers import Block
+
+ORTHOGONALITY_WEIGHT = 0.001
+
+
+def _sequence(name: str, widths: tuple) -> list[Block]:
+    return [Block(width, name=f"{name}{i}") for i, width in enumerate(widths, 1)]
+
+
+def _run(blocks: list[Block], features, training):
+    for block in blocks:
+        features = block(features, training=training)
+    return features
+
+
+class TNet(keras.layers.Layer):
+    """Predict a size x size transform of each cloud's features; the identity at first."""
+
+    def __init__(self, size, **kwargs):
+        super().__init__(**kwargs)
+        self.size = size
+        self.convs = _sequence("conv", (64, 128, 1024))
+        self.fcs = _sequence("fc", (512, 256))
+        self.last = keras.layers.Dense(
+            size * size,
+            kernel_initializer="zeros",
+            bias_initializer=lambda shape, dtype=None: tf.reshape(tf.eye(size, dtype=dtype), shape),
+            name="transform",
+        )
+
+    def call(self, features, training=None):
+        """(B, N, size) -> (B, size, size)."""
+        pooled = tf.reduce_max(_run(self.convs, features, training), axis=1)  # (B, 1024)
+        return tf.reshape(self.last(_run(self.fcs, pooled, training)), (-1, self.size, self.size))
+
+
+class PointNet(keras.Model):
+    """Classify clouds of any number of points: (B, N, 3) -> logits (B, num_classes).
+
+    Args:
+        num_classes: width of the last layer.
+        t_nets: input 3 x 3 and feature 64 x 64 transforms; False is the vanilla PointNet. With them, the
+            orthogonality loss 0.001 * sum((A A^T - I)^2) / 2 over the batch is in `losses` after a call.
+        dropout: share dropped (0.3: the released code keeps 0.7).
+    """
+
+    def __init__(self, num_classes, t_nets=True, dropout=0.3, **kwargs):
+        super().__init__(**kwargs)
+        self.input_transform = TNet(3, name="input_transform") if t_nets else None
+        self.feature_transform = TNet(64, name="feature_transform") if t_nets else None
+        before, after = ((64, 64), (64, 128, 1024)) if t_nets else ((64, 64, 64, 128, 1024), ())
+        self.convs, self.late_convs = _sequence("conv", before), _sequence("late_conv", after)
+        self.fcs = _sequence("fc", (512, 256))
+        # with T-Nets both hidden layers are dropped out, in the vanilla network the second only
+        self.dropouts = [keras.layers.Dropout(p, name=f"dropout{i}") for i, p in ((1, dropout * t_nets), (2, dropout))]
+        self.last = keras.layers.Dense(num_classes, name="logits")
+
+    def describe(self, points, training=None):
+        """(B, N, 3) -> the second-last layer's features (B, 256)."""
+        features = points
+        if self.input_transform:
+            features = tf.matmul(features, self.input_transform(features, training=training))
+        features = _run(self.convs, features, training)
+        if self.feature_transform:
+            transform = self.feature_transform(features, training=training)  # (B, 64, 64)
+            features = tf.matmul(features, transform)
+            defect = tf.matmul(transform, transform, transpose_b=True) - tf.eye(64)
+            self.add_loss(ORTHOGONALITY_WEIGHT * tf.reduce_sum(tf.square(defect)) / 2)
+        features = tf.reduce_max(_run(self.late_convs, features, training), axis=1)
+        for block, dropout in zip(self.fcs, self.dropouts, strict=True):
+            features = dropout(block(features, training=training), training=training)
+        return features
+
+    def call(self, points, training=None):
+        return self.last(self.describe(points, training))
+
+
+MODELS = ("pointnet", "vanilla")
+
+
+def build(model: str, num_classes: int) -> PointNet:
+    """A built network: "pointnet" or "vanilla"."""
+    if model not in MODELS:
+        raise InputError(f"--model must be one of {', '.join(MODELS)}, got {model!r}")
+    net = PointNet(num_classes, t_nets=model == "pointnet", name=model)
+    net(np.zeros((1, 8, 3), np.float32))
+    return net
+
+
+def task_loss(net: PointNet, logits, labels) -> tf.Tensor:
+    """Mean cross-entropy plus the network's own losses of its latest call."""
+    entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+    return tf.add_n([tf.reduce_mean(entropy), *net.losses])

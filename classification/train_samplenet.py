@@ -1,0 +1,183 @@
+"""Train SampleNet (or S-NET with --no-projection) in front of a frozen, trained classifier.
+
+    python classification/train_samplenet.py --config classification/configs/quick.yaml \\
+        --task results/classifier --sample-sizes 32 --out results/samplenet-32
+"""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+import pointnet
+import train_classifier
+from samplenet import config as configs
+from samplenet import schedules
+from samplenet.checkpoint import load_checkpoint
+from samplenet.config import RunConfig, option
+from samplenet.data import clouds as data
+from samplenet.data import modelnet40
+from samplenet.errors import InputError
+from samplenet.run import Run, finite, main, saved_config
+from samplenet.tf import SampleNet, projection_loss, set_momentum, simplification_loss
+from samplenet.tf.state import get_state, set_state
+
+
+@dataclass
+class Config(RunConfig):
+    """The defaults are the published settings."""
+
+    task: str = option("", "run folder of the trained classifier")
+    sample_sizes: list[int] = option([32], "points to sample, m")
+    projection: bool = option(True, "soft projection while training; without it the sampler is S-NET")
+    k: int = option(7, "neighbours of the soft projection")
+    alpha: float = option(30.0, "weight of the simplification loss")
+    lmbda: float = option(1.0, "weight of the projection loss")
+    beta: float = option(1.0, "weight of the largest distance in the simplification loss")
+    gamma: float = option(1.0, "weight of the coverage of the input in the simplification loss")
+    delta: float = option(0.0, "its weight for each sampled point")
+    output_batch_norm: bool = option(True, "batch norm after the sampler's last layer, as published")
+    epochs: int = option(500, "passes over the training set")
+    lr: float = option(1e-2, "Adam's first learning rate")
+    lr_schedule: str = option("step", "'step' (published) or 'cosine' (short runs)")
+    lr_decay: float = option(0.7, "factor of the step schedule")
+    lr_decay_samples: int = option(600_000, "clouds between its steps")
+    bn_decay_samples: int = option(600_000, "clouds between the steps of the batch norm momentum")
+    hold_out: float = option(0.1, "share of the training set that the best checkpoint is chosen on")
+
+
+def build(config: Config) -> SampleNet:
+    """The sampler that the settings describe, built."""
+    if len(config.sample_sizes) != 1:
+        raise InputError(
+            f"--sample-sizes takes one size (progressive sampling is not here yet), got {config.sample_sizes}"
+        )
+    m, n = config.sample_sizes[0], config.num_points
+    if not 1 <= m <= n:
+        raise InputError(f"--sample-sizes must be in [1, --num-points] = [1, {n}], got {m}")
+    if config.projection and not 1 <= config.k <= n:
+        raise InputError(f"--k must be in [1, --num-points] = [1, {n}], got {config.k}")
+    sampler = SampleNet(
+        m,
+        config.k,
+        projection=config.projection,
+        output_batch_norm=config.output_batch_norm,
+        name="sampler",
+    )
+    sampler(np.zeros((1, n, 3), np.float32))
+    return sampler
+
+
+def load_task(folder: str) -> tuple[pointnet.PointNet, list[str]]:
+    """The frozen classifier of a run folder, as its last checkpoint left it, and its class names."""
+    if not folder:
+        raise InputError("--task is needed: the run folder of the trained classifier")
+    config = saved_config(Path(folder), train_classifier.Config)
+    path = Path(folder) / "last.safetensors"
+    arrays, meta = load_checkpoint(path)
+    net = pointnet.build(config.model, len(meta["names"]))
+    set_state(net, arrays, source=path)
+    net.trainable = False  # batch norm keeps its stored statistics
+    return net, meta["names"]
+
+
+def matched_accuracy(net, sampler, clouds: modelnet40.Clouds, rows: np.ndarray, batch_size: int) -> float:
+    """Share of the clouds in `rows` that are classified right from their matched sample."""
+    right = 0
+    for start in range(0, len(rows), batch_size):
+        part = rows[start : start + batch_size]
+        logits = net(sampler(clouds.points[part], training=False).points, training=False)
+        right += int((logits.numpy().argmax(1) == clouds.labels[part]).sum())
+    return right / max(1, len(rows))
+
+
+def train(config: Config) -> None:
+    configs.at_least(config, batch_size=2, epochs=1, lr_decay_samples=1, bn_decay_samples=1)
+    keras.utils.set_random_seed(config.seed)
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    sampler = build(config)
+    net, names = load_task(config.task)
+    folder = data.open_set(config.data_root, config.shapes_per_class)
+    clouds = modelnet40.load(folder, "train", config.num_points)
+    if list(clouds.names) != names:
+        raise InputError(f"--task {config.task} was trained on other classes than {folder} has")
+    train_rows, held_out = data.hold_out(clouds, config.hold_out, config.seed)
+    steps = len(train_rows) // config.batch_size
+    optimizer = keras.optimizers.Adam(config.lr)
+    optimizer.build(sampler.trainable_variables)
+
+    @tf.function
+    def train_step(points, labels):
+        with tf.GradientTape() as tape:
+            sampled = sampler(points, training=True)
+            logits = net(sampled.points, training=False)
+            task = pointnet.task_loss(net, logits, labels)
+            simplify = simplification_loss(sampled.queries, points, config.beta, config.gamma, config.delta)
+            project = projection_loss(sampler)
+            loss = task + config.alpha * simplify + config.lmbda * project
+        optimizer.apply(tape.gradient(loss, sampler.trainable_variables), sampler.trainable_variables)
+        right = tf.reduce_mean(tf.cast(tf.argmax(logits, 1) == labels, tf.float32))
+        return tf.stack([loss, task, simplify, project, right])
+
+    with Run(config.out, config) as run:
+        if run.done:
+            print(f"{run.folder} is finished")
+            return
+        if run.arrays:
+            set_state(sampler, run.arrays, optimizer, run.path("last"))
+        best = run.meta.get("best", -1.0)
+        for epoch in range(run.meta.get("epoch", 0), config.epochs):
+            measured, loading, begin = [], 0.0, time.perf_counter()
+            progress = tqdm(
+                data.batches(train_rows, config.batch_size, config.seed, epoch),
+                f"epoch {epoch + 1}/{config.epochs}",
+                steps,
+                leave=False,
+                disable=None,
+            )
+            for i, rows in enumerate(progress):
+                step = epoch * steps + i
+                seen = step * config.batch_size
+                ready = time.perf_counter()
+                points, labels = tf.constant(clouds.points[rows]), tf.constant(clouds.labels[rows])
+                loading += time.perf_counter() - ready
+                lr = schedules.learning_rate(
+                    config.lr_schedule,
+                    config.lr,
+                    step,
+                    config.epochs * steps,
+                    seen,
+                    config.lr_decay,
+                    config.lr_decay_samples,
+                )
+                optimizer.learning_rate.assign(lr)
+                set_momentum(sampler, schedules.bn_momentum(seen, config.bn_decay_samples))
+                measured.append(train_step(points, labels).numpy())
+                finite(float(measured[-1][0]), "the loss", step)
+                progress.set_postfix(loss=f"{measured[-1][0]:.3f}")
+            seconds = time.perf_counter() - begin
+            names_of = ("loss", "task_loss", "simplification_loss", "projection_loss", "soft_accuracy")
+            values = dict(zip(names_of, np.mean(measured, 0).tolist(), strict=True))
+            values["held_out_accuracy"] = matched_accuracy(net, sampler, clouds, held_out, config.batch_size)
+            timing = {"step_ms": 1e3 * seconds / steps, "data_ms": 1e3 * loading / steps}
+            run.log(step + 1, {k: round(v, 6) for k, v in {**values, "lr": lr}.items()}, timing)
+            print(
+                f"epoch {epoch + 1}/{config.epochs}  loss {values['loss']:.3f}  simplify "
+                f"{values['simplification_loss']:.4f}  sigma {values['projection_loss']:.4f}  soft "
+                f"{values['soft_accuracy']:.3f}  held out, matched {values['held_out_accuracy']:.3f}  "
+                f"{timing['step_ms']:.0f} ms a step, {timing['data_ms']:.1f} of them data",
+                flush=True,
+            )
+            is_best = values["held_out_accuracy"] > best
+            best = max(best, values["held_out_accuracy"])
+            meta = {"epoch": epoch + 1, "step": step + 1, "best": best}
+            run.checkpoint(get_state(sampler, optimizer), meta, is_best, done=epoch + 1 == config.epochs)
+
+
+if __name__ == "__main__":
+    main(lambda: train(configs.load(Config, description=__doc__.splitlines()[0])))

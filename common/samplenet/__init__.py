@@ -1,0 +1,11 @@
+"""SampleNet: learn which few points of a point cloud a task needs (CVPR 2020, arXiv 1912.03663).
+
+Importing this package loads no framework. The sampler lives in `samplenet.tf` (Keras), the ops in
+`samplenet.ops`, the data sets in `samplenet.data`.
+"""
+
+from samplenet.errors import InputError
+from samplenet.sampled import Sampled, random_indices
+
+__all__ = ["InputError", "Sampled", "random_indices"]
+__version__ = "0.1.0"

@@ -1,0 +1,59 @@
+"""Checkpoints: named arrays and a little JSON in one safetensors file, written whole or not at all."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import safetensors
+from safetensors.numpy import save
+
+from samplenet.errors import InputError
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write a file so that a reader, or a kill at any moment, sees the old content or the new one."""
+    part = path.with_name(path.name + ".part")
+    try:
+        with open(part, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _digest(arrays: dict[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.asarray(arrays[name], order="C")
+        digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def save_checkpoint(path: Path, arrays: dict[str, np.ndarray], meta: dict) -> None:
+    """Write the arrays and `meta` (JSON) to `path`, with a digest that `load_checkpoint` verifies."""
+    arrays = {name: np.asarray(a, order="C") for name, a in arrays.items()}
+    header = {"meta": json.dumps(meta), "sha256": _digest(arrays)}
+    write_atomic(path, save(arrays, header))
+
+
+def load_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], dict]:
+    """The arrays and meta of a checkpoint; InputError when it is missing or damaged."""
+    if not path.is_file():
+        raise InputError(f"no checkpoint {path}; is it the folder of a training run?")
+    try:
+        with safetensors.safe_open(path, framework="np") as file:
+            header = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        meta = json.loads(header["meta"])
+        intact = header["sha256"] == _digest(arrays)
+    except (safetensors.SafetensorError, KeyError, ValueError) as error:
+        raise InputError(f"checkpoint {path} is damaged ({error}); delete it and train again") from error
+    if not intact:
+        raise InputError(f"checkpoint {path} is damaged (its digest differs); delete it and train again")
+    return arrays, meta

@@ -1,0 +1,131 @@
+"""Settings of a script: dataclass defaults <- YAML preset <- command line flags."""
+
+import argparse
+import dataclasses
+import difflib
+import sys
+import types
+import typing
+from pathlib import Path
+
+import yaml
+
+from samplenet.errors import InputError
+
+
+def option(default, help: str):
+    """A dataclass field with its help text; lists and dicts are copied."""
+    make = {"default_factory": default.copy} if isinstance(default, (list, dict)) else {"default": default}
+    return dataclasses.field(metadata={"help": help}, **make)
+
+
+@dataclasses.dataclass
+class RunConfig:
+    """What every training script takes; each adds its own fields."""
+
+    data_root: str | None = option(None, "data set folder in its own layout; without it, the built-in shapes")
+    shapes_per_class: int = option(100, "built-in shapes: training shapes a class (and 2 test shapes for each 5)")
+    out: str = option("", "run folder")
+    num_points: int = option(1024, "points of each cloud that are used, N")
+    batch_size: int = option(32, "clouds a step, B")
+    seed: int = option(0, "of weights, order of the data and augmentation")
+    resume: bool = option(False, "continue the run in --out if there is one")
+    deterministic: bool = option(False, "same device, same seed: same weights, bit for bit")
+
+
+def load(cls, argv: list[str] | None = None, description: str = ""):
+    """Build `cls` from its defaults, the file given by --config, and the flags in `argv`.
+
+    A preset file has one section a script, named after it, and holds only differences:
+
+        train_classifier:
+          epochs: 12
+
+    A flat file of fields, as a run folder's config.yaml, is read as well. Every field is a flag in kebab
+    case. --debug is left in the arguments for `samplenet.run.main`.
+
+    Raises:
+        InputError: unknown section or field, or a value of the wrong type, by name.
+    """
+    script = Path(sys.argv[0])
+    parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
+    parser.add_argument("--config", metavar="FILE", help="YAML preset; flags win over it")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    kinds = typing.get_type_hints(cls)
+    for field in dataclasses.fields(cls):
+        flag, kind = "--" + field.name.replace("_", "-"), kinds[field.name]
+        text = f"{field.metadata.get('help', '')} (default: {getattr(cls(), field.name)})".replace("%", "%%")
+        common = {"dest": field.name, "default": argparse.SUPPRESS, "help": text}
+        if kind is bool:
+            parser.add_argument(flag, action=argparse.BooleanOptionalAction, **common)
+        elif typing.get_origin(kind) is list:
+            parser.add_argument(flag, nargs="+", metavar="X", **common)
+        else:
+            parser.add_argument(flag, metavar="X", **common)
+    flags = vars(parser.parse_args(argv))
+    file, _ = flags.pop("config"), flags.pop("debug")
+    values = _read(cls, Path(file), script) if file else {}
+    values |= {name: _convert(f"--{name.replace('_', '-')}", kinds[name], v) for name, v in flags.items()}
+    return cls(**values)
+
+
+def _read(cls, path: Path, script: Path) -> dict:
+    """The fields of `cls` that a YAML file sets."""
+    try:
+        content = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise InputError(f"cannot read the config {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not a YAML file: {' '.join(str(error).split())}") from error
+    content = {} if content is None else content
+    if not isinstance(content, dict):
+        raise InputError(f"{path} must hold fields or sections of fields, got {type(content).__name__}")
+    if any(isinstance(value, dict) for value in content.values()):
+        for section in content:
+            if not script.with_name(f"{section}.py").is_file():
+                raise InputError(f"{path}: section {section!r} names no script beside {script.name}")
+        content = content.get(script.stem) or {}
+        if not isinstance(content, dict):
+            raise InputError(f"{path}: section {script.stem!r} must hold fields, got {content!r}")
+    kinds = typing.get_type_hints(cls)
+    for name in content:
+        if name not in kinds:
+            near = difflib.get_close_matches(str(name), kinds, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(kinds)}"
+            raise InputError(f"{path}: unknown key {name!r} for {script.stem}{hint}")
+    return {name: _convert(f"{path}: {name}", kinds[name], value) for name, value in content.items()}
+
+
+def _convert(where: str, kind, value):
+    """A YAML or command line value as `kind` (int, float, str, bool, list[...] or one of these | None)."""
+    if isinstance(kind, types.UnionType):
+        if value is None or value == "none":
+            return None
+        kind = next(k for k in typing.get_args(kind) if k is not types.NoneType)
+    if typing.get_origin(kind) is list:
+        if not isinstance(value, list):
+            raise InputError(f"{where} must be a list, got {value!r}")
+        return [_convert(where, typing.get_args(kind)[0], v) for v in value]
+    if kind is str and isinstance(value, str) or kind is bool and isinstance(value, bool):
+        return value
+    if kind in (int, float) and not isinstance(value, bool):
+        try:
+            number = kind(value)  # YAML reads 1e-3 as a string
+            if kind is float or isinstance(value, str) or number == value:
+                return number
+        except (TypeError, ValueError, OverflowError):
+            pass
+    raise InputError(f"{where} must be {kind.__name__}, got {value!r}")
+
+
+def dump(config) -> str:
+    """The resolved settings as YAML, readable by --config."""
+    return yaml.safe_dump(dataclasses.asdict(config), sort_keys=False)
+
+
+def at_least(config, **lowest) -> None:
+    """Raise InputError unless each named field (or each entry of a list) is at least its value."""
+    for name, low in lowest.items():
+        value = getattr(config, name)
+        if any(not v >= low for v in (value if isinstance(value, list) else [value])):
+            raise InputError(f"--{name.replace('_', '-')} must be at least {low}, got {value}")

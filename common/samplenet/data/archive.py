@@ -1,0 +1,67 @@
+"""Unpack an archive that is not trusted: whole or not at all, and only into its own folder."""
+
+import os
+import re
+import stat
+import tempfile
+import zipfile
+import zlib
+from pathlib import Path
+
+from samplenet.errors import InputError
+
+CHUNK = 1 << 16  # bytes unpacked at once
+
+
+def extract_zip(archive: str | os.PathLike, folder: str | os.PathLike, max_bytes: int) -> Path:
+    """Unpack `archive` as `folder`, which must not exist: all of it, or nothing.
+
+    Raises:
+        InputError: the archive is damaged, holds more than `max_bytes`, or a member that is a link, that
+            would land outside `folder` or twice in one place.
+    """
+    archive, folder = Path(archive), Path(folder)
+    if folder.exists():
+        raise InputError(f"{folder} is in the way of the content of {archive}: move it")
+    try:
+        with (
+            zipfile.ZipFile(archive) as source,
+            tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary,
+        ):
+            new = Path(temporary, "new")  # made by mkdir for the usual permissions: the outer one is private
+            new.mkdir()
+            _unpack(source, new, max_bytes)
+            os.rename(new, folder)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError) as error:
+        raise InputError(f"{archive} is damaged ({error}): delete it and fetch it again") from error
+    except OSError as error:
+        raise InputError(f"{archive} cannot be extracted to {folder} ({error})") from error
+    return folder
+
+
+def _unpack(source: zipfile.ZipFile, folder: Path, max_bytes: int) -> None:
+    members = source.infolist()
+    for member in members:
+        name, kind = member.filename, stat.S_IFMT(member.external_attr >> 16)
+        if name.startswith("/") or "\\" in name or re.match("[A-Za-z]:", name) or ".." in name.split("/"):
+            raise InputError(f"{source.filename} holds {name!r}, which points outside its folder: do not use it")
+        if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+            raise InputError(f"{source.filename} holds {name!r}, which is a link or device: do not use it")
+        if member.flag_bits & 1 or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise InputError(f"{source.filename} holds {name!r}, encrypted or packed in a rare way: repack it")
+    too_much = InputError(f"{source.filename} unpacks to more than {max_bytes} bytes: it is not what it should be")
+    if sum(member.file_size for member in members) > max_bytes:
+        raise too_much
+    left = max_bytes  # counted again: the sizes in the header may lie
+    for member in members:
+        target = folder / member.filename
+        if member.is_dir():
+            target.mkdir(parents=True, exist_ok=True)
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with source.open(member) as packed, open(target, "xb") as file:
+            while chunk := packed.read(CHUNK):
+                left -= len(chunk)
+                if left < 0:
+                    raise too_much
+                file.write(chunk)

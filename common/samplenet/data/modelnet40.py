@@ -1,0 +1,295 @@
+"""ModelNet40 as clouds of 2048 points in HDF5, and any folder in its layout.
+
+python -m samplenet.data.modelnet40 --root DIR      # download (435 MB), verify, extract, print the folder
+"""
+
+import argparse
+import json
+import logging
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import h5py
+import numpy as np
+
+from samplenet.data.archive import extract_zip
+from samplenet.data.download import fetch, locked, md5_of
+from samplenet.errors import InputError
+
+FOLDER = "modelnet40_ply_hdf5_2048"
+# The original address comes last: it is reported dead since 2023. zhangtao-whu/point_cloud_datasets
+# (folder pcm) on the first host is said to hold a copy, but the address of the file is not verified: left out.
+MIRRORS = (
+    "https://huggingface.co/datasets/Msun/modelnet40/resolve/main/modelnet40_ply_hdf5_2048.zip",
+    "https://shapenet.cs.stanford.edu/media/modelnet40_ply_hdf5_2048.zip",
+)
+ARCHIVE_MD5 = "c9ab8e6dfb16f67afdab25e155c79e59"
+FILE_MD5 = {
+    "ply_data_train0.h5": "3176385ffc31a7b6b5af22191fd920d1",
+    "ply_data_train1.h5": "e3f613fb500559403b34925112754dc4",
+    "ply_data_train2.h5": "0c56e233a090ff87c3049d4ce08e7d8b",
+    "ply_data_train3.h5": "9d2af465adfa33a3285c369f3ca66c45",
+    "ply_data_train4.h5": "dff38de489b2c41bfaeded86c2208984",
+    "ply_data_test0.h5": "e9732e6d83b09e79e9a7617df058adee",
+    "ply_data_test1.h5": "aba4b12a67c34391cc3c015a6f08ed4b",
+}
+LISTS = ("train_files.txt", "test_files.txt", "shape_names.txt")
+MAX_BYTES = 2_000_000_000  # of the unpacked archive
+CLOUDS_PER_FILE = 2048
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Clouds:
+    """Labelled clouds: points (n, N, 3) float32, labels (n,) int64 into `names`, one id per cloud."""
+
+    points: np.ndarray
+    labels: np.ndarray
+    names: tuple[str, ...]
+    ids: list[str]
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+
+def download(
+    root: str | os.PathLike,
+    urls: Sequence[str] = MIRRORS,
+    md5: str | None = ARCHIVE_MD5,
+    file_md5: Mapping[str, str] = FILE_MD5,
+) -> Path:
+    """Return `root/modelnet40_ply_hdf5_2048`, verified; fetched first where missing or damaged.
+
+    An archive put at `root/modelnet40_ply_hdf5_2048.zip` by hand is used. A damaged folder is replaced only
+    when the new one is complete.
+
+    Raises:
+        InputError: no mirror delivered, the archive does not hold the files, or `root` cannot be written.
+    """
+    folder = Path(root) / FOLDER
+    if not _damage(folder, file_md5):  # before the lock, so that a read-only copy will do
+        return folder
+    with locked(folder):
+        damage = _damage(folder, file_md5)
+        if not damage:  # made by another process while this one waited
+            return folder
+        if folder.exists():
+            log.warning("%s is damaged (%s): replacing it", folder, ", ".join(damage))
+        archive = fetch(urls, folder.with_name(f"{FOLDER}.zip"), md5)
+        with tempfile.TemporaryDirectory(prefix=f".{FOLDER}.", dir=folder.parent) as temporary:
+            new = extract_zip(archive, Path(temporary, "new"), MAX_BYTES) / FOLDER
+            if damage := _damage(new, file_md5):
+                raise InputError(f"{archive} lacks {', '.join(damage)}, or they are damaged: delete it and try again")
+            _replace(folder, new)
+    return folder
+
+
+def _damage(folder: Path, file_md5: Mapping[str, str]) -> list[str]:
+    """Names of the files that are missing or have another MD5."""
+    missing = [name for name in (*LISTS, *file_md5) if not (folder / name).is_file()]
+    return missing or [name for name, md5 in file_md5.items() if md5_of(folder / name) != md5]
+
+
+def _replace(folder: Path, new: Path) -> None:
+    """Rename `new` to `folder`; what was there is put aside first and removed last."""
+    if not os.path.lexists(folder):
+        os.rename(new, folder)
+        return
+    aside = Path(tempfile.mkdtemp(prefix=f"{folder.name}.old.", dir=folder.parent), folder.name)
+    os.rename(folder, aside)
+    try:
+        os.rename(new, folder)
+    except BaseException:
+        os.rename(aside, folder)
+        aside.parent.rmdir()
+        raise
+    shutil.rmtree(aside.parent)  # where `folder` was a link, this removes the link and not what it led to
+
+
+def load(root: str | os.PathLike, split: str, num_points: int = 1024) -> Clouds:
+    """Read one split of a folder in the ModelNet40 layout, the first `num_points` points of each cloud.
+
+    `{split}_files.txt` lists the h5 files; only the base names of its lines count, and they lie in `root`.
+    Ids come from `ply_data_{split}_{i}_id2file.json` where present, else they are "ply_data_train0.h5[row]".
+
+    Raises:
+        InputError: a file is missing, damaged or holds what is not a labelled cloud; the message names it.
+    """
+    root = Path(root)
+    if split not in ("train", "test"):
+        raise InputError(f"split must be 'train' or 'test', got {split!r}")
+    if num_points < 1:
+        raise InputError(f"num_points must be at least 1, got {num_points}")
+    if not root.is_dir():
+        raise InputError(
+            f"{root} is not a folder: correct it, or fetch the data by python -m samplenet.data.modelnet40"
+        )
+    names = tuple(_lines(root / "shape_names.txt"))
+    listing = root / f"{split}_files.txt"
+    points, labels, ids = [], [], []
+    for line in _lines(listing):
+        name = PurePosixPath(line.replace("\\", "/")).name
+        if not (root / name).is_file():  # neither ".." nor "" is one
+            raise InputError(f"{listing} lists {line!r}, but {root} holds no file {name!r}: fetch the data again")
+        part, part_labels = _read(root / name, num_points)
+        part_ids = _read_ids(root / name, len(part))
+        if part_labels.min() < 0 or part_labels.max() >= len(names):
+            raise InputError(
+                f"{root / name} has labels {part_labels.min()}..{part_labels.max()}, but shape_names.txt has "
+                f"{len(names)} names: add the missing names or correct the labels"
+            )
+        finite = np.isfinite(part).all((1, 2))
+        if not finite.all():
+            row = int(finite.argmin())
+            raise InputError(f"{root / name} has a coordinate that is not finite in cloud {row}: remove this cloud")
+        points.append(part)
+        labels.append(part_labels.astype(np.int64))
+        ids += part_ids
+    return Clouds(np.concatenate(points), np.concatenate(labels), names, ids)
+
+
+def _lines(file: Path) -> list[str]:
+    """The lines of a text file that are not blank; at least one."""
+    try:
+        lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except FileNotFoundError as error:
+        inner = file.parent / FOLDER
+        hint = f"did you mean {inner}?" if inner.is_dir() else "is this a folder in the ModelNet40 layout?"
+        raise InputError(f"{file} is missing: {hint}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{file} cannot be read as text ({error}): fetch the data again") from error
+    if not lines:
+        raise InputError(f"{file} is empty: fetch the data again")
+    return lines
+
+
+def _read(file: Path, num_points: int) -> tuple[np.ndarray, np.ndarray]:
+    """Points (n, num_points, 3) float32 and labels (n,) of one h5 file, n at least 1."""
+    try:
+        with h5py.File(file, "r") as h5:
+            for key in ("data", "label"):
+                if not isinstance(h5.get(key), h5py.Dataset):
+                    raise InputError(f"{file} has no dataset {key!r}, only {sorted(h5)}: fetch it again")
+            data, label = h5["data"], h5["label"]
+            _check(file, data, label, num_points)
+            with np.errstate(over="ignore"):  # what does not fit float32 becomes infinite, and is told as such
+                return data[:, :num_points].astype(np.float32), label[()].reshape(-1)
+    except InputError:
+        raise
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:  # h5py's, for damaged files
+        raise InputError(
+            f"{file} cannot be read as HDF5 ({error}): it is cut off or damaged, fetch it again"
+        ) from error
+
+
+def _check(file: Path, data: h5py.Dataset, label: h5py.Dataset, num_points: int) -> None:
+    shape, labels = data.shape or (), label.shape or ()
+    if len(shape) != 3 or shape[2] != 3:
+        raise InputError(f"{file} has 'data' of shape {shape}: make it (n, P, 3)")
+    if data.dtype.kind != "f" or label.dtype.kind not in "iu":
+        raise InputError(
+            f"{file} has 'data' of {data.dtype} and 'label' of {label.dtype}: make them float32 and integer"
+        )
+    if shape[0] == 0:
+        raise InputError(f"{file} holds no clouds: remove it from the list")
+    if labels not in ((shape[0],), (shape[0], 1)):
+        raise InputError(f"{file} has 'label' of shape {labels} for {shape[0]} clouds: give one label per cloud")
+    if shape[1] < num_points:
+        raise InputError(f"{file} has {shape[1]} points a cloud: num_points must be at most that, got {num_points}")
+
+
+def _ids_file(file: Path) -> Path:
+    """ply_data_train0.h5 -> ply_data_train_0_id2file.json."""
+    return file.with_name(re.sub(r"_?(\d*)$", r"_\1_id2file.json", file.stem, count=1))
+
+
+def _read_ids(file: Path, count: int) -> list[str]:
+    source = _ids_file(file)
+    if not source.is_file():
+        return [f"{file.name}[{row}]" for row in range(count)]
+    try:
+        ids = json.loads(source.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{source} cannot be read as JSON ({error}): fetch it again or remove it") from error
+    if not isinstance(ids, list) or len(ids) != count or not all(isinstance(name, str) for name in ids):
+        raise InputError(f"{source} is not a list of {count} strings, one per cloud of {file.name}: remove it")
+    return ids
+
+
+def write(
+    folder: str | os.PathLike,
+    names: Sequence[str],
+    train: tuple[np.ndarray, np.ndarray, Sequence[str]],
+    test: tuple[np.ndarray, np.ndarray, Sequence[str]],
+) -> Path:
+    """Write a data set as a folder that `load` reads; all of it appears at once.
+
+    A data set that is there when ours is complete is kept, ours discarded: another process was faster.
+
+    Args:
+        names: one per class, at most 256, as labels are stored in a byte.
+        train, test: points (n, P, 3) float32, labels (n,) int, ids (n) such as "chair/train_0001"; n > 0.
+
+    Raises:
+        InputError: sizes that do not match, or labels that have no name.
+    """
+    folder = Path(folder)
+    splits = {"train": train, "test": test}
+    for split, (points, labels, ids) in splits.items():
+        points, labels = np.asarray(points), np.asarray(labels)
+        if points.ndim != 3 or points.shape[2] != 3 or not len(points) == len(labels) == len(ids) > 0:
+            raise InputError(
+                f"{folder}: {split} has points {points.shape}, {len(labels)} labels, {len(ids)} ids: give n"
+            )
+        if labels.min() < 0 or labels.max() >= min(len(names), 256):
+            raise InputError(f"{folder}: {split} has labels {labels.min()}..{labels.max()} for {len(names)} names: fix")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
+        new = Path(temporary, "new")  # made by mkdir for the usual permissions: the outer one is private
+        new.mkdir()
+        (new / "shape_names.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
+        for split, (points, labels, ids) in splits.items():
+            _write_split(new, folder.name, split, points, labels, ids)
+        try:
+            os.rename(new, folder)
+        except OSError:
+            if not (folder / "test_files.txt").is_file():  # not a copy of the data: something else is in the way
+                raise
+    return folder
+
+
+def _write_split(
+    folder: Path, prefix: str, split: str, points: np.ndarray, labels: np.ndarray, ids: Sequence[str]
+) -> None:
+    listing = []
+    for i, start in enumerate(range(0, len(points), CLOUDS_PER_FILE)):
+        rows = slice(start, start + CLOUDS_PER_FILE)
+        file = folder / f"ply_data_{split}{i}.h5"
+        with h5py.File(file, "w") as h5:
+            packed = {"compression": "gzip", "shuffle": True}
+            h5.create_dataset("data", data=np.asarray(points[rows], np.float32), **packed)
+            h5.create_dataset("label", data=np.asarray(labels[rows], np.uint8)[:, None], **packed)
+        _ids_file(file).write_text(json.dumps(list(ids[rows])), encoding="utf-8")
+        listing.append(f"data/{prefix}/{file.name}\n")
+    (folder / f"{split}_files.txt").write_text("".join(listing), encoding="utf-8")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="Download, verify and extract ModelNet40.")
+    parser.add_argument("--root", required=True, help=f"folder that is to hold {FOLDER}")
+    parser.add_argument("--url", nargs="+", default=MIRRORS, help="addresses of the archive, tried in order")
+    args = parser.parse_args(argv)
+    try:
+        print(download(args.root, args.url))
+    except InputError as error:
+        raise SystemExit(f"error: {error}") from None
+
+
+if __name__ == "__main__":
+    main()

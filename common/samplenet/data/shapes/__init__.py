@@ -1,0 +1,139 @@
+"""Built-in data set: procedural CAD-like shapes in the layout of ModelNet40, for people without its archive.
+
+Class names are ModelNet40's. The classes come in confusable groups (desk and table, chair and stool,
+night_stand and dresser, cup and vase ...) whose overall proportions overlap, so that small parts such as
+handles, knobs, drawer fronts and backrests decide. Numbers obtained here say nothing about ModelNet40 itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samplenet.errors import InputError
+
+from .appliances import lamp, monitor
+from .cabinets import bookshelf, dresser, night_stand, wardrobe
+from .mesh import Mesh, sample_surface, stretch, turn
+from .seating import bench, chair, stool
+from .tables import desk, table, tv_stand
+from .upholstered import bed, sofa
+from .vehicles import airplane, car
+from .vessels import bottle, bowl, cup, flower_pot, vase
+
+__all__ = ["CLASSES", "SPLITS", "ensure", "generate", "mesh_of"]
+
+_BUILDERS: dict[str, Callable[[np.random.Generator], Mesh]] = {
+    builder.__name__: builder
+    for builder in (
+        airplane,
+        bed,
+        bench,
+        bookshelf,
+        bottle,
+        bowl,
+        car,
+        chair,
+        cup,
+        desk,
+        dresser,
+        flower_pot,
+        lamp,
+        monitor,
+        night_stand,
+        sofa,
+        stool,
+        table,
+        tv_stand,
+        vase,
+        wardrobe,
+    )
+}
+
+CLASSES: tuple[str, ...] = tuple(sorted(_BUILDERS))
+SPLITS: tuple[str, ...] = ("train", "test")
+
+
+def _rng(name: str, index: int, seed: int, split: str) -> np.random.Generator:
+    """Generator of one shape, keyed by everything that names it, so that the order of calls cannot matter."""
+    if name not in CLASSES:
+        raise InputError(f"name must be one of {', '.join(CLASSES)}; got {name!r}")
+    if split not in SPLITS:
+        raise InputError(f"split must be one of {', '.join(SPLITS)}; got {split!r}")
+    if index < 0 or seed < 0:
+        raise InputError(f"index and seed must be at least 0, got index {index}, seed {seed}")
+    return np.random.default_rng([seed, CLASSES.index(name), SPLITS.index(split), index])
+
+
+def mesh_of(rng: np.random.Generator, name: str) -> Mesh:
+    """One random shape of a class as triangles (F, 3, 3): y up, front about +z, before normalisation."""
+    triangles = stretch(_BUILDERS[name](rng), rng.uniform(0.8, 1.2, 3))
+    if rng.random() < 0.5:
+        triangles = stretch(triangles, (-1, 1, 1))
+    return turn(triangles, rng.uniform(-1, 1) * np.radians(10))
+
+
+def generate(name: str, index: int, seed: int = 0, split: str = "train", num_points: int = 2048) -> NDArray[np.float32]:
+    """One cloud (num_points, 3), uniform over the surface, zero mean, largest norm 1, y up.
+
+    The points are independent draws, so the first n of them are a uniform sample as well.
+
+    Args:
+        name: one of `CLASSES`.
+        index: number of the shape within class and split.
+        split: "train" or "test"; the two share no shape.
+
+    Raises:
+        InputError: unknown name or split, negative index or seed, fewer than one point.
+    """
+    if num_points < 1:
+        raise InputError(f"num_points must be at least 1, got {num_points}")
+    rng = _rng(name, index, seed, split)
+    points = sample_surface(mesh_of(rng, name), num_points, rng)
+    points -= points.mean(0)
+    return (points / max(np.linalg.norm(points, axis=1).max(), 1e-12)).astype(np.float32)
+
+
+def ensure(root: str | Path, train_per_class: int = 100, test_per_class: int = 40, seed: int = 0) -> Path:
+    """Write the data set below `root` unless it is there, and return its folder (ModelNet40 h5 layout).
+
+    The folder's name holds the parameters and a digest of this package's source, so a changed generator never
+    reuses an older folder.
+
+    Raises:
+        InputError: a count below 1 or a negative seed.
+    """
+    for label, count in (("train_per_class", train_per_class), ("test_per_class", test_per_class)):
+        if count < 1:
+            raise InputError(f"{label} must be at least 1, got {count}")
+    if seed < 0:
+        raise InputError(f"seed must be at least 0, got {seed}")
+    folder = Path(root) / f"shapes-{train_per_class}-{test_per_class}-seed{seed}-{_source_digest()}"
+    if folder.is_dir():  # `write` moves a finished folder into place, so one that exists is whole
+        return folder
+    from samplenet.data import modelnet40  # here, so that `generate` needs no h5py
+
+    modelnet40.write(
+        folder, list(CLASSES), _split("train", train_per_class, seed), _split("test", test_per_class, seed)
+    )
+    return folder
+
+
+def _split(split: str, per_class: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.int64], list[str]]:
+    """All clouds of one split in a seeded random order: points (n, 2048, 3), labels (n,), ids."""
+    order = np.random.default_rng([seed, SPLITS.index(split)]).permutation(len(CLASSES) * per_class)
+    labels, numbers = np.divmod(order, per_class)
+    points = np.stack([generate(CLASSES[c], int(i), seed, split) for c, i in zip(labels, numbers, strict=True)])
+    return points, labels, [f"{CLASSES[c]}_{i:04d}" for c, i in zip(labels, numbers, strict=True)]
+
+
+def _source_digest() -> str:
+    """Eight hex digits over the names and texts of this package's modules."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes().replace(b"\r\n", b"\n") + b"\0")
+    return digest.hexdigest()[:8]

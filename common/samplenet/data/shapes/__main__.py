@@ -1,0 +1,26 @@
+"""Write the built-in data set: python -m samplenet.data.shapes --root DIR."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from samplenet.data.shapes import ensure
+from samplenet.errors import InputError
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m samplenet.data.shapes", description=__doc__)
+    parser.add_argument("--root", type=Path, required=True, help="folder that receives the data set's own folder")
+    parser.add_argument("--train-per-class", type=int, default=100)
+    parser.add_argument("--test-per-class", type=int, default=40)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    try:
+        print(ensure(args.root, args.train_per_class, args.test_per_class, args.seed))
+    except InputError as error:
+        raise SystemExit(f"error: {error}") from None
+
+
+if __name__ == "__main__":
+    main()

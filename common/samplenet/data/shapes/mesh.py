@@ -1,0 +1,131 @@
+"""Triangle soup: primitive builders, rigid moves and area-uniform surface sampling.
+
+A mesh is an array (F, 3, 3): F triangles, three corners, xyz, with y up. Neither orientation nor being closed
+matters, because the only thing ever done with a mesh is to scatter points on it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Mesh = NDArray[np.float64]  # (F, 3, 3)
+
+
+def join(*meshes: Mesh) -> Mesh:
+    """One mesh holding the triangles of all."""
+    return np.concatenate(meshes)
+
+
+def loft(rings: ArrayLike, caps: bool = True) -> Mesh:
+    """Skin over successive closed rings (R, S, 3); corner s of one ring meets corner s of the next.
+
+    Caps are fans around the mean of the end rings, so those must be star-shaped seen from there.
+    """
+    rings = np.asarray(rings, float)
+    a, b = rings[:-1], rings[1:]
+    a_next, b_next = np.roll(a, -1, axis=1), np.roll(b, -1, axis=1)
+    skin = [np.stack([a, a_next, b_next], 2), np.stack([a, b_next, b], 2)]  # (R-1, S, 3, 3) each
+    parts = [s.reshape(-1, 3, 3) for s in skin]
+    if caps:
+        for ring in (rings[0], rings[-1]):
+            centre = np.broadcast_to(ring.mean(0), ring.shape)
+            parts.append(np.stack([centre, ring, np.roll(ring, -1, axis=0)], 1))  # (S, 3, 3)
+    return np.concatenate(parts)
+
+
+def box(low: ArrayLike, high: ArrayLike) -> Mesh:
+    """Axis-parallel box between two opposite corners."""
+    (x0, y0, z0), (x1, y1, z1) = low, high
+    return loft([[(x0, y, z0), (x1, y, z0), (x1, y, z1), (x0, y, z1)] for y in (y0, y1)])
+
+
+def ellipse(centre: ArrayLike, radius_x: float, radius_z: float, segments: int = 20) -> NDArray[np.float64]:
+    """Horizontal ring (segments, 3), for use in `loft`."""
+    angle = np.arange(segments) * (2 * np.pi / segments)
+    ring = np.stack([radius_x * np.cos(angle), np.zeros(segments), radius_z * np.sin(angle)], 1)
+    return ring + np.asarray(centre, float)
+
+
+def disc(centre: ArrayLike, radius_x: float, radius_z: float, thickness: float, taper: float = 1.0) -> Mesh:
+    """Upright elliptic cylinder standing on `centre`; `taper` scales the upper rim (0 gives a cone)."""
+    x, y, z = centre
+    return loft(
+        [
+            ellipse((x, y, z), radius_x, radius_z),
+            ellipse((x, y + thickness, z), radius_x * taper, radius_z * taper),
+        ]
+    )
+
+
+def revolve(profile: ArrayLike, segments: int = 28) -> Mesh:
+    """Surface of revolution about y from (radius, height) pairs (R, 2); end at radius 0 to close it."""
+    return loft([ellipse((0, y, 0), r, r, segments) for r, y in profile], caps=False)
+
+
+def tube(path: ArrayLike, radius: float | ArrayLike, segments: int = 8) -> Mesh:
+    """Round pipe along a polyline (R, 3); `radius` is one number or one per corner of the path."""
+    path = np.asarray(path, float)
+    tangent = np.gradient(path, axis=0)
+    tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
+    normal = np.eye(3)[np.argmin(np.abs(tangent[0]))]
+    angle = np.arange(segments) * (2 * np.pi / segments)
+    rings = []
+    for centre, t, r in zip(path, tangent, np.broadcast_to(radius, len(path)), strict=True):
+        # Carrying the last normal along keeps the pipe from twisting where the path leaves a plane.
+        normal = normal - t * (t @ normal)
+        normal = normal / np.linalg.norm(normal)
+        rings.append(centre + r * (np.cos(angle)[:, None] * normal + np.sin(angle)[:, None] * np.cross(t, normal)))
+    return loft(rings)
+
+
+def rod(start: ArrayLike, end: ArrayLike, radius: float, end_radius: float | None = None) -> Mesh:
+    """Straight round bar, tapered when `end_radius` is given."""
+    return tube([start, end], [radius, radius if end_radius is None else end_radius])
+
+
+def bar(start: ArrayLike, end: ArrayLike, width: float, depth: float, end_scale: float = 1.0) -> Mesh:
+    """Straight rectangular bar from a lower to an upper point; the section stays parallel to the ground."""
+    corner = np.array([(-1, 0, -1), (1, 0, -1), (1, 0, 1), (-1, 0, 1)]) * (width / 2, 0, depth / 2)
+    return loft([np.asarray(start) + corner, np.asarray(end) + corner * end_scale])
+
+
+def panel(corners: ArrayLike, thickness: ArrayLike) -> Mesh:
+    """Slab over a planar outline (S, 3), made solid by the offset vector `thickness` (3,)."""
+    corners = np.asarray(corners, float)
+    return loft([corners, corners + np.asarray(thickness, float)])
+
+
+def move(mesh: Mesh, offset: ArrayLike) -> Mesh:
+    """Shift by (3,)."""
+    return mesh + np.asarray(offset, float)
+
+
+def stretch(mesh: Mesh, factors: ArrayLike) -> Mesh:
+    """Scale each axis by (3,); a negative factor mirrors."""
+    return mesh * np.asarray(factors, float)
+
+
+def turn(mesh: Mesh, angle: float, axis: int = 1) -> Mesh:
+    """Rotate by `angle` radians about coordinate axis 0, 1 or 2, right-handed."""
+    first, second = (axis + 1) % 3, (axis + 2) % 3
+    rotation = np.eye(3)
+    rotation[[first, second], [first, second]] = np.cos(angle)
+    rotation[second, first], rotation[first, second] = np.sin(angle), -np.sin(angle)
+    return mesh @ rotation.T
+
+
+def both_sides(mesh: Mesh) -> Mesh:
+    """The mesh and its mirror image in x."""
+    return join(mesh, stretch(mesh, (-1, 1, 1)))
+
+
+def sample_surface(triangles: Mesh, n: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Draw n independent points (n, 3), uniform over the area; any prefix is therefore uniform too."""
+    edge1, edge2 = triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]
+    cumulative = np.cumsum(np.linalg.norm(np.cross(edge1, edge2), axis=1))
+    face = np.searchsorted(cumulative, rng.random(n) * cumulative[-1], side="right")
+    # Folding the far half of the unit square back makes (a, b) uniform over the triangle a + b <= 1.
+    weight = rng.random((n, 2))
+    weight = np.where(weight.sum(1, keepdims=True) > 1, 1 - weight, weight)
+    return triangles[face, 0] + weight[:, :1] * edge1[face] + weight[:, 1:] * edge2[face]

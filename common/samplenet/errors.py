@@ -1,0 +1,5 @@
+"""The one exception that scripts print without a traceback."""
+
+
+class InputError(ValueError):
+    """A fault of the input, told in one sentence: what was wrong, the value, and what to do about it."""

@@ -1,0 +1,17 @@
+"""Point cloud ops: kNN, Chamfer distance, farthest point sampling, gather.
+
+The same four functions, with one contract, in each backend:
+
+    samplenet.ops.reference   NumPy, slow and obvious: the specification
+    samplenet.ops.tf          TensorFlow
+
+Clouds are (B, N, 3); distances are squared, d2 = ((dx*dx + dy*dy) + dz*dz) with every operation rounded, so
+that indices agree on every backend; equal distances go to the lowest index. float16, bfloat16 and float32 are
+computed and returned in float32, float64 in float64; all inputs of one call share a dtype. Arguments outside
+the contract raise `InputError` (a ValueError) with the argument's name and value. Non-finite coordinates
+are an error only after `check_inputs(True)` (or with SAMPLENET_CHECK=1 in the environment).
+"""
+
+from samplenet.ops.contract import Chamfer, check_inputs
+
+__all__ = ["Chamfer", "check_inputs"]

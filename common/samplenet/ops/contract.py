@@ -1,0 +1,94 @@
+"""The argument checks every backend shares. Sizes a graph does not know yet (None) are left to the backend."""
+
+import os
+from typing import Any, NamedTuple
+
+from samplenet.errors import InputError
+
+FLOATS = ("float16", "bfloat16", "float32", "float64")
+
+_check_finite = os.environ.get("SAMPLENET_CHECK", "0") not in ("", "0")
+
+
+class Chamfer(NamedTuple):
+    """Squared distance of each point to its nearest point in the other cloud, and which one that is.
+
+    Attributes:
+        a2b, b2a: (B, M) and (B, N).
+        idx_ab, idx_ba: (B, M) into b, (B, N) into a.
+    """
+
+    a2b: Any
+    b2a: Any
+    idx_ab: Any
+    idx_ba: Any
+
+
+def check_inputs(on: bool) -> bool:
+    """Make non-finite coordinates an error (True) or leave them unchecked (False); returns the old setting.
+
+    A TensorFlow graph keeps the setting it was traced under.
+    """
+    global _check_finite
+    old, _check_finite = _check_finite, bool(on)
+    return old
+
+
+def checking() -> bool:
+    """Whether non-finite coordinates are an error at present."""
+    return _check_finite
+
+
+def non_finite(op: str, name: str) -> str:
+    """The one sentence about a NaN or infinity."""
+    return f"{op}: {name} holds NaN or infinite coordinates; remove those points first"
+
+
+def check_clouds(op: str, dtypes: dict[str, str], **shapes: tuple) -> None:
+    """Each named shape is (B, *, 3) with one B, and all dtypes are one float type.
+
+    Raises:
+        InputError: naming op, argument and value.
+    """
+    for name, shape in shapes.items():
+        if len(shape) != 3 or shape[2] not in (3, None):
+            raise InputError(f"{op}: {name} must have shape (B, N, 3), got {tuple(shape)}")
+    for name, dtype in dtypes.items():
+        if dtype not in FLOATS:
+            raise InputError(f"{op}: {name} must be one of {', '.join(FLOATS)}, got {dtype}")
+    if len(set(dtypes.values())) > 1:
+        raise InputError(f"{op}: inputs must share one dtype, got {dtypes}")
+    batches = {name: shape[0] for name, shape in shapes.items() if shape[0] is not None}
+    if len(set(batches.values())) > 1:
+        raise InputError(f"{op}: inputs must share the batch size B, got {batches}")
+
+
+def check_not_empty(op: str, name: str, size: int | None) -> None:
+    """A cloud to search in has at least one point."""
+    if size == 0:
+        raise InputError(f"{op}: {name} is empty (N = 0), at least one point is needed")
+
+
+def check_count(op: str, name: str, value: Any, n: int | None) -> int:
+    """k of kNN, m of farthest point sampling: a whole number in [1, N]; returns it as an int."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise InputError(f"{op}: {name} must be an integer, got {value!r}")
+    value = value.__index__()
+    if value < 1 or (n is not None and value > n):
+        raise InputError(f"{op}: {name} must be in [1, N] = [1, {'?' if n is None else n}], got {value}")
+    return value
+
+
+def check_index(op: str, name: str, shape: tuple, dtype: str, batch: int | None, rank: int | None = None) -> None:
+    """An index array: integers, (B, ...), of the given rank if one is asked for."""
+    if not dtype.startswith(("int", "uint")):
+        raise InputError(f"{op}: {name} must hold integers, got {dtype}")
+    if len(shape) < 1 or (rank is not None and len(shape) != rank):
+        raise InputError(f"{op}: {name} must have rank {rank or 'at least 1'}, got shape {tuple(shape)}")
+    if None not in (shape[0], batch) and shape[0] != batch:
+        raise InputError(f"{op}: {name} must have B = {batch} rows, got {shape[0]}")
+
+
+def out_of_range(op: str, name: str, low: Any, high: Any, n: Any) -> str:
+    """The one sentence about an index outside a cloud."""
+    return f"{op}: {name} must be in [0, N) = [0, {n}), got values from {low} to {high}"

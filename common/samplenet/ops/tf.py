@@ -1,0 +1,188 @@
+"""TensorFlow ops made of framework operations. Contract: `samplenet.ops`; specification: `reference.py`.
+
+Work eagerly and inside `tf.function`. Distances are held for a chunk of the queries at a time, never as a
+(B, M, N, 3) tensor. Indices are int32.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from samplenet.errors import InputError
+from samplenet.ops import contract
+from samplenet.ops.contract import Chamfer
+
+MAX_DISTANCES = 1 << 22  # distances held at once by a nearest-neighbour search: 16 MB in float32
+
+
+def _clouds(op: str, **arrays) -> list[tf.Tensor]:
+    """Check the named clouds; return them in the dtype the op computes in."""
+    arrays = {name: tf.convert_to_tensor(a) for name, a in arrays.items()}
+    for name, a in arrays.items():
+        if a.shape.rank is None:
+            raise InputError(f"{op}: {name} must have shape (B, N, 3), got an unknown rank")
+    contract.check_clouds(
+        op, {n: a.dtype.name for n, a in arrays.items()}, **{n: tuple(a.shape) for n, a in arrays.items()}
+    )
+    if contract.checking():
+        for name, a in arrays.items():
+            _require(tf.reduce_all(tf.math.is_finite(a)), contract.non_finite(op, name))
+    return [a if a.dtype == tf.float64 else tf.cast(a, tf.float32) for a in arrays.values()]
+
+
+def _require(condition: tf.Tensor, message: str) -> None:
+    """An InputError at once where the value is known, an assertion of the graph where it is not."""
+    if tf.executing_eagerly():
+        if not bool(condition):
+            raise InputError(message)
+    else:
+        tf.debugging.Assert(condition, [message])
+
+
+def _indices(op: str, name: str, idx, batch, points: tf.Tensor, rank: int | None = None) -> tf.Tensor:
+    """Check an index tensor against `points` (B, N, ...); return it as int32."""
+    idx = tf.convert_to_tensor(idx)
+    contract.check_index(op, name, tuple(idx.shape), idx.dtype.name, batch, rank)
+    n = tf.shape(points)[1]
+    idx = tf.cast(idx, tf.int32)
+    if tf.executing_eagerly() and tf.size(idx) > 0:
+        low, high = int(tf.reduce_min(idx)), int(tf.reduce_max(idx))
+        if low < 0 or high >= int(n):
+            raise InputError(contract.out_of_range(op, name, low, high, int(n)))
+    elif not tf.executing_eagerly():
+        inside = tf.reduce_all((idx >= 0) & (idx < n))
+        tf.debugging.Assert(inside, [f"{op}: {name} must be in [0, N), N =", n])
+    return idx
+
+
+def _dist2(queries: tf.Tensor, points: tf.Tensor) -> tf.Tensor:
+    """Squared distances of broadcastable (..., 3) tensors, in the fixed order of operations."""
+    dx, dy, dz = (queries[..., c] - points[..., c] for c in range(3))
+    return (dx * dx + dy * dy) + dz * dz
+
+
+def _search(queries: tf.Tensor, points: tf.Tensor, k: int) -> tf.Tensor:
+    """Indices (B, M, k) of the k nearest points; not differentiable."""
+    queries, points = tf.stop_gradient(queries), tf.stop_gradient(points)
+
+    def nearest(chunk):  # (B, c, 3) -> (B, c, k)
+        dist2 = _dist2(chunk[:, :, None], points[:, None])
+        dist2 = tf.where(tf.math.is_nan(dist2), tf.constant(np.inf, dist2.dtype), dist2)
+        return tf.math.top_k(-dist2, k).indices  # equal values come lowest index first
+
+    if None not in (*queries.shape, *points.shape):
+        batch, m, n = queries.shape[0], queries.shape[1], points.shape[1]
+        if batch * m * n <= MAX_DISTANCES:
+            return nearest(queries)
+    m = tf.shape(queries)[1]
+    size = tf.maximum(1, MAX_DISTANCES // tf.maximum(1, tf.shape(points)[0] * tf.shape(points)[1]))
+    chunks = -(-m // size)
+
+    def body(i, found):
+        part = nearest(queries[:, i * size : (i + 1) * size])
+        return i + 1, found.write(i, tf.transpose(part, (1, 0, 2)))
+
+    found = tf.TensorArray(tf.int32, chunks, infer_shape=False, element_shape=(None, queries.shape[0], k))
+    _, found = tf.while_loop(lambda i, _: i < chunks, body, (0, found), parallel_iterations=1)
+    none = tf.zeros((0, tf.shape(queries)[0], k), tf.int32)
+    idx = tf.cond(chunks > 0, found.concat, lambda: none)
+    idx = tf.transpose(idx, (1, 0, 2))
+    return tf.ensure_shape(idx, (queries.shape[0], queries.shape[1], k))
+
+
+def knn(queries, points, k: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """The k nearest points of each query: (B, M, 3), (B, N, 3) -> dist2 (B, M, k), idx (B, M, k) int32.
+
+    Nearest first; equal distances, lowest index first. Differentiable in both clouds through dist2. 1 <= k <= N.
+    """
+    queries, points = _clouds("knn", queries=queries, points=points)
+    contract.check_not_empty("knn", "points", points.shape[1])
+    k = contract.check_count("knn", "k", k, points.shape[1])
+    if points.shape[1] is None:
+        _require(tf.shape(points)[1] >= k, f"knn: k must be in [1, N], got {k}")
+    idx = _search(queries, points, k)
+    return _dist2(queries[:, :, None], tf.gather(points, idx, batch_dims=1)), idx
+
+
+def chamfer(a, b) -> Chamfer:
+    """Squared nearest-neighbour distances between clouds a (B, M, 3) and b (B, N, 3), in both directions."""
+    a, b = _clouds("chamfer", a=a, b=b)
+    for name, cloud in (("a", a), ("b", b)):
+        contract.check_not_empty("chamfer", name, cloud.shape[1])
+        if cloud.shape[1] is None:
+            _require(tf.shape(cloud)[1] > 0, f"chamfer: {name} is empty (N = 0)")
+    idx_ab, idx_ba = _search(a, b, 1)[..., 0], _search(b, a, 1)[..., 0]
+    a2b = _dist2(a, tf.gather(b, idx_ab, batch_dims=1))
+    b2a = _dist2(b, tf.gather(a, idx_ba, batch_dims=1))
+    return Chamfer(a2b, b2a, idx_ab, idx_ba)
+
+
+def farthest_points(points, m: int, start=0, chosen=None) -> tf.Tensor:
+    """Farthest point sampling: points (B, N, 3) -> m distinct indices (B, m) int32, in the order picked.
+
+    Args:
+        start: first index, one for all clouds or (B,).
+        chosen: (B, S) indices to keep, in order, duplicates dropped (more than m distinct: the first m); the
+            rest is picked farthest-first from those, and `start` is ignored. With the nearest neighbours of Q
+            this is SampleNet's inference matching. Differs from the released code, which repeats an index
+            when every remaining distance is 0: here the lowest unchosen index follows.
+    """
+    op = "farthest_points"
+    (points,) = _clouds(op, points=points)
+    points = tf.stop_gradient(points)
+    contract.check_not_empty(op, "points", points.shape[1])
+    m = contract.check_count(op, "m", m, points.shape[1])
+    batch, n = tf.shape(points)[0], tf.shape(points)[1]
+    if points.shape[1] is None:
+        _require(n >= m, f"{op}: m must be in [1, N], got {m}")
+    if chosen is None:
+        start = tf.convert_to_tensor(start)
+        start = tf.fill((batch,), start) if start.shape.rank == 0 else start
+        kept = _indices(op, "start", start, points.shape[0], points, 1)[:, None]
+        count = tf.ones((batch,), tf.int32)
+    else:
+        kept, count = _distinct(_indices(op, "chosen", chosen, points.shape[0], points, 2), n)
+
+    picks = _pick(points, kept, count, tf.constant(m))
+    return tf.ensure_shape(picks, (points.shape[0], m))
+
+
+@tf.function(reduce_retracing=True)
+def _pick(points: tf.Tensor, kept: tf.Tensor, count: tf.Tensor, m: tf.Tensor) -> tf.Tensor:
+    """The picking loop: the first `count` (B,) of `kept` (B, S), then farthest-first; a graph, also when eager."""
+    batch, n = tf.shape(points)[0], tf.shape(points)[1]
+
+    def pick_next(i, picks, nearest):  # nearest (B, N): squared distance to the picked points; -1 once picked
+        farthest = tf.argmax(nearest, axis=1, output_type=tf.int32)  # ties: the lowest index
+        given = kept[:, tf.minimum(i, tf.shape(kept)[1] - 1)]
+        pick = tf.where(i < count, given, farthest)
+        dist2 = _dist2(tf.gather(points, pick, batch_dims=1)[:, None], points)
+        nearest = tf.where(dist2 < nearest, dist2, nearest)  # false for NaN
+        nearest = tf.where(tf.range(n)[None] == pick[:, None], tf.constant(-1, nearest.dtype), nearest)
+        return i + 1, picks.write(i, pick), nearest
+
+    picks = tf.TensorArray(tf.int32, m, element_shape=(None,))
+    nearest = tf.fill((batch, n), tf.constant(np.inf, points.dtype))
+    state, any_shape = (0, picks, nearest), tf.TensorShape((None, None))
+    invariants = (tf.TensorShape(()), tf.TensorShape(None), any_shape)
+    _, picks, _ = tf.while_loop(lambda i, *_: i < m, pick_next, state, invariants, parallel_iterations=1)
+    return tf.transpose(picks.stack())
+
+
+def _distinct(chosen: tf.Tensor, n: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """chosen (B, S) with the repeats moved to the end, order kept, and how many distinct ones come first (B,)."""
+    batch, size = tf.shape(chosen)[0], tf.shape(chosen)[1]
+    _require(size > 0, "farthest_points: chosen must hold at least one index a cloud, got none")
+    position = tf.broadcast_to(tf.range(size)[None], (batch, size))
+    where = tf.stack([tf.broadcast_to(tf.range(batch)[:, None], (batch, size)), chosen], -1)
+    first = tf.tensor_scatter_nd_min(tf.fill((batch, n), size), where, position)  # first place of each point
+    is_first = tf.gather(first, chosen, batch_dims=1) == position
+    order = tf.argsort(tf.where(is_first, position, position + size), stable=True)
+    return tf.gather(chosen, order, batch_dims=1), tf.reduce_sum(tf.cast(is_first, tf.int32), 1)
+
+
+def gather(points, idx) -> tf.Tensor:
+    """points (B, N, C), idx (B, ...) -> (B, ..., C): rows of each cloud; differentiable in points."""
+    points = tf.convert_to_tensor(points)
+    if points.shape.rank != 3:
+        raise InputError(f"gather: points must have shape (B, N, C), got {tuple(points.shape)}")
+    return tf.gather(points, _indices("gather", "idx", idx, points.shape[0], points), batch_dims=1)

@@ -1,0 +1,198 @@
+"""A run folder that explains itself: settings, environment, metrics, checkpoints, one owner at a time."""
+
+import contextlib
+import importlib.metadata
+import json
+import math
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import filelock
+import numpy as np
+import yaml
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+from samplenet import config as configs
+from samplenet.checkpoint import load_checkpoint, save_checkpoint, write_atomic
+from samplenet.errors import InputError
+
+LIBRARIES = ("samplenet", "tensorflow", "keras", "torch", "numpy", "h5py")
+
+
+def main(script) -> None:
+    """Run `script()`; a fault of the input or of the disk ends it with one sentence, --debug with a traceback."""
+    try:
+        script()
+    except (InputError, OSError) as error:
+        if "--debug" in sys.argv:
+            raise
+        text = str(error)
+        if isinstance(error, OSError) and error.strerror:
+            text = f"{error.filename or 'file system'}: {error.strerror}"
+        sys.exit(f"{Path(sys.argv[0]).name}: error: {text}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def environment() -> dict:
+    """Versions, revision and machine that a result was made with."""
+    versions = {}
+    for name in LIBRARIES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return {
+        "revision": _revision(),
+        "python": platform.python_version(),
+        "libraries": versions,
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+    }
+
+
+def _revision() -> str:
+    """The git revision of the running script, marked when files differ from it."""
+    git = ["git", "-C", str(Path(sys.argv[0]).resolve().parent)]
+    try:
+        ask = {"capture_output": True, "text": True, "timeout": 10, "check": True}
+        commit = subprocess.run([*git, "rev-parse", "HEAD"], **ask).stdout.strip()
+        changed = subprocess.run([*git, "status", "--porcelain", "-uno"], **ask).stdout.strip()
+        return commit + ("+changes" if changed else "")
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+
+
+def command() -> str:
+    """The command line; paths in the checkout are written from its root."""
+    root = str(Path(__file__).resolve().parents[2])
+    script = str(Path(sys.argv[0]).resolve())
+    return shlex.join(["python", *(word.removeprefix(root + os.sep) for word in (script, *sys.argv[1:]))])
+
+
+def finite(value: float, name: str, step: int) -> float:
+    """`value`, or InputError when it is NaN or infinite: a run must not go on with it."""
+    if not math.isfinite(value):
+        raise InputError(f"{name} became {value} at step {step}; try a lower --lr, or look for broken clouds")
+    return value
+
+
+class Run:
+    """The folder of one training run, locked while open.
+
+    Args:
+        folder: made if missing. One that holds a run is refused unless `config.resume` is set, and then the
+            settings must be the same.
+        config: the script's dataclass, written to config.yaml.
+
+    Attributes:
+        arrays, meta: of the last checkpoint when continuing, else None and {}.
+        done: whether the run had finished.
+    """
+
+    def __init__(self, folder: str, config):
+        if not folder:
+            raise InputError("--out is needed: the folder to write the run to")
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = filelock.FileLock(self.folder / ".lock")
+        try:
+            self._lock.acquire(timeout=0)
+        except filelock.Timeout as error:
+            raise InputError(f"{folder} is in use by another process; choose another --out") from error
+        self.arrays, self.meta, self.done = None, {}, False
+        self._events = None
+        try:
+            self._start(config)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _start(self, config) -> None:
+        settings = configs.dump(config)
+        written = self.folder / "config.yaml"
+        if written.exists():
+            if not config.resume:
+                raise InputError(f"{self.folder} already holds a run; give --resume or another --out")
+            self._same_settings(yaml.safe_load(written.read_text()), yaml.safe_load(settings))
+        else:
+            self._write_json("environment.json", {"command": command(), **environment()})
+            write_atomic(written, settings.encode())
+        if self.path("last").exists():
+            self.arrays, self.meta = load_checkpoint(self.path("last"))
+            self.done = self.meta["done"]
+        if not self.done:
+            self._cut_metrics()
+            self._metrics = open(self.folder / "metrics.jsonl", "a")  # noqa: SIM115 (open as long as the run)
+            self._events = EventFileWriter(str(self.folder / "events"))
+
+    def _same_settings(self, old: dict, new: dict) -> None:
+        differing = [k for k in new if k != "resume" and k != "out" and old.get(k, new[k]) != new[k]]
+        if differing:
+            pairs = ", ".join(f"{k}: {old[k]!r} -> {new[k]!r}" for k in differing)
+            raise InputError(f"{self.folder} holds a run with other settings ({pairs}); choose another --out")
+
+    def _cut_metrics(self) -> None:
+        """Drop what a killed run logged after its last checkpoint: those steps are done again."""
+        path = self.folder / "metrics.jsonl"
+        if path.exists():
+            kept = path.read_bytes()[: self.meta.get("metrics_bytes", 0)]
+            write_atomic(path, kept)
+
+    def _write_json(self, name: str, content: dict) -> None:
+        write_atomic(self.folder / name, (json.dumps(content, indent=1) + "\n").encode())
+
+    def path(self, name: str) -> Path:
+        """Where the checkpoint `name` ("last" or "best") lies."""
+        return self.folder / f"{name}.safetensors"
+
+    def log(self, step: int, values: dict[str, float], timing: dict[str, float]) -> None:
+        """Add a line to metrics.jsonl and a point to each TensorBoard curve.
+
+        Two runs of one seed have equal `values`; what differs between them goes under "time".
+        """
+        now = time.time()
+        line = {"step": step, **values, "time": {"unix": round(now, 3), **timing}}
+        self._metrics.write(json.dumps(line) + "\n")
+        summary = Summary(value=[Summary.Value(tag=n, simple_value=v) for n, v in values.items()])
+        self._events.add_event(Event(step=step, wall_time=now, summary=summary))
+
+    def checkpoint(self, arrays: dict[str, np.ndarray], meta: dict, best: bool = False, done: bool = False) -> None:
+        """Write the last checkpoint, and the best one as well when `best`; after it, a kill loses nothing."""
+        self._metrics.flush()
+        os.fsync(self._metrics.fileno())
+        self._events.flush()
+        meta = {**meta, "done": done, "metrics_bytes": self._metrics.tell()}
+        if best:
+            save_checkpoint(self.path("best"), arrays, meta)
+        save_checkpoint(self.path("last"), arrays, meta)
+        self.meta, self.done = meta, done
+
+    def close(self) -> None:
+        """Release the folder."""
+        if self._events:
+            self._events.close()
+            self._metrics.close()
+        self._lock.release()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.close()
+
+
+def saved_config(folder: Path, cls):
+    """The settings a finished or running run was started with, as its dataclass."""
+    path = Path(folder) / "config.yaml"
+    if not path.is_file():
+        raise InputError(f"{folder} is no run folder: it has no config.yaml")
+    known = {field: value for field, value in yaml.safe_load(path.read_text()).items()}
+    try:
+        return cls(**known)
+    except TypeError as error:
+        raise InputError(f"{path} was written by another kind of run ({error})") from error

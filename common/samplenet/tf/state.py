@@ -1,0 +1,33 @@
+"""The state of a Keras model and its optimizer as named arrays, for `samplenet.checkpoint`."""
+
+import keras
+import numpy as np
+
+from samplenet.errors import InputError
+
+
+def _named(model: keras.Model, optimizer=None) -> dict[str, keras.Variable]:
+    """Variables by name: the path below the model, then "optimizer/<number>". Dropout's seeds are among them."""
+    named = {v.path.split("/", 1)[1]: v for v in model.variables}
+    if optimizer is not None:
+        named |= {f"optimizer/{i:03d}": v for i, v in enumerate(optimizer.variables)}
+    return named
+
+
+def get_state(model: keras.Model, optimizer=None) -> dict[str, np.ndarray]:
+    """Every variable of a built model, and of its optimizer if given, as NumPy arrays."""
+    return {name: np.asarray(v) for name, v in _named(model, optimizer).items()}
+
+
+def set_state(model: keras.Model, arrays: dict[str, np.ndarray], optimizer=None, source="the checkpoint") -> None:
+    """Put the arrays of `get_state` back; InputError, and nothing changed, unless names and shapes agree.
+
+    Without an optimizer, its arrays in the checkpoint are left aside.
+    """
+    variables = _named(model, optimizer)
+    for name, variable in variables.items():
+        if name not in arrays or arrays[name].shape != tuple(variable.shape):
+            found = f"has shape {arrays[name].shape}" if name in arrays else "is missing"
+            raise InputError(f"{source} does not fit this model: {name} {found}, needed {tuple(variable.shape)}")
+    for name, variable in variables.items():
+        variable.assign(arrays[name])

@@ -1,0 +1,229 @@
+"""Values by eye, agreement with the reference, and the error contract, for every backend."""
+
+import ml_dtypes
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from samplenet import InputError
+from samplenet.ops import reference
+
+SQUARE = np.array([[[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]]], np.float32)
+DTYPES = [np.float16, ml_dtypes.bfloat16, np.float32, np.float64]
+
+
+def clouds(seed, *shape, grid=False):
+    rng = np.random.default_rng(seed)
+    return (rng.integers(-2, 3, (*shape, 3)) if grid else rng.normal(size=(*shape, 3))).astype(np.float32)
+
+
+# by eye
+
+
+def test_knn_squared_distances_nearest_first(backend):
+    points = np.array([[[3, 0, 0], [1, 0, 0], [0, 2, 0]]], np.float32)
+    dist2, idx = backend.knn(np.zeros((1, 1, 3), np.float32), points, 3)
+    assert idx.tolist() == [[[1, 2, 0]]]
+    assert dist2.tolist() == [[[1, 4, 9]]]
+
+
+def test_equidistant_points_come_lowest_index_first(backend):
+    points = np.array([[[1, 0, 0], [0, 1, 0], [-1, 0, 0], [0, 0, 1]]], np.float32)
+    _, idx = backend.knn(np.zeros((1, 1, 3), np.float32), points, 3)
+    assert idx.tolist() == [[[0, 1, 2]]]
+
+
+def test_chamfer_of_a_square_and_its_shifted_corner(backend):
+    near = backend.chamfer(SQUARE, np.array([[[0, 0, 2]]], np.float32))
+    assert near.a2b.tolist() == [[4, 5, 6, 5]]
+    assert near.b2a.tolist() == [[4]]
+    assert near.idx_ab.tolist() == [[0, 0, 0, 0]]
+    assert near.idx_ba.tolist() == [[0]]
+
+
+def test_farthest_points_takes_the_opposite_corner_then_the_lowest_index(backend):
+    assert backend.farthest_points(SQUARE, 4).tolist() == [[0, 2, 1, 3]]
+    assert backend.farthest_points(SQUARE, 2, start=3).tolist() == [[3, 1]]
+
+
+def test_farthest_points_start_may_differ_by_cloud(backend):
+    two = np.concatenate([SQUARE, SQUARE])
+    assert backend.farthest_points(two, 2, start=np.array([0, 3])).tolist() == [[0, 2], [3, 1]]
+
+
+def test_chosen_points_keep_their_order_lose_repeats_and_are_completed(backend):
+    chosen = np.array([[1, 1, 0, 1]])
+    assert backend.farthest_points(SQUARE, 4, chosen=chosen).tolist() == [[1, 0, 2, 3]]
+
+
+def test_more_distinct_chosen_points_than_m_leave_the_first_m(backend):
+    assert backend.farthest_points(SQUARE, 2, chosen=np.array([[3, 3, 2, 1]])).tolist() == [[3, 2]]
+
+
+def test_indices_stay_distinct_when_all_points_coincide(backend):
+    assert backend.farthest_points(np.ones((1, 5, 3), np.float32), 5, start=2).tolist() == [[2, 0, 1, 3, 4]]
+
+
+def test_gather_takes_rows_of_each_cloud(backend):
+    points = np.arange(12, dtype=np.float32).reshape(2, 3, 2)
+    assert backend.gather(points, np.array([[2], [0]])).tolist() == [[[4, 5]], [[6, 7]]]
+
+
+def test_millimetres_do_not_confuse_farthest_points(backend):
+    scaled = SQUARE * np.float32(1e6)
+    assert backend.farthest_points(scaled, 4).tolist() == [[0, 2, 1, 3]]
+    tiny = SQUARE * np.float32(1e-6)
+    assert backend.farthest_points(tiny, 4).tolist() == [[0, 2, 1, 3]]
+
+
+# against the reference
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_agrees_with_the_reference_exactly(data):
+    from samplenet.ops import tf
+
+    batch, m, n = (data.draw(st.integers(low, high)) for low, high in ((0, 3), (0, 20), (1, 40)))
+    k, grid, seed = data.draw(st.integers(1, n)), data.draw(st.booleans()), data.draw(st.integers(0, 999))
+    queries, points = clouds(seed, batch, m, grid=grid), clouds(seed + 1, batch, n, grid=grid)
+    for want, got in zip(reference.knn(queries, points, k), tf.knn(queries, points, k), strict=True):
+        np.testing.assert_array_equal(got, want)
+    chosen = np.random.default_rng(seed).integers(0, n, (batch, data.draw(st.integers(1, 30))))
+    for kwargs in ({}, {"start": n - 1}, {"chosen": chosen}):
+        want = reference.farthest_points(points, k, **kwargs)
+        np.testing.assert_array_equal(tf.farthest_points(points, k, **kwargs), want)
+        assert all(len(set(row)) == k for row in want.tolist())
+    if m:
+        for want, got in zip(reference.chamfer(queries, points), tf.chamfer(queries, points), strict=True):
+            np.testing.assert_array_equal(got, want)
+
+
+def test_the_shapes_of_the_experiments(backend):
+    queries, points = clouds(0, 2, 64), clouds(1, 2, 1024)
+    for want, got in zip(reference.knn(queries, points, 7), backend.knn(queries, points, 7), strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("limit", [1, 50, 1000])
+def test_chunks_give_the_same_answer(backend, limit, monkeypatch):
+    if backend.name == "reference":
+        pytest.skip("the reference has no chunks")
+    monkeypatch.setattr("samplenet.ops.tf.MAX_DISTANCES", limit)
+    queries, points = clouds(0, 2, 17), clouds(1, 2, 9)
+    for want, got in zip(reference.knn(queries, points, 4), backend.knn(queries, points, 4), strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: np.dtype(d).name)
+def test_dtypes_in_and_out(backend, dtype):
+    queries, points = clouds(0, 1, 5).astype(dtype), clouds(1, 1, 9).astype(dtype)
+    dist2, idx = backend.knn(queries, points, 3)
+    assert dist2.dtype == (np.float64 if dtype is np.float64 else np.float32)
+    assert idx.dtype == np.int32
+    want = reference.knn(queries.astype(dist2.dtype), points.astype(dist2.dtype), 3)
+    np.testing.assert_array_equal(idx, want[1])
+    np.testing.assert_array_equal(dist2, want[0])
+
+
+def test_non_contiguous_input(backend):
+    wide = clouds(0, 2, 9, grid=False).transpose(0, 2, 1).copy().transpose(0, 2, 1)
+    assert not wide.flags.c_contiguous
+    for want, got in zip(backend.knn(wide.copy(), wide.copy(), 2), backend.knn(wide, wide, 2), strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
+def test_empty_batch_and_empty_queries(backend):
+    assert backend.knn(clouds(0, 0, 4), clouds(0, 0, 5), 2)[0].shape == (0, 4, 2)
+    assert backend.knn(clouds(0, 2, 0), clouds(0, 2, 5), 2)[1].shape == (2, 0, 2)
+    assert backend.farthest_points(clouds(0, 0, 5), 3).shape == (0, 3)
+
+
+def test_non_finite_coordinates_unchecked_stay_in_bounds(backend):
+    points = clouds(0, 2, 12)
+    points[0, 3], points[1, :, 1], points[1, 4] = np.nan, np.inf, -np.inf
+    _, idx = backend.knn(points, points, 12)
+    assert idx.min() >= 0 and idx.max() < 12
+    picks = backend.farthest_points(points, 12)
+    assert sorted(picks[0].tolist()) == sorted(picks[1].tolist()) == list(range(12))
+
+
+# gradients
+
+
+def test_gradients_against_finite_differences():
+    tf = pytest.importorskip("tensorflow")
+    from samplenet.ops import tf as ops
+
+    a, b = (tf.constant(clouds(s, 2, n).astype(np.float64)) for s, n in ((0, 5), (1, 7)))
+
+    def total(a, b):
+        near = ops.chamfer(a, b)
+        return tf.reduce_sum(near.a2b**2) + tf.reduce_sum(near.b2a) + tf.reduce_sum(ops.knn(a, b, 3)[0] ** 1.5)
+
+    analytic, numeric = tf.test.compute_gradient(total, [a, b], delta=1e-6)
+    for got, want in zip(analytic, numeric, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
+
+
+# errors
+
+GOOD = clouds(0, 2, 6)
+BAD_CALLS = {
+    "rank": (lambda o: o.knn(GOOD[0], GOOD, 1), "queries"),
+    "two columns": (lambda o: o.knn(GOOD, GOOD[..., :2], 1), "points"),
+    "integers": (lambda o: o.knn(GOOD.astype(np.int32), GOOD.astype(np.int32), 1), "int32"),
+    "mixed dtypes": (lambda o: o.knn(GOOD.astype(np.float16), GOOD, 1), "float16"),
+    "batch sizes": (lambda o: o.knn(GOOD[:1], GOOD, 1), "batch size"),
+    "k zero": (lambda o: o.knn(GOOD, GOOD, 0), "got 0"),
+    "k above N": (lambda o: o.knn(GOOD, GOOD, 7), "got 7"),
+    "k no integer": (lambda o: o.knn(GOOD, GOOD, 1.5), "1.5"),
+    "knn without points": (lambda o: o.knn(GOOD, GOOD[:, :0], 1), "points is empty"),
+    "chamfer empty": (lambda o: o.chamfer(GOOD[:, :0], GOOD), "a is empty"),
+    "m above N": (lambda o: o.farthest_points(GOOD, 7), "got 7"),
+    "m zero": (lambda o: o.farthest_points(GOOD, 0), "got 0"),
+    "fps empty": (lambda o: o.farthest_points(GOOD[:, :0], 1), "points is empty"),
+    "start outside": (lambda o: o.farthest_points(GOOD, 2, start=6), "start"),
+    "start negative": (lambda o: o.farthest_points(GOOD, 2, start=-1), "start"),
+    "start by cloud": (lambda o: o.farthest_points(GOOD, 2, start=np.zeros(3, int)), "start"),
+    "chosen outside": (lambda o: o.farthest_points(GOOD, 2, chosen=np.full((2, 1), 6)), "chosen"),
+    "chosen float": (lambda o: o.farthest_points(GOOD, 2, chosen=np.zeros((2, 1))), "float64"),
+    "chosen none": (lambda o: o.farthest_points(GOOD, 2, chosen=np.zeros((2, 0), int)), "chosen"),
+    "gather rank": (lambda o: o.gather(GOOD[0], np.zeros((2, 1), int)), "points"),
+    "gather outside": (lambda o: o.gather(GOOD, np.full((2, 1), 6)), "idx"),
+    "gather float": (lambda o: o.gather(GOOD, np.zeros((2, 1))), "float64"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_CALLS)
+@pytest.mark.parametrize("name", ["reference", "tf"])
+def test_errors_name_the_argument_and_the_value(name, case):
+    import importlib
+
+    call, words = BAD_CALLS[case]
+    with pytest.raises(InputError, match=words):
+        call(importlib.import_module(f"samplenet.ops.{name}"))
+
+
+def test_a_graph_of_unknown_sizes_still_refuses_k_above_n():
+    tf = pytest.importorskip("tensorflow")
+    from samplenet.ops import tf as ops
+
+    spec = tf.TensorSpec((None, None, 3))
+    traced = tf.function(lambda q, p: ops.knn(q, p, 7), input_signature=[spec, spec])
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"k must be in"):
+        traced(GOOD, GOOD)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("name", ["reference", "tf"])
+def test_non_finite_coordinates_are_an_error_when_checked(name, value, checked):
+    import importlib
+
+    ops = importlib.import_module(f"samplenet.ops.{name}")
+    bad = GOOD.copy()
+    bad[1, 2, 0] = value
+    for call in (lambda: ops.knn(GOOD, bad, 1), lambda: ops.chamfer(bad, GOOD), lambda: ops.farthest_points(bad, 2)):
+        with pytest.raises(InputError, match="NaN or infinite"):
+            call()

@@ -1,0 +1,147 @@
+"""Run folders and checkpoints: continue, refuse, never half-written."""
+
+import json
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from samplenet import InputError
+from samplenet.checkpoint import load_checkpoint, save_checkpoint, write_atomic
+from samplenet.run import Run, finite, saved_config
+
+ARRAYS = {"w": np.arange(6, dtype=np.float32).reshape(2, 3), "t": np.float32(0.5), "n": np.zeros(0, np.int64)}
+
+
+@dataclass
+class Config:
+    epochs: int = 2
+    out: str = ""
+    resume: bool = False
+    sizes: list = field(default_factory=lambda: [1])
+
+
+def lines(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_checkpoint_round_trip(tmp_path):
+    save_checkpoint(tmp_path / "c", ARRAYS, {"epoch": 3})
+    arrays, meta = load_checkpoint(tmp_path / "c")
+    assert meta == {"epoch": 3}
+    for name, want in ARRAYS.items():
+        assert arrays[name].dtype == want.dtype and arrays[name].shape == want.shape
+        np.testing.assert_array_equal(arrays[name], want)
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "flipped bit", "garbage", "other file"])
+def test_a_damaged_checkpoint_is_named(tmp_path, damage):
+    path = tmp_path / "last.safetensors"
+    save_checkpoint(path, ARRAYS, {})
+    content = bytearray(path.read_bytes())
+    if damage == "cut":
+        content = content[:-5]
+    elif damage == "flipped bit":
+        content[-5] ^= 1
+    elif damage == "other file":
+        from safetensors.numpy import save
+
+        content = save({"w": np.zeros(3)})
+    else:
+        content = b"" if damage == "empty" else b"hello" * 30
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"last\.safetensors is damaged"):
+        load_checkpoint(path)
+
+
+def test_a_missing_checkpoint_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"no checkpoint .*last\.safetensors"):
+        load_checkpoint(tmp_path / "last.safetensors")
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    write_atomic(path, b"old")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_atomic(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_run_folder_explains_itself(tmp_path):
+    with Run(tmp_path / "run", Config(out=str(tmp_path))) as run:
+        run.log(1, {"loss": 0.5}, {"step_ms": 3.0})
+        run.checkpoint(ARRAYS, {"epoch": 1}, best=True)
+    names = {p.name for p in (tmp_path / "run").iterdir()}
+    want = {"config.yaml", "environment.json", "metrics.jsonl", "events", "last.safetensors", "best.safetensors"}
+    assert want <= names
+    environment = json.loads((tmp_path / "run" / "environment.json").read_text())
+    assert {"command", "revision", "python", "libraries", "machine"} <= set(environment)
+    line = lines(tmp_path / "run")[0]
+    assert (line["step"], line["loss"], line["time"]["step_ms"]) == (1, 0.5, 3.0)
+    assert saved_config(tmp_path / "run", Config).epochs == 2
+
+
+def test_an_existing_run_is_not_overwritten(tmp_path):
+    Run(tmp_path, Config()).close()
+    with pytest.raises(InputError, match="already holds a run; give --resume"):
+        Run(tmp_path, Config())
+
+
+def test_continuing_drops_what_was_logged_after_the_checkpoint(tmp_path):
+    with Run(tmp_path, Config()) as run:
+        run.log(1, {"loss": 1.0}, {})
+        run.checkpoint(ARRAYS, {"epoch": 1})
+        run.log(2, {"loss": 2.0}, {})
+    with Run(tmp_path, Config(resume=True)) as run:
+        assert run.meta["epoch"] == 1
+        np.testing.assert_array_equal(run.arrays["w"], ARRAYS["w"])
+        assert not run.done
+        run.log(2, {"loss": 3.0}, {})
+        run.checkpoint(ARRAYS, {"epoch": 2}, done=True)
+    assert [line["loss"] for line in lines(tmp_path)] == [1.0, 3.0]
+    with Run(tmp_path, Config(resume=True)) as run:
+        assert run.done
+    assert [line["loss"] for line in lines(tmp_path)] == [1.0, 3.0]
+
+
+def test_other_settings_are_refused_and_named(tmp_path):
+    Run(tmp_path, Config()).close()
+    with pytest.raises(InputError, match="epochs: 2 -> 3"):
+        Run(tmp_path, Config(epochs=3, resume=True))
+
+
+def test_a_folder_has_one_owner(tmp_path):
+    with Run(tmp_path, Config()), pytest.raises(InputError, match="in use by another process"):
+        Run(tmp_path, Config(resume=True))
+    Run(tmp_path, Config(resume=True)).close()
+
+
+def test_a_file_in_the_way_is_an_error_of_the_file_system(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError):
+        Run(tmp_path / "file" / "run", Config())
+
+
+def test_out_is_needed():
+    with pytest.raises(InputError, match="--out is needed"):
+        Run("", Config())
+
+
+def test_another_folder_is_no_run(tmp_path):
+    with pytest.raises(InputError, match="no run folder"):
+        saved_config(tmp_path, Config)
+    (tmp_path / "config.yaml").write_text("banana: 1")
+    with pytest.raises(InputError, match="another kind of run.*banana"):
+        saved_config(tmp_path, Config)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_non_finite_loss_stops_and_names_the_step(value):
+    with pytest.raises(InputError, match=r"the loss became (nan|inf) at step 17"):
+        finite(value, "the loss", 17)
