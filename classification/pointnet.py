@@ -88,7 +88,7 @@ MODELS = ("pointnet", "vanilla")
 def build(model: str, num_classes: int) -> PointNet:
     """A built network: "pointnet" or "vanilla"."""
     if model not in MODELS:
-        raise InputError(f"--model must be one of {', '.join(MODELS)}, got {model!r}")
+        raise InputError(f"model must be one of {', '.join(MODELS)}, got {model!r}")
     net = PointNet(num_classes, t_nets=model == "pointnet", name=model)
     net(np.zeros((1, 8, 3), np.float32))
     return net

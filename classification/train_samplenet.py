@@ -25,6 +25,7 @@ from samplenet.errors import InputError
 from samplenet.run import Run, finite, main, saved_config
 from samplenet.tf import SampleNet, projection_loss, set_momentum, simplification_loss
 from samplenet.tf.state import get_state, set_state
+from train_classifier import accuracy
 
 
 @dataclass
@@ -85,18 +86,10 @@ def load_task(folder: str) -> tuple[pointnet.PointNet, list[str]]:
     return net, meta["names"]
 
 
-def matched_accuracy(net, sampler, clouds: modelnet40.Clouds, rows: np.ndarray, batch_size: int) -> float:
-    """Share of the clouds in `rows` that are classified right from their matched sample."""
-    right = 0
-    for start in range(0, len(rows), batch_size):
-        part = rows[start : start + batch_size]
-        logits = net(sampler(clouds.points[part], training=False).points, training=False)
-        right += int((logits.numpy().argmax(1) == clouds.labels[part]).sum())
-    return right / max(1, len(rows))
-
-
 def train(config: Config) -> None:
-    configs.at_least(config, batch_size=2, epochs=1, lr_decay_samples=1, bn_decay_samples=1)
+    configs.at_least(config, batch_size=2, epochs=1, lr=0, alpha=0, lmbda=0, beta=0, gamma=0, delta=0)
+    configs.at_least(config, lr_decay_samples=1, bn_decay_samples=1)
+    configs.one_of(config, lr_schedule=schedules.SCHEDULES)
     keras.utils.set_random_seed(config.seed)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -107,7 +100,7 @@ def train(config: Config) -> None:
     if list(clouds.names) != names:
         raise InputError(f"--task {config.task} was trained on other classes than {folder} has")
     train_rows, held_out = data.hold_out(clouds, config.hold_out, config.seed)
-    steps = len(train_rows) // config.batch_size
+    steps = data.steps_per_epoch(train_rows, config.batch_size)
     optimizer = keras.optimizers.Adam(config.lr)
     optimizer.build(sampler.trainable_variables)
 
@@ -130,7 +123,7 @@ def train(config: Config) -> None:
             return
         if run.arrays:
             set_state(sampler, run.arrays, optimizer, run.path("last"))
-        best = run.meta.get("best", -1.0)
+        best = run.meta.get("best", 0.0)
         for epoch in range(run.meta.get("epoch", 0), config.epochs):
             measured, loading, begin = [], 0.0, time.perf_counter()
             progress = tqdm(
@@ -163,18 +156,19 @@ def train(config: Config) -> None:
             seconds = time.perf_counter() - begin
             names_of = ("loss", "task_loss", "simplification_loss", "projection_loss", "soft_accuracy")
             values = dict(zip(names_of, np.mean(measured, 0).tolist(), strict=True))
-            values["held_out_accuracy"] = matched_accuracy(net, sampler, clouds, held_out, config.batch_size)
+            judged = accuracy(net, clouds, held_out, config.batch_size, sampler) if len(held_out) else 0.0
+            values["held_out_accuracy"] = judged
             timing = {"step_ms": 1e3 * seconds / steps, "data_ms": 1e3 * loading / steps}
             run.log(step + 1, {k: round(v, 6) for k, v in {**values, "lr": lr}.items()}, timing)
             print(
                 f"epoch {epoch + 1}/{config.epochs}  loss {values['loss']:.3f}  simplify "
                 f"{values['simplification_loss']:.4f}  sigma {values['projection_loss']:.4f}  soft "
-                f"{values['soft_accuracy']:.3f}  held out, matched {values['held_out_accuracy']:.3f}  "
+                f"{values['soft_accuracy']:.3f}  held out, matched {judged:.3f}  "
                 f"{timing['step_ms']:.0f} ms a step, {timing['data_ms']:.1f} of them data",
                 flush=True,
             )
-            is_best = values["held_out_accuracy"] > best
-            best = max(best, values["held_out_accuracy"])
+            is_best = judged > best
+            best = max(best, judged)
             meta = {"epoch": epoch + 1, "step": step + 1, "best": best}
             run.checkpoint(get_state(sampler, optimizer), meta, is_best, done=epoch + 1 == config.epochs)
 

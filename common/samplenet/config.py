@@ -129,3 +129,10 @@ def at_least(config, **lowest) -> None:
         value = getattr(config, name)
         if any(not v >= low for v in (value if isinstance(value, list) else [value])):
             raise InputError(f"--{name.replace('_', '-')} must be at least {low}, got {value}")
+
+
+def one_of(config, **allowed) -> None:
+    """Raise InputError unless each named field has one of its allowed values."""
+    for name, values in allowed.items():
+        if (value := getattr(config, name)) not in values:
+            raise InputError(f"--{name.replace('_', '-')} must be one of {', '.join(values)}, got {value!r}")

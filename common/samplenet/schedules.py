@@ -2,20 +2,18 @@
 
 import math
 
-from samplenet.errors import InputError
+SCHEDULES = ("step", "cosine")
 
 
 def learning_rate(kind: str, lr: float, step: int, steps: int, samples: int, decay: float, decay_samples: int) -> float:
     """The learning rate at `step` of `steps`, after `samples` clouds were seen; never below 1e-5.
 
-    "step": lr times `decay` for every `decay_samples` clouds, the released code's. "cosine": half a cosine from
+    kind "step": lr times `decay` for every `decay_samples` clouds, the released code's. "cosine": half a cosine from
     lr to the floor over the whole run, for short runs.
     """
     if kind == "step":
         return max(lr * decay ** (samples // decay_samples), 1e-5)
-    if kind == "cosine":
-        return max(lr * 0.5 * (1 + math.cos(math.pi * step / steps)), 1e-5)
-    raise InputError(f"--lr-schedule must be 'step' or 'cosine', got {kind!r}")
+    return max(lr * 0.5 * (1 + math.cos(math.pi * step / steps)), 1e-5)
 
 
 def bn_momentum(samples: int, decay_samples: int) -> float:

@@ -22,11 +22,6 @@ def open_set(data_root: str | None, shapes_per_class: int) -> Path:
     return shapes.ensure(root, shapes_per_class, max(1, shapes_per_class * 2 // 5))
 
 
-def split_name(folder: Path) -> str:
-    """How results name a data set: its folder."""
-    return folder.resolve().name
-
-
 def hold_out(clouds: Clouds, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Row numbers (train, held out) of a random `fraction` of the training set, on which "best" is judged."""
     if not 0 <= fraction < 1:
@@ -36,13 +31,18 @@ def hold_out(clouds: Clouds, fraction: float, seed: int) -> tuple[np.ndarray, np
     return np.sort(order[size:]), np.sort(order[:size])
 
 
+def steps_per_epoch(rows: np.ndarray, batch_size: int) -> int:
+    """How many batches `batches` gives; InputError when there is not one."""
+    if len(rows) < batch_size:
+        raise InputError(f"--batch-size {batch_size} is larger than the training set of {len(rows)} clouds")
+    return len(rows) // batch_size
+
+
 def batches(rows: np.ndarray, batch_size: int, seed: int, epoch: int) -> Iterator[np.ndarray]:
     """Shuffled row numbers in batches of one size; an epoch's order depends on (seed, epoch) alone.
 
     Clouds that do not fill a batch are left for another epoch: batch norm wants batches of one size.
     """
-    if len(rows) < batch_size:
-        raise InputError(f"--batch-size {batch_size} is larger than the training set of {len(rows)} clouds")
     order = np.random.default_rng((seed, 2, epoch)).permutation(rows)
     for start in range(0, len(order) - batch_size + 1, batch_size):
         yield order[start : start + batch_size]

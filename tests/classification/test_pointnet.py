@@ -1,0 +1,54 @@
+"""The task networks: published sizes, what they must not depend on, the orthogonality loss."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import pointnet
+from samplenet import InputError
+
+CLOUD = np.random.default_rng(0).normal(size=(3, 40, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize("model, count", [("pointnet", 3_480_000), ("vanilla", 820_000)])
+def test_parameter_counts_are_the_published_ones(model, count):
+    net = pointnet.build(model, 40)
+    assert sum(int(np.prod(w.shape)) for w in net.trainable_weights) == pytest.approx(count, rel=0.005)
+
+
+@pytest.mark.parametrize("model", pointnet.MODELS)
+def test_the_order_of_the_points_makes_no_difference(model):
+    net = pointnet.build(model, 5)
+    np.testing.assert_allclose(net(CLOUD), net(CLOUD[:, ::-1]), atol=1e-5)
+
+
+def test_transforms_start_as_the_identity_and_cost_nothing():
+    net = pointnet.build("pointnet", 5)
+    net(CLOUD)
+    np.testing.assert_allclose(net.input_transform(CLOUD), np.tile(np.eye(3), (3, 1, 1)), atol=1e-6)
+    assert float(net.losses[0]) == pytest.approx(0, abs=1e-6)
+
+
+def test_orthogonality_loss_is_half_the_squared_defect_over_the_batch():
+    net = pointnet.build("pointnet", 5)
+    net.feature_transform.last.bias.assign(2 * np.eye(64, dtype=np.float32).ravel())
+    net(CLOUD)
+    assert float(net.losses[0]) == pytest.approx(0.001 * 3 * 64 * (4 - 1) ** 2 / 2, rel=1e-5)
+
+
+def test_vanilla_has_no_loss_of_its_own():
+    net = pointnet.build("vanilla", 5)
+    labels = np.array([0, 1, 2])
+    logits = net(CLOUD)
+    want = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+    assert float(pointnet.task_loss(net, logits, labels)) == pytest.approx(float(want))
+
+
+def test_dropout_of_both_or_of_the_last_hidden_layer():
+    assert [d.rate for d in pointnet.build("pointnet", 5).dropouts] == [0.3, 0.3]
+    assert [d.rate for d in pointnet.build("vanilla", 5).dropouts] == [0, 0.3]
+
+
+def test_unknown_model():
+    with pytest.raises(InputError, match="must be one of pointnet, vanilla, got 'resnet'"):
+        pointnet.build("resnet", 5)

@@ -1,0 +1,316 @@
+"""The scripts end to end on tiny shapes: the runner, same seed same numbers, kill and continue, bad input."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+import evaluate
+import train_classifier
+import train_samplenet
+from samplenet.checkpoint import load_checkpoint
+from samplenet.run import main
+
+ROOT = Path(__file__).parents[2]
+SMOKE = str(ROOT / "classification" / "configs" / "smoke.yaml")
+SCRIPTS = {
+    "train_classifier": lambda c: train_classifier.train(c),
+    "train_samplenet": lambda c: train_samplenet.train(c),
+    "evaluate": lambda c: evaluate.evaluate(c),
+}
+TINY = ["--num-points", "64", "--batch-size", "8", "--epochs", "1", "--bn-decay-samples", "20"]
+
+
+@pytest.fixture
+def script(monkeypatch, shapes_folder):
+    """Run a script in this process; returns nothing, or raises SystemExit with the message."""
+
+    def run(name, *flags, data_root=shapes_folder):
+        module = {"train_classifier": train_classifier, "train_samplenet": train_samplenet, "evaluate": evaluate}[name]
+        flags = [*map(str, flags), *(["--data-root", str(data_root)] if data_root else [])]
+        monkeypatch.setattr("sys.argv", [str(ROOT / "classification" / f"{name}.py"), *flags])
+        main(lambda: SCRIPTS[name](train_classifier.configs.load(module.Config)))
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, shapes_folder):
+    """A classifier, a SampleNet-8 and an S-NET-8, trained for one epoch each."""
+    folder, base = tmp_path_factory.mktemp("runs"), [*TINY, "--data-root", str(shapes_folder)]
+    load = train_classifier.configs.load
+
+    def argv(name):
+        sys.argv = [str(ROOT / "classification" / f"{name}.py")]
+
+    old = sys.argv
+    try:
+        argv("train_classifier")
+        flags = [*base, "--model", "vanilla", "--no-xla", "--out", str(folder / "cls")]
+        train_classifier.train(load(train_classifier.Config, flags))
+        argv("train_samplenet")
+        for name, flag in (("samplenet", "--projection"), ("snet", "--no-projection")):
+            flags = [*base, "--task", str(folder / "cls"), "--sample-sizes", "8", flag, "--out", str(folder / name)]
+            train_samplenet.train(load(train_samplenet.Config, flags))
+    finally:
+        sys.argv = old
+    return folder
+
+
+def results(folder):
+    return json.loads((folder / "results.json").read_text())
+
+
+def metrics(folder):
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k != "time"} for line in lines]
+
+
+# the whole pipeline
+
+
+def test_runner_twice_gives_the_same_numbers_and_needs_no_pytorch(tmp_path):
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "__init__.py").write_text("raise ImportError('the TensorFlow side imported torch')")
+    env = {**os.environ, "PYTHONPATH": str(tmp_path), "SAMPLENET_DATA": str(tmp_path / "data")}
+    runner = ["bash", str(ROOT / "classification" / "runner_samplenet.sh"), "--preset", "smoke"]
+    for out in ("a", "b"):
+        done = subprocess.run([*runner, "--out", tmp_path / out], env=env, capture_output=True, text=True, cwd=tmp_path)
+        assert done.returncode == 0, done.stdout + done.stderr
+    for run in ("classifier", "samplenet-8-seed0", "snet-8-seed0"):
+        assert metrics(tmp_path / "a" / run) == metrics(tmp_path / "b" / run)
+        assert len(metrics(tmp_path / "a" / run)) == 2
+    first, second = (results(tmp_path / out / "evaluation") for out in ("a", "b"))
+    assert first["rows"] == second["rows"]
+    assert {(r["sampler"], r["m"], r["protocol"]) for r in first["rows"]} == {
+        ("none", 128, "matched"),
+        *((s, m, "matched") for s in ("random", "fps") for m in (32, 8)),
+        *(("samplenet", 8, p) for p in ("matched", "soft", "generated")),
+        *(("snet", 8, p) for p in ("matched", "generated")),
+    }
+    for name in ("table.md", "accuracy.png", "gallery.png"):
+        assert (tmp_path / "a" / "evaluation" / name).stat().st_size > 100
+    again = subprocess.run([*runner, "--out", tmp_path / "a"], env=env, capture_output=True, text=True)
+    assert again.stdout.count("is finished") == 3
+
+
+@pytest.mark.parametrize("name", ["train_classifier", "train_samplenet"])
+def test_a_killed_run_continues_to_the_same_weights(tmp_path, trained, shapes_folder, name):
+    flags = [*TINY[:4], "--epochs", "3", "--bn-decay-samples", "20", "--deterministic", "--data-root", shapes_folder]
+    if name == "train_classifier":
+        flags += ["--model", "vanilla", "--no-xla"]
+    else:
+        flags += ["--task", trained / "cls", "--sample-sizes", "8"]
+    command = [sys.executable, ROOT / "classification" / f"{name}.py", *flags]
+    subprocess.run([*command, "--out", tmp_path / "whole"], check=True, capture_output=True)
+    victim = subprocess.Popen([*command, "--out", tmp_path / "cut"], stdout=subprocess.PIPE, text=True)
+    for line in victim.stdout:
+        if line.startswith("epoch 2/3"):  # printed before that epoch's checkpoint is written
+            victim.send_signal(signal.SIGKILL)
+            break
+    victim.wait()
+    victim.stdout.close()
+    assert len(metrics(tmp_path / "cut")) < 3
+    subprocess.run([*command, "--out", tmp_path / "cut", "--resume"], check=True, capture_output=True)
+    whole, cut = (load_checkpoint(tmp_path / run / "last.safetensors") for run in ("whole", "cut"))
+    assert whole[1]["epoch"] == cut[1]["epoch"] == 3
+    for key, value in whole[0].items():
+        np.testing.assert_array_equal(cut[0][key], value, err_msg=key)
+    assert metrics(tmp_path / "cut") == metrics(tmp_path / "whole")
+
+
+# evaluation
+
+
+def test_every_cloud_counts_and_the_batch_size_makes_no_difference(tmp_path, script, trained):
+    flags = ["--task", trained / "cls", "--sizes", "16", "8", "--gallery-size", "8", "--samplers", "random", "fps"]
+    flags += [trained / "samplenet", trained / "snet"]
+    for batch in (5, 32):
+        script("evaluate", *flags, "--batch-size", batch, "--out", tmp_path / str(batch))
+    five, many = results(tmp_path / "5"), results(tmp_path / "32")
+    assert five["rows"] == many["rows"]
+    assert {row["n"] for row in five["rows"]} == {42}  # 21 classes, 2 test shapes each; no multiple of 5 or 32
+
+
+def test_predictions_score_what_they_say(trained, shapes_folder):
+    from samplenet.data import modelnet40
+
+    net, _ = train_samplenet.load_task(str(trained / "cls"))
+    test = modelnet40.load(shapes_folder, "test", 64)
+    _, m, sampler, _ = evaluate.trained(str(trained / "samplenet"), 64)
+    predicted, indices = evaluate.predict(net, sampler, test, 10)
+    subset = np.take_along_axis(test.points, indices[..., None], 1)  # matched means: rows of the input
+    np.testing.assert_array_equal(predicted["matched"], net(subset, training=False).numpy().argmax(1))
+    assert indices.shape == (42, m) == (42, 8)
+    labels = np.array([0, 0, 0, 1])
+    rows = evaluate.rows_of("fps", 8, 0, {"matched": np.array([0, 0, 1, 1])}, labels)
+    assert [row["value"] for row in rows] == [0.75, round((2 / 3 + 1) / 2, 6)]
+
+
+# bad input: one sentence, no traceback, nothing half-written
+
+
+def broken_copy(folder, target, change):
+    shutil.copytree(folder, target)
+    file = target / "ply_data_train0.h5"
+    change(target, file)
+    return target
+
+
+def put_nan(_, file):
+    with h5py.File(file, "r+") as h5:
+        h5["data"][3, 5, 1] = np.nan
+
+
+def shuffle_names(folder, _):
+    names = (folder / "shape_names.txt").read_text().split()
+    (folder / "shape_names.txt").write_text("\n".join(reversed(names)))
+
+
+BAD_DATA = {
+    "NaN cloud": (put_nan, r"ply_data_train0\.h5.*not finite in cloud 3"),
+    "empty file": (lambda _, f: f.write_bytes(b""), r"ply_data_train0\.h5"),
+    "truncated h5": (lambda _, f: f.write_bytes(f.read_bytes()[:-2000]), r"ply_data_train0\.h5"),
+    "unknown class": (lambda d, _: (d / "shape_names.txt").write_text("chair\n"), r"ply_data_train0\.h5 has labels"),
+    "missing file": (lambda _, f: f.unlink(), r"ply_data_train0\.h5"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_DATA)
+def test_bad_data_is_named(script, tmp_path, shapes_folder, case):
+    change, words = BAD_DATA[case]
+    data = broken_copy(shapes_folder, tmp_path / "data", change)
+    with pytest.raises(SystemExit, match=f"train_classifier.py: error: .*{words}"):
+        script("train_classifier", *TINY, "--no-xla", "--out", tmp_path / "out", data_root=data)
+    assert not (tmp_path / "out").exists()
+
+
+BAD_FLAGS = {
+    "missing data root": ("train_classifier", ["--data-root", "nowhere"], "nowhere is not a folder"),
+    "more points than there are": ("train_classifier", ["--num-points", "4096"], "2048 points a cloud.*got 4096"),
+    "no points": ("train_classifier", ["--num-points", "0"], "--num-points must be at least 1, got 0"),
+    "batch too large": ("train_classifier", ["--batch-size", "4000"], "--batch-size 4000 is larger"),
+    "unknown model": ("train_classifier", ["--model", "resnet"], "--model must be.*got 'resnet'"),
+    "unknown schedule": ("train_classifier", ["--lr-schedule", "x"], "--lr-schedule must be.*got 'x'"),
+    "all held out": ("train_classifier", ["--hold-out", "1"], r"--hold-out must be in \[0, 1\), got 1"),
+    "not finite": ("train_classifier", ["--lr", "nan"], "--lr must be.* got nan"),
+    "no task": ("train_samplenet", ["--task", ""], "--task is needed"),
+    "no such task": ("train_samplenet", ["--task", "nowhere"], "nowhere is no run folder"),
+    "m above N": ("train_samplenet", ["--sample-sizes", "65"], r"--sample-sizes must be in .*64\], got 65"),
+    "k above N": ("train_samplenet", ["--k", "65"], r"--k must be in .*64\], got 65"),
+    "several sizes": ("train_samplenet", ["--sample-sizes", "4", "8"], r"takes one size.*\[4, 8\]"),
+    "size above N": ("evaluate", ["--sizes", "65"], "--sizes must be at most N = 64.*got 65"),
+    "size zero": ("evaluate", ["--sizes", "0"], "--sizes must be at least 1"),
+    "unknown sampler": ("evaluate", ["--samplers", "poisson"], "'poisson' is neither random nor fps nor a run folder"),
+    "task as sampler": ("evaluate", ["--samplers", "{cls}"], "another kind of run"),
+    "unknown key": ("evaluate", ["--config", "{yaml}"], "unknown key 'epoch'"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_FLAGS)
+def test_bad_flags_are_named(script, tmp_path, trained, case):
+    name, flags, words = BAD_FLAGS[case]
+    (tmp_path / "bad.yaml").write_text("epoch: 3\n")
+    flags = [f.format(cls=trained / "cls", yaml=tmp_path / "bad.yaml") for f in flags]
+    base = {"evaluate": ["--task", trained / "cls", "--sizes", "8"]}.get(name, TINY)
+    if name == "train_samplenet" and "--task" not in flags:
+        flags += ["--task", trained / "cls"]
+    with pytest.raises(SystemExit, match=f"{name}.py: error: .*{words}"):
+        root = {} if "--data-root" not in flags else {"data_root": None}
+        script(name, *base, "--out", tmp_path / "out", *flags, **root)
+    assert not (tmp_path / "out").exists()
+
+
+def test_fewer_points_than_m(script, tmp_path, trained):
+    with pytest.raises(SystemExit, match=r"--sample-sizes must be in \[1, --num-points\] = \[1, 16\], got 32"):
+        flags = ["--num-points", "16", "--task", trained / "cls", "--out", tmp_path / "out"]
+        script("train_samplenet", *flags)
+
+
+def test_other_classes_than_the_task_was_trained_on(script, tmp_path, trained, shapes_folder):
+    data = broken_copy(shapes_folder, tmp_path / "data", shuffle_names)
+    with pytest.raises(SystemExit, match="trained on other classes"):
+        script("evaluate", "--task", trained / "cls", "--sizes", "8", "--out", tmp_path / "out", data_root=data)
+    with pytest.raises(SystemExit, match="trained on other classes"):
+        script("train_samplenet", *TINY, "--task", trained / "cls", "--out", tmp_path / "out", data_root=data)
+
+
+def test_a_damaged_task_checkpoint_is_named(script, tmp_path, trained):
+    shutil.copytree(trained / "cls", tmp_path / "cls")
+    last = tmp_path / "cls" / "last.safetensors"
+    last.write_bytes(last.read_bytes()[:-100])
+    with pytest.raises(SystemExit, match=r"last\.safetensors is damaged"):
+        script("evaluate", "--task", tmp_path / "cls", "--sizes", "8", "--out", tmp_path / "out")
+
+
+def test_a_damaged_own_checkpoint_is_kept_and_named(script, tmp_path, trained):
+    shutil.copytree(trained / "cls", tmp_path / "cls")
+    last = tmp_path / "cls" / "last.safetensors"
+    last.write_bytes(last.read_bytes()[:-100])
+    before = (tmp_path / "cls" / "metrics.jsonl").read_bytes()
+    with pytest.raises(SystemExit, match=r"last\.safetensors is damaged"):
+        flags = [*TINY, "--model", "vanilla", "--no-xla", "--out", tmp_path / "cls", "--resume"]
+        script("train_classifier", *flags)
+    assert (tmp_path / "cls" / "metrics.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["train_classifier", "train_samplenet", "evaluate"])
+def test_an_out_folder_that_cannot_be_written(script, tmp_path, trained, name):
+    (tmp_path / "file").touch()
+    flags = {"train_classifier": [*TINY, "--no-xla"], "train_samplenet": [*TINY, "--sample-sizes", "8"]}
+    flags = flags.get(name, ["--sizes", "8"])
+    flags += [] if name == "train_classifier" else ["--task", trained / "cls"]
+    for out in (tmp_path / "file" / "out", Path("/proc/no-such-folder")):
+        with pytest.raises(SystemExit, match=rf"{name}.py: error: .*({out.name}|{out.parent.name}).*: \w+"):
+            script(name, *flags, "--out", out)
+
+
+def test_without_out(script, trained):
+    for name in SCRIPTS:
+        with pytest.raises(SystemExit, match="--out is needed"):
+            flags = [*TINY] if name != "evaluate" else []
+            script(name, *flags, *([] if name == "train_classifier" else ["--task", trained / "cls"]))
+
+
+def test_the_shell_sees_one_line_and_a_code(tmp_path):
+    command = [sys.executable, ROOT / "classification" / "train_classifier.py", "--data-root", "nowhere"]
+    done = subprocess.run([*command, "--out", tmp_path / "out"], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("train_classifier.py: error: nowhere is not a folder")
+    assert "Traceback" not in done.stderr
+    loud = subprocess.run([*command, "--debug", "--out", tmp_path / "out"], capture_output=True, text=True)
+    assert "Traceback" in loud.stderr
+
+
+@pytest.mark.parametrize(
+    "flags, words",
+    [
+        (["--preset", "slow"], "no preset 'slow', known: smoke quick paper"),
+        (["--presets", "quick"], "unknown option '--presets'"),
+        (["--preset"], "--preset needs a value"),
+    ],
+)
+def test_runner_refuses_unknown_options(flags, words):
+    for command in ([ROOT / "classification" / "runner_samplenet.sh"], [ROOT / "reproduce.sh", "classification"]):
+        done = subprocess.run(["bash", *command, *flags], capture_output=True, text=True)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert words in done.stderr
+
+
+def test_reproduce_refuses_an_unknown_experiment():
+    done = subprocess.run(["bash", ROOT / "reproduce.sh", "segmentation"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "unknown experiment 'segmentation'" in done.stderr
+
+
+def test_setup_refuses_an_unknown_extra():
+    done = subprocess.run(["bash", ROOT / "setup.sh", "jax"], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "unknown extra 'jax'" in done.stderr
