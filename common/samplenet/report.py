@@ -100,16 +100,17 @@ def draw_curves(results: dict, path: Path) -> None:
     full = 100 * _values(rows, sampler="none")[0]["value"]
     axes.axhline(full, color="black", lw=1, ls=":")
     axes.annotate(f"full cloud, {full:.1f} %", (1, full), xytext=(2, 4), textcoords="offset points", fontsize=9)
-    looks = {"matched": ("-", "o", None), "soft": ("--", "D", "white"), "generated": (":", "s", "white")}
+    # line, marker, face, and a shift along the axis that keeps the protocols of one sampler apart
+    looks = {"matched": ("-", "o", None, 1), "soft": ("--", "D", "white", 1.07), "generated": (":", "s", "white", 0.93)}
     for sampler, protocol in _columns(rows):
         mine = _values(rows, sampler=sampler, protocol=protocol)
         sizes = sorted({r["m"] for r in mine}, reverse=True)
         means = [100 * np.mean([r["value"] for r in _values(mine, m=m)]) for m in sizes]
-        line, marker, face = looks[protocol]
+        line, marker, face, shift = looks[protocol]
         color = SAMPLERS.get(sampler, ("", None))[1]
         label = _label(sampler) + ("" if protocol == "matched" else f", {protocol} points")
         style = {"ls": line, "marker": marker, "mfc": face or color, "color": color, "ms": 6, "label": label}
-        axes.plot([n / m for m in sizes], means, **style)
+        axes.plot([shift * n / m for m in sizes], means, **style)
     axes.set_xscale("log", base=2)
     ticks = sorted({n / r["m"] for r in rows})
     axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
@@ -148,7 +149,7 @@ def draw_gallery(gallery: dict, path: Path) -> None:
             center, half = (low + high) / 2, (high - low).max() / 2
             axes.set(xlim=(center[0] - half, center[0] + half), ylim=(-center[2] - half, -center[2] + half),
                      zlim=(center[1] - half, center[1] + half))  # fmt: skip
-            axes.set_box_aspect((1, 1, 1), zoom=1.45)
+            axes.set_box_aspect((1, 1, 1), zoom=1.3)
             if c == 0:
                 axes.text2D(-0.04, 0.5, f"{label}, m = {len(picked)}", transform=axes.transAxes, rotation=90,
                             va="center", ha="center", fontsize=11)  # fmt: skip

@@ -1,0 +1,41 @@
+"""What importing costs, and that the README's code runs as printed."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize("module", ["samplenet", "samplenet.ops", "samplenet.ops.reference", "samplenet.data.shapes"])
+def test_importing_loads_no_framework(module):
+    code = f"import sys, {module}; print([m for m in ('tensorflow', 'keras', 'torch') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_code_of_the_readme_runs():
+    text = (ROOT / "README.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", text, re.S)
+    assert blocks
+    rng = np.random.default_rng(0)
+    clouds = rng.normal(size=(4, 256, 3)).astype(np.float32)
+    scope = {"clouds": clouds, "labels": np.array([0, 1, 2, 3])}
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), scope)
+    assert scope["sampled"].points.shape == (4, 32, 3)
+
+
+@pytest.mark.parametrize("readme", ["README.md", "classification/README.md"])
+def test_the_files_that_the_readme_names_exist(readme):
+    text = (ROOT / readme).read_text()
+    for target in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (ROOT / readme).parent.joinpath(target).exists(), target
+    scripts = re.findall(r"(?:bash|python) ([\w./-]+\.(?:sh|py))", text)
+    assert scripts
+    for script in scripts:
+        assert (ROOT / script).exists(), script
