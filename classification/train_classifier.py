@@ -94,24 +94,15 @@ def train(config: Config) -> None:
             )
             for i, rows in enumerate(progress):
                 step = epoch * steps + i
-                seen = step * config.batch_size
                 ready = time.perf_counter()
                 points = clouds.points[rows]
                 if config.rotate or config.jitter:
                     points = data.augment(points, rng, config.rotate, config.jitter)
                 points, labels = tf.constant(points), tf.constant(clouds.labels[rows])
                 loading += time.perf_counter() - ready
-                lr = schedules.learning_rate(
-                    config.lr_schedule,
-                    config.lr,
-                    step,
-                    config.epochs * steps,
-                    seen,
-                    config.lr_decay,
-                    config.lr_decay_samples,
-                )
+                lr = schedules.learning_rate(config, step, config.epochs * steps)
                 optimizer.learning_rate.assign(lr)
-                set_momentum(net, schedules.bn_momentum(seen, config.bn_decay_samples))
+                set_momentum(net, schedules.bn_momentum(step * config.batch_size, config.bn_decay_samples))
                 loss, share = train_step(points, labels)
                 losses.append(finite(float(loss), "the loss", step))
                 right.append(float(share))

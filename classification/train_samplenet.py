@@ -135,21 +135,12 @@ def train(config: Config) -> None:
             )
             for i, rows in enumerate(progress):
                 step = epoch * steps + i
-                seen = step * config.batch_size
                 ready = time.perf_counter()
                 points, labels = tf.constant(clouds.points[rows]), tf.constant(clouds.labels[rows])
                 loading += time.perf_counter() - ready
-                lr = schedules.learning_rate(
-                    config.lr_schedule,
-                    config.lr,
-                    step,
-                    config.epochs * steps,
-                    seen,
-                    config.lr_decay,
-                    config.lr_decay_samples,
-                )
+                lr = schedules.learning_rate(config, step, config.epochs * steps)
                 optimizer.learning_rate.assign(lr)
-                set_momentum(sampler, schedules.bn_momentum(seen, config.bn_decay_samples))
+                set_momentum(sampler, schedules.bn_momentum(step * config.batch_size, config.bn_decay_samples))
                 measured.append(train_step(points, labels).numpy())
                 finite(float(measured[-1][0]), "the loss", step)
                 progress.set_postfix(loss=f"{measured[-1][0]:.3f}")

@@ -33,6 +33,11 @@ class RunConfig:
     deterministic: bool = option(False, "same device, same seed: same weights, bit for bit")
 
 
+def checkout() -> Path:
+    """The repository's root, seen from the running script (classification/train_classifier.py and its like)."""
+    return Path(sys.argv[0]).resolve().parents[1]
+
+
 def load(cls, argv: list[str] | None = None, description: str = ""):
     """Build `cls` from its defaults, the file given by --config, and the flags in `argv`.
 

@@ -69,7 +69,7 @@ def _revision() -> str:
 
 def command() -> str:
     """The command line; paths in the checkout are written from its root."""
-    root = str(Path(__file__).resolve().parents[2])
+    root = str(configs.checkout())
     script = str(Path(sys.argv[0]).resolve())
     return shlex.join(["python", *(word.removeprefix(root + os.sep) for word in (script, *sys.argv[1:]))])
 

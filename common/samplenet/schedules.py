@@ -5,15 +5,17 @@ import math
 SCHEDULES = ("step", "cosine")
 
 
-def learning_rate(kind: str, lr: float, step: int, steps: int, samples: int, decay: float, decay_samples: int) -> float:
-    """The learning rate at `step` of `steps`, after `samples` clouds were seen; never below 1e-5.
+def learning_rate(config, step: int, steps: int) -> float:
+    """The learning rate at `step` of `steps`, by the fields lr* and batch_size of `config`; never below 1e-5.
 
-    kind "step": lr times `decay` for every `decay_samples` clouds, the released code's. "cosine": half a cosine from
-    lr to the floor over the whole run, for short runs.
+    lr_schedule "step": lr times lr_decay for every lr_decay_samples clouds seen, the released code's. "cosine":
+    half a cosine from lr to the floor over the whole run, for short runs.
     """
-    if kind == "step":
-        return max(lr * decay ** (samples // decay_samples), 1e-5)
-    return max(lr * 0.5 * (1 + math.cos(math.pi * step / steps)), 1e-5)
+    if config.lr_schedule == "step":
+        factor = config.lr_decay ** (step * config.batch_size // config.lr_decay_samples)
+    else:
+        factor = 0.5 * (1 + math.cos(math.pi * step / steps))
+    return max(config.lr * factor, 1e-5)
 
 
 def bn_momentum(samples: int, decay_samples: int) -> float:

@@ -33,6 +33,7 @@ def test_orthogonality_loss_is_half_the_squared_defect_over_the_batch():
     net = pointnet.build("pointnet", 5)
     net.feature_transform.last.bias.assign(2 * np.eye(64, dtype=np.float32).ravel())
     net(CLOUD)
+    assert len(net.losses) == 1
     assert float(net.losses[0]) == pytest.approx(0.001 * 3 * 64 * (4 - 1) ** 2 / 2, rel=1e-5)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from samplenet.config import checkout
 from samplenet.data import shapes
 from samplenet.data.modelnet40 import Clouds
 from samplenet.errors import InputError
@@ -18,7 +19,7 @@ def open_set(data_root: str | None, shapes_per_class: int) -> Path:
     """
     if data_root:
         return Path(data_root)
-    root = os.environ.get("SAMPLENET_DATA") or Path(__file__).resolve().parents[3] / "data"
+    root = os.environ.get("SAMPLENET_DATA") or checkout() / "data"
     return shapes.ensure(root, shapes_per_class, max(1, shapes_per_class * 2 // 5))
 
 
