@@ -8,6 +8,7 @@
 simplified points themselves.
 """
 
+import io
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,17 +18,16 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
-import train_classifier
 import train_samplenet
 from samplenet import config as configs
 from samplenet import report
-from samplenet.checkpoint import load_checkpoint, write_atomic
+from samplenet.checkpoint import write_atomic
 from samplenet.config import option
 from samplenet.data import clouds as data
 from samplenet.data import modelnet40
 from samplenet.errors import InputError
 from samplenet.ops import check_inputs
-from samplenet.run import command, environment, main, saved_config
+from samplenet.run import command, environment, main
 from samplenet.tf import FarthestPointSampler, RandomSampler
 from samplenet.tf.state import set_state
 
@@ -38,25 +38,24 @@ UNTRAINED = {"random": RandomSampler, "fps": lambda m, seed: FarthestPointSample
 class Config:
     """What is scored on which data."""
 
-    task: str = option("", "run folder of the trained classifier")
+    task: str = option("", "run folder of the trained classifier", path=True)
     samplers: list[str] = option(["random", "fps"], "random, fps, and run folders of trained samplers")
     sizes: list[int] = option([512, 256, 128, 64, 32, 16, 8], "sample sizes m of the untrained samplers")
-    data_root: str | None = option(None, "data set folder; without it, the built-in shapes")
+    data_root: str | None = option(None, "data set folder; without it, the built-in shapes", path=True)
     shapes_per_class: int = option(100, "built-in shapes: as in training")
-    out: str = option("", "folder for results.json, table and figures")
+    out: str = option("", "folder for results.json, table and figures", path=True)
     batch_size: int = option(32, "clouds scored at once; makes no difference to the result")
     seed: int = option(0, "of the random sampler")
-    gallery_size: int = option(32, "sample size of the picture of what each sampler picks")
+    gallery_size: int = option(32, "sample size of the picture (of the trained ones, the nearest to it)")
 
 
 def trained(folder: str, num_points: int) -> tuple[str, int, Callable, int]:
     """The sampler of a run folder: its name, m, the callable, its seed."""
-    config = saved_config(Path(folder), train_samplenet.Config)
+    config, arrays, _ = train_samplenet.finished(folder, train_samplenet.Config)
     if config.num_points != num_points:
         raise InputError(f"{folder} was trained on {config.num_points} points, the classifier on {num_points}")
     sampler = train_samplenet.build(config)
-    path = Path(folder) / "last.safetensors"
-    set_state(sampler, load_checkpoint(path)[0], source=path)
+    set_state(sampler, arrays, source=folder)
     return "samplenet" if config.projection else "snet", sampler.m, sampler, config.seed
 
 
@@ -105,50 +104,69 @@ def gallery_clouds(test: modelnet40.Clouds, count: int = 5) -> np.ndarray:
     return np.array([np.flatnonzero(test.labels == c)[0] for c in chosen])
 
 
+def choose(config: Config, num_points: int) -> list[tuple[str, int, Callable | None, int]]:
+    """(name, m, sampler, seed) of everything to score: the full cloud, then `samplers` in order."""
+    chosen = {}
+    for name in config.samplers:
+        if name not in UNTRAINED:
+            if not Path(name).is_dir():
+                raise InputError(f"--samplers: {name!r} is neither {' nor '.join(UNTRAINED)} nor a run folder")
+            chosen[name] = trained(name, num_points)
+    known = {}
+    for folder, (name, m, _, seed) in chosen.items():
+        if (other := known.setdefault((name, m, seed), folder)) != folder:
+            raise InputError(
+                f"--samplers: {folder} and {other} are both {name}, m = {m}, seed {seed}; score them apart"
+            )
+    sizes = sorted({*config.sizes, *(m for _, m, _, _ in chosen.values())}, reverse=True)
+    if sizes and sizes[0] > num_points:
+        raise InputError(f"--sizes must be at most N = {num_points}, the classifier's points, got {sizes[0]}")
+    samplers = [("none", num_points, None, config.seed)]
+    for name in dict.fromkeys(config.samplers):
+        if name in UNTRAINED:
+            samplers += [(name, m, UNTRAINED[name](m, config.seed), config.seed) for m in sizes]
+        else:
+            samplers.append(chosen[name])
+    return samplers
+
+
 def evaluate(config: Config) -> None:
-    configs.at_least(config, sizes=1, batch_size=1)
+    configs.at_least(config, sizes=1, batch_size=1, seed=0, shapes_per_class=1)
     if not config.out:
         raise InputError("--out is needed: the folder to write the results to")
     check_inputs(True)
-    net, names = train_samplenet.load_task(config.task)
-    num_points = saved_config(Path(config.task), train_classifier.Config).num_points
-    samplers = [("none", num_points, None, config.seed)]
-    for name in config.samplers:
-        if name in UNTRAINED:
-            for m in config.sizes:
-                if m > num_points:
-                    raise InputError(f"--sizes must be at most N = {num_points}, the classifier's points, got {m}")
-                samplers.append((name, m, UNTRAINED[name](m, config.seed), config.seed))
-        elif Path(name).is_dir():
-            samplers.append(trained(name, num_points))
-        else:
-            raise InputError(f"--samplers: {name!r} is neither {' nor '.join(UNTRAINED)} nor a run folder")
+    net, names, task_config = train_samplenet.load_task(config.task)
+    samplers = choose(config, task_config.num_points)
     folder = data.open_set(config.data_root, config.shapes_per_class)
-    test = modelnet40.load(folder, "test", num_points)
+    test = modelnet40.load(folder, "test", task_config.num_points)
     if list(test.names) != names:
         raise InputError(f"--task {config.task} was trained on other classes than {folder} has")
     out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
+    write_atomic(out / "config.yaml", configs.dump(config).encode())  # and an early word if nothing can be written
 
+    learned = [m for name, m, *_ in samplers if name not in ("none", *UNTRAINED)]
+    gallery_size = min(learned, key=lambda m: abs(m - config.gallery_size), default=config.gallery_size)
     rows, shown = [], gallery_clouds(test)
     gallery = {"points": test.points[shown], "names": np.array([test.names[c] for c in test.labels[shown]])}
     for name, m, sampler, seed in tqdm(samplers, "evaluate", disable=None):
         predicted, indices = predict(net, sampler, test, config.batch_size)
         rows += rows_of(name, m, seed, predicted, test.labels)
-        if m == config.gallery_size and sampler is not None:
+        if m == gallery_size and sampler is not None and f"idx_{name}" not in gallery:
             gallery[f"idx_{name}"] = indices[shown]
             gallery[f"predicted_{name}"] = np.array([test.names[c] for c in predicted["matched"][shown]])
     results = {
         "schema": 1,
         "experiment": "classification",
         "data": folder.resolve().name,
-        "num_points": num_points,
         "command": command(),
         "environment": environment(),
         "rows": rows,
     }
-    np.savez_compressed(out / "gallery.npz", **gallery)
+    packed = io.BytesIO()
+    np.savez_compressed(packed, **gallery)
     write_atomic(out / "results.json", (json.dumps(results, indent=1) + "\n").encode())
+    write_atomic(out / "gallery.npz", packed.getvalue())
     print(report.write(out))
 
 

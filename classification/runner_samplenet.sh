@@ -4,18 +4,18 @@
 #   --data-root DIR             a folder in the ModelNet40 h5 layout; without it, the built-in shapes
 #   --sizes "32 16"             sample sizes to train for (32; paper: 512 256 128 64 32 16 8)
 #   --seeds "0 1 2"             sampler seeds (0)
-#   --out DIR                   where the runs go (results/<preset>/classification)
+#   --out DIR                   where the runs go (results/<preset>/classification[-<data folder>])
 # Finished runs are kept and killed ones continued, so the same command can be given again.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(dirname "$here")
-preset=quick sizes="" seeds=0 out="" data=()
+preset=quick sizes="" seeds=0 out="" data=() name=classification
 while [ $# -gt 0 ]; do
     case $1 in
         --preset | --data-root | --sizes | --seeds | --out)
-            [ $# -gt 1 ] || { echo "${0##*/}: error: $1 needs a value" >&2; exit 2; } ;;&
+            [ -n "${2:-}" ] || { echo "${0##*/}: error: $1 needs a value" >&2; exit 2; } ;;&
         --preset) preset=$2 ;;
-        --data-root) data=(--data-root "$2") ;;
+        --data-root) data=(--data-root "$2") name=classification-$(basename "$2") ;;
         --sizes) sizes=$2 ;;
         --seeds) seeds=$2 ;;
         --out) out=$2 ;;
@@ -27,7 +27,11 @@ done
 config=$here/configs/$preset.yaml
 [ -f "$config" ] || { echo "${0##*/}: error: no preset '$preset', known: smoke quick paper" >&2; exit 2; }
 case $preset in smoke) : "${sizes:=8}" ;; quick) : "${sizes:=32}" ;; *) : "${sizes:=512 256 128 64 32 16 8}" ;; esac
-: "${out:=$root/results/$preset/classification}"
+: "${out:=$root/results/$preset/$name}"
+if [ "$preset" = paper ] && [ ${#data[@]} -eq 0 ]; then
+    echo "${0##*/}: error: the paper preset is for ModelNet40 (days of training); give its folder with --data-root" >&2
+    exit 2
+fi
 
 bash "$root/setup.sh" tf viz
 export TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-3}

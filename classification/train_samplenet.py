@@ -32,7 +32,7 @@ from train_classifier import accuracy
 class Config(RunConfig):
     """The defaults are the published settings."""
 
-    task: str = option("", "run folder of the trained classifier")
+    task: str = option("", "run folder of the trained classifier", path=True)
     sample_sizes: list[int] = option([32], "points to sample, m")
     projection: bool = option(True, "soft projection while training; without it the sampler is S-NET")
     k: int = option(7, "neighbours of the soft projection")
@@ -48,7 +48,6 @@ class Config(RunConfig):
     lr_decay: float = option(0.7, "factor of the step schedule")
     lr_decay_samples: int = option(600_000, "clouds between its steps")
     bn_decay_samples: int = option(600_000, "clouds between the steps of the batch norm momentum")
-    hold_out: float = option(0.1, "share of the training set that the best checkpoint is chosen on")
 
 
 def build(config: Config) -> SampleNet:
@@ -73,33 +72,45 @@ def build(config: Config) -> SampleNet:
     return sampler
 
 
-def load_task(folder: str) -> tuple[pointnet.PointNet, list[str]]:
-    """The frozen classifier of a run folder, as its last checkpoint left it, and its class names."""
+def finished(folder: str, cls) -> tuple:
+    """The settings, arrays and meta of a finished run's last checkpoint."""
+    config = saved_config(Path(folder), cls)
+    arrays, meta = load_checkpoint(Path(folder) / "last.safetensors")
+    if not meta["done"]:
+        raise InputError(f"{folder} stands at epoch {meta['epoch']} of {config.epochs}; continue it with --resume")
+    return config, arrays, meta
+
+
+def load_task(folder: str) -> tuple[pointnet.PointNet, list[str], train_classifier.Config]:
+    """The frozen classifier of a finished run, its class names and settings."""
     if not folder:
         raise InputError("--task is needed: the run folder of the trained classifier")
-    config = saved_config(Path(folder), train_classifier.Config)
-    path = Path(folder) / "last.safetensors"
-    arrays, meta = load_checkpoint(path)
+    config, arrays, meta = finished(folder, train_classifier.Config)
     net = pointnet.build(config.model, len(meta["names"]))
-    set_state(net, arrays, source=path)
+    set_state(net, arrays, source=folder)
     net.trainable = False  # batch norm keeps its stored statistics
-    return net, meta["names"]
+    return net, meta["names"], config
 
 
 def train(config: Config) -> None:
     configs.at_least(config, batch_size=2, epochs=1, lr=0, alpha=0, lmbda=0, beta=0, gamma=0, delta=0)
-    configs.at_least(config, lr_decay_samples=1, bn_decay_samples=1)
+    configs.at_least(config, seed=0, shapes_per_class=1, lr_decay_samples=1, bn_decay_samples=1)
+    configs.at_most(config, seed=2**32 - 1)
     configs.one_of(config, lr_schedule=schedules.SCHEDULES)
     keras.utils.set_random_seed(config.seed)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     sampler = build(config)
-    net, names = load_task(config.task)
+    net, names, task_config = load_task(config.task)
+    if config.num_points != task_config.num_points:
+        n = task_config.num_points
+        raise InputError(f"--num-points must be the classifier's, {n}, got {config.num_points}")
     folder = data.open_set(config.data_root, config.shapes_per_class)
     clouds = modelnet40.load(folder, "train", config.num_points)
     if list(clouds.names) != names:
         raise InputError(f"--task {config.task} was trained on other classes than {folder} has")
-    train_rows, held_out = data.hold_out(clouds, config.hold_out, config.seed)
+    # the classifier's own, so that "best" is judged on clouds neither network was trained on
+    train_rows, held_out = data.hold_out(clouds, task_config.hold_out, task_config.seed)
     steps = data.steps_per_epoch(train_rows, config.batch_size)
     optimizer = keras.optimizers.Adam(config.lr)
     optimizer.build(sampler.trainable_variables)

@@ -7,6 +7,14 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
+@pytest.fixture(autouse=True)
+def finite_coordinates():
+    """Non-finite coordinates are errors in the tests."""
+    from samplenet.ops import check_inputs
+
+    check_inputs(True)
+
+
 @pytest.fixture(scope="session")
 def shapes_folder(tmp_path_factory):
     """A tiny built-in data set, made once."""

@@ -87,6 +87,13 @@ def test_a_bad_flag_value_is_refused_by_name(load):
         load(None, "--epochs", "x")
 
 
+def test_paths_are_kept_absolute_and_are_not_empty(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert configs.load(configs.RunConfig, ["--data-root", "here"]).data_root == str(tmp_path / "here")
+    with pytest.raises(InputError, match="--data-root is empty"):
+        configs.load(configs.RunConfig, ["--data-root", ""])
+
+
 def test_a_missing_file_is_named(load):
     with pytest.raises(InputError, match=r"nowhere\.yaml: No such file"):
         load(None, "--config", "nowhere.yaml")
@@ -96,5 +103,7 @@ def test_at_least():
     configs.at_least(Config(), epochs=1, sample_sizes=1)
     with pytest.raises(InputError, match=r"--sample-sizes must be at least 33, got \[32\]"):
         configs.at_least(Config(), sample_sizes=33)
+    with pytest.raises(InputError, match=r"--epochs must be at most 4, got 5"):
+        configs.at_most(Config(), epochs=4)
     with pytest.raises(InputError, match="--lr must be at least 0, got nan"):
         configs.at_least(Config(lr=float("nan")), lr=0)

@@ -33,6 +33,7 @@ def test_the_code_of_the_readme_runs():
 @pytest.mark.parametrize("readme", ["README.md", "classification/README.md"])
 def test_the_files_that_the_readme_names_exist(readme):
     text = (ROOT / readme).read_text()
+    assert "PLACEHOLDER" not in text
     for target in re.findall(r"\]\(([^)#:]+)\)", text):
         assert (ROOT / readme).parent.joinpath(target).exists(), target
     scripts = re.findall(r"(?:bash|python) ([\w./-]+\.(?:sh|py))", text)

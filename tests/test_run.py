@@ -1,7 +1,7 @@
 """Run folders and checkpoints: continue, refuse, never half-written."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -18,7 +18,6 @@ class Config:
     epochs: int = 2
     out: str = ""
     resume: bool = False
-    sizes: list = field(default_factory=lambda: [1])
 
 
 def lines(folder):
@@ -128,6 +127,16 @@ def test_a_file_in_the_way_is_an_error_of_the_file_system(tmp_path):
         Run(tmp_path / "file" / "run", Config())
 
 
+@pytest.mark.parametrize("content", ["- 1", "a: [", "epochs: banana", "\x00"])
+def test_a_damaged_config_is_named(tmp_path, content):
+    Run(tmp_path, Config()).close()
+    (tmp_path / "config.yaml").write_text(content)
+    with pytest.raises(InputError, match=r"config\.yaml"):
+        Run(tmp_path, Config(resume=True))
+    with pytest.raises(InputError, match=r"config\.yaml is damaged"):
+        saved_config(tmp_path, Config)
+
+
 def test_out_is_needed():
     with pytest.raises(InputError, match="--out is needed"):
         Run("", Config())
@@ -137,7 +146,7 @@ def test_another_folder_is_no_run(tmp_path):
     with pytest.raises(InputError, match="no run folder"):
         saved_config(tmp_path, Config)
     (tmp_path / "config.yaml").write_text("banana: 1")
-    with pytest.raises(InputError, match="another kind of run.*banana"):
+    with pytest.raises(InputError, match=r"another kind of run.*unknown key 'banana'"):
         saved_config(tmp_path, Config)
 
 

@@ -13,19 +13,19 @@ import yaml
 from samplenet.errors import InputError
 
 
-def option(default, help: str):
-    """A dataclass field with its help text; lists and dicts are copied."""
-    make = {"default_factory": default.copy} if isinstance(default, (list, dict)) else {"default": default}
-    return dataclasses.field(metadata={"help": help}, **make)
+def option(default, help: str, path: bool = False):
+    """A dataclass field with its help text. Lists are copied; a path is kept absolute, so that it stays true."""
+    make = {"default_factory": default.copy} if isinstance(default, list) else {"default": default}
+    return dataclasses.field(metadata={"help": help, "path": path}, **make)
 
 
 @dataclasses.dataclass
 class RunConfig:
     """What every training script takes; each adds its own fields."""
 
-    data_root: str | None = option(None, "data set folder in its own layout; without it, the built-in shapes")
+    data_root: str | None = option(None, "data set folder in its own layout; without it, the built-in shapes", True)
     shapes_per_class: int = option(100, "built-in shapes: training shapes a class (and 2 test shapes for each 5)")
-    out: str = option("", "run folder")
+    out: str = option("", "run folder", True)
     num_points: int = option(1024, "points of each cloud that are used, N")
     batch_size: int = option(32, "clouds a step, B")
     seed: int = option(0, "of weights, order of the data and augmentation")
@@ -71,7 +71,18 @@ def load(cls, argv: list[str] | None = None, description: str = ""):
     file, _ = flags.pop("config"), flags.pop("debug")
     values = _read(cls, Path(file), script) if file else {}
     values |= {name: _convert(f"--{name.replace('_', '-')}", kinds[name], v) for name, v in flags.items()}
+    for field in dataclasses.fields(cls):
+        value = values.get(field.name)
+        if field.metadata.get("path") and value is not None:
+            if not value:
+                raise InputError(f"--{field.name.replace('_', '-')} is empty; name a folder or leave it out")
+            values[field.name] = str(Path(value).resolve())
     return cls(**values)
+
+
+def read(cls, path: Path):
+    """The settings that `dump` wrote; InputError when the file is damaged or of another script."""
+    return cls(**_read(cls, path, Path(sys.argv[0])))
 
 
 def _read(cls, path: Path, script: Path) -> dict:
@@ -87,7 +98,7 @@ def _read(cls, path: Path, script: Path) -> dict:
         raise InputError(f"{path} must hold fields or sections of fields, got {type(content).__name__}")
     if any(isinstance(value, dict) for value in content.values()):
         for section in content:
-            if not script.with_name(f"{section}.py").is_file():
+            if not (script.parent / f"{section}.py").is_file():
                 raise InputError(f"{path}: section {section!r} names no script beside {script.name}")
         content = content.get(script.stem) or {}
         if not isinstance(content, dict):
@@ -96,8 +107,8 @@ def _read(cls, path: Path, script: Path) -> dict:
     for name in content:
         if name not in kinds:
             near = difflib.get_close_matches(str(name), kinds, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(kinds)}"
-            raise InputError(f"{path}: unknown key {name!r} for {script.stem}{hint}")
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(kinds)}"
+            raise InputError(f"{path}: unknown key {name!r}; {hint}")
     return {name: _convert(f"{path}: {name}", kinds[name], value) for name, value in content.items()}
 
 
@@ -130,10 +141,19 @@ def dump(config) -> str:
 
 def at_least(config, **lowest) -> None:
     """Raise InputError unless each named field (or each entry of a list) is at least its value."""
-    for name, low in lowest.items():
+    _bound(config, lowest, "least", lambda value, low: value >= low)
+
+
+def at_most(config, **highest) -> None:
+    """Raise InputError unless each named field (or each entry of a list) is at most its value."""
+    _bound(config, highest, "most", lambda value, high: value <= high)
+
+
+def _bound(config, bounds: dict, word: str, holds) -> None:
+    for name, bound in bounds.items():
         value = getattr(config, name)
-        if any(not v >= low for v in (value if isinstance(value, list) else [value])):
-            raise InputError(f"--{name.replace('_', '-')} must be at least {low}, got {value}")
+        if not all(holds(v, bound) for v in (value if isinstance(value, list) else [value])):  # false for NaN
+            raise InputError(f"--{name.replace('_', '-')} must be at {word} {bound}, got {value}")
 
 
 def one_of(config, **allowed) -> None:

@@ -1,11 +1,13 @@
 """Tables and figures from results.json files (`python -m samplenet.report FOLDER`)."""
 
 import argparse
+import io
 import json
 from pathlib import Path
 
 import numpy as np
 
+from samplenet.checkpoint import write_atomic
 from samplenet.errors import InputError
 from samplenet.run import main
 
@@ -30,9 +32,19 @@ def read(folder: Path) -> dict:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is not a results file ({error})") from error
-    if results.get("schema") != 1 or not rows:
+    if results.get("schema") != 1 or not isinstance(rows, list):
         raise InputError(f"{path} must have schema 1 and rows, got schema {results.get('schema')!r}")
+    for row in rows:
+        if lacking := {"sampler", "m", "protocol", "metric", "value", "n", "seed"} - set(row):
+            raise InputError(f"{path}: the row {row} lacks {', '.join(sorted(lacking))}")
+    if not _values(rows, sampler="none", metric="accuracy"):
+        raise InputError(f"{path} has no row for the full cloud (sampler none, metric accuracy)")
     return results
+
+
+def _full(results: dict) -> dict:
+    """The row of the full cloud; its m is N."""
+    return _values(results["rows"], sampler="none", metric="accuracy")[0]
 
 
 def _label(sampler: str) -> str:
@@ -52,7 +64,7 @@ def _values(rows: list[dict], **match) -> list[dict]:
 
 
 def _cell(rows: list[dict]) -> str:
-    """Percent: mean over seeds with their standard deviation, or one value with its standard error over clouds."""
+    """Percent: one value, or the mean over seeds and their standard deviation."""
     if not rows:
         return ""
     values = 100 * np.array([r["value"] for r in rows])
@@ -67,7 +79,7 @@ def table(results: dict, metric: str = "accuracy") -> str:
     columns = _columns(rows)
     heads = [f"{_label(s)}" + ("" if p == "matched" else f", {p}") for s, p in columns]
     lines = ["| m | ratio | " + " | ".join(heads) + " |", "| --- " * (len(heads) + 2) + "|"]
-    n = results["num_points"]
+    n = _full(results)["m"]
     for m in sorted({r["m"] for r in rows if r["sampler"] != "none"}, reverse=True):
         cells = [_cell(_values(rows, sampler=s, protocol=p, m=m)) for s, p in columns]
         lines.append(f"| {m} | {n / m:g} | " + " | ".join(cells) + " |")
@@ -77,13 +89,14 @@ def table(results: dict, metric: str = "accuracy") -> str:
 def text(results: dict) -> str:
     """The whole Markdown report of one results.json."""
     accuracy = _values(results["rows"], metric="accuracy")
-    full = _values(accuracy, sampler="none")[0]
+    full = _full(results)
     seeds = {_label(s): sorted({r["seed"] for r in _values(accuracy, sampler=s)}) for s, _ in _columns(accuracy)}
-    error = 100 * (0.25 / full["n"]) ** 0.5
+    error = 100 * (0.25 / full["n"]) ** 0.5  # of one accuracy, at most; of a difference, root 2 times that
     parts = [
-        f"Data: {results['data']}, {full['n']} test clouds of {results['num_points']} points. All of them: "
+        f"Data: {results['data']}, {full['n']} test clouds of {full['m']} points. All of them: "
         f"{100 * full['value']:.1f} % right. Columns without a word are *matched*: a subset of the input. A value's "
-        f"standard error over clouds is at most {error:.1f}; differences under two of them are ties. "
+        f"standard error over clouds is at most {error:.1f}; differences under {2 * 2**0.5 * error:.1f} (two standard "
+        "errors of a difference) are ties. "
         f"Seeds: {', '.join(f'{name} {s}' for name, s in seeds.items())}.",
         f"    {results['command']}",
     ]
@@ -95,9 +108,9 @@ def text(results: dict) -> str:
 def draw_curves(results: dict, path: Path) -> None:
     """Accuracy against sampling ratio, every sampler, on a log axis."""
     plt = _pyplot()
-    rows, n = _values(results["rows"], metric="accuracy"), results["num_points"]
+    rows, n = _values(results["rows"], metric="accuracy"), _full(results)["m"]
     figure, axes = plt.subplots(figsize=(7, 4.3), layout="constrained")
-    full = 100 * _values(rows, sampler="none")[0]["value"]
+    full = 100 * _full(results)["value"]
     axes.axhline(full, color="black", lw=1, ls=":")
     axes.annotate(f"full cloud, {full:.1f} %", (1, full), xytext=(2, 4), textcoords="offset points", fontsize=9)
     # line, marker, face, and a shift along the axis that keeps the protocols of one sampler apart
@@ -119,8 +132,7 @@ def draw_curves(results: dict, path: Path) -> None:
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=9, loc="lower left")
-    figure.savefig(path, dpi=150)
-    plt.close(figure)
+    _save(figure, path)
 
 
 def draw_gallery(gallery: dict, path: Path) -> None:
@@ -155,8 +167,14 @@ def draw_gallery(gallery: dict, path: Path) -> None:
                             va="center", ha="center", fontsize=11)  # fmt: skip
             if r == 0:
                 axes.text2D(0.5, 1.0, names[c], transform=axes.transAxes, ha="center", fontsize=11, weight="bold")
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+    _save(figure, path)
+
+
+def _save(figure, path: Path) -> None:
+    picture = io.BytesIO()
+    figure.savefig(picture, dpi=140, format="png")
+    write_atomic(path, picture.getvalue())
+    _pyplot().close(figure)
 
 
 def _pyplot():
@@ -175,9 +193,10 @@ def write(folder: Path) -> str:
     folder = Path(folder)
     results = read(folder)
     report = text(results)
-    (folder / "table.md").write_text(report)
+    write_atomic(folder / "table.md", report.encode())
     draw_curves(results, folder / "accuracy.png")
     figures = ["accuracy.png"]
+    (folder / "gallery.png").unlink(missing_ok=True)  # it would stand beside numbers it does not belong to
     if (folder / "gallery.npz").exists():
         with np.load(folder / "gallery.npz", allow_pickle=False) as gallery:
             if any(name.startswith("idx_") for name in gallery):

@@ -1,6 +1,7 @@
 """A run folder that explains itself: settings, environment, metrics, checkpoints, one owner at a time."""
 
 import contextlib
+import dataclasses
 import importlib.metadata
 import json
 import math
@@ -14,7 +15,6 @@ from pathlib import Path
 
 import filelock
 import numpy as np
-import yaml
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
@@ -36,7 +36,8 @@ def main(script) -> None:
         text = str(error)
         if isinstance(error, OSError) and error.strerror:
             text = f"{error.filename or 'file system'}: {error.strerror}"
-        sys.exit(f"{Path(sys.argv[0]).name}: error: {text}")
+        name = Path(sys.argv[0])
+        sys.exit(f"{name.parent.name if name.name == '__main__.py' else name.name}: error: {text}")
     except KeyboardInterrupt:
         sys.exit(130)
 
@@ -113,15 +114,14 @@ class Run:
             raise
 
     def _start(self, config) -> None:
-        settings = configs.dump(config)
         written = self.folder / "config.yaml"
         if written.exists():
             if not config.resume:
                 raise InputError(f"{self.folder} already holds a run; give --resume or another --out")
-            self._same_settings(yaml.safe_load(written.read_text()), yaml.safe_load(settings))
+            self._same_settings(configs.read(type(config), written), config)
         else:
             self._write_json("environment.json", {"command": command(), **environment()})
-            write_atomic(written, settings.encode())
+            write_atomic(written, configs.dump(config).encode())
         if self.path("last").exists():
             self.arrays, self.meta = load_checkpoint(self.path("last"))
             self.done = self.meta["done"]
@@ -130,10 +130,11 @@ class Run:
             self._metrics = open(self.folder / "metrics.jsonl", "a")  # noqa: SIM115 (open as long as the run)
             self._events = EventFileWriter(str(self.folder / "events"))
 
-    def _same_settings(self, old: dict, new: dict) -> None:
-        differing = [k for k in new if k != "resume" and k != "out" and old.get(k, new[k]) != new[k]]
-        if differing:
-            pairs = ", ".join(f"{k}: {old[k]!r} -> {new[k]!r}" for k in differing)
+    def _same_settings(self, old, new) -> None:
+        names = [f.name for f in dataclasses.fields(new) if f.name not in ("resume", "out")]
+        pairs = [(n, getattr(old, n), getattr(new, n)) for n in names if getattr(old, n) != getattr(new, n)]
+        if pairs:
+            pairs = ", ".join(f"{name}: {was!r} -> {now!r}" for name, was, now in pairs)
             raise InputError(f"{self.folder} holds a run with other settings ({pairs}); choose another --out")
 
     def _cut_metrics(self) -> None:
@@ -191,8 +192,7 @@ def saved_config(folder: Path, cls):
     path = Path(folder) / "config.yaml"
     if not path.is_file():
         raise InputError(f"{folder} is no run folder: it has no config.yaml")
-    known = {field: value for field, value in yaml.safe_load(path.read_text()).items()}
     try:
-        return cls(**known)
-    except TypeError as error:
-        raise InputError(f"{path} was written by another kind of run ({error})") from error
+        return configs.read(cls, path)
+    except InputError as error:
+        raise InputError(f"{path} is damaged or of another kind of run ({error})") from error

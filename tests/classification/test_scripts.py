@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 import evaluate
 import train_classifier
 import train_samplenet
-from samplenet.checkpoint import load_checkpoint
+from samplenet.checkpoint import load_checkpoint, save_checkpoint
 from samplenet.run import main
 
 ROOT = Path(__file__).parents[2]
@@ -101,13 +102,17 @@ def test_runner_twice_gives_the_same_numbers_and_needs_no_pytorch(tmp_path):
     assert again.stdout.count("is finished") == 3
 
 
-@pytest.mark.parametrize("name", ["train_classifier", "train_samplenet"])
-def test_a_killed_run_continues_to_the_same_weights(tmp_path, trained, shapes_folder, name):
+@pytest.mark.parametrize(
+    "name, extra",
+    [
+        ("train_classifier", ["--model", "vanilla"]),
+        ("train_classifier", ["--model", "pointnet", "--no-xla"]),
+        ("train_samplenet", ["--sample-sizes", "8"]),
+    ],
+)
+def test_a_killed_run_continues_to_the_same_weights(tmp_path, trained, shapes_folder, name, extra):
     flags = [*TINY[:4], "--epochs", "3", "--bn-decay-samples", "20", "--deterministic", "--data-root", shapes_folder]
-    if name == "train_classifier":
-        flags += ["--model", "vanilla", "--no-xla"]
-    else:
-        flags += ["--task", trained / "cls", "--sample-sizes", "8"]
+    flags += extra + (["--task", trained / "cls"] if name == "train_samplenet" else [])
     command = [sys.executable, ROOT / "classification" / f"{name}.py", *flags]
     subprocess.run([*command, "--out", tmp_path / "whole"], check=True, capture_output=True)
     victim = subprocess.Popen([*command, "--out", tmp_path / "cut"], stdout=subprocess.PIPE, text=True)
@@ -142,7 +147,7 @@ def test_every_cloud_counts_and_the_batch_size_makes_no_difference(tmp_path, scr
 def test_predictions_score_what_they_say(trained, shapes_folder):
     from samplenet.data import modelnet40
 
-    net, _ = train_samplenet.load_task(str(trained / "cls"))
+    net, *_ = train_samplenet.load_task(str(trained / "cls"))
     test = modelnet40.load(shapes_folder, "test", 64)
     _, m, sampler, _ = evaluate.trained(str(trained / "samplenet"), 64)
     predicted, indices = evaluate.predict(net, sampler, test, 10)
@@ -161,6 +166,16 @@ def broken_copy(folder, target, change):
     shutil.copytree(folder, target)
     file = target / "ply_data_train0.h5"
     change(target, file)
+    return target
+
+
+def unfinished(run, target):
+    """A copy of a run as a kill after its first of nine epochs leaves it."""
+    shutil.copytree(run, target)
+    arrays, meta = load_checkpoint(target / "last.safetensors")
+    save_checkpoint(target / "last.safetensors", arrays, {**meta, "done": False})
+    config = (target / "config.yaml").read_text()
+    (target / "config.yaml").write_text(config.replace("epochs: 1", "epochs: 9"))
     return target
 
 
@@ -199,6 +214,21 @@ BAD_FLAGS = {
     "batch too large": ("train_classifier", ["--batch-size", "4000"], "--batch-size 4000 is larger"),
     "unknown model": ("train_classifier", ["--model", "resnet"], "--model must be.*got 'resnet'"),
     "unknown schedule": ("train_classifier", ["--lr-schedule", "x"], "--lr-schedule must be.*got 'x'"),
+    "negative seed": ("train_classifier", ["--seed", "-1"], "--seed must be at least 0, got -1"),
+    "large seed": ("train_classifier", ["--seed", "4294967296"], "--seed must be at most 4294967295"),
+    "empty data root": ("train_classifier", ["--data-root", ""], "--data-root is empty"),
+    "other points than the task": (
+        "train_samplenet",
+        ["--num-points", "32"],
+        "--num-points must be the classifier's, 64",
+    ),
+    "unfinished sampler": ("evaluate", ["--samplers", "{cut}"], "stands at epoch 1 of 9; continue it with --resume"),
+    "unfinished task": ("train_samplenet", ["--task", "{cut}"], "stands at epoch 1 of 9; continue it with --resume"),
+    "the same sampler twice": (
+        "evaluate",
+        ["--samplers", "{twin}", "{samplenet}"],
+        "are both samplenet, m = 8, seed 0",
+    ),
     "all held out": ("train_classifier", ["--hold-out", "1"], r"--hold-out must be in \[0, 1\), got 1"),
     "not finite": ("train_classifier", ["--lr", "nan"], "--lr must be.* got nan"),
     "no task": ("train_samplenet", ["--task", ""], "--task is needed"),
@@ -218,7 +248,10 @@ BAD_FLAGS = {
 def test_bad_flags_are_named(script, tmp_path, trained, case):
     name, flags, words = BAD_FLAGS[case]
     (tmp_path / "bad.yaml").write_text("epoch: 3\n")
-    flags = [f.format(cls=trained / "cls", yaml=tmp_path / "bad.yaml") for f in flags]
+    shutil.copytree(trained / "samplenet", tmp_path / "twin")
+    cut = unfinished(trained / ("cls" if name == "train_samplenet" else "samplenet"), tmp_path / "cut")
+    paths = {"cls": trained / "cls", "samplenet": trained / "samplenet", "twin": tmp_path / "twin", "cut": cut}
+    flags = [f.format(yaml=tmp_path / "bad.yaml", **paths) for f in flags]
     base = {"evaluate": ["--task", trained / "cls", "--sizes", "8"]}.get(name, TINY)
     if name == "train_samplenet" and "--task" not in flags:
         flags += ["--task", trained / "cls"]
@@ -283,7 +316,7 @@ def test_the_shell_sees_one_line_and_a_code(tmp_path):
     command = [sys.executable, ROOT / "classification" / "train_classifier.py", "--data-root", "nowhere"]
     done = subprocess.run([*command, "--out", tmp_path / "out"], capture_output=True, text=True)
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith("train_classifier.py: error: nowhere is not a folder")
+    assert re.match("train_classifier.py: error: .*nowhere is not a folder", done.stderr.splitlines()[-1])
     assert "Traceback" not in done.stderr
     loud = subprocess.run([*command, "--debug", "--out", tmp_path / "out"], capture_output=True, text=True)
     assert "Traceback" in loud.stderr
@@ -295,6 +328,8 @@ def test_the_shell_sees_one_line_and_a_code(tmp_path):
         (["--preset", "slow"], "no preset 'slow', known: smoke quick paper"),
         (["--presets", "quick"], "unknown option '--presets'"),
         (["--preset"], "--preset needs a value"),
+        (["--seeds", ""], "--seeds needs a value"),
+        (["--preset", "paper"], "give its folder with --data-root"),
     ],
 )
 def test_runner_refuses_unknown_options(flags, words):

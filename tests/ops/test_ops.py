@@ -140,7 +140,7 @@ def test_empty_batch_and_empty_queries(backend):
     assert backend.farthest_points(clouds(0, 0, 5), 3).shape == (0, 3)
 
 
-def test_non_finite_coordinates_unchecked_stay_in_bounds(backend):
+def test_non_finite_coordinates_unchecked_stay_in_bounds(backend, unchecked):
     points = clouds(0, 2, 12)
     points[0, 3], points[1, :, 1], points[1, 4] = np.nan, np.inf, -np.inf
     _, idx = backend.knn(points, points, 12)
@@ -218,7 +218,7 @@ def test_a_graph_of_unknown_sizes_still_refuses_k_above_n():
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("name", ["reference", "tf"])
-def test_non_finite_coordinates_are_an_error_when_checked(name, value, checked):
+def test_non_finite_coordinates_are_an_error_when_checked(name, value):
     import importlib
 
     ops = importlib.import_module(f"samplenet.ops.{name}")

@@ -17,7 +17,7 @@ def open_set(data_root: str | None, shapes_per_class: int) -> Path:
 
     Those go to the folder SAMPLENET_DATA of the environment, else to data/ of the checkout.
     """
-    if data_root:
+    if data_root is not None:
         return Path(data_root)
     root = os.environ.get("SAMPLENET_DATA") or checkout() / "data"
     return shapes.ensure(root, shapes_per_class, max(1, shapes_per_class * 2 // 5))

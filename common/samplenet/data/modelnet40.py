@@ -284,11 +284,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Download, verify and extract ModelNet40.")
     parser.add_argument("--root", required=True, help=f"folder that is to hold {FOLDER}")
     parser.add_argument("--url", nargs="+", default=MIRRORS, help="addresses of the archive, tried in order")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     args = parser.parse_args(argv)
-    try:
-        print(download(args.root, args.url))
-    except InputError as error:
-        raise SystemExit(f"error: {error}") from None
+    from samplenet import run  # here: reading data needs no run folders
+
+    run.main(lambda: print(download(args.root, args.url)))
 
 
 if __name__ == "__main__":

@@ -104,11 +104,14 @@ class SampleNet(keras.Model):
         _, nearest = ops.knn(queries, points, 1)  # (B, M, 1)
         return ops.farthest_points(points, m or self.m, chosen=nearest[..., 0])
 
+    def __call__(self, points, *args, **kwargs):
+        n = points.shape[1] if len(getattr(points, "shape", ())) == 3 else None
+        if n is not None and n < self.m:  # told here: inside `call`, Keras would bury the sentence in its own
+            raise InputError(f"SampleNet: m must be at most N, got m = {self.m} for clouds of N = {n} points")
+        return super().__call__(points, *args, **kwargs)
+
     def call(self, points, cloud=None, training=None) -> Sampled:
         """points (B, N, 3) -> Sampled: projected while training, matched otherwise; `cloud` makes no difference."""
-        n = points.shape[1]
-        if n is not None and n < self.m:
-            raise InputError(f"SampleNet: m must be at most N, got m = {self.m} for clouds of N = {n} points")
         queries = self.simplify(points, training)
         if training:
             return Sampled(self.project(points, queries) if self.project else queries, None, queries)

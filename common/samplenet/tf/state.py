@@ -7,8 +7,13 @@ from samplenet.errors import InputError
 
 
 def _named(model: keras.Model, optimizer=None) -> dict[str, keras.Variable]:
-    """Variables by name: the path below the model, then "optimizer/<number>". Dropout's seeds are among them."""
-    named = {v.path.split("/", 1)[1]: v for v in model.variables}
+    """Variables by name: the path below the model; "seed/<number>" for dropout's; "optimizer/<number>"."""
+    inside = model.name + "/"
+    named = {v.path.removeprefix(inside): v for v in model.variables if v.path.startswith(inside)}
+    # Keras numbers seed generators by process, not by model
+    named |= {f"seed/{i}": v for i, v in enumerate(v for v in model.variables if not v.path.startswith(inside))}
+    if len(named) != len(model.variables):
+        raise ValueError(f"two variables of {model.name} share a name; name its layers apart")
     if optimizer is not None:
         named |= {f"optimizer/{i:03d}": v for i, v in enumerate(optimizer.variables)}
     return named

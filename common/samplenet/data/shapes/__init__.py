@@ -115,6 +115,7 @@ def ensure(root: str | Path, train_per_class: int = 100, test_per_class: int = 4
     folder = Path(root) / f"shapes-{train_per_class}-{test_per_class}-seed{seed}-{_source_digest()}"
     if folder.is_dir():  # `write` moves a finished folder into place, so one that exists is whole
         return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)  # before the work, in case it cannot be written
     from samplenet.data import modelnet40  # here, so that `generate` needs no h5py
 
     modelnet40.write(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from samplenet import run
 from samplenet.data.shapes import ensure
-from samplenet.errors import InputError
 
 
 def main() -> None:
@@ -15,11 +15,9 @@ def main() -> None:
     parser.add_argument("--train-per-class", type=int, default=100)
     parser.add_argument("--test-per-class", type=int, default=40)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     args = parser.parse_args()
-    try:
-        print(ensure(args.root, args.train_per_class, args.test_per_class, args.seed))
-    except InputError as error:
-        raise SystemExit(f"error: {error}") from None
+    run.main(lambda: print(ensure(args.root, args.train_per_class, args.test_per_class, args.seed)))
 
 
 if __name__ == "__main__":
