@@ -113,16 +113,19 @@ def draw_curves(results: dict, path: Path) -> None:
     full = 100 * _full(results)["value"]
     axes.axhline(full, color="black", lw=1, ls=":")
     axes.annotate(f"full cloud, {full:.1f} %", (1, full), xytext=(2, 4), textcoords="offset points", fontsize=9)
-    # line, marker, face, and a shift along the axis that keeps the protocols of one sampler apart
-    looks = {"matched": ("-", "o", None, 1), "soft": ("--", "D", "white", 1.07), "generated": (":", "s", "white", 0.93)}
+    looks = {"matched": ("-", "o", None), "soft": ("--", "D", "white"), "generated": (":", "s", "white")}
+    learned = [c for c in _columns(rows) if c[0] not in ("random", "fps")]
     for sampler, protocol in _columns(rows):
         mine = _values(rows, sampler=sampler, protocol=protocol)
         sizes = sorted({r["m"] for r in mine}, reverse=True)
         means = [100 * np.mean([r["value"] for r in _values(mine, m=m)]) for m in sizes]
-        line, marker, face, shift = looks[protocol]
+        line, marker, face = looks[protocol]
         color = SAMPLERS.get(sampler, ("", None))[1]
         label = _label(sampler) + ("" if protocol == "matched" else f", {protocol} points")
         style = {"ls": line, "marker": marker, "mfc": face or color, "color": color, "ms": 6, "label": label}
+        # equal values of learned samplers would hide each other: they stand a little apart along the axis
+        place = learned.index((sampler, protocol)) - (len(learned) - 1) / 2 if (sampler, protocol) in learned else 0
+        shift = 1.06**place
         axes.plot([shift * n / m for m in sizes], means, **style)
     axes.set_xscale("log", base=2)
     ticks = sorted({n / r["m"] for r in rows})

@@ -231,7 +231,7 @@ BAD_FLAGS = {
     ),
     "all held out": ("train_classifier", ["--hold-out", "1"], r"--hold-out must be in \[0, 1\), got 1"),
     "not finite": ("train_classifier", ["--lr", "nan"], "--lr must be.* got nan"),
-    "no task": ("train_samplenet", ["--task", ""], "--task is needed"),
+    "no task": ("train_samplenet", ["--task", ""], "--task is empty"),
     "no such task": ("train_samplenet", ["--task", "nowhere"], "nowhere is no run folder"),
     "m above N": ("train_samplenet", ["--sample-sizes", "65"], r"--sample-sizes must be in .*64\], got 65"),
     "k above N": ("train_samplenet", ["--k", "65"], r"--k must be in .*64\], got 65"),

@@ -7,27 +7,31 @@ from samplenet.errors import InputError
 
 
 def _named(model: keras.Model, optimizer=None) -> dict[str, keras.Variable]:
-    """Variables by name: the path below the model; "seed/<number>" for dropout's; "optimizer/<number>"."""
+    """Weights by their path below the model; with an optimizer also what training needs to go on as it was.
+
+    That is the optimizer's variables, "optimizer/<number>", and the seeds of dropout, "seed/<number>": Keras numbers
+    seed generators by process, not by model.
+    """
     inside = model.name + "/"
-    named = {v.path.removeprefix(inside): v for v in model.variables if v.path.startswith(inside)}
-    # Keras numbers seed generators by process, not by model
-    named |= {f"seed/{i}": v for i, v in enumerate(v for v in model.variables if not v.path.startswith(inside))}
-    if len(named) != len(model.variables):
-        raise ValueError(f"two variables of {model.name} share a name; name its layers apart")
+    named = {v.path.removeprefix(inside): v for v in model.weights}
+    if len(named) != len(model.weights):
+        raise ValueError(f"two weights of {model.name} share a name; name its layers apart")
     if optimizer is not None:
+        seeds = [v for v in model.variables if not v.path.startswith(inside)]
+        named |= {f"seed/{i}": v for i, v in enumerate(seeds)}
         named |= {f"optimizer/{i:03d}": v for i, v in enumerate(optimizer.variables)}
     return named
 
 
 def get_state(model: keras.Model, optimizer=None) -> dict[str, np.ndarray]:
-    """Every variable of a built model, and of its optimizer if given, as NumPy arrays."""
+    """The weights of a built model as NumPy arrays; with its optimizer, all that continuing needs."""
     return {name: np.asarray(v) for name, v in _named(model, optimizer).items()}
 
 
 def set_state(model: keras.Model, arrays: dict[str, np.ndarray], optimizer=None, source="the checkpoint") -> None:
     """Put the arrays of `get_state` back; InputError, and nothing changed, unless names and shapes agree.
 
-    Without an optimizer, its arrays in the checkpoint are left aside.
+    Without an optimizer, only the weights are read.
     """
     variables = _named(model, optimizer)
     for name, variable in variables.items():
