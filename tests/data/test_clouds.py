@@ -1,0 +1,54 @@
+"""From a data set to batches."""
+
+import numpy as np
+import pytest
+
+from samplenet import InputError
+from samplenet.data import clouds as data
+from samplenet.data.modelnet40 import Clouds
+
+CLOUDS = Clouds(np.zeros((20, 4, 3), np.float32), np.zeros(20, np.int64), ("a",), [""] * 20)
+
+
+def test_every_cloud_is_held_out_or_trained_on():
+    train, held_out = data.hold_out(CLOUDS, 0.1, seed=0)
+    assert len(held_out) == 2
+    assert sorted([*train, *held_out]) == list(range(20))
+    assert not np.array_equal(held_out, data.hold_out(CLOUDS, 0.1, seed=1)[1])
+    assert len(data.hold_out(CLOUDS, 0, seed=0)[1]) == 0
+    with pytest.raises(InputError, match="--hold-out"):
+        data.hold_out(CLOUDS, 1.0, seed=0)
+
+
+def test_batches_are_full_distinct_and_shuffled_anew_by_epoch():
+    rows = np.arange(10, 20)
+    first, second = (np.stack(list(data.batches(rows, 4, 0, epoch))) for epoch in (0, 1))
+    assert first.shape == (2, 4) == (data.steps_per_epoch(rows, 4), 4)
+    assert len(set(first.ravel())) == 8 and set(first.ravel()) <= set(rows)
+    assert not np.array_equal(first, second)
+    np.testing.assert_array_equal(first, np.stack(list(data.batches(rows, 4, 0, 0))))
+
+
+def test_turning_keeps_height_and_distance_from_the_axis():
+    points = np.random.default_rng(0).normal(size=(5, 30, 3)).astype(np.float32)
+    turned = data.augment(points, np.random.default_rng(1), rotate=True, jitter=0)
+    np.testing.assert_array_equal(turned[..., 1], points[..., 1])
+    radius = [np.linalg.norm(p[..., [0, 2]], axis=-1) for p in (points, turned)]
+    np.testing.assert_allclose(*radius, rtol=1e-5)
+    np.testing.assert_allclose(turned[0] @ turned[0].T, points[0] @ points[0].T, atol=1e-5)  # one rotation a cloud
+    assert not np.allclose(turned, points)
+
+
+def test_jitter_is_small_and_clipped():
+    points = np.zeros((2, 5000, 3), np.float32)
+    noise = data.augment(points, np.random.default_rng(0), rotate=False, jitter=0.01)
+    assert noise.std() == pytest.approx(0.01, rel=0.05)
+    assert np.abs(data.augment(points, np.random.default_rng(0), False, 1.0)).max() == np.float32(0.05)
+    assert noise.dtype == np.float32
+
+
+def test_the_built_in_shapes_go_where_the_environment_says(tmp_path, monkeypatch):
+    monkeypatch.setenv("SAMPLENET_DATA", str(tmp_path))
+    folder = data.open_set(None, 1)
+    assert folder.parent == tmp_path and (folder / "train_files.txt").is_file()
+    assert data.open_set("elsewhere", 1).name == "elsewhere"
