@@ -2,6 +2,8 @@
 
     python classification/train_samplenet.py --config classification/configs/quick.yaml \\
         --task results/classifier --sample-sizes 32 --out results/samplenet-32
+
+The loop over epochs is a copy of train_classifier.py's, so that each script reads from top to bottom.
 """
 
 import time
