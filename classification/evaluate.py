@@ -41,8 +41,7 @@ class Config:
     task: str = option("", "run folder of the trained classifier", path=True)
     samplers: list[str] = option(["random", "fps"], "random, fps, and run folders of trained samplers")
     sizes: list[int] = option([512, 256, 128, 64, 32, 16, 8], "sample sizes m of the untrained samplers")
-    data_root: str | None = option(None, "data set folder; without it, the built-in shapes", path=True)
-    shapes_per_class: int = option(100, "built-in shapes: as in training")
+    data_root: str | None = option(None, "data set folder; without it, the classifier's own data set", path=True)
     out: str = option("", "folder for results.json, table and figures", path=True)
     batch_size: int = option(32, "clouds scored at once; makes no difference to the result")
     seed: int = option(0, "of the random sampler")
@@ -131,13 +130,13 @@ def choose(config: Config, num_points: int) -> list[tuple[str, int, Callable | N
 
 
 def evaluate(config: Config) -> None:
-    configs.at_least(config, sizes=1, batch_size=1, seed=0, shapes_per_class=1)
+    configs.at_least(config, sizes=1, batch_size=1, seed=0)
     if not config.out:
         raise InputError("--out is needed: the folder to write the results to")
     check_inputs(True)
     net, names, task_config = train_samplenet.load_task(config.task)
     samplers = choose(config, task_config.num_points)
-    folder = data.open_set(config.data_root, config.shapes_per_class)
+    folder = data.open_set(config.data_root or task_config.data_root, task_config.shapes_per_class)
     test = modelnet40.load(folder, "test", task_config.num_points)
     if list(test.names) != names:
         raise InputError(f"--task {config.task} was trained on other classes than {folder} has")

@@ -28,6 +28,10 @@ config=$here/configs/$preset.yaml
 [ -f "$config" ] || { echo "${0##*/}: error: no preset '$preset', known: smoke quick paper" >&2; exit 2; }
 case $preset in smoke) : "${sizes:=8}" ;; quick) : "${sizes:=32}" ;; *) : "${sizes:=512 256 128 64 32 16 8}" ;; esac
 : "${out:=$root/results/$preset/$name}"
+case "$sizes $seeds" in *[!0-9\ ]*)
+    echo "${0##*/}: error: --sizes and --seeds are whole numbers between quotes, as in \"32 16\", got '$sizes' and '$seeds'" >&2
+    exit 2 ;;
+esac
 if [ "$preset" = paper ] && [ ${#data[@]} -eq 0 ]; then
     echo "${0##*/}: error: the paper preset is for ModelNet40 (days of training); give its folder with --data-root" >&2
     exit 2

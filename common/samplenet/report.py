@@ -134,7 +134,7 @@ def draw_curves(results: dict, path: Path) -> None:
     axes.set(xlabel=f"sampling ratio N/m  (N = {n})", ylabel="accuracy, %", ylim=(0, 100))
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=9, loc="lower left")
+    axes.legend(frameon=False, fontsize=9, loc="best")
     _save(figure, path)
 
 

@@ -144,6 +144,12 @@ def test_every_cloud_counts_and_the_batch_size_makes_no_difference(tmp_path, scr
     assert {row["n"] for row in five["rows"]} == {42}  # 21 classes, 2 test shapes each; no multiple of 5 or 32
 
 
+def test_without_a_data_root_the_classifier_is_scored_on_its_own_data(tmp_path, script, trained, shapes_folder):
+    flags = ["--task", trained / "cls", "--sizes", "8", "--samplers", "fps", "--out", tmp_path]
+    script("evaluate", *flags, data_root=None)
+    assert results(tmp_path)["data"] == shapes_folder.name
+
+
 def test_predictions_score_what_they_say(trained, shapes_folder):
     from samplenet.data import modelnet40
 
@@ -329,6 +335,7 @@ def test_the_shell_sees_one_line_and_a_code(tmp_path):
         (["--presets", "quick"], "unknown option '--presets'"),
         (["--preset"], "--preset needs a value"),
         (["--seeds", ""], "--seeds needs a value"),
+        (["--sizes", "32,16"], "got '32,16' and '0'"),
         (["--preset", "paper"], "give its folder with --data-root"),
     ],
 )

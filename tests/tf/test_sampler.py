@@ -217,6 +217,8 @@ def test_a_few_steps_lower_the_loss():
     "make, words",
     [
         (lambda: SampleNet(0), "m must be.* got 0"),
+        (lambda: SampleNet(2)(CLOUD.transpose(0, 2, 1)), r"^SampleNet: points must have shape .*got \(4, 3, 50\)$"),
+        (lambda: SampleNet(2)(CLOUD[0]), r"^SampleNet: points must have shape .*got \(50, 3\)$"),
         (
             lambda: SampleNet(51, **SMALL)(CLOUD),
             "^SampleNet: m must be at most N, got m = 51 for clouds of N = 50 points$",

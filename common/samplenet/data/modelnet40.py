@@ -128,7 +128,7 @@ def load(root: str | os.PathLike, split: str, num_points: int = 1024) -> Clouds:
         raise InputError(f"num_points must be at least 1, got {num_points}")
     if not root.is_dir():
         raise InputError(
-            f"{root} is not a folder: correct it, or fetch the data by python -m samplenet.data.modelnet40"
+            f"{root} is not a folder: correct it, or fetch the data by python -m samplenet.data.modelnet40 --root DIR"
         )
     names = tuple(_lines(root / "shape_names.txt"))
     listing = root / f"{split}_files.txt"

@@ -105,8 +105,11 @@ class SampleNet(keras.Model):
         return ops.farthest_points(points, m or self.m, chosen=nearest[..., 0])
 
     def __call__(self, points, *args, **kwargs):
-        n = points.shape[1] if len(getattr(points, "shape", ())) == 3 else None
-        if n is not None and n < self.m:  # told here: inside `call`, Keras would bury the sentence in its own
+        shape = tuple(points.shape)  # looked at here: inside `call`, Keras would bury the sentence in its own
+        if len(shape) != 3 or shape[2] not in (3, None):
+            raise InputError(f"SampleNet: points must have shape (B, N, 3), got {shape}")
+        n = shape[1]
+        if n is not None and n < self.m:
             raise InputError(f"SampleNet: m must be at most N, got m = {self.m} for clouds of N = {n} points")
         return super().__call__(points, *args, **kwargs)
 
