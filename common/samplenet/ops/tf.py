@@ -25,17 +25,18 @@ def _clouds(op: str, **arrays) -> list[tf.Tensor]:
     )
     if contract.checking():
         for name, a in arrays.items():
-            _require(tf.reduce_all(tf.math.is_finite(a)), contract.non_finite(op, name))
+            arrays[name] = _require(tf.reduce_all(tf.math.is_finite(a)), contract.non_finite(op, name), a)
     return [a if a.dtype == tf.float64 else tf.cast(a, tf.float32) for a in arrays.values()]
 
 
-def _require(condition: tf.Tensor, message: str) -> None:
-    """An InputError at once where the value is known, an assertion of the graph where it is not."""
+def _require(condition: tf.Tensor, message: str, tensor: tf.Tensor) -> tf.Tensor:
+    """`tensor`, after the condition was found true: else InputError, or in a graph the assertion's error."""
     if tf.executing_eagerly():
         if not bool(condition):
             raise InputError(message)
-    else:
-        tf.debugging.Assert(condition, [message])
+        return tensor
+    with tf.control_dependencies([tf.debugging.Assert(condition, [message])]):
+        return tf.identity(tensor)
 
 
 def _indices(op: str, name: str, idx, batch, points: tf.Tensor, rank: int | None = None) -> tf.Tensor:
@@ -50,7 +51,7 @@ def _indices(op: str, name: str, idx, batch, points: tf.Tensor, rank: int | None
             raise InputError(contract.out_of_range(op, name, low, high, int(n)))
     elif not tf.executing_eagerly():
         inside = tf.reduce_all((idx >= 0) & (idx < n))
-        tf.debugging.Assert(inside, [f"{op}: {name} must be in [0, N), N =", n])
+        idx = _require(inside, f"{op}: {name} must be in [0, N)", idx)
     return idx
 
 
@@ -98,18 +99,22 @@ def knn(queries, points, k: int) -> tuple[tf.Tensor, tf.Tensor]:
     contract.check_not_empty("knn", "points", points.shape[1])
     k = contract.check_count("knn", "k", k, points.shape[1])
     if points.shape[1] is None:
-        _require(tf.shape(points)[1] >= k, f"knn: k must be in [1, N], got {k}")
+        points = _require(tf.shape(points)[1] >= k, f"knn: k must be in [1, N], got {k}", points)
     idx = _search(queries, points, k)
     return _dist2(queries[:, :, None], tf.gather(points, idx, batch_dims=1)), idx
+
+
+def _not_empty(name: str, cloud: tf.Tensor) -> tf.Tensor:
+    contract.check_not_empty("chamfer", name, cloud.shape[1])
+    if cloud.shape[1] is None:
+        return _require(tf.shape(cloud)[1] > 0, f"chamfer: {name} is empty (N = 0)", cloud)
+    return cloud
 
 
 def chamfer(a, b) -> Chamfer:
     """Squared nearest-neighbour distances between clouds a (B, M, 3) and b (B, N, 3), in both directions."""
     a, b = _clouds("chamfer", a=a, b=b)
-    for name, cloud in (("a", a), ("b", b)):
-        contract.check_not_empty("chamfer", name, cloud.shape[1])
-        if cloud.shape[1] is None:
-            _require(tf.shape(cloud)[1] > 0, f"chamfer: {name} is empty (N = 0)")
+    a, b = _not_empty("a", a), _not_empty("b", b)
     idx_ab, idx_ba = _search(a, b, 1)[..., 0], _search(b, a, 1)[..., 0]
     a2b = _dist2(a, tf.gather(b, idx_ab, batch_dims=1))
     b2a = _dist2(b, tf.gather(a, idx_ba, batch_dims=1))
@@ -133,7 +138,7 @@ def farthest_points(points, m: int, start=0, chosen=None) -> tf.Tensor:
     m = contract.check_count(op, "m", m, points.shape[1])
     batch, n = tf.shape(points)[0], tf.shape(points)[1]
     if points.shape[1] is None:
-        _require(n >= m, f"{op}: m must be in [1, N], got {m}")
+        points = _require(n >= m, f"{op}: m must be in [1, N], got {m}", points)
     if chosen is None:
         start = tf.convert_to_tensor(start)
         start = tf.fill((batch,), start) if start.shape.rank == 0 else start
@@ -171,7 +176,7 @@ def _pick(points: tf.Tensor, kept: tf.Tensor, count: tf.Tensor, m: tf.Tensor) ->
 def _distinct(chosen: tf.Tensor, n: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """chosen (B, S) with the repeats moved to the end, order kept, and how many distinct ones come first (B,)."""
     batch, size = tf.shape(chosen)[0], tf.shape(chosen)[1]
-    _require(size > 0, "farthest_points: chosen must hold at least one index a cloud, got none")
+    chosen = _require(size > 0, "farthest_points: chosen must hold at least one index a cloud, got none", chosen)
     position = tf.broadcast_to(tf.range(size)[None], (batch, size))
     where = tf.stack([tf.broadcast_to(tf.range(batch)[:, None], (batch, size)), chosen], -1)
     first = tf.tensor_scatter_nd_min(tf.fill((batch, n), size), where, position)  # first place of each point
