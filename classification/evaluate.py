@@ -3,7 +3,8 @@
     python classification/evaluate.py --task results/classifier --samplers random fps results/samplenet-32 \\
         --sizes 512 256 128 64 32 16 8 --out results/evaluation
 
-`random` and `fps` are scored at every size, a trained sampler (its run folder) at its own. Three protocols:
+`random` and `fps` are scored at every size, also those of the trained samplers; a trained one (its run
+folder) at its own. Three protocols:
 `matched` gives the classifier a subset of the input, `soft` the softly projected points and `generated` the
 simplified points themselves.
 """
@@ -40,7 +41,7 @@ class Config:
 
     task: str = option("", "run folder of the trained classifier", path=True)
     samplers: list[str] = option(["random", "fps"], "random, fps, and run folders of trained samplers")
-    sizes: list[int] = option([512, 256, 128, 64, 32, 16, 8], "sample sizes m of the untrained samplers")
+    sizes: list[int] = option([512, 256, 128, 64, 32, 16, 8], "sizes m of random and fps, besides the trained")
     data_root: str | None = option(None, "data set folder; without it, the classifier's own data set", path=True)
     out: str = option("", "folder for results.json, table and figures", path=True)
     batch_size: int = option(32, "clouds scored at once; makes no difference to the result")
