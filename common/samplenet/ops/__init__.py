@@ -13,5 +13,6 @@ are an error only after `check_inputs(True)` (or with SAMPLENET_CHECK=1 in the e
 """
 
 from samplenet.ops.contract import Chamfer, check_inputs
+from samplenet.ops.native import use_native
 
-__all__ = ["Chamfer", "check_inputs"]
+__all__ = ["Chamfer", "check_inputs", "use_native"]

@@ -1,0 +1,90 @@
+"""The compiled ops: where a build lies, loading it, and switching between it and the framework's own operations."""
+
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+SOURCES = Path(__file__).parent / "csrc"
+TORCH_STABLE = (2, 10)  # the first version whose stable C++ interface holds all the torch binding needs
+
+_enabled = os.environ.get("SAMPLENET_NATIVE", "1") not in ("", "0")
+
+
+def use_native(on: bool) -> bool:
+    """Serve the ops natively where a build is there (True) or always by the framework (False); returns the old setting.
+
+    SAMPLENET_NATIVE=0 in the environment is the same as False from the start. A TensorFlow graph and a compiled
+    PyTorch function keep the setting they were traced under.
+    """
+    global _enabled
+    old, _enabled = _enabled, bool(on)
+    return old
+
+
+def enabled() -> bool:
+    """Whether native ops serve where they are built."""
+    return _enabled
+
+
+@cache
+def source_hash() -> str:
+    """Names the state of the C++ and CUDA sources."""
+    digest = hashlib.sha256()
+    for path in sorted(SOURCES.iterdir()):
+        if path.is_file():
+            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def folder(framework: str, version: str) -> Path:
+    """Where the build for a framework ("torch" or "tf") of this version lies.
+
+    One torch build serves every version of its stable interface; TensorFlow has none, so each version has its own.
+    SAMPLENET_NATIVE_DIR moves the builds away from the package, for one that cannot be written to.
+    """
+    root = Path(os.environ.get("SAMPLENET_NATIVE_DIR") or Path(__file__).parent / "_native")
+    return root / (f"torch-stable-{TORCH_STABLE[0]}.{TORCH_STABLE[1]}" if framework == "torch" else f"tf-{version}")
+
+
+def built(framework: str, version: str) -> dict | None:
+    """What build.py wrote about a finished build (library, device, compiler, source hash), or None."""
+    try:
+        return json.loads((folder(framework, version) / "build.json").read_text())
+    except FileNotFoundError:
+        return None
+
+
+def missing(framework: str, version: str) -> str | None:
+    """Why there is no build to load, in words; None if there is one."""
+    if framework == "torch" and tuple(int(part) for part in version.split(".")[:2]) < TORCH_STABLE:
+        return f"PyTorch {version} is older than {TORCH_STABLE[0]}.{TORCH_STABLE[1]}, which they need"
+    build = built(framework, version)
+    if build is None:
+        return f"they are not built; build them with: python -m samplenet.ops.build --{framework}"
+    if build["sources"] != source_hash():
+        return f"they were built from other sources; build them again: python -m samplenet.ops.build --{framework}"
+    return None
+
+
+def load(framework: str, version: str, loader: Callable[[str], object]) -> object | None:
+    """Load the build with `loader(path)` and return what that returns; without a build, say so once and return None.
+
+    Raises:
+        ImportError: a build is there and does not load; with the loader's message in full.
+    """
+    if why := missing(framework, version):
+        if enabled():
+            warnings.warn(f"samplenet: framework operations serve instead of native ones: {why}", stacklevel=3)
+        return None
+    path = folder(framework, version) / built(framework, version)["library"]
+    try:
+        return loader(str(path))
+    except Exception as error:  # whatever the framework raises for a library that does not fit
+        raise ImportError(
+            f"samplenet: the native ops in {path} do not load:\n{error}\nBuild them again with: "
+            f"python -m samplenet.ops.build --{framework} --force, or set SAMPLENET_NATIVE=0 to do without them"
+        ) from error
