@@ -58,10 +58,17 @@ def built(framework: str, version: str) -> dict | None:
         return None
 
 
+def too_old(version: str) -> str | None:
+    """Why this version of PyTorch cannot have native ops, in words; None if it can."""
+    if tuple(int(part) for part in version.split(".")[:2]) < TORCH_STABLE:
+        return f"PyTorch {version} is older than {TORCH_STABLE[0]}.{TORCH_STABLE[1]}, which native ops need"
+    return None
+
+
 def missing(framework: str, version: str) -> str | None:
     """Why there is no build to load, in words; None if there is one."""
-    if framework == "torch" and tuple(int(part) for part in version.split(".")[:2]) < TORCH_STABLE:
-        return f"PyTorch {version} is older than {TORCH_STABLE[0]}.{TORCH_STABLE[1]}, which they need"
+    if framework == "torch" and (why := too_old(version)):
+        return why
     build = built(framework, version)
     if build is None:
         return f"they are not built; build them with: python -m samplenet.ops.build --{framework}"
