@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
 # Make .venv and install the library with the extras asked for. Safe to repeat; seconds when nothing changed.
 #
-#   bash setup.sh tf viz [test]
+#   bash setup.sh tf viz [test]     (extras: tf torch viz test bench)
 #
 # PYTHON names another interpreter than python3. Versions tested together are in constraints.txt.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 fail() { echo "setup: error: $*" >&2; exit 1; }
 
-[ $# -gt 0 ] || fail "name the extras to install, of: tf torch viz test"
+[ $# -gt 0 ] || fail "name the extras to install, of: tf torch viz test bench"
 for extra in "$@"; do
-    case $extra in tf | torch | viz | test) ;; *) fail "unknown extra '$extra', known: tf torch viz test" ;; esac
+    case $extra in tf | torch | viz | test | bench) ;; *) fail "unknown extra '$extra', known: tf torch viz test bench" ;; esac
 done
 
 exec 9>.setup.lock # two runners started at once install one after the other
@@ -31,7 +31,7 @@ fi
 stamp=.venv/.installed
 state() { cat common/pyproject.toml constraints.txt | cksum; }
 missing=()
-for extra in "$@"; do
+for extra in build "$@"; do
     grep -qsxF "$extra $(state)" "$stamp" || missing+=("$extra")
 done
 if [ ${#missing[@]} -gt 0 ]; then
@@ -54,4 +54,11 @@ for extra in "$@"; do
         fail "$module needs a system library; on Debian or Ubuntu: sudo apt-get install $package"
     fi
     touch ".venv/.imports-$module"
+done
+
+# native ops; without a compiler the framework's own operations serve
+for extra in "$@"; do
+    case $extra in tf | torch) ;; *) continue ;; esac
+    TF_CPP_MIN_LOG_LEVEL=3 .venv/bin/python -m samplenet.ops.build "--$extra" --quiet ||
+        echo "setup: going on without native ops for $extra: slower, same results" >&2
 done

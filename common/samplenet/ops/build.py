@@ -122,27 +122,22 @@ def build(framework: str, cuda: bool = False, force: bool = False, sanitize: boo
         raise InputError("no C++ compiler was found; on Debian or Ubuntu: sudo apt-get install g++; or set CXX")
     if (cmake := tool("cmake")) is None or (ninja := tool("ninja")) is None:
         raise InputError("CMake and ninja are needed: pip install cmake ninja")
-    use = options(framework)
-    why = why_no_cuda(use["cuda"], cuda)
-    if cuda and why:
-        raise InputError(f"--cuda: {why}")
-    wanted = {
-        "framework": framework,
-        "version": version,
-        "compiler": found[1],
-        "cuda": None if why else nvcc()[1],
-        "gpu": None if why else gpu() or "all architectures",
-        "sources": native.source_hash(),
-        "sanitize": sanitize,
-    }
     folder = native.folder(framework, version)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
         old = native.built(framework, version)
-        if old and not force and all(old.get(key) == value for key, value in wanted.items() if key != "version"):
-            print(f"{NAMES[framework]} {version}: already built")
+        asked = {"compiler": found[1], "sources": native.source_hash(), "sanitize": sanitize}
+        same = old is not None and not force and all(old[key] == value for key, value in asked.items())
+        if same and (old["cuda"] or not (cuda or gpu())):
             return old
-        with_cuda = "" if why else f" and {wanted['cuda']} ({wanted['gpu']})"
+        use = options(framework)
+        why = why_no_cuda(use["cuda"], cuda)
+        if cuda and why:
+            raise InputError(f"--cuda: {why}")
+        if same and old["without_cuda"] == why:
+            return old
+        for_gpu = {"cuda": None if why else nvcc()[1], "gpu": None if why else gpu() or "every architecture"}
+        with_cuda = "" if why else f" and {for_gpu['cuda']} for {for_gpu['gpu']}"
         print(f"{NAMES[framework]} {version}: compiling with {found[1]}{with_cuda}", flush=True)
         with tempfile.TemporaryDirectory(dir=folder) as work:
             settings = {
@@ -161,10 +156,10 @@ def build(framework: str, cuda: bool = False, force: bool = False, sanitize: boo
             flags = [f"-D{key}={value}" for key, value in settings.items()]
             _run(cmake, "-G", "Ninja", "-S", str(native.SOURCES), "-B", work, *flags)
             _run(cmake, "--build", work)
-            library = f"samplenet_{framework}-{wanted['sources']}.so"
+            library = f"samplenet_{framework}-{asked['sources']}.so"
             os.replace(Path(work) / f"samplenet_{framework}.so", folder / library)
         device = "cpu" if why else "cpu and cuda"
-        done = {"library": library, "device": device, "without_cuda": why, **wanted}
+        done = {"library": library, "device": device, "version": version, "without_cuda": why, **asked, **for_gpu}
         write_atomic(folder / "build.json", json.dumps(done, indent=1).encode())
         for stale in folder.glob("samplenet_*.so"):
             if stale.name != library:
@@ -207,6 +202,7 @@ def main() -> None:
     parser.add_argument("--torch", action="store_true", help="build for PyTorch")
     parser.add_argument("--tf", action="store_true", help="build for TensorFlow")
     parser.add_argument("--cuda", action="store_true", help="build CUDA kernels even if no GPU is visible")
+    parser.add_argument("--quiet", action="store_true", help="print only what is compiled")
     parser.add_argument("--check", action="store_true", help="build nothing; tell what is built and what is missing")
     parser.add_argument("--force", action="store_true", help="build again even if nothing changed")
     parser.add_argument("--sanitize", action="store_true", help="build with address and undefined-behaviour sanitizers")
@@ -218,7 +214,8 @@ def main() -> None:
                 build(framework, args.cuda, args.force, args.sanitize)
         except InputError as error:
             sys.exit(f"samplenet.ops.build: error: {error}")
-    print(status())
+    if not args.quiet:
+        print(status())
 
 
 if __name__ == "__main__":
