@@ -1,8 +1,8 @@
 """Ratio table of the native CPU ops against installed peers, in one run: python -m samplenet.ops.bench [--out FILE].
 
 Both sides get the same threads, the same random clouds and a warm-up; times are the median of seven runs (three above
-a second, one above twenty), taken in turns. Every result is checked against samplenet.ops.reference in the same run. Peers
-come with the extra `bench` (pykdtree, scipy, scikit-learn, fpsample); one that is not installed is named as left out.
+a second, one above twenty), taken in turns. Every result is checked against samplenet.ops.reference in the same run.
+Peers come with the extra `bench` (pykdtree, scipy, scikit-learn, fpsample); those not installed are named as left out.
 """
 
 import argparse
