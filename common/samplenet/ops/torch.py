@@ -165,7 +165,7 @@ def _lowest(dist2: Tensor, k: int) -> Tensor:
     if k == 1:
         return torch.argmin(dist2, -1, keepdim=True)  # the first of equal ones
     if dist2.dtype == torch.float64:
-        return torch.sort(dist2, -1, stable=True).indices[..., :k]
+        return torch.sort(dist2, dim=-1, stable=True).indices[..., :k]
     # topk promises no order of ties, so make none: the bits of a float that is not negative sort as it does, and the
     # index below them settles the rest.
     index = torch.arange(dist2.shape[-1], device=dist2.device)
