@@ -245,7 +245,7 @@ def _find(device: str) -> bool:
     if device not in ("cpu", built_for):
         hint = "; build them again with: python -m samplenet.ops.build --torch --cuda" if device == "cuda" else ""
         message = f"samplenet: framework operations serve {device} tensors: the native ops are built for {built_for}"
-        warnings.warn(message + hint, stacklevel=4)
+        warnings.warn(message + hint, stacklevel=5)
         return False
     return True
 
