@@ -180,7 +180,7 @@ def _search(queries: Tensor, points: Tensor, k: int) -> Tensor:
 
     def nearest(chunk):  # (B, c, 3) -> (B, c, k)
         dist2 = _dist2(chunk[:, :, None], points[:, None])
-        return _lowest(torch.where(torch.isnan(dist2), math.inf, dist2), k)
+        return _lowest(dist2.nan_to_num(nan=math.inf, posinf=math.inf), k)
 
     if queries.shape[1] <= size:
         return nearest(queries)

@@ -108,7 +108,8 @@ void on_gpu(const char* name, const Tensor& cloud, size_t bytes, Launch launch) 
   const auto device = cloud.get_device_index();
   torch::stable::accelerator::DeviceGuard guard(device);
   void* stream = nullptr;
-  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_current_cuda_stream(device, &stream));
+  const bool found = aoti_torch_get_current_cuda_stream(device, &stream) == AOTI_TORCH_SUCCESS;
+  STD_TORCH_CHECK(found, "samplenet: ", name, ": no current CUDA stream");
   Tensor workspace = empty(cloud, {static_cast<int64_t>(bytes)}, ScalarType::Byte);
   const int error = launch(bytes ? workspace.mutable_data_ptr() : nullptr, stream);
   STD_TORCH_CHECK(error == 0, "samplenet: ", name, ": ", cudaGetErrorString(static_cast<cudaError_t>(error)));
