@@ -216,6 +216,18 @@ def test_compiled_without_graph_breaks(path, dynamic, backend):
 
 
 @needs_build
+def test_one_graph_serves_clouds_of_any_size(built):
+    from torch._dynamo.testing import CompileCounter
+
+    torch._dynamo.reset()
+    graphs = CompileCounter()
+    compiled = torch.compile(total, fullgraph=True, dynamic=True, backend=graphs)
+    for m, n in ((4, 9), (5, 12), (30, 7)):
+        compiled(cloud(0, 2, m), cloud(1, 2, n))
+    assert graphs.frame_count == 1
+
+
+@needs_build
 def test_a_compiled_function_follows_the_switch():
     torch._dynamo.reset()
     compiled = torch.compile(lambda p: ops.farthest_points(p, 3), fullgraph=True, backend="aot_eager")

@@ -215,7 +215,7 @@ def _farthest_points(points: Tensor, chosen: Tensor, m: int) -> Tensor:
 
 
 @_farthest_points.register_fake
-def _(points, chosen, m):
+def _picks_shape(points, chosen, m):
     return chosen.new_empty((points.shape[0], m))
 
 
@@ -263,7 +263,7 @@ def _register(path: str) -> bool:
     library.register_fake("samplenet::knn_backward", lambda grad, queries, points, idx: _like(queries, points))
     library.register_fake("samplenet::chamfer", _chamfer_shapes)
     library.register_fake("samplenet::chamfer_backward", lambda grad_a2b, grad_b2a, a, b, ab, ba: _like(a, b))
-    library.register_fake("samplenet::farthest_points", lambda points, chosen, m: chosen.new_empty((len(points), m)))
+    library.register_fake("samplenet::farthest_points", _picks_shape)
     library.register_autograd("samplenet::knn", _knn_gradient, setup_context=_knn_save)
     library.register_autograd("samplenet::chamfer", _chamfer_gradient, setup_context=_chamfer_save)
     for op in ("knn", "chamfer"):

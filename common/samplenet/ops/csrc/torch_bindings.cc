@@ -1,8 +1,8 @@
-// PyTorch operators `samplenet::*`: checks, allocation, dispatch. Only the stable interface of PyTorch 2.10 is used, so one
-// binary serves 2.10 and every later version.
+// PyTorch operators `samplenet::*`: checks, allocation, dispatch. Only the stable interface of PyTorch 2.10 is used, so
+// one binary serves 2.10 and every later version.
 //
-// No call, however wrong, reads outside a tensor; on CUDA the values of index tensors are trusted, for reading them would
-// make the host wait. Non-contiguous tensors are copied. The checks for people, with better words, are in torch.py.
+// No call, however wrong, reads outside a tensor; on CUDA the values of index tensors are trusted, for reading them
+// would make the host wait. Non-contiguous tensors are copied. The checks meant for people are in torch.py.
 #ifdef SAMPLENET_CUDA
 #define USE_CUDA  // the CUDA part of PyTorch's C interface
 #include <cuda_runtime_api.h>
@@ -46,8 +46,8 @@ void check_shape(const char* name, const Tensor& t, std::initializer_list<int64_
 }
 
 void check_type(const char* name, const Tensor& t, const Tensor& cloud, ScalarType type) {
-  STD_TORCH_CHECK(t.scalar_type() == type, "samplenet: ", name, " must be ", torch::headeronly::toString(type), ", got ",
-                  torch::headeronly::toString(t.scalar_type()));
+  STD_TORCH_CHECK(t.scalar_type() == type, "samplenet: ", name, " must be ", torch::headeronly::toString(type),
+                  ", got ", torch::headeronly::toString(t.scalar_type()));
   STD_TORCH_CHECK(t.device() == cloud.device(), "samplenet: ", name, " must be on the device of the cloud");
 }
 
@@ -61,7 +61,8 @@ void check_cloud(const char* name, const Tensor& t, const Tensor& first) {
 }
 
 void check_in_range(const char* name, int64_t value, int64_t low, int64_t high) {
-  STD_TORCH_CHECK(value >= low && value <= high, "samplenet: ", name, " must be in [", low, ", ", high, "], got ", value);
+  const bool inside = value >= low && value <= high;
+  STD_TORCH_CHECK(inside, "samplenet: ", name, " must be in [", low, ", ", high, "], got ", value);
 }
 
 Tensor packed(const Tensor& t) { return t.is_contiguous() ? t : torch::stable::contiguous(t); }
@@ -138,7 +139,8 @@ std::tuple<Tensor, Tensor> knn(const Tensor& queries_in, const Tensor& points_in
     using T = decltype(zero);
 #ifdef SAMPLENET_CUDA
     if (queries.is_cuda()) {
-      return on_gpu("knn", queries, samplenet::knn_cuda_workspace<T, int64_t>(B, M, N, k), [&](void* work, void* stream) {
+      const size_t bytes = samplenet::knn_cuda_workspace<T, int64_t>(B, M, N, k);
+      return on_gpu("knn", queries, bytes, [&](void* work, void* stream) {
         return samplenet::knn_cuda(in<T>(queries), in<T>(points), B, M, N, k, out<T>(dist2), out<int64_t>(idx), work,
                                    stream);
       });
@@ -200,7 +202,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> chamfer(const Tensor& a_in, const Ten
     using T = decltype(zero);
 #ifdef SAMPLENET_CUDA
     if (a.is_cuda()) {
-      return on_gpu("chamfer", a, samplenet::chamfer_cuda_workspace<T, int64_t>(B, M, N), [&](void* work, void* stream) {
+      const size_t bytes = samplenet::chamfer_cuda_workspace<T, int64_t>(B, M, N);
+      return on_gpu("chamfer", a, bytes, [&](void* work, void* stream) {
         return samplenet::chamfer_cuda(in<T>(a), in<T>(b), B, M, N, out<T>(a2b), out<T>(b2a), out<int64_t>(idx_ab),
                                        out<int64_t>(idx_ba), work, stream);
       });
@@ -285,8 +288,8 @@ STABLE_TORCH_LIBRARY(samplenet, library) {
   library.def("knn_backward(Tensor grad, Tensor queries, Tensor points, Tensor idx) -> (Tensor, Tensor)");
   library.def("chamfer(Tensor a, Tensor b) -> (Tensor, Tensor, Tensor, Tensor)");
   library.def(
-      "chamfer_backward(Tensor grad_a2b, Tensor grad_b2a, Tensor a, Tensor b, Tensor idx_ab, Tensor idx_ba) -> (Tensor, "
-      "Tensor)");
+      "chamfer_backward(Tensor grad_a2b, Tensor grad_b2a, Tensor a, Tensor b, Tensor idx_ab, Tensor idx_ba) "
+      "-> (Tensor, Tensor)");
   library.def("farthest_points(Tensor points, Tensor chosen, int m) -> Tensor");
 }
 
