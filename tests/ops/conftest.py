@@ -1,12 +1,13 @@
 """One test body for every backend: NumPy arrays in and out."""
 
 import importlib
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from samplenet.ops import check_inputs, reference
+from samplenet.ops import check_inputs, native, reference, use_native
 
 
 def _arrays(function):
@@ -42,14 +43,42 @@ def _graph(function):
 NAMES = ("knn", "chamfer", "farthest_points", "gather")
 
 
-@pytest.fixture(params=["reference", "tf", "tf graph"])
+@contextmanager
+def _serve(name):
+    if name == "reference":
+        yield reference
+        return
+    framework = name.split()[0]
+    module = importlib.import_module(f"samplenet.ops.{framework}")
+    if "native" in name and (why := native.missing(framework, getattr(module, framework).__version__)):
+        pytest.skip(f"no native ops for {framework}: {why}")
+    old = use_native("native" in name)
+    try:
+        yield module
+    finally:
+        use_native(old)
+
+
+@pytest.fixture(scope="session")
+def serve():
+    """`with serve(name) as ops:` is the module of a backend, served natively if the name says so, else not."""
+    return _serve
+
+
+@pytest.fixture(
+    params=[
+        "reference",
+        "tf",
+        "tf graph",
+        "tf native",
+        "tf native graph",
+    ]
+)
 def backend(request):
     """The four ops of one backend."""
-    if request.param == "reference":
-        return SimpleNamespace(name=request.param, **{n: _arrays(getattr(reference, n)) for n in NAMES})
-    module = importlib.import_module("samplenet.ops.tf")
-    wrap = _graph if request.param == "tf graph" else (lambda f: f)
-    return SimpleNamespace(name=request.param, **{n: _arrays(wrap(getattr(module, n))) for n in NAMES})
+    wrap = _graph if "graph" in request.param else (lambda f: f)
+    with _serve(request.param) as module:
+        yield SimpleNamespace(name=request.param, **{n: _arrays(wrap(getattr(module, n))) for n in NAMES})
 
 
 @pytest.fixture

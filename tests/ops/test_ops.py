@@ -80,23 +80,27 @@ def test_millimetres_do_not_confuse_farthest_points(backend):
 # against the reference
 
 
+@pytest.mark.parametrize("name", ["tf", "tf native"])
 @settings(max_examples=60, deadline=None)
-@given(st.data())
-def test_agrees_with_the_reference_exactly(data):
-    from samplenet.ops import tf
+@given(data=st.data())
+def test_agrees_with_the_reference_exactly(serve, name, data):
+    with serve(name) as ops:
+        compare(ops, data)
 
+
+def compare(ops, data):
     batch, m, n = (data.draw(st.integers(low, high)) for low, high in ((0, 3), (0, 20), (1, 40)))
     k, grid, seed = data.draw(st.integers(1, n)), data.draw(st.booleans()), data.draw(st.integers(0, 999))
     queries, points = clouds(seed, batch, m, grid=grid), clouds(seed + 1, batch, n, grid=grid)
-    for want, got in zip(reference.knn(queries, points, k), tf.knn(queries, points, k), strict=True):
+    for want, got in zip(reference.knn(queries, points, k), ops.knn(queries, points, k), strict=True):
         np.testing.assert_array_equal(got, want)
     chosen = np.random.default_rng(seed).integers(0, n, (batch, data.draw(st.integers(1, 30))))
     for kwargs in ({}, {"start": n - 1}, {"chosen": chosen}):
         want = reference.farthest_points(points, k, **kwargs)
-        np.testing.assert_array_equal(tf.farthest_points(points, k, **kwargs), want)
+        np.testing.assert_array_equal(ops.farthest_points(points, k, **kwargs), want)
         assert all(len(set(row)) == k for row in want.tolist())
     if m:
-        for want, got in zip(reference.chamfer(queries, points), tf.chamfer(queries, points), strict=True):
+        for want, got in zip(reference.chamfer(queries, points), ops.chamfer(queries, points), strict=True):
             np.testing.assert_array_equal(got, want)
 
 
@@ -108,8 +112,8 @@ def test_the_shapes_of_the_experiments(backend):
 
 @pytest.mark.parametrize("limit", [1, 50, 1000])
 def test_chunks_give_the_same_answer(backend, limit, monkeypatch):
-    if backend.name == "reference":
-        pytest.skip("the reference has no chunks")
+    if backend.name == "reference" or "native" in backend.name:
+        pytest.skip(f"{backend.name} has no chunks")
     monkeypatch.setattr("samplenet.ops.tf.MAX_DISTANCES", limit)
     queries, points = clouds(0, 2, 17), clouds(1, 2, 9)
     for want, got in zip(reference.knn(queries, points, 4), backend.knn(queries, points, 4), strict=True):
@@ -152,17 +156,17 @@ def test_non_finite_coordinates_unchecked_stay_in_bounds(backend, unchecked):
 # gradients
 
 
-def test_gradients_against_finite_differences():
+@pytest.mark.parametrize("name", ["tf", "tf native"])
+def test_gradients_against_finite_differences(serve, name):
     tf = pytest.importorskip("tensorflow")
-    from samplenet.ops import tf as ops
-
     a, b = (tf.constant(clouds(s, 2, n).astype(np.float64)) for s, n in ((0, 5), (1, 7)))
 
     def total(a, b):
         near = ops.chamfer(a, b)
         return tf.reduce_sum(near.a2b**2) + tf.reduce_sum(near.b2a) + tf.reduce_sum(ops.knn(a, b, 3)[0] ** 1.5)
 
-    analytic, numeric = tf.test.compute_gradient(total, [a, b], delta=1e-6)
+    with serve(name) as ops:
+        analytic, numeric = tf.test.compute_gradient(total, [a, b], delta=1e-6)
     for got, want in zip(analytic, numeric, strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
 
@@ -197,13 +201,11 @@ BAD_CALLS = {
 
 
 @pytest.mark.parametrize("case", BAD_CALLS)
-@pytest.mark.parametrize("name", ["reference", "tf"])
-def test_errors_name_the_argument_and_the_value(name, case):
-    import importlib
-
+@pytest.mark.parametrize("name", ["reference", "tf", "tf native"])
+def test_errors_name_the_argument_and_the_value(serve, name, case):
     call, words = BAD_CALLS[case]
-    with pytest.raises(InputError, match=words):
-        call(importlib.import_module(f"samplenet.ops.{name}"))
+    with serve(name) as ops, pytest.raises(InputError, match=words):
+        call(ops)
 
 
 GRAPH_CALLS = {
@@ -217,25 +219,23 @@ GRAPH_CALLS = {
 
 
 @pytest.mark.parametrize("words", GRAPH_CALLS)
-def test_a_graph_of_unknown_sizes_says_the_same(words):
+@pytest.mark.parametrize("name", ["tf", "tf native"])
+def test_a_graph_of_unknown_sizes_says_the_same(serve, name, words):
     tf = pytest.importorskip("tensorflow")
-    from samplenet.ops import tf as ops
-
     signature = [tf.TensorSpec((None, None, 3)), tf.TensorSpec((None, None), tf.int32)]
-    traced = tf.function(lambda p, i: GRAPH_CALLS[words](ops, p, i), input_signature=signature)
-    for _ in range(5):  # whatever order the graph's operations run in
-        with pytest.raises(tf.errors.InvalidArgumentError, match=words):
-            traced(GOOD, np.full((2, 2), 6, np.int32))
+    with serve(name) as ops:
+        traced = tf.function(lambda p, i: GRAPH_CALLS[words](ops, p, i), input_signature=signature)
+        for _ in range(5):  # whatever order the graph's operations run in
+            with pytest.raises(tf.errors.InvalidArgumentError, match=words):
+                traced(GOOD, np.full((2, 2), 6, np.int32))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-@pytest.mark.parametrize("name", ["reference", "tf"])
-def test_non_finite_coordinates_are_an_error_when_checked(name, value):
-    import importlib
-
-    ops = importlib.import_module(f"samplenet.ops.{name}")
+@pytest.mark.parametrize("name", ["reference", "tf", "tf native"])
+def test_non_finite_coordinates_are_an_error_when_checked(serve, name, value):
     bad = GOOD.copy()
     bad[1, 2, 0] = value
-    for call in (lambda: ops.knn(GOOD, bad, 1), lambda: ops.chamfer(bad, GOOD), lambda: ops.farthest_points(bad, 2)):
-        with pytest.raises(InputError, match="NaN or infinite"):
-            call()
+    calls = (lambda o: o.knn(GOOD, bad, 1), lambda o: o.chamfer(bad, GOOD), lambda o: o.farthest_points(bad, 2))
+    for call in calls:
+        with serve(name) as ops, pytest.raises(InputError, match="NaN or infinite"):
+            call(ops)
