@@ -192,6 +192,7 @@ BAD_CALLS = {
     "start negative": (lambda o: o.farthest_points(GOOD, 2, start=-1), "start"),
     "start by cloud": (lambda o: o.farthest_points(GOOD, 2, start=np.zeros(3, int)), "start"),
     "chosen outside": (lambda o: o.farthest_points(GOOD, 2, chosen=np.full((2, 1), 6)), "chosen"),
+    "chosen beyond int32": (lambda o: o.farthest_points(GOOD, 2, chosen=np.full((2, 1), 2**32)), "4294967296"),
     "chosen float": (lambda o: o.farthest_points(GOOD, 2, chosen=np.zeros((2, 1))), "float64"),
     "chosen none": (lambda o: o.farthest_points(GOOD, 2, chosen=np.zeros((2, 0), int)), "chosen"),
     "gather rank": (lambda o: o.gather(GOOD[0], np.zeros((2, 1), int)), "points"),

@@ -120,7 +120,7 @@ def test_a_second_order_gradient_is_an_error_that_says_what_to_do(serve, op, gra
             first = gradients(ops, a, b, lambda o, a, b: o.knn(a, b, 1)[0] if op == "knn" else o.chamfer(a, b).a2b)[0]
         return outer.gradient(first, a)
 
-    with serve("tf native") as ops, pytest.raises(LookupError, match=r"use_native\(False\)"):
+    with serve("tf native") as ops, pytest.raises(NotImplementedError, match=r"use_native\(False\)"):
         tf.function(second)(ops) if graph else second(ops)
     with serve("tf") as ops:
         np.testing.assert_allclose(second(ops), np.full((1, 4, 3), 2, np.float32))
@@ -187,52 +187,46 @@ def test_a_while_loop_inside_xla(ops):
     np.testing.assert_allclose(tf.function(loop, jit_compile=True)(points), loop(points), rtol=1e-5)
 
 
+LOAD_A_MODEL = """
+import os
+import numpy as np
+import samplenet.tf  # the layer, and the ops by their names
+import keras
+import tensorflow as tf
+
+os.chdir({folder!r})
+data = np.load("data.npz")
+points, queries = tf.constant(data["points"]), tf.constant(data["queries"])
+exported = tf.saved_model.load("exported")
+with tf.GradientTape() as tape:
+    tape.watch(queries)
+    served = exported.serve([points, queries])
+assert np.isfinite(tape.gradient(served, queries)).all()
+np.savez("out.npz", served=served, loaded=keras.models.load_model("model.keras")([points, queries]))
+"""
+
+
 def test_a_keras_model_trains_and_is_the_same_after_saving(ops, tmp_path):
     import keras
 
     from samplenet.tf import SoftProjection
 
     points, queries = clouds(0, 4, 32), clouds(1, 4, 8)
-    inputs = keras.Input((None, 3)), keras.Input((8, 3))
+    inputs = [keras.Input((None, 3)), keras.Input((8, 3))]
     model = keras.Model(inputs, SoftProjection(k=3)(*inputs))
     model.compile("sgd", "mse", jit_compile=False)
     before = float(model.layers[-1].sigma)
     model.fit([points, queries], queries, epochs=1, verbose=0)
     assert float(model.layers[-1].sigma) != before
-    want = model([points, queries]).numpy()
+    want = model([points, queries])
     np.savez(tmp_path / "data.npz", points=points, queries=queries)
     model.save(tmp_path / "model.keras")
-    exported = tf.function(lambda p, q: model([p, q]))
-    exported = exported.get_concrete_function(tf.TensorSpec((None, None, 3)), tf.TensorSpec((None, 8, 3)))
-    module = tf.Module()
-    module.call, module.variables_ = exported, model.variables
-    module.variables_ = [v.value for v in model.variables]
-    tf.saved_model.save(module, str(tmp_path / "saved"), exported)
-    assert (
-        "SamplenetKnn" in {op.type for op in exported.graph.get_operations()} or exported.graph.as_graph_def().library
-    )
-    code = f"""
-import numpy as np
-import samplenet.ops.tf
-import samplenet.tf
-import keras
-import tensorflow as tf
-
-data = np.load({str(tmp_path / "data.npz")!r})
-points, queries = tf.constant(data["points"]), tf.constant(data["queries"])
-loaded = tf.saved_model.load({str(tmp_path / "saved")!r}).signatures["serving_default"]
-with tf.GradientTape() as tape:
-    tape.watch(queries)
-    out = next(iter(loaded(p=points, q=queries).values()))
-assert np.isfinite(tape.gradient(out, queries)).all()
-model = keras.models.load_model({str(tmp_path / "model.keras")!r})
-np.savez({str(tmp_path / "out.npz")!r}, saved=out, keras=model([points, queries]))
-"""
-    done = python(code)
+    model.export(tmp_path / "exported", verbose=False)
+    assert b"SamplenetKnn" in (tmp_path / "exported" / "saved_model.pb").read_bytes()
+    done = python(LOAD_A_MODEL.format(folder=str(tmp_path)))
     assert done.returncode == 0, done.stderr
-    out = np.load(tmp_path / "out.npz")
-    np.testing.assert_array_equal(out["saved"], want)
-    np.testing.assert_array_equal(out["keras"], want)
+    for got in np.load(tmp_path / "out.npz").values():
+        np.testing.assert_array_equal(got, want)
 
 
 # threads, raw calls
@@ -330,5 +324,5 @@ def test_a_library_that_does_not_load_says_all_about_it_at_the_first_use(tmp_pat
     done = python(USE, SAMPLENET_NATIVE_DIR=str(tmp_path))
     assert done.returncode != 0
     assert done.stdout.split() == ["imported"]
-    for words in ("ImportError", str(folder / "samplenet_tf.so"), "invalid ELF header|file too short", "--tf --force"):
-        assert any(word in done.stderr for word in words.split("|")), done.stderr
+    for words in ("ImportError", str(folder / "samplenet_tf.so"), "file too short", "--tf --force"):
+        assert words in done.stderr

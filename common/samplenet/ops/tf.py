@@ -2,10 +2,13 @@
 
 Work eagerly, inside `tf.function` and in Keras models; the specification is `reference.py`. Indices are int32.
 
-Native ops built without CUDA run on the CPU and copy tensors that are on a GPU. A model saved with native ops needs
-`import samplenet.ops.tf`, and a build, where it is loaded. XLA (`jit_compile=True`) has no native ops: what is traced
-for XLA is made of framework operations. The gradient of a native gradient is an error, with framework operations it
-is not: `samplenet.ops.use_native(False)` asks for those.
+Limits of the native ops, which `samplenet.ops.use_native(False)` lifts:
+
+- XLA has none of them. What is traced for it (`jit_compile=True`) is made of framework operations, but a `tf.function`
+  traced before for other use keeps its native ops, and XLA refuses it: "No registered 'SamplenetKnn' OpKernel".
+- The gradient of a gradient is a NotImplementedError.
+- A saved model that holds them needs a build, and `import samplenet.ops.tf`, where it is loaded.
+- Built without CUDA they run on the CPU; tensors on a GPU are copied.
 
 Framework operations hold the distances for a chunk of the queries at a time, never as a (B, M, N, 3) tensor.
 """
@@ -63,9 +66,9 @@ def _chamfer_gradient(op, grad_a2b, grad_b2a, *_):
 @tf.RegisterGradient("SamplenetKnnBackward")
 @tf.RegisterGradient("SamplenetChamferBackward")
 def _no_second_gradient(op, *_):
-    raise LookupError(
-        f"{op.type} is a gradient, and the native ops have no gradient of gradients; "
-        "samplenet.ops.use_native(False) before the forward pass gives one by framework operations"
+    raise NotImplementedError(
+        f"{op.type}: native ops have no second-order gradient; call samplenet.ops.use_native(False) before the forward "
+        "pass to have one from framework operations"
     )
 
 
@@ -102,7 +105,8 @@ def _indices(op: str, name: str, idx, batch, points: tf.Tensor, rank: int | None
     idx = tf.convert_to_tensor(idx)
     contract.check_index(op, name, tuple(idx.shape), idx.dtype.name, batch, rank)
     n = tf.shape(points)[1]
-    idx = tf.cast(idx, tf.int32)
+    if idx.dtype != tf.int32:
+        idx, n = tf.cast(idx, tf.int64), tf.cast(n, tf.int64)  # a value that int32 cannot hold is outside too
     if tf.executing_eagerly() and tf.size(idx) > 0:
         low, high = int(tf.reduce_min(idx)), int(tf.reduce_max(idx))
         if low < 0 or high >= int(n):
@@ -110,7 +114,7 @@ def _indices(op: str, name: str, idx, batch, points: tf.Tensor, rank: int | None
     elif not tf.executing_eagerly():
         inside = tf.reduce_all((idx >= 0) & (idx < n))
         idx = _require(inside, f"{op}: {name} must be in [0, N)", idx)
-    return idx
+    return tf.cast(idx, tf.int32)
 
 
 def _dist2(queries: tf.Tensor, points: tf.Tensor) -> tf.Tensor:
