@@ -1,12 +1,13 @@
 """One test body for every backend: NumPy arrays in and out."""
 
 import importlib
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from samplenet.ops import check_inputs, native, reference
+from samplenet.ops import check_inputs, native, reference, use_native
 
 
 def _arrays(function):
@@ -62,49 +63,49 @@ def _torch(function):
     return call
 
 
-def load_torch(name):
-    """samplenet.ops.torch made of framework operations ("torch") or native ("torch native")."""
-    torch = pytest.importorskip("torch")
-    native_wanted = name == "torch native"
-    if native_wanted and (why := native.missing("torch", torch.__version__)):
-        pytest.skip(f"no native PyTorch ops: {why}")
-    native.use_native(native_wanted)
-    module = importlib.import_module("samplenet.ops.torch")
-    return SimpleNamespace(name=name, **{n: _torch(getattr(module, n)) for n in NAMES})
+@contextmanager
+def _serve(name):
+    if name == "reference":
+        yield reference
+        return
+    framework = name.split()[0]
+    pytest.importorskip({"tf": "tensorflow"}.get(framework, framework))
+    module = importlib.import_module(f"samplenet.ops.{framework}")
+    if "native" in name and (why := native.missing(framework, getattr(module, framework).__version__)):
+        pytest.skip(f"no native ops for {framework}: {why}")
+    old = use_native("native" in name)
+    try:
+        yield module
+    finally:
+        use_native(old)
 
 
-@pytest.fixture(autouse=True)
-def keep_native():
-    """A test that switches native ops leaves them as they were."""
-    old = native.enabled()
-    yield
-    native.use_native(old)
+@pytest.fixture(scope="session")
+def serve():
+    """`with serve(name) as ops:` is the module of a backend, served natively if the name says so, else not."""
+    return _serve
+
+
+def _wrapped(name):
+    wrap = _torch if "torch" in name else (lambda f: _arrays(_graph(f))) if "graph" in name else _arrays
+    with _serve(name) as module:
+        yield SimpleNamespace(name=name, **{n: wrap(getattr(module, n)) for n in NAMES})
 
 
 NAMES = ("knn", "chamfer", "farthest_points", "gather")
+EAGER = ["reference", "tf", "tf native", "torch", "torch native"]
 
 
-def load(name):
-    """The four ops of one backend."""
-    if name == "reference":
-        return SimpleNamespace(name=name, **{n: _arrays(getattr(reference, n)) for n in NAMES})
-    if name.startswith("torch"):
-        return load_torch(name)
-    module = importlib.import_module("samplenet.ops.tf")
-    wrap = _graph if name == "tf graph" else (lambda f: f)
-    return SimpleNamespace(name=name, **{n: _arrays(wrap(getattr(module, n))) for n in NAMES})
-
-
-@pytest.fixture(params=["reference", "tf", "tf graph", "torch", "torch native"])
+@pytest.fixture(params=[*EAGER, "tf graph", "tf native graph"])
 def backend(request):
-    """Every backend."""
-    return load(request.param)
+    """The four ops of every backend."""
+    yield from _wrapped(request.param)
 
 
-@pytest.fixture(params=["reference", "tf", "torch", "torch native"])
+@pytest.fixture(params=EAGER)
 def eager(request):
-    """Every backend whose errors come at the call."""
-    return load(request.param)
+    """The four ops of every backend whose errors come at the call."""
+    yield from _wrapped(request.param)
 
 
 @pytest.fixture

@@ -1,17 +1,78 @@
-"""TensorFlow ops made of framework operations. Contract: `samplenet.ops`; specification: `reference.py`.
+"""TensorFlow ops: native where built, else made of framework operations. Contract: `samplenet.ops`.
 
-Work eagerly and inside `tf.function`. Distances are held for a chunk of the queries at a time, never as a
-(B, M, N, 3) tensor. Indices are int32.
+Work eagerly, inside `tf.function` and in Keras models; the specification is `reference.py`. Indices are int32.
+
+Limits of the native ops, which `samplenet.ops.use_native(False)` lifts:
+
+- XLA has none of them. What is traced for it (`jit_compile=True`) is made of framework operations, but a `tf.function`
+  traced before for other use keeps its native ops, and XLA refuses it: "No registered 'SamplenetKnn' OpKernel".
+- The gradient of a gradient is a NotImplementedError.
+- A saved model that holds them needs a build, and `import samplenet.ops.tf`, where it is loaded.
+- Built without CUDA they run on the CPU; tensors on a GPU are copied.
+
+Framework operations hold the distances for a chunk of the queries at a time, never as a (B, M, N, 3) tensor.
 """
+
+import contextlib
+import functools
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.ops import control_flow_util  # no public name tells whether XLA compiles what is traced
 
 from samplenet.errors import InputError
-from samplenet.ops import contract
+from samplenet.ops import contract, native
 from samplenet.ops.contract import Chamfer
 
 MAX_DISTANCES = 1 << 22  # distances held at once by a nearest-neighbour search: 16 MB in float32
+
+
+@functools.cache
+def _library():
+    """The module of the compiled ops, None without a build; raises ImportError at every call if one does not load."""
+    return native.load("tf", tf.__version__, tf.load_op_library)
+
+
+def _native():
+    """The compiled ops if they are to serve what is computed or traced now, else None."""
+    if not native.enabled() or control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()):
+        return None
+    return _library()
+
+
+if native.enabled():  # here, because a saved model finds its ops by name; what fails is raised at the first use
+    with contextlib.suppress(Exception):
+        if native.missing("tf", tf.__version__) is None:
+            _library()
+
+
+@tf.RegisterGradient("SamplenetKnn")
+def _knn_gradient(op, grad, _):
+    if grad is None:
+        return None, None
+    return tuple(_library().samplenet_knn_backward(grad, *op.inputs, op.outputs[1]))
+
+
+@tf.RegisterGradient("SamplenetChamfer")
+def _chamfer_gradient(op, grad_a2b, grad_b2a, *_):
+    if grad_a2b is None and grad_b2a is None:
+        return None, None
+    a2b, b2a, idx_ab, idx_ba = op.outputs
+    grad_a2b = tf.zeros_like(a2b) if grad_a2b is None else grad_a2b
+    grad_b2a = tf.zeros_like(b2a) if grad_b2a is None else grad_b2a
+    return tuple(_library().samplenet_chamfer_backward(grad_a2b, grad_b2a, *op.inputs, idx_ab, idx_ba))
+
+
+@tf.RegisterGradient("SamplenetKnnBackward")
+@tf.RegisterGradient("SamplenetChamferBackward")
+def _no_second_gradient(op, *_):
+    raise NotImplementedError(
+        f"{op.type}: native ops have no second-order gradient; call samplenet.ops.use_native(False) before the forward "
+        "pass to have one from framework operations"
+    )
+
+
+tf.no_gradient("SamplenetFarthestPoints")
 
 
 def _clouds(op: str, **arrays) -> list[tf.Tensor]:
@@ -44,7 +105,8 @@ def _indices(op: str, name: str, idx, batch, points: tf.Tensor, rank: int | None
     idx = tf.convert_to_tensor(idx)
     contract.check_index(op, name, tuple(idx.shape), idx.dtype.name, batch, rank)
     n = tf.shape(points)[1]
-    idx = tf.cast(idx, tf.int32)
+    if idx.dtype != tf.int32:
+        idx, n = tf.cast(idx, tf.int64), tf.cast(n, tf.int64)  # a value that int32 cannot hold is outside too
     if tf.executing_eagerly() and tf.size(idx) > 0:
         low, high = int(tf.reduce_min(idx)), int(tf.reduce_max(idx))
         if low < 0 or high >= int(n):
@@ -52,7 +114,7 @@ def _indices(op: str, name: str, idx, batch, points: tf.Tensor, rank: int | None
     elif not tf.executing_eagerly():
         inside = tf.reduce_all((idx >= 0) & (idx < n))
         idx = _require(inside, f"{op}: {name} must be in [0, N)", idx)
-    return idx
+    return tf.cast(idx, tf.int32)
 
 
 def _dist2(queries: tf.Tensor, points: tf.Tensor) -> tf.Tensor:
@@ -98,6 +160,9 @@ def knn(queries, points, k: int) -> tuple[tf.Tensor, tf.Tensor]:
     queries, points = _clouds("knn", queries=queries, points=points)
     contract.check_not_empty("knn", "points", points.shape[1])
     k = contract.check_count("knn", "k", k, points.shape[1])
+    if ops := _native():
+        dist2, idx = ops.samplenet_knn(queries, points, k=k)
+        return dist2, idx
     if points.shape[1] is None:
         points = _require(tf.shape(points)[1] >= k, f"knn: k must be in [1, N], got {k}", points)
     idx = _search(queries, points, k)
@@ -105,7 +170,6 @@ def knn(queries, points, k: int) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _not_empty(name: str, cloud: tf.Tensor) -> tf.Tensor:
-    contract.check_not_empty("chamfer", name, cloud.shape[1])
     if cloud.shape[1] is None:
         return _require(tf.shape(cloud)[1] > 0, f"chamfer: {name} is empty (N = 0)", cloud)
     return cloud
@@ -114,6 +178,10 @@ def _not_empty(name: str, cloud: tf.Tensor) -> tf.Tensor:
 def chamfer(a, b) -> Chamfer:
     """Squared nearest-neighbour distances between clouds a (B, M, 3) and b (B, N, 3), in both directions."""
     a, b = _clouds("chamfer", a=a, b=b)
+    for name, cloud in (("a", a), ("b", b)):
+        contract.check_not_empty("chamfer", name, cloud.shape[1])
+    if ops := _native():
+        return Chamfer(*ops.samplenet_chamfer(a, b))
     a, b = _not_empty("a", a), _not_empty("b", b)
     idx_ab, idx_ba = _search(a, b, 1)[..., 0], _search(b, a, 1)[..., 0]
     a2b = _dist2(a, tf.gather(b, idx_ab, batch_dims=1))
@@ -137,16 +205,19 @@ def farthest_points(points, m: int, start=0, chosen=None) -> tf.Tensor:
     contract.check_not_empty(op, "points", points.shape[1])
     m = contract.check_count(op, "m", m, points.shape[1])
     batch, n = tf.shape(points)[0], tf.shape(points)[1]
-    if points.shape[1] is None:
-        points = _require(n >= m, f"{op}: m must be in [1, N], got {m}", points)
     if chosen is None:
         start = tf.convert_to_tensor(start)
         start = tf.fill((batch,), start) if start.shape.rank == 0 else start
-        kept = _indices(op, "start", start, points.shape[0], points, 1)[:, None]
-        count = tf.ones((batch,), tf.int32)
+        kept = _indices(op, "start", start, points.shape[0], points, 1)[:, None]  # (B, 1)
     else:
-        kept, count = _distinct(_indices(op, "chosen", chosen, points.shape[0], points, 2), n)
-
+        kept = _indices(op, "chosen", chosen, points.shape[0], points, 2)
+        if kept.shape[1] == 0:
+            raise InputError(f"{op}: chosen must hold at least one index a cloud, got shape {tuple(kept.shape)}")
+    if ops := _native():
+        return ops.samplenet_farthest_points(points, kept, m=m)
+    if points.shape[1] is None:
+        points = _require(n >= m, f"{op}: m must be in [1, N], got {m}", points)
+    kept, count = _distinct(kept, n)
     picks = _pick(points, kept, count, tf.constant(m))
     return tf.ensure_shape(picks, (points.shape[0], m))
 
@@ -176,7 +247,8 @@ def _pick(points: tf.Tensor, kept: tf.Tensor, count: tf.Tensor, m: tf.Tensor) ->
 def _distinct(chosen: tf.Tensor, n: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """chosen (B, S) with the repeats moved to the end, order kept, and how many distinct ones come first (B,)."""
     batch, size = tf.shape(chosen)[0], tf.shape(chosen)[1]
-    chosen = _require(size > 0, "farthest_points: chosen must hold at least one index a cloud, got none", chosen)
+    if chosen.shape[1] is None:
+        chosen = _require(size > 0, "farthest_points: chosen must hold at least one index a cloud, got none", chosen)
     position = tf.broadcast_to(tf.range(size)[None], (batch, size))
     where = tf.stack([tf.broadcast_to(tf.range(batch)[:, None], (batch, size)), chosen], -1)
     first = tf.tensor_scatter_nd_min(tf.fill((batch, n), size), where, position)  # first place of each point

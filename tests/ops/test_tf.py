@@ -1,0 +1,328 @@
+"""What only the native TensorFlow ops can get wrong: gradients, graphs, XLA, saved models, threads, loading."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from samplenet.ops import native
+
+tf = pytest.importorskip("tensorflow")
+
+
+def clouds(seed, *shape, dtype=np.float32):
+    return np.random.default_rng(seed).normal(size=(*shape, 3)).astype(dtype)
+
+
+def python(code, **environment):
+    """Run code in a fresh Python; return what it did."""
+    env = {**os.environ, **environment}
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env)
+
+
+@pytest.fixture
+def ops(serve):
+    with serve("tf native") as module:
+        yield module
+
+
+@pytest.fixture
+def raw(ops):
+    """The compiled ops themselves, without the checks of Python."""
+    return ops._library()
+
+
+# gradients
+
+
+def total(ops, a, b):
+    """Every output that has a gradient, weighted unevenly."""
+    near, (dist2, _) = ops.chamfer(a, b), ops.knn(a, b, 3)
+    return sum(tf.reduce_sum(tf.sin(3 * out)) for out in (near.a2b, near.b2a, dist2))
+
+
+def gradients(ops, a, b, function=total):
+    a, b = tf.convert_to_tensor(a), tf.convert_to_tensor(b)
+    with tf.GradientTape() as tape:
+        tape.watch([a, b])
+        value = function(ops, a, b)
+    return tape.gradient(value, [a, b])
+
+
+@pytest.mark.parametrize("dtype, tolerance", [(np.float32, 1e-6), (np.float64, 1e-12)])
+@pytest.mark.parametrize("graph", [False, True])
+def test_gradients_are_those_of_the_framework_operations(serve, dtype, tolerance, graph):
+    a, b = clouds(0, 3, 20, dtype=dtype), clouds(1, 3, 30, dtype=dtype)
+    found = []
+    for name in ("tf native", "tf"):
+        with serve(name) as ops:
+            call = (
+                tf.function(lambda a, b, ops=ops: gradients(ops, a, b))
+                if graph
+                else lambda a, b, ops=ops: gradients(ops, a, b)
+            )
+            found.append(call(a, b))
+    for got, want in zip(*found, strict=True):
+        assert got.dtype == dtype
+        np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance * np.abs(want).max())
+
+
+def test_the_same_gradient_twice_has_the_same_bits(ops):
+    a, b = clouds(0, 4, 500), clouds(1, 4, 40)  # many points of a share their nearest one of b
+    first, second = gradients(ops, a, b), gradients(ops, a, b)
+    for one, two in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_gets_its_gradient_back(ops, dtype):
+    a, b = tf.cast(clouds(0, 1, 6), dtype), tf.cast(clouds(1, 1, 7), dtype)
+    assert [g.dtype.name for g in gradients(ops, a, b)] == [dtype, dtype]
+
+
+@pytest.mark.parametrize("output", ["a2b", "b2a"])
+def test_one_direction_of_chamfer_alone(serve, output):
+    a, b = clouds(0, 2, 6), clouds(1, 2, 9)
+    found = []
+    for name in ("tf native", "tf"):
+        with serve(name) as ops:
+            found.append(gradients(ops, a, b, lambda o, a, b: tf.reduce_sum(getattr(o.chamfer(a, b), output))))
+    for got, want in zip(*found, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-6)
+
+
+def test_a_gradient_that_arrives_as_slices(serve):
+    a, b = clouds(0, 2, 6), clouds(1, 2, 9)
+    found = []
+    for name in ("tf native", "tf"):
+        with serve(name) as ops:
+            found.append(gradients(ops, a, b, lambda o, a, b: tf.reduce_sum(tf.gather(o.knn(a, b, 2)[0], [1]))))
+    for got, want in zip(*found, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-6)
+
+
+def test_indices_alone_have_no_gradient(ops):
+    picked = gradients(ops, clouds(0, 2, 6), clouds(1, 2, 9), lambda o, a, b: tf.cast(o.knn(a, b, 2)[1], tf.float32))
+    assert picked == [None, None]
+
+
+@pytest.mark.parametrize("op", ["knn", "chamfer"])
+@pytest.mark.parametrize("graph", [False, True])
+def test_a_second_order_gradient_is_an_error_that_says_what_to_do(serve, op, graph):
+    a, b = tf.constant(clouds(0, 1, 4)), tf.constant(clouds(1, 1, 5))
+
+    def second(ops):
+        with tf.GradientTape() as outer:
+            outer.watch(a)
+            first = gradients(ops, a, b, lambda o, a, b: o.knn(a, b, 1)[0] if op == "knn" else o.chamfer(a, b).a2b)[0]
+        return outer.gradient(first, a)
+
+    with serve("tf native") as ops, pytest.raises(NotImplementedError, match=r"use_native\(False\)"):
+        tf.function(second)(ops) if graph else second(ops)
+    with serve("tf") as ops:
+        np.testing.assert_allclose(second(ops), np.full((1, 4, 3), 2, np.float32))
+
+
+# graphs, XLA, saved models
+
+
+def test_unknown_sizes_leave_k_and_m_known(ops):
+    @tf.function(input_signature=[tf.TensorSpec((None, None, 3))])
+    def traced(points):
+        dist2, idx = ops.knn(points, points, 2)
+        assert dist2.shape.as_list() == idx.shape.as_list() == [None, None, 2]
+        assert ops.chamfer(points, points).idx_ba.shape.as_list() == [None, None]
+        picks = ops.farthest_points(points, 3)
+        assert picks.shape.as_list() == [None, 3]
+        return picks
+
+    assert traced(clouds(0, 2, 9)).shape == (2, 3)
+    assert traced(clouds(0, 5, 4)).shape == (5, 3)
+
+
+def kinds(traced, *args):
+    return {op.type for op in traced.get_concrete_function(*args).graph.get_operations()}
+
+
+def test_use_native_switches_what_is_traced_next(serve):
+    points = clouds(0, 2, 9)
+    with serve("tf native") as ops:
+        before = tf.function(lambda p: ops.knn(p, p, 2))
+        assert "SamplenetKnn" in kinds(before, points)
+        with serve("tf"):
+            after = tf.function(lambda p: ops.knn(p, p, 2))
+            assert "SamplenetKnn" not in kinds(after, points)
+            assert "SamplenetKnn" in kinds(before, points)
+    for got, want in zip(before(points), after(points), strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
+def test_what_xla_compiles_is_made_of_framework_operations(ops):
+    def step(a, b):
+        picks = ops.farthest_points(b, 4, chosen=ops.knn(a, b, 1)[1][..., 0])
+        return *gradients(ops, a, b), ops.gather(b, picks)
+
+    a, b = clouds(0, 2, 6), clouds(1, 2, 9)
+    compiled = tf.function(step, jit_compile=True)
+    for got, want in zip(compiled(a, b), step(a, b), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
+
+
+def test_a_native_graph_inside_one_that_xla_compiles_is_xla_s_error(ops):
+    inner = tf.function(lambda p: ops.knn(p, p, 2)[0])
+    inner(clouds(0, 2, 9))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="unsupported operations.*SamplenetKnn"):
+        tf.function(lambda p: inner(p) + 1, jit_compile=True)(clouds(0, 2, 9))
+
+
+def test_a_while_loop_inside_xla(ops):
+    def loop(points):
+        body = lambda i, x: (i + 1, x + ops.chamfer(points, points + 1).a2b)  # noqa: E731
+        return tf.while_loop(lambda i, _: i < 3, body, (0, tf.zeros(points.shape[:2])))[1]
+
+    points = tf.constant(clouds(0, 2, 9))
+    np.testing.assert_allclose(tf.function(loop, jit_compile=True)(points), loop(points), rtol=1e-5)
+
+
+LOAD_A_MODEL = """
+import os
+import numpy as np
+import samplenet.tf  # the layer, and the ops by their names
+import keras
+import tensorflow as tf
+
+os.chdir({folder!r})
+data = np.load("data.npz")
+points, queries = tf.constant(data["points"]), tf.constant(data["queries"])
+exported = tf.saved_model.load("exported")
+with tf.GradientTape() as tape:
+    tape.watch(queries)
+    served = exported.serve([points, queries])
+assert np.isfinite(tape.gradient(served, queries)).all()
+np.savez("out.npz", served=served, loaded=keras.models.load_model("model.keras")([points, queries]))
+"""
+
+
+def test_a_keras_model_trains_and_is_the_same_after_saving(ops, tmp_path):
+    import keras
+
+    from samplenet.tf import SoftProjection
+
+    points, queries = clouds(0, 4, 32), clouds(1, 4, 8)
+    inputs = [keras.Input((None, 3)), keras.Input((8, 3))]
+    model = keras.Model(inputs, SoftProjection(k=3)(*inputs))
+    model.compile("sgd", "mse", jit_compile=False)
+    before = float(model.layers[-1].sigma)
+    model.fit([points, queries], queries, epochs=1, verbose=0)
+    assert float(model.layers[-1].sigma) != before
+    want = model([points, queries])
+    np.savez(tmp_path / "data.npz", points=points, queries=queries)
+    model.save(tmp_path / "model.keras")
+    model.export(tmp_path / "exported", verbose=False)
+    assert b"SamplenetKnn" in (tmp_path / "exported" / "saved_model.pb").read_bytes()
+    done = python(LOAD_A_MODEL.format(folder=str(tmp_path)))
+    assert done.returncode == 0, done.stderr
+    for got in np.load(tmp_path / "out.npz").values():
+        np.testing.assert_array_equal(got, want)
+
+
+# threads, raw calls
+
+
+def test_one_thread_gives_the_same_bits(ops, tmp_path):
+    a, b = clouds(0, 3, 200), clouds(1, 3, 300)
+    want = [*ops.knn(a, b, 5), *ops.chamfer(a, b), ops.farthest_points(b, 20), *gradients(ops, a, b)]
+    np.savez(tmp_path / "in.npz", a=a, b=b)
+    code = f"""
+import numpy as np
+import tensorflow as tf
+tf.config.threading.set_intra_op_parallelism_threads(1)
+tf.config.threading.set_inter_op_parallelism_threads(1)
+from samplenet.ops import tf as ops
+data = np.load({str(tmp_path / "in.npz")!r})
+a, b = tf.constant(data["a"]), tf.constant(data["b"])
+with tf.GradientTape() as tape:
+    tape.watch([a, b])
+    near, (dist2, idx) = ops.chamfer(a, b), ops.knn(a, b, 3)
+    total = sum(tf.reduce_sum(tf.sin(3 * out)) for out in (near.a2b, near.b2a, dist2))
+grads = tape.gradient(total, [a, b])
+np.savez({str(tmp_path / "out.npz")!r}, *ops.knn(a, b, 5), *ops.chamfer(a, b), ops.farthest_points(b, 20), *grads)
+"""
+    done = python(code)
+    assert done.returncode == 0, done.stderr
+    for got, expected in zip(np.load(tmp_path / "out.npz").values(), want, strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+P, IDX = clouds(0, 2, 6), np.zeros((2, 6), np.int32)
+RAW_CALLS = {
+    "queries must have shape": lambda r: r.samplenet_knn(P[0], P, k=1),
+    r"points must have shape .* got \(2, 6, 2\)": lambda r: r.samplenet_knn(P, P[..., :2], k=1),
+    "share the batch size": lambda r: r.samplenet_knn(P[:1], P, k=1),
+    "points is empty": lambda r: r.samplenet_knn(P, P[:, :0], k=1),
+    r"k must be in \[1, N\] = \[1, 6\], got 0": lambda r: r.samplenet_knn(P, P, k=0),
+    r"k must be in \[1, N\] = \[1, 6\], got 7": lambda r: r.samplenet_knn(P, P, k=7),
+    "grad must have shape": lambda r: r.samplenet_knn_backward(P[:, :5], P, P, IDX[..., None]),
+    r"idx must have shape \(2, 6, 1\)": lambda r: r.samplenet_knn_backward(P[..., :1], P, P, IDX),
+    "got values from 0 to 6": lambda r: r.samplenet_knn_backward(P[..., :1], P, P, IDX[..., None] + 6),
+    "got values from -1 to 0": lambda r: r.samplenet_knn_backward(P[..., :1], P, P, IDX[..., None] - 1),
+    "a is empty": lambda r: r.samplenet_chamfer(P[:, :0], P),
+    "b is empty": lambda r: r.samplenet_chamfer(P, P[:, :0]),
+    "grad_b2a must have": lambda r: r.samplenet_chamfer_backward(P[..., 0], P[:, 1:, 0], P, P, IDX, IDX),
+    "idx_ab must have": lambda r: r.samplenet_chamfer_backward(P[..., 0], P[..., 0], P, P, IDX[:1], IDX),
+    r"idx_ba must be in \[0, N\)": lambda r: r.samplenet_chamfer_backward(P[..., 0], P[..., 0], P, P, IDX, IDX + 6),
+    "m must be in": lambda r: r.samplenet_farthest_points(P, IDX, m=7),
+    "m must be .* got -1": lambda r: r.samplenet_farthest_points(P, IDX, m=-1),
+    "chosen must have shape": lambda r: r.samplenet_farthest_points(P, IDX[:1], m=2),
+    "chosen must hold at least": lambda r: r.samplenet_farthest_points(P, IDX[:, :0], m=2),
+    r"chosen must be in \[0, N\)": lambda r: r.samplenet_farthest_points(P, IDX + 6, m=2),
+}
+
+
+@pytest.mark.parametrize("words", RAW_CALLS)
+def test_the_ops_themselves_refuse_what_would_read_out_of_bounds(raw, words):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=words):
+        RAW_CALLS[words](raw)
+
+
+@pytest.mark.parametrize("k", [0, 7])
+def test_a_graph_of_known_sizes_is_refused_while_tracing(raw, k):
+    with pytest.raises(ValueError, match="k must be in"):
+        tf.function(lambda p: raw.samplenet_knn(p, p, k=k)).get_concrete_function(tf.TensorSpec((2, 6, 3)))
+
+
+# loading
+
+USE = """
+import warnings
+warnings.simplefilter("always")
+import samplenet.ops.tf as ops
+print("imported", flush=True)
+for _ in range(2):
+    print(ops.knn([[[0.0, 0, 0]]], [[[1.0, 0, 0]]], 1)[0].numpy().item())
+"""
+
+
+def test_without_a_build_the_first_use_says_once_how_to_build(tmp_path):
+    done = python(USE, SAMPLENET_NATIVE_DIR=str(tmp_path))
+    assert done.stdout.split() == ["imported", "1.0", "1.0"], done.stderr
+    assert done.stderr.count("python -m samplenet.ops.build --tf") == 1
+    quiet = python(USE, SAMPLENET_NATIVE_DIR=str(tmp_path), SAMPLENET_NATIVE="0")
+    assert quiet.stdout == done.stdout
+    assert "samplenet.ops.build" not in quiet.stderr
+
+
+def test_a_library_that_does_not_load_says_all_about_it_at_the_first_use(tmp_path):
+    folder = tmp_path / native.folder("tf", tf.__version__).name
+    folder.mkdir()
+    (folder / "samplenet_tf.so").write_bytes(b"no library")
+    build = {"library": "samplenet_tf.so", "sources": native.source_hash(), "device": "cpu"}
+    (folder / "build.json").write_text(json.dumps(build))
+    done = python(USE, SAMPLENET_NATIVE_DIR=str(tmp_path))
+    assert done.returncode != 0
+    assert done.stdout.split() == ["imported"]
+    for words in ("ImportError", str(folder / "samplenet_tf.so"), "file too short", "--tf --force"):
+        assert words in done.stderr
