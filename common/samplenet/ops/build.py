@@ -76,24 +76,37 @@ def gpu() -> str | None:
     return None
 
 
+ASK = {
+    "tf": """
+import json, tensorflow as tf
+cuda = tf.sysconfig.get_build_info().get("cuda_version") if tf.test.is_built_with_cuda() else None
+print(json.dumps({"compile": tf.sysconfig.get_compile_flags(), "link": tf.sysconfig.get_link_flags(), "cuda": cuda}))
+""",
+    "torch": """
+import json, os, torch
+from torch.utils import cpp_extension
+link = ["-L" + os.path.join(os.path.dirname(torch.__file__), "lib"), "-ltorch_cpu"]
+link += ["-ltorch_cuda"] if torch.version.cuda else []
+flags = ["-isystem" + path for path in cpp_extension.include_paths()]
+print(json.dumps({"compile": flags, "link": link, "cuda": torch.version.cuda}))
+""",
+}
+
+
 def options(framework: str) -> dict:
-    """How to compile against the framework: compile options, link options, and the CUDA it was built for, if any."""
-    if framework == "tf":
-        import tensorflow as tf
+    """How to compile against the framework: compile options, link options, and the CUDA it was built for, if any.
 
-        cuda = tf.sysconfig.get_build_info().get("cuda_version") if tf.test.is_built_with_cuda() else None
-        return {"compile": tf.sysconfig.get_compile_flags(), "link": tf.sysconfig.get_link_flags(), "cuda": cuda}
-    import torch
-    from torch.utils import cpp_extension
-
-    target = (native.TORCH_STABLE[0] << 56) | (native.TORCH_STABLE[1] << 48)
-    folder = Path(torch.__file__).parent / "lib"
-    libraries = ["-ltorch", "-ltorch_cpu", "-lc10"] + (["-ltorch_cuda", "-lc10_cuda"] if torch.version.cuda else [])
-    return {
-        "compile": [f"-I{p}" for p in cpp_extension.include_paths()] + [f"-DTORCH_TARGET_VERSION={target:#x}"],
-        "link": [f"-L{folder}", *libraries],
-        "cuda": torch.version.cuda,
-    }
+    Asked of another process: TensorFlow prints a page on import, which is shown only if it fails.
+    """
+    done = subprocess.run([sys.executable, "-c", ASK[framework]], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise InputError(f"{NAMES[framework]} does not import:\n{done.stderr}")
+    use = json.loads(done.stdout.splitlines()[-1])
+    if framework == "torch":
+        use["compile"].append(
+            f"-DTORCH_TARGET_VERSION={native.TORCH_STABLE[0] << 56 | native.TORCH_STABLE[1] << 48:#x}"
+        )
+    return use
 
 
 def why_no_cuda(cuda: str | None, asked: bool) -> str | None:
@@ -158,7 +171,7 @@ def build(framework: str, cuda: bool = False, force: bool = False, sanitize: boo
             _run(cmake, "--build", work)
             library = f"samplenet_{framework}-{asked['sources']}.so"
             os.replace(Path(work) / f"samplenet_{framework}.so", folder / library)
-        device = "cpu" if why else "cpu and cuda"
+        device = "cpu" if why else "cuda"
         done = {"library": library, "device": device, "version": version, "without_cuda": why, **asked, **for_gpu}
         write_atomic(folder / "build.json", json.dumps(done, indent=1).encode())
         for stale in folder.glob("samplenet_*.so"):
@@ -188,7 +201,8 @@ def status() -> str:
             lines.append(f"{name} {version}: no native ops, framework operations serve: {why}")
         else:
             done = native.built(framework, version)
-            lines.append(f"{name} {version}: native ops for {done['device']}, built with {done['compiler']}")
+            devices = {"cpu": "the CPU", "cuda": "CPU and GPU"}[done["device"]]
+            lines.append(f"{name} {version}: native ops for {devices}, built with {done['compiler']}")
             if done["without_cuda"]:
                 lines.append(f"{name} {version}: no CUDA kernels: {done['without_cuda']}")
             elif framework == "tf":

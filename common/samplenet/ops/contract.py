@@ -59,7 +59,7 @@ def check_clouds(op: str, dtypes: dict[str, str], **shapes: tuple) -> None:
     if len(set(dtypes.values())) > 1:
         raise InputError(f"{op}: inputs must share one dtype, got {dtypes}")
     batches = {name: shape[0] for name, shape in shapes.items() if shape[0] is not None}
-    if len(set(batches.values())) > 1:
+    if any(batch != size for batch in batches.values() for size in batches.values()):  # no set: sizes may be symbols
         raise InputError(f"{op}: inputs must share the batch size B, got {batches}")
 
 

@@ -90,7 +90,8 @@ def load(framework: str, version: str, loader: Callable[[str], object]) -> objec
     try:
         return loader(str(path))
     except Exception as error:  # whatever the framework raises for a library that does not fit
+        why = f"{error}: {error.__cause__}" if error.__cause__ else error  # PyTorch keeps the linker's words there
         raise ImportError(
-            f"samplenet: the native ops in {path} do not load:\n{error}\nBuild them again with: "
+            f"samplenet: the native ops in {path} do not load:\n{why}\nBuild them again with: "
             f"python -m samplenet.ops.build --{framework} --force, or set SAMPLENET_NATIVE=0 to do without them"
         ) from error
