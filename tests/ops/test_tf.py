@@ -326,3 +326,9 @@ def test_a_library_that_does_not_load_says_all_about_it_at_the_first_use(tmp_pat
     assert done.stdout.split() == ["imported"]
     for words in ("ImportError", str(folder / "samplenet_tf.so"), "file too short", "--tf --force"):
         assert words in done.stderr
+
+
+@pytest.mark.parametrize("name", ["tf", "tf native"])
+def test_a_bad_call_inside_a_function_is_an_input_error(serve, name):
+    with serve(name) as ops, pytest.raises(InputError, match="got 7"):
+        tf.function(lambda p: ops.knn(p, p, 7))(tf.zeros((1, 3, 3)))

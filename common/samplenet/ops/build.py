@@ -80,7 +80,8 @@ ASK = {
     "tf": """
 import json, tensorflow as tf
 cuda = tf.sysconfig.get_build_info().get("cuda_version") if tf.test.is_built_with_cuda() else None
-print(json.dumps({"compile": tf.sysconfig.get_compile_flags(), "link": tf.sysconfig.get_link_flags(), "cuda": cuda}))
+flags = [f.replace("-I", "-isystem", 1) if f.startswith("-I") else f for f in tf.sysconfig.get_compile_flags()]
+print(json.dumps({"compile": flags, "link": tf.sysconfig.get_link_flags(), "cuda": cuda}))
 """,
     "torch": """
 import json, os, torch

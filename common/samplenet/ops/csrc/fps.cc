@@ -7,7 +7,7 @@ namespace samplenet {
 template <class T, class I>
 void farthest_points(const T* points, const I* chosen, int64_t B, int64_t N, int64_t S, int64_t m, I* idx,
                      const Parallel& parallel) {
-  SAMPLENET_DISPATCH(farthest_points(points, chosen, B, N, S, m, idx, parallel));
+  SAMPLENET_DISPATCH(farthest_points, parallel, points, chosen, B, N, S, m, idx);
 }
 
 #define SAMPLENET_FPS(T, I) \

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 
+#include "denormal.h"
 #include "parallel.h"
 
 namespace samplenet {
@@ -22,15 +23,19 @@ SAMPLENET_DECLARE(baseline)
 SAMPLENET_DECLARE(avx2)
 SAMPLENET_DECLARE(avx512)
 
+// Runs `function(arguments..., parallel)` of the chosen instruction set.
 #if defined(__x86_64__)
-#define SAMPLENET_DISPATCH(CALL)              \
-  switch (isa()) {                            \
-    case Isa::avx512: return avx512::CALL;    \
-    case Isa::avx2: return avx2::CALL;        \
-    case Isa::baseline: return baseline::CALL; \
+#define SAMPLENET_DISPATCH(FUNCTION, PARALLEL, ...)                                               \
+  const KeepDenormals keep;                                                                       \
+  switch (isa()) {                                                                                \
+    case Isa::avx512: return avx512::FUNCTION(__VA_ARGS__, keep_denormals(PARALLEL));             \
+    case Isa::avx2: return avx2::FUNCTION(__VA_ARGS__, keep_denormals(PARALLEL));                 \
+    case Isa::baseline: return baseline::FUNCTION(__VA_ARGS__, keep_denormals(PARALLEL));         \
   }
 #else
-#define SAMPLENET_DISPATCH(CALL) return baseline::CALL
+#define SAMPLENET_DISPATCH(FUNCTION, PARALLEL, ...) \
+  const KeepDenormals keep;                         \
+  return baseline::FUNCTION(__VA_ARGS__, keep_denormals(PARALLEL))
 #endif
 
 }  // namespace samplenet

@@ -10,7 +10,7 @@ namespace samplenet {
 template <class T, class I>
 void knn(const T* queries, const T* points, int64_t B, int64_t M, int64_t N, int64_t k, T* dist2, I* idx,
          const Parallel& parallel) {
-  SAMPLENET_DISPATCH(knn(queries, points, B, M, N, k, dist2, idx, parallel));
+  SAMPLENET_DISPATCH(knn, parallel, queries, points, B, M, N, k, dist2, idx);
 }
 
 template <class T, class I>
