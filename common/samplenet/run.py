@@ -22,6 +22,7 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from samplenet import config as configs
 from samplenet.checkpoint import load_checkpoint, save_checkpoint, write_atomic
 from samplenet.errors import InputError
+from samplenet.ops import native
 
 LIBRARIES = ("samplenet", "tensorflow", "keras", "torch", "numpy", "h5py")
 
@@ -52,6 +53,7 @@ def environment() -> dict:
         "revision": _revision(),
         "python": platform.python_version(),
         "libraries": versions,
+        "native_ops": native.serving(versions),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
     }
 

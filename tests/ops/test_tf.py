@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+from samplenet import InputError
 from samplenet.ops import native
 
 tf = pytest.importorskip("tensorflow")

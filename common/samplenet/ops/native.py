@@ -77,6 +77,12 @@ def missing(framework: str, version: str) -> str | None:
     return None
 
 
+def serving(versions: dict[str, str]) -> list[str]:
+    """The frameworks ("tf", "torch") native ops serve, of those among the installed libraries."""
+    installed = {"tf": versions.get("tensorflow"), "torch": versions.get("torch")}
+    return [f for f, version in installed.items() if version and enabled() and not missing(f, version)]
+
+
 def load(framework: str, version: str, loader: Callable[[str], object]) -> object | None:
     """Load the build with `loader(path)` and return what that returns; without a build, say so once and return None.
 
