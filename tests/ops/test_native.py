@@ -1,0 +1,164 @@
+"""The compiled kernels as a whole: fuzzing, narrower instruction sets, memory, and the builder."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from samplenet import InputError
+from samplenet.ops import build, native
+
+FUZZ = Path(__file__).parent / "fuzz.py"
+MODULES = {"torch": "torch", "tf": "tensorflow"}
+
+
+def run(*command, **environment) -> subprocess.CompletedProcess:
+    environment = {**os.environ, **environment}
+    return subprocess.run([str(c) for c in command], env=environment, capture_output=True, text=True)
+
+
+@pytest.fixture
+def built(request):
+    """Skip unless there are native ops for the framework named by the test's parameter."""
+    framework = getattr(request, "param", "torch")
+    version = build.framework_version(framework)
+    if version is None:
+        pytest.skip(f"{build.NAMES[framework]} is not installed")
+    if why := native.missing(framework, version):
+        pytest.skip(f"no native ops for {framework}: {why}")
+    return framework
+
+
+def fuzz(framework: str, calls: int, **environment) -> None:
+    done = run(sys.executable, FUZZ, "--framework", framework, "--calls", calls, "--seed", calls, **environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{calls} calls of each op without a mismatch" in done.stdout
+
+
+@pytest.mark.parametrize("built", ["torch", "tf"], indirect=True)
+def test_random_calls_agree_with_the_reference(built):
+    fuzz(built, 500)
+
+
+@pytest.mark.parametrize("isa", ["baseline", "avx2"])
+def test_narrower_instruction_sets_agree_with_the_reference(built, isa):
+    fuzz(built, 150, SAMPLENET_ISA=isa)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("built", ["torch", "tf"], indirect=True)
+def test_ten_thousand_random_calls_agree_with_the_reference(built):
+    fuzz(built, 10_000)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("isa", ["baseline", "avx2", "avx512"])
+def test_sanitizers_find_nothing(built, isa, tmp_path_factory):
+    folder = tmp_path_factory.getbasetemp() / "sanitized"
+    where = {"SAMPLENET_NATIVE_DIR": str(folder)}
+    done = run(sys.executable, "-m", "samplenet.ops.build", "--torch", "--sanitize", **where)
+    assert done.returncode == 0, done.stderr
+    libraries = [run("g++", f"-print-file-name=lib{name}.so").stdout.strip() for name in ("asan", "ubsan")]
+    fuzz(built, 1000, LD_PRELOAD=" ".join(libraries), ASAN_OPTIONS="detect_leaks=0", SAMPLENET_ISA=isa, **where)
+
+
+MEMORY = """
+import resource, torch
+from samplenet.ops import torch as ops
+a, b = (torch.rand(2, 20_000, 3, requires_grad=True) for _ in range(2))
+ops.chamfer(a[:, :100], b[:, :100]).a2b.sum().backward()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+near = ops.chamfer(a, b)
+(near.a2b.sum() + near.b2a.sum()).backward()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def test_chamfer_holds_no_distance_matrix(built):
+    done = run(sys.executable, "-c", MEMORY)
+    kilobytes = int(done.stdout)
+    assert kilobytes < 100_000  # the matrix has 2 * 20000 * 20000 * 4 bytes: 3.2 GB
+
+
+def test_kernels_know_no_framework():
+    for path in native.SOURCES.iterdir():
+        if path.suffix in (".h", ".cc", ".cu", ".cuh") and "bindings" not in path.name:
+            assert not re.search(r"#include\s*[<\"](torch|tensorflow|ATen|c10)", path.read_text()), path.name
+
+
+# the builder
+
+
+def test_check_tells_what_is_built_and_what_is_not(tmp_path):
+    done = run(sys.executable, "-m", "samplenet.ops.build", "--check", SAMPLENET_NATIVE_DIR=str(tmp_path))
+    assert done.returncode == 0
+    assert "compiler:" in done.stdout and "CUDA:" in done.stdout
+    for framework, name in build.NAMES.items():
+        version = build.framework_version(framework)
+        expected = f"{name} {version}: no native ops" if version else f"{name}: not installed"
+        assert expected in done.stdout
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_second_build_is_the_first_one(built):
+    library = native.folder(built, build.framework_version(built))
+    before = {path: path.stat().st_mtime_ns for path in library.iterdir()}
+    build.build(built)
+    assert {path: path.stat().st_mtime_ns for path in library.iterdir()} == before
+
+
+def installed() -> str:
+    for framework in build.NAMES:
+        if build.framework_version(framework):
+            return framework
+    pytest.skip("neither framework is installed")
+
+
+def test_without_a_compiler_the_error_says_what_to_install(monkeypatch, tmp_path):
+    framework = installed()
+    monkeypatch.setenv("SAMPLENET_NATIVE_DIR", str(tmp_path))
+    monkeypatch.setattr(build, "compiler", lambda: None)
+    with pytest.raises(InputError, match="apt-get install g"):
+        build.build(framework)
+
+
+def test_a_compiler_that_fails_leaves_the_old_build(monkeypatch, tmp_path):
+    framework = installed()
+    monkeypatch.setenv("SAMPLENET_NATIVE_DIR", str(tmp_path))
+    fake = tmp_path / "compiler"
+    fake.write_text(
+        "#!/bin/sh\n[ \"$1\" = --version ] && echo 'broken 1.0' && exit 0\necho 'no such option' >&2; exit 1\n"
+    )
+    fake.chmod(0o755)
+    monkeypatch.setenv("CXX", str(fake))
+    folder = native.folder(framework, build.framework_version(framework))
+    folder.mkdir()
+    old = {"library": "old.so", "sources": "0", "compiler": "older 1.0", "sanitize": False, "cuda": None}
+    (folder / "build.json").write_text(json.dumps(old))
+    (folder / "old.so").write_text("kept")
+    if not (build.tool("cmake") and build.tool("ninja")):
+        pytest.skip("CMake and ninja are not installed")
+    with pytest.raises(InputError, match="no such option"):
+        build.build(framework)
+    assert native.built(framework, build.framework_version(framework)) == old
+    assert (folder / "old.so").read_text() == "kept"
+
+
+def test_cuda_where_the_framework_has_none_is_an_error(monkeypatch, tmp_path):
+    framework = installed()
+    monkeypatch.setenv("SAMPLENET_NATIVE_DIR", str(tmp_path))
+    monkeypatch.setattr(build, "options", lambda framework: {"compile": [], "link": [], "cuda": None})
+    if build.compiler() is None or not (build.tool("cmake") and build.tool("ninja")):
+        pytest.skip("no compiler, CMake or ninja")
+    with pytest.raises(InputError, match="built without CUDA"):
+        build.build(framework, cuda=True)
+
+
+def test_the_benchmark_prints_a_row_of_ratios(built):
+    done = run(sys.executable, "-m", "samplenet.ops.bench", "--only", "kNN k=8", "--threads", 1)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"\| kNN k=8 B32 64x1024 \| [\d.]+ \| .* \| [\d.]+ \|", done.stdout)
