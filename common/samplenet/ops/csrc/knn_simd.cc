@@ -15,7 +15,7 @@ namespace samplenet::SAMPLENET_ISA {
 
 // Where a tree is faster, build included. Measured on two AVX-512 cores for k from 1 to 128, points in a volume and on a
 // surface: as many queries as points, from 2700 to 3500 points on; few queries do not pay for building it.
-bool use_tree(int64_t M, int64_t N) { return N > 3000 && M >= 512; }
+static bool use_tree(int64_t M, int64_t N) { return N > 3000 && M >= 512; }
 
 template <class T, class I>
 void brute(const T* queries, const T* points, int64_t B, int64_t M, int64_t N, int64_t k, T* dist2, I* idx,
