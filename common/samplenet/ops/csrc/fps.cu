@@ -13,18 +13,21 @@ namespace {
 template <class T>
 __device__ __forceinline__ void warp_farthest(T& d, uint32_t& i) {
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
-  if constexpr (sizeof(T) == sizeof(float)) {  // the bits of floats >= 0 order as integers do
+  constexpr bool kReduce = sizeof(T) == sizeof(float);
+#else
+  constexpr bool kReduce = false;
+#endif
+  if constexpr (kReduce) {  // the bits of floats >= 0 order as integers do
     const int bits = __float_as_int(d), top = __reduce_max_sync(kAll, bits);
     i = __reduce_min_sync(kAll, bits == top ? i : 0xffffffffu);
     d = __int_as_float(top);
-    return;
-  }
-#endif
+  } else {
 #pragma unroll
-  for (int stride = 16; stride; stride /= 2) {
-    const T other_d = __shfl_xor_sync(kAll, d, stride);
-    const uint32_t other_i = __shfl_xor_sync(kAll, i, stride);
-    if (other_d > d || (other_d == d && other_i < i)) d = other_d, i = other_i;
+    for (int stride = 16; stride; stride /= 2) {
+      const T other_d = __shfl_xor_sync(kAll, d, stride);
+      const uint32_t other_i = __shfl_xor_sync(kAll, i, stride);
+      if (other_d > d || (other_d == d && other_i < i)) d = other_d, i = other_i;
+    }
   }
 }
 
