@@ -160,6 +160,16 @@ def test_knn_many_queries(kernels, rng, k):
     same(kernels.knn(queries, points, k, seed=2), reference.knn(queries, points, k))
 
 
+@pytest.mark.parametrize("types", TYPES)
+@pytest.mark.parametrize(
+    "kind, N, k", [("grid", 4100, 1), ("grid", 6200, 7), ("most bad", 4100, 1), ("most bad", 6200, 32)]
+)
+def test_knn_few_queries_of_many_points(kernels, rng, types, kind, N, k):
+    """The points of a cloud split between warps."""
+    queries, points = cloud(kind, rng, 1, 2, dtype=types[0]), cloud(kind, rng, 1, N, dtype=types[0])
+    same(kernels.knn(queries, points, k, types[1], 2), reference.knn(queries, points, k))
+
+
 def test_knn_of_nothing(kernels):
     empty = np.zeros((0, 4, 3), np.float32)
     kernels.knn(empty, empty, 2)
@@ -274,6 +284,26 @@ def test_farthest_points_after_chosen_ones(kernels, rng, types, N):
     for m, seed in ((2, 0), (4, 1), (7, 2)):
         expected = reference.farthest_points(points, m, chosen=chosen)
         np.testing.assert_array_equal(kernels.farthest_points(points, chosen, m, seed), expected)
+
+
+@pytest.mark.parametrize("types", TYPES)
+def test_farthest_points_of_a_large_cloud(kernels, rng, types):
+    points = cloud("few bad", rng, 2, 32800, dtype=types[0])
+    chosen = np.array([[7, 32799, 7, 3], [5, 5, 5, 5]], types[1])
+    for m, seed in ((1, 0), (2, 1), (6, 2)):
+        expected = reference.farthest_points(points, m, chosen=chosen)
+        np.testing.assert_array_equal(kernels.farthest_points(points, chosen, m, seed), expected)
+    none = np.array([[-1], [32800]], types[1])
+    expected = reference.farthest_points(points, 3)
+    np.testing.assert_array_equal(kernels.farthest_points(points, none, 3), expected)
+
+
+def test_farthest_points_skips_indices_out_of_range(kernels, rng):
+    points = cloud("random", rng, 1, 90)
+    wild = np.array([[-1, 90, 2**31 - 1, 4, -(2**31)]], np.int32)
+    np.testing.assert_array_equal(
+        kernels.farthest_points(points, wild, 5), reference.farthest_points(points, 5, start=4)
+    )
 
 
 def test_farthest_points_of_nothing(kernels):

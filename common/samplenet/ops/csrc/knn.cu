@@ -3,8 +3,9 @@
 // k = 1: each lane keeps its minimum, one reduction ends it. Else two scans find up to 32 neighbours: the first takes
 // each lane's minimum, and the k-th smallest of these 32 bounds the k-th distance from above so tightly that only about
 // 1.4 k points pass it in the second (k = 16); lanes note those in a bit mask, and the warp then sorts them, 32 at a
-// time. More than 32 neighbours: again, leaving out the points up to the last one found. Indices are held in 32 bits,
-// so N ends at 2^32 - 2.
+// time. More than 32 neighbours: again, leaving out the points up to the last one found. Few queries of many points
+// share the points between several warps, and a second kernel merges what they found. Indices are held in 32 bits, so N
+// ends at 2^32 - 2.
 #include "cuda_common.cuh"
 #include "knn.h"
 #include "warp_sort.cuh"
@@ -21,13 +22,30 @@ constexpr int kTile = kTileBytes / sizeof(T);  // points; at most 32 a lane, for
 template <class T>
 using Tile = T[3][kTile<T> + 11];
 
+// What a warp works on: queries first + q of a cloud, and the points begin <= i < begin + count of it.
+struct Job {
+  int64_t M, N;                  // queries and points of a cloud
+  unsigned query_blocks, parts;  // a cloud has query_blocks * parts blocks
+  int64_t cloud, first, begin, count, part;
+
+  __device__ __forceinline__ void take(int Q) {
+    const unsigned block = blockIdx.x % (query_blocks * parts);
+    cloud = blockIdx.x / (query_blocks * parts), part = block % parts;
+    first = (static_cast<int64_t>(block / parts) * kWarps + threadIdx.x / 32) * Q;
+    const int64_t share = (N + parts - 1) / parts;
+    begin = part * share, count = N - begin < share ? N - begin : share;
+  }
+  // The row of the output for a query.
+  __device__ __forceinline__ int64_t row(int q) const { return (cloud * M + first + q) * parts + part; }
+};
+
 // The warp's queries; past the last one it repeats that.
 template <class T, int Q>
-__device__ __forceinline__ void load_queries(const T* queries, int64_t cloud, int64_t first, int64_t M,
-                                             T (&query)[Q][3]) {
+__device__ __forceinline__ void load_queries(const T* queries, const Job& job, T (&query)[Q][3]) {
 #pragma unroll
   for (int q = 0; q < Q; ++q)
-    for (int c = 0; c < 3; ++c) query[q][c] = queries[3 * (cloud * M + (first + q < M ? first + q : M - 1)) + c];
+    for (int c = 0; c < 3; ++c)
+      query[q][c] = queries[3 * (job.cloud * job.M + (job.first + q < job.M ? job.first + q : job.M - 1)) + c];
 }
 
 // For each tile of points: visit(tile's first index, step, squared distances) for the point 32 step + lane of the tile,
@@ -57,18 +75,17 @@ __device__ __forceinline__ void scan(Tile<T>& tile, const T* points, int64_t N, 
 
 template <class T, class I, int Q>
 __global__ void __launch_bounds__(kThreads) nearest_kernel(const T* __restrict__ queries, const T* __restrict__ points,
-                                                           int64_t M, int64_t N, unsigned blocks, T* dist2, I* idx) {
+                                                           Job job, T* dist2, I* idx) {
   __shared__ Tile<T> tile;
   const int lane = threadIdx.x % 32;
-  const int64_t cloud = blockIdx.x / blocks;
-  const int64_t first = (static_cast<int64_t>(blockIdx.x % blocks) * kWarps + threadIdx.x / 32) * Q;
   T query[Q][3], best[Q];
   uint32_t who[Q];
-  load_queries(queries, cloud, first, M, query);
+  job.take(Q);
+  load_queries(queries, job, query);
 #pragma unroll
   for (int q = 0; q < Q; ++q) best[q] = static_cast<T>(INFINITY), who[q] = kNone;
   scan(
-      tile, points + 3 * cloud * N, N, query, false,
+      tile, points + 3 * (job.cloud * job.N + job.begin), job.count, query, false,
       [&](int64_t start, int step, const T(&d)[Q]) {
 #pragma unroll
         for (int q = 0; q < Q; ++q)
@@ -78,29 +95,28 @@ __global__ void __launch_bounds__(kThreads) nearest_kernel(const T* __restrict__
 #pragma unroll
   for (int q = 0; q < Q; ++q) {
     for (int stride = 16; stride; stride /= 2) exchange(best[q], who[q], stride, true);  // lane 0 gets the smallest
-    if (lane == 0 && first + q < M) {
-      dist2[cloud * M + first + q] = best[q];
-      idx[cloud * M + first + q] = who[q] == kNone ? 0 : static_cast<I>(who[q]);  // none is finite: the first
+    if (lane == 0 && job.first + q < job.M) {
+      dist2[job.row(q)] = best[q];
+      idx[job.row(q)] = static_cast<I>(job.begin + (who[q] == kNone ? 0 : who[q]));  // none is finite: the first
     }
   }
 }
 
 template <class T, class I, int Q>
-__global__ void __launch_bounds__(kThreads) knn_kernel(const T* __restrict__ queries, const T* __restrict__ points,
-                                                       int64_t M, int64_t N, int64_t k, unsigned blocks, T* dist2,
-                                                       I* idx) {
+__global__ void __launch_bounds__(kThreads, sizeof(T) == 4 ? 0 : 2) knn_kernel(
+    const T* __restrict__ queries, const T* __restrict__ points, Job job, int64_t k, T* dist2, I* idx) {
   __shared__ Tile<T> tile;
   __shared__ T pending_d[kWarps][Q][64];  // pairs that passed the bound and are not sorted yet
   __shared__ uint32_t pending_i[kWarps][Q][64];
   const T infinity = static_cast<T>(INFINITY);
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-  const int64_t cloud = blockIdx.x / blocks;
-  const int64_t first = (static_cast<int64_t>(blockIdx.x % blocks) * kWarps + warp) * Q;
-  points += 3 * cloud * N;
+  job.take(Q);
+  points += 3 * (job.cloud * job.N + job.begin);
+  const int64_t N = job.count;
   T query[Q][3], last_d[Q], best_d[Q], bound[Q];  // best: the nearest of this round, sorted across the lanes
   uint32_t last_i[Q], best_i[Q], mask[Q];         // last: the farthest of the rounds before
   int held[Q];                                    // pending pairs
-  load_queries(queries, cloud, first, M, query);
+  load_queries(queries, job, query);
 
   for (int64_t done = 0; done < k; done += 32) {
     const int wanted = static_cast<int>(k - done < 32 ? k - done : 32);
@@ -172,40 +188,72 @@ __global__ void __launch_bounds__(kThreads) knn_kernel(const T* __restrict__ que
         });
 #pragma unroll
     for (int q = 0; q < Q; ++q) {
-      if (lane < wanted && first + q < M) {
-        dist2[(cloud * M + first + q) * k + done + lane] = best_d[q];
-        idx[(cloud * M + first + q) * k + done + lane] = static_cast<I>(best_i[q]);
+      if (lane < wanted && job.first + q < job.M) {
+        dist2[job.row(q) * k + done + lane] = best_d[q];
+        idx[job.row(q) * k + done + lane] = static_cast<I>(job.begin + best_i[q]);
       }
       last_d[q] = __shfl_sync(kAll, best_d[q], 31), last_i[q] = __shfl_sync(kAll, best_i[q], 31);
     }
   }
 }
 
+// The k <= 32 nearest of what the parts found, a warp a query; each part's k are sorted.
+template <class T, class I>
+__global__ void __launch_bounds__(kThreads) merge_kernel(const T* part_d, const I* part_i, int64_t rows, int64_t parts,
+                                                         int k, T* dist2, I* idx) {
+  const int lane = threadIdx.x % 32;
+  const int64_t row = static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / 32;
+  if (row >= rows) return;
+  T best_d = static_cast<T>(INFINITY);
+  uint32_t best_i = kNone;
+  for (int64_t part = row * parts; part < (row + 1) * parts; ++part) {
+    const T d = lane < k ? part_d[part * k + lane] : static_cast<T>(INFINITY);
+    merge_lanes(best_d, best_i, d, lane < k ? static_cast<uint32_t>(part_i[part * k + lane]) : kNone);
+  }
+  if (lane < k) dist2[row * k + lane] = best_d, idx[row * k + lane] = static_cast<I>(best_i);
+}
+
+// Warps for a query: enough to fill the device, and to each 2048 points or more.
+inline int64_t parts_of(int64_t rows, int64_t N, int64_t k) {
+  if (rows == 0 || k > 32) return 1;
+  const int64_t wanted = ceil_div(2048, rows), most = N / 2048 < 64 ? N / 2048 : 64, parts = wanted < most ? wanted : most;
+  return parts > 1 ? ceil_div(N, ceil_div(N, parts)) : 1;  // none of them empty
+}
+
 template <class T, class I, int Q>
-int run(const T* queries, const T* points, int64_t B, int64_t M, int64_t N, int64_t k, T* dist2, I* idx,
-        void* stream) {
-  const int64_t blocks = ceil_div(M, kWarps * Q);  // of a cloud; one too large for `unsigned` is too large to launch
-  const unsigned per = static_cast<unsigned>(blocks);
-  if (k == 1)
-    return launch(nearest_kernel<T, I, Q>, B * blocks, kThreads, stream, queries, points, M, N, per, dist2, idx);
-  return launch(knn_kernel<T, I, Q>, B * blocks, kThreads, stream, queries, points, M, N, k, per, dist2, idx);
+int search(const T* queries, const T* points, int64_t B, int64_t M, int64_t N, int64_t k, int64_t parts, T* dist2,
+           I* idx, void* stream) {
+  const int64_t blocks = ceil_div(M, kWarps * Q) * parts;
+  if (blocks > INT32_MAX) return cudaErrorInvalidValue;
+  const Job job{M, N, static_cast<unsigned>(blocks / parts), static_cast<unsigned>(parts), 0, 0, 0, 0, 0};
+  if (k == 1) return launch(nearest_kernel<T, I, Q>, B * blocks, kThreads, stream, queries, points, job, dist2, idx);
+  return launch(knn_kernel<T, I, Q>, B * blocks, kThreads, stream, queries, points, job, k, dist2, idx);
 }
 
 }  // namespace
 
 template <class T, class I>
-size_t knn_cuda_workspace(int64_t, int64_t, int64_t, int64_t) {
-  return 0;
+size_t knn_cuda_workspace(int64_t B, int64_t M, int64_t N, int64_t k) {
+  const int64_t parts = parts_of(B * M, N, k);
+  return parts > 1 ? B * M * parts * k * (sizeof(T) + sizeof(I)) : 0;
 }
 
 template <class T, class I>
-int knn_cuda(const T* queries, const T* points, int64_t B, int64_t M, int64_t N, int64_t k, T* dist2, I* idx, void*,
-             void* stream) {
+int knn_cuda(const T* queries, const T* points, int64_t B, int64_t M, int64_t N, int64_t k, T* dist2, I* idx,
+             void* workspace, void* stream) {
   if (B == 0 || M == 0) return cudaSuccess;
   if (N > kMaxPoints) return cudaErrorInvalidValue;
+  const int64_t rows = B * M, parts = parts_of(rows, N, k), found = rows * parts * k;
   // Four queries a warp save loads; one a warp fills the device when there are few.
-  if (B * M >= 16384) return run<T, I, 4>(queries, points, B, M, N, k, dist2, idx, stream);
-  return run<T, I, 1>(queries, points, B, M, N, k, dist2, idx, stream);
+  if (rows >= 16384) return search<T, I, 4>(queries, points, B, M, N, k, 1, dist2, idx, stream);
+  if (parts == 1) return search<T, I, 1>(queries, points, B, M, N, k, 1, dist2, idx, stream);
+  constexpr bool kWide = sizeof(T) > sizeof(I);  // the wider type first, so that both are aligned
+  T* part_d = reinterpret_cast<T*>(static_cast<char*>(workspace) + (kWide ? 0 : found * sizeof(I)));
+  I* part_i = reinterpret_cast<I*>(static_cast<char*>(workspace) + (kWide ? found * sizeof(T) : 0));
+  const int error = search<T, I, 1>(queries, points, B, M, N, k, parts, part_d, part_i, stream);
+  return error ? error
+               : launch(merge_kernel<T, I>, ceil_div(rows, kWarps), kThreads, stream, part_d, part_i, rows, parts,
+                        static_cast<int>(k), dist2, idx);
 }
 
 #define INSTANTIATE(T, I)                                                       \
