@@ -1,109 +1,20 @@
 // k nearest points on the GPU: a warp searches for Q queries at once, its lanes share the points.
 //
-// k = 1: each lane keeps its minimum, one reduction ends it. Else two scans find up to 32 neighbours: the first takes
-// each lane's minimum, and the k-th smallest of these 32 bounds the k-th distance from above so tightly that only about
-// 1.4 k points pass it in the second (k = 16); lanes note those in a bit mask, and the warp then sorts them, 32 at a
-// time. More than 32 neighbours: again, leaving out the points up to the last one found. Few queries of many points
-// share the points between several warps, and a second kernel merges what they found. Indices are held in 32 bits, so N
-// ends at 2^32 - 2.
+// k = 1: see knn_scan.cuh. Else two scans find up to 32 neighbours: the first takes each lane's minimum, and the k-th
+// smallest of these 32 bounds the k-th distance from above so tightly that only about 1.4 k points pass it in the second
+// (k = 16); lanes note those in a bit mask, and the warp then sorts them, 32 at a time. More than 32 neighbours, with
+// Q = 1: again, leaving out the points up to the last one found. Few queries of many points share the points between
+// several warps, and a second kernel merges what they found. Indices are held in 32 bits, so N ends at 2^32 - 2.
 #include "cuda_common.cuh"
 #include "knn.h"
+#include "knn_scan.cuh"
 #include "warp_sort.cuh"
 
 namespace samplenet {
 namespace {
 
-constexpr int kWarps = 8, kThreads = 32 * kWarps;
-constexpr int kTileBytes = 4096;  // a coordinate
-constexpr uint32_t kNone = 0xffffffffu;
-
-template <class T>
-constexpr int kTile = kTileBytes / sizeof(T);  // points; at most 32 a lane, for the masks
-template <class T>
-using Tile = T[3][kTile<T> + 11];
-
-// What a warp works on: queries first + q of a cloud, and the points begin <= i < begin + count of it.
-struct Job {
-  int64_t M, N;                  // queries and points of a cloud
-  unsigned query_blocks, parts;  // a cloud has query_blocks * parts blocks
-  int64_t cloud, first, begin, count, part;
-
-  __device__ __forceinline__ void take(int Q) {
-    const unsigned block = blockIdx.x % (query_blocks * parts);
-    cloud = blockIdx.x / (query_blocks * parts), part = block % parts;
-    first = (static_cast<int64_t>(block / parts) * kWarps + threadIdx.x / 32) * Q;
-    const int64_t share = (N + parts - 1) / parts;
-    begin = part * share, count = N - begin < share ? N - begin : share;
-  }
-  // The row of the output for a query.
-  __device__ __forceinline__ int64_t row(int q) const { return (cloud * M + first + q) * parts + part; }
-};
-
-// The warp's queries; past the last one it repeats that.
-template <class T, int Q>
-__device__ __forceinline__ void load_queries(const T* queries, const Job& job, T (&query)[Q][3]) {
-#pragma unroll
-  for (int q = 0; q < Q; ++q)
-    for (int c = 0; c < 3; ++c)
-      query[q][c] = queries[3 * (job.cloud * job.M + (job.first + q < job.M ? job.first + q : job.M - 1)) + c];
-}
-
-// For each tile of points: visit(tile's first index, step, squared distances) for the point 32 step + lane of the tile,
-// NaN past the end, then finish(tile's first index).
-template <class T, int Q, class Visit, class Finish>
-__device__ __forceinline__ void scan(Tile<T>& tile, const T* points, int64_t N, const T (&query)[Q][3], bool loaded,
-                                     Visit visit, Finish finish) {
-  for (int64_t start = 0; start < N; start += kTile<T>) {
-    const int count = static_cast<int>(N - start < kTile<T> ? N - start : kTile<T>), steps = (count + 31) / 32;
-    if (!loaded || N > kTile<T>) {
-      __syncthreads();
-      load_tile(tile, points + 3 * start, count, 32 * steps);
-      __syncthreads();
-    }
-    const int lane = threadIdx.x % 32;
-#pragma unroll 4
-    for (int step = 0; step < steps; ++step) {
-      const T x = tile[0][32 * step + lane], y = tile[1][32 * step + lane], z = tile[2][32 * step + lane];
-      T d[Q];
-#pragma unroll
-      for (int q = 0; q < Q; ++q) d[q] = square_dist(query[q][0], query[q][1], query[q][2], x, y, z);
-      visit(start, step, d);
-    }
-    finish(start);
-  }
-}
-
 template <class T, class I, int Q>
-__global__ void __launch_bounds__(kThreads) nearest_kernel(const T* __restrict__ queries, const T* __restrict__ points,
-                                                           Job job, T* dist2, I* idx) {
-  __shared__ Tile<T> tile;
-  const int lane = threadIdx.x % 32;
-  T query[Q][3], best[Q];
-  uint32_t who[Q];
-  job.take(Q);
-  load_queries(queries, job, query);
-#pragma unroll
-  for (int q = 0; q < Q; ++q) best[q] = static_cast<T>(INFINITY), who[q] = kNone;
-  scan(
-      tile, points + 3 * (job.cloud * job.N + job.begin), job.count, query, false,
-      [&](int64_t start, int step, const T(&d)[Q]) {
-#pragma unroll
-        for (int q = 0; q < Q; ++q)
-          if (d[q] < best[q]) best[q] = d[q], who[q] = static_cast<uint32_t>(start) + 32 * step + lane;
-      },
-      [](int64_t) {});
-#pragma unroll
-  for (int q = 0; q < Q; ++q) {
-    for (int stride = 16; stride; stride /= 2) exchange(best[q], who[q], stride, true);  // lane 0 gets the smallest
-    if (lane == 0 && job.first + q < job.M) {
-      dist2[job.row(q)] = best[q];
-      idx[job.row(q)] = static_cast<I>(job.begin + (who[q] == kNone ? 0 : who[q]));  // none is finite: the first
-    }
-  }
-}
-
-template <class T, class I, int Q>
-__global__ void __launch_bounds__(kThreads, sizeof(T) == 4 ? 0 : 2) knn_kernel(
+__global__ void __launch_bounds__(kThreads, sizeof(T) == 4 && Q > 1 ? 4 : 2) knn_kernel(
     const T* __restrict__ queries, const T* __restrict__ points, Job job, int64_t k, T* dist2, I* idx) {
   __shared__ Tile<T> tile;
   __shared__ T pending_d[kWarps][Q][64];  // pairs that passed the bound and are not sorted yet
@@ -118,9 +29,9 @@ __global__ void __launch_bounds__(kThreads, sizeof(T) == 4 ? 0 : 2) knn_kernel(
   int held[Q];                                    // pending pairs
   load_queries(queries, job, query);
 
-  for (int64_t done = 0; done < k; done += 32) {
+  for (int64_t done = 0; done < (Q > 1 ? 1 : k); done += 32) {
     const int wanted = static_cast<int>(k - done < 32 ? k - done : 32);
-    auto left = [&](int q, T d, uint32_t i) { return done == 0 || before(last_d[q], last_i[q], d, i); };
+    auto left = [&](int q, T d, uint32_t i) { return Q > 1 || done == 0 || before(last_d[q], last_i[q], d, i); };
 #pragma unroll
     for (int q = 0; q < Q; ++q) bound[q] = best_d[q] = infinity, best_i[q] = kNone, mask[q] = held[q] = 0;
     scan(
@@ -213,11 +124,11 @@ __global__ void __launch_bounds__(kThreads) merge_kernel(const T* part_d, const 
   if (lane < k) dist2[row * k + lane] = best_d, idx[row * k + lane] = static_cast<I>(best_i);
 }
 
-// Warps for a query: enough to fill the device, and to each 2048 points or more.
+// Warps for a query: enough to fill the device, but each with 2048 points or more (a last one with some 60 less).
 inline int64_t parts_of(int64_t rows, int64_t N, int64_t k) {
-  if (rows == 0 || k > 32) return 1;
-  const int64_t wanted = ceil_div(2048, rows), most = N / 2048 < 64 ? N / 2048 : 64, parts = wanted < most ? wanted : most;
-  return parts > 1 ? ceil_div(N, ceil_div(N, parts)) : 1;  // none of them empty
+  if (rows == 0 || k > 32 || N < 4096) return 1;
+  const int64_t wanted = ceil_div(2048, rows), most = N / 2048 < 64 ? N / 2048 : 64;
+  return wanted < most ? wanted : most;
 }
 
 template <class T, class I, int Q>
@@ -225,7 +136,7 @@ int search(const T* queries, const T* points, int64_t B, int64_t M, int64_t N, i
            I* idx, void* stream) {
   const int64_t blocks = ceil_div(M, kWarps * Q) * parts;
   if (blocks > INT32_MAX) return cudaErrorInvalidValue;
-  const Job job{M, N, static_cast<unsigned>(blocks / parts), static_cast<unsigned>(parts), 0, 0, 0, 0, 0};
+  const Job job{M, N, ceil_div(N, parts), static_cast<unsigned>(blocks / parts), static_cast<unsigned>(parts), 0, 0, 0, 0};
   if (k == 1) return launch(nearest_kernel<T, I, Q>, B * blocks, kThreads, stream, queries, points, job, dist2, idx);
   return launch(knn_kernel<T, I, Q>, B * blocks, kThreads, stream, queries, points, job, k, dist2, idx);
 }
@@ -245,7 +156,7 @@ int knn_cuda(const T* queries, const T* points, int64_t B, int64_t M, int64_t N,
   if (N > kMaxPoints) return cudaErrorInvalidValue;
   const int64_t rows = B * M, parts = parts_of(rows, N, k), found = rows * parts * k;
   // Four queries a warp save loads; one a warp fills the device when there are few.
-  if (rows >= 16384) return search<T, I, 4>(queries, points, B, M, N, k, 1, dist2, idx, stream);
+  if (rows >= 16384 && k <= 32) return search<T, I, 4>(queries, points, B, M, N, k, 1, dist2, idx, stream);
   if (parts == 1) return search<T, I, 1>(queries, points, B, M, N, k, 1, dist2, idx, stream);
   constexpr bool kWide = sizeof(T) > sizeof(I);  // the wider type first, so that both are aligned
   T* part_d = reinterpret_cast<T*>(static_cast<char*>(workspace) + (kWide ? 0 : found * sizeof(I)));
