@@ -6,22 +6,18 @@
 // blocks merge (distance bits, group) by an integer atomic minimum, which knows no order, and a second kernel finds
 // the lowest index in the group. That key holds a float only: double takes two one-way searches.
 #include "chamfer.h"
+#include "chamfer_locate.cuh"
 #include "cuda_common.cuh"
 #include "knn.h"
 
 namespace samplenet {
 namespace {
 
-using Key = unsigned long long;
-constexpr int kRows = 8, kThreads = 128, kRowTile = kRows * kThreads, kBatch = 512, kLocateThreads = 256;
-
-__device__ __forceinline__ Key make_key(float d, uint32_t group) {
-  return static_cast<Key>(static_cast<uint32_t>(__float_as_int(d))) << 32 | group;
-}
+constexpr int kThreads = 128, kRowTile = kRows * kThreads, kBatch = 512;
 
 __global__ void __launch_bounds__(kThreads) chamfer_kernel(const float* __restrict__ rows,
                                                            const float* __restrict__ cols, int64_t M, int64_t N,
-                                                           int64_t row_tiles, int64_t chunks, int64_t chunk,
+                                                           unsigned row_tiles, unsigned chunks, int64_t chunk,
                                                            Key* row_keys, Key* col_keys) {
   // Staging for the rows (index i + i / kRows: no bank conflicts), then for the columns, then for the row keys.
   __shared__ union {
@@ -31,7 +27,8 @@ __global__ void __launch_bounds__(kThreads) chamfer_kernel(const float* __restri
   } stage;
   const int lane = threadIdx.x % 32;
   const int64_t cloud = blockIdx.x / (row_tiles * chunks);
-  const int64_t first = blockIdx.x / chunks % row_tiles * kRowTile, begin = blockIdx.x % chunks * chunk;
+  const int64_t first = static_cast<int64_t>(blockIdx.x / chunks % row_tiles) * kRowTile;
+  const int64_t begin = blockIdx.x % chunks * chunk;
   const int64_t end = begin + chunk < N ? begin + chunk : N;
   rows += 3 * cloud * M, cols += 3 * cloud * N, row_keys += cloud * M, col_keys += cloud * N;
 
@@ -95,53 +92,19 @@ __global__ void __launch_bounds__(kThreads) chamfer_kernel(const float* __restri
     atomicMin(row_keys + first + i, stage.key[i + i / kRows]);
 }
 
-// WIDTH lanes find the first of the WIDTH candidates in the key's group that lies at the key's distance.
-template <class I, int WIDTH>
-__device__ void locate(const float* points, const float* candidates, const Key* keys, int64_t item, int64_t M,
-                       int64_t N, int64_t B, float* dist2, I* idx) {
-  const int lane = threadIdx.x % 32, rank = lane % WIDTH;
-  const bool inside = item < B * M;
-  const int64_t at = inside ? item : 0, cloud = at / M;
-  const Key key = keys[at];
-  const float best = __int_as_float(static_cast<int>(key >> 32));
-  const int64_t first = static_cast<int64_t>(key & 0xffffffffu) * WIDTH, j = first + rank;
-  bool hit = false;
-  if (j < N) {
-    const float *p = points + 3 * at, *c = candidates + 3 * (cloud * N + j);
-    hit = lesser(INFINITY, square_dist(p[0], p[1], p[2], c[0], c[1], c[2])) == best;
-  }
-  const unsigned hits = __ballot_sync(kAll, hit) >> (lane - rank);
-  if (inside && rank == 0) {
-    dist2[item] = best;
-    idx[item] = static_cast<I>(first + __ffs(hits) - 1);
-  }
-}
-
-template <class I>
-__global__ void __launch_bounds__(kLocateThreads) locate_kernel(const float* __restrict__ rows,
-                                                                const float* __restrict__ cols, int64_t B, int64_t M,
-                                                                int64_t N, const Key* row_keys, const Key* col_keys,
-                                                                float* row_dist2, float* col_dist2, I* row_idx,
-                                                                I* col_idx) {
-  const int64_t thread = static_cast<int64_t>(blockIdx.x) * kLocateThreads + threadIdx.x;
-  if (thread < 32 * B * M)
-    locate<I, 32>(rows, cols, row_keys, thread / 32, M, N, B, row_dist2, row_idx);
-  else
-    locate<I, kRows>(cols, rows, col_keys, (thread - 32 * B * M) / kRows, N, M, B, col_dist2, col_idx);
-}
-
 template <class I>
 int run(const float* rows, const float* cols, int64_t B, int64_t M, int64_t N, float* row_dist2, float* col_dist2,
         I* row_idx, I* col_idx, Key* keys, void* stream) {
   if (M > kMaxPoints * kRows) return cudaErrorInvalidValue;
   const int64_t row_tiles = ceil_div(M, kRowTile);
   int64_t chunk = 1024;
+  while (chunk < N && B * row_tiles * ceil_div(N, chunk) > INT32_MAX) chunk *= 2;  // the largest grid
   while (chunk > 32 && B * row_tiles * ceil_div(N, chunk) < 500) chunk /= 2;  // four blocks for each of 132 processors
   const int64_t chunks = ceil_div(N, chunk);
   int error = cudaMemsetAsync(keys, 0xff, B * (M + N) * sizeof(Key), static_cast<cudaStream_t>(stream));
   if (!error)
-    error = launch(chamfer_kernel, B * row_tiles * chunks, kThreads, stream, rows, cols, M, N, row_tiles, chunks,
-                   chunk, keys, keys + B * M);
+    error = launch(chamfer_kernel, B * row_tiles * chunks, kThreads, stream, rows, cols, M, N,
+                   static_cast<unsigned>(row_tiles), static_cast<unsigned>(chunks), chunk, keys, keys + B * M);
   if (!error)
     error = launch(locate_kernel<I>, ceil_div(32 * B * M + kRows * B * N, kLocateThreads), kLocateThreads, stream,
                    rows, cols, B, M, N, keys, keys + B * M, row_dist2, col_dist2, row_idx, col_idx);

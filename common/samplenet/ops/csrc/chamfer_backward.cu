@@ -1,9 +1,10 @@
 // Gradient of the Chamfer distance: one launch, a block for 32 points of either cloud.
 //
-// A point has its own term and pulls (cuda_common.cuh) those of the points whose nearest it is: a fixed order of
+// A point has its own term and pulls (pull.cuh) those of the points whose nearest it is: a fixed order of
 // summation, no workspace.
 #include "chamfer.h"
 #include "cuda_common.cuh"
+#include "pull.cuh"
 
 namespace samplenet {
 namespace {

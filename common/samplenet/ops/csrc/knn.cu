@@ -1,7 +1,7 @@
 // k nearest points on the GPU: a warp searches for Q queries at once, its lanes share the points.
 //
 // k = 1: see knn_scan.cuh. Else two scans find up to 32 neighbours: the first takes each lane's minimum, and the k-th
-// smallest of these 32 bounds the k-th distance from above so tightly that only about 1.4 k points pass it in the second
+// smallest of these 32 bounds the k-th distance from above so tightly that only some 1.4 k points pass it in the second
 // (k = 16); lanes note those in a bit mask, and the warp then sorts them, 32 at a time. More than 32 neighbours, with
 // Q = 1: again, leaving out the points up to the last one found. Few queries of many points share the points between
 // several warps, and a second kernel merges what they found. Indices are held in 32 bits, so N ends at 2^32 - 2.
@@ -108,35 +108,13 @@ __global__ void __launch_bounds__(kThreads, sizeof(T) == 4 && Q > 1 ? 4 : 2) knn
   }
 }
 
-// The k <= 32 nearest of what the parts found, a warp a query; each part's k are sorted.
-template <class T, class I>
-__global__ void __launch_bounds__(kThreads) merge_kernel(const T* part_d, const I* part_i, int64_t rows, int64_t parts,
-                                                         int k, T* dist2, I* idx) {
-  const int lane = threadIdx.x % 32;
-  const int64_t row = static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / 32;
-  if (row >= rows) return;
-  T best_d = static_cast<T>(INFINITY);
-  uint32_t best_i = kNone;
-  for (int64_t part = row * parts; part < (row + 1) * parts; ++part) {
-    const T d = lane < k ? part_d[part * k + lane] : static_cast<T>(INFINITY);
-    merge_lanes(best_d, best_i, d, lane < k ? static_cast<uint32_t>(part_i[part * k + lane]) : kNone);
-  }
-  if (lane < k) dist2[row * k + lane] = best_d, idx[row * k + lane] = static_cast<I>(best_i);
-}
-
-// Warps for a query: enough to fill the device, but each with 2048 points or more (a last one with some 60 less).
-inline int64_t parts_of(int64_t rows, int64_t N, int64_t k) {
-  if (rows == 0 || k > 32 || N < 4096) return 1;
-  const int64_t wanted = ceil_div(2048, rows), most = N / 2048 < 64 ? N / 2048 : 64;
-  return wanted < most ? wanted : most;
-}
-
 template <class T, class I, int Q>
 int search(const T* queries, const T* points, int64_t B, int64_t M, int64_t N, int64_t k, int64_t parts, T* dist2,
            I* idx, void* stream) {
   const int64_t blocks = ceil_div(M, kWarps * Q) * parts;
   if (blocks > INT32_MAX) return cudaErrorInvalidValue;
-  const Job job{M, N, ceil_div(N, parts), static_cast<unsigned>(blocks / parts), static_cast<unsigned>(parts), 0, 0, 0, 0};
+  const unsigned per = static_cast<unsigned>(parts);
+  const Job job{M, N, ceil_div(N, parts), static_cast<unsigned>(blocks) / per, per, 0, 0, 0, 0};
   if (k == 1) return launch(nearest_kernel<T, I, Q>, B * blocks, kThreads, stream, queries, points, job, dist2, idx);
   return launch(knn_kernel<T, I, Q>, B * blocks, kThreads, stream, queries, points, job, k, dist2, idx);
 }
@@ -162,9 +140,9 @@ int knn_cuda(const T* queries, const T* points, int64_t B, int64_t M, int64_t N,
   T* part_d = reinterpret_cast<T*>(static_cast<char*>(workspace) + (kWide ? 0 : found * sizeof(I)));
   I* part_i = reinterpret_cast<I*>(static_cast<char*>(workspace) + (kWide ? found * sizeof(T) : 0));
   const int error = search<T, I, 1>(queries, points, B, M, N, k, parts, part_d, part_i, stream);
-  return error ? error
-               : launch(merge_kernel<T, I>, ceil_div(rows, kWarps), kThreads, stream, part_d, part_i, rows, parts,
-                        static_cast<int>(k), dist2, idx);
+  if (error) return error;
+  return launch(merge_kernel<T, I>, ceil_div(rows, kWarps), kThreads, stream, part_d, part_i, rows, parts,
+                static_cast<int>(k), dist2, idx);
 }
 
 #define INSTANTIATE(T, I)                                                       \

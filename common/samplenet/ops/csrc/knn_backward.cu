@@ -1,8 +1,9 @@
 // Gradient of the k nearest points: one launch, a thread for a query and a block for 32 points.
 //
-// The points pull (cuda_common.cuh): a fixed order of summation, no workspace.
+// The points pull (pull.cuh): a fixed order of summation, no workspace.
 #include "cuda_common.cuh"
 #include "knn.h"
+#include "pull.cuh"
 
 namespace samplenet {
 namespace {

@@ -1,4 +1,5 @@
-// How a warp goes through the points for its queries, and the search for the one nearest point.
+// How a warp goes through the points for its queries, the search for the one nearest point, and merging what several
+// warps found for a query.
 #pragma once
 #include "cuda_common.cuh"
 #include "warp_sort.cuh"
@@ -95,6 +96,29 @@ __global__ void __launch_bounds__(kThreads) nearest_kernel(const T* __restrict__
       idx[job.row(q)] = static_cast<I>(job.begin + (who[q] == kNone ? 0 : who[q]));  // none is finite: the first
     }
   }
+}
+
+// The k <= 32 nearest of what the parts found, a warp a query; each part's k are sorted.
+template <class T, class I>
+__global__ void __launch_bounds__(kThreads) merge_kernel(const T* part_d, const I* part_i, int64_t rows, int64_t parts,
+                                                         int k, T* dist2, I* idx) {
+  const int lane = threadIdx.x % 32;
+  const int64_t row = static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / 32;
+  if (row >= rows) return;
+  T best_d = static_cast<T>(INFINITY);
+  uint32_t best_i = kNone;
+  for (int64_t part = row * parts; part < (row + 1) * parts; ++part) {
+    const T d = lane < k ? part_d[part * k + lane] : static_cast<T>(INFINITY);
+    merge_lanes(best_d, best_i, d, lane < k ? static_cast<uint32_t>(part_i[part * k + lane]) : kNone);
+  }
+  if (lane < k) dist2[row * k + lane] = best_d, idx[row * k + lane] = static_cast<I>(best_i);
+}
+
+// Warps for a query: enough to fill the device, but each with 2048 points or more (a last one with some 60 less).
+inline int64_t parts_of(int64_t rows, int64_t N, int64_t k) {
+  if (rows == 0 || k > 32 || N < 4096) return 1;
+  const int64_t wanted = ceil_div(2048, rows), most = N / 2048 < 64 ? N / 2048 : 64;
+  return wanted < most ? wanted : most;
 }
 
 }  // namespace
