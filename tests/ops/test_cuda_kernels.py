@@ -153,6 +153,16 @@ def test_knn_sizes(kernels, rng, N):
         same(kernels.knn(queries, points, k), reference.knn(queries, points, k))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_knn_later_tile_nearer_by_one_bit(kernels, dtype):
+    """The bound that earlier tiles leave is the next number below the k-th distance."""
+    points = np.zeros((1, 2100, 3), dtype)
+    points[..., 0], points[..., 1] = 1, np.sqrt(1.12 * np.finfo(dtype).eps)
+    points[0, 2090, 1] = 0
+    dist2, idx = kernels.knn(np.zeros((1, 1, 3), dtype), points, 2)
+    assert idx.tolist() == [[[2090, 0]]] and dist2[0, 0, 1] - dist2[0, 0, 0] == np.finfo(dtype).eps
+
+
 @pytest.mark.parametrize("k", [1, 4])
 def test_knn_many_queries(kernels, rng, k):
     """Enough queries for the variant that gives a warp several."""
@@ -199,7 +209,7 @@ def test_chamfer_several_tiles(kernels, rng):
     """More rows than a block holds, and chunks of several batches of columns."""
     a, b = cloud("few bad", rng, 1, 1100), cloud("few bad", rng, 1, 1090)
     same(kernels.chamfer(a, b, seed=2), reference.chamfer(a, b))
-    a, b = cloud("grid", rng, 500, 3), cloud("grid", rng, 500, 1)
+    a, b = cloud("grid", rng, 500, 130), cloud("grid", rng, 500, 130)
     same(kernels.chamfer(a, b, seed=2), reference.chamfer(a, b))
 
 

@@ -13,7 +13,7 @@
 namespace samplenet {
 namespace {
 
-constexpr int kThreads = 128, kRowTile = kRows * kThreads, kBatch = 512;
+constexpr int kThreads = 128, kRowTile = kRows * kThreads, kBatch = 128;
 
 __global__ void __launch_bounds__(kThreads) chamfer_kernel(const float* __restrict__ rows,
                                                            const float* __restrict__ cols, int64_t M, int64_t N,

@@ -13,25 +13,22 @@ struct alignas(8) Farthest {
 // The largest distance of the warp and its lowest index, to all lanes.
 template <class T>
 __device__ __forceinline__ Farthest<T> warp_farthest(Farthest<T> own) {
-#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
-  constexpr bool kReduce = sizeof(T) == sizeof(float);
-#else
-  constexpr bool kReduce = false;
-#endif
-  if constexpr (kReduce) {  // the bits of floats >= 0 order as integers do, and one is there while points are left
-    const int bits = __float_as_int(own.d), top = __reduce_max_sync(kAll, bits);
-    own.i = __reduce_min_sync(kAll, bits == top ? own.i : 0xffffffffu);
-    own.d = __int_as_float(top);
-  } else {
 #pragma unroll
-    for (int stride = 16; stride; stride /= 2) {
-      const T d = __shfl_xor_sync(kAll, own.d, stride);
-      const uint32_t i = __shfl_xor_sync(kAll, own.i, stride);
-      if (d > own.d || (d == own.d && i < own.i)) own = {d, i};
-    }
+  for (int stride = 16; stride; stride /= 2) {
+    const T d = __shfl_xor_sync(kAll, own.d, stride);
+    const uint32_t i = __shfl_xor_sync(kAll, own.i, stride);
+    if (d > own.d || (d == own.d && i < own.i)) own = {d, i};
   }
   return own;
 }
+
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
+// The bits of floats >= 0 order as integers do, and one such is there while points are left.
+__device__ __forceinline__ Farthest<float> warp_farthest(Farthest<float> own) {
+  const int bits = __float_as_int(own.d), top = __reduce_max_sync(kAll, bits);
+  return {__int_as_float(top), __reduce_min_sync(kAll, bits == top ? own.i : 0xffffffffu)};
+}
+#endif
 
 // The same for a block of WARPS warps, with one barrier, since each warp reduces the warps' results for itself. Calls
 // in turn alternate `side`, as a warp may be one call ahead.
