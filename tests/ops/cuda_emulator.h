@@ -5,11 +5,10 @@
 // three of four warps rest, so that warps run apart. A result that the order of atomics, or a missing barrier, can
 // change differs between seeds.
 #pragma once
-#include <csetjmp>
 #include <ucontext.h>
 
 #include <algorithm>
-#include <cmath>
+#include <csetjmp>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -27,10 +26,7 @@
 #define __launch_bounds__(...)
 #define __shared__ static  // blocks run one after the other
 
-struct Index {
-  unsigned x;
-};
-inline Index threadIdx, blockIdx, blockDim, gridDim;
+inline struct Index { unsigned x; } threadIdx, blockIdx, blockDim, gridDim;
 using cudaStream_t = void*;
 enum { cudaSuccess = 0, cudaErrorInvalidValue = 1 };
 
@@ -54,10 +50,7 @@ inline Fiber* current;
 inline jmp_buf scheduler;
 inline bool progress;
 
-inline void fail(const char* why) {
-  std::fprintf(stderr, "emulator: %s in block %u\n", why, blockIdx.x);
-  std::abort();
-}
+inline void fail(const char* why) { std::fprintf(stderr, "emulator: %s\n", why), std::abort(); }
 
 inline void yield() {
   if (!_setjmp(current->at)) _longjmp(scheduler, 1);
@@ -114,7 +107,8 @@ inline int run(int64_t blocks, int threads, std::function<void()> kernel) {
 }
 
 // Shows `value` to the warp; returns the warp's first fiber and, in `slot`, where all values are.
-inline const Fiber* exchange(uint64_t value, int& slot) {
+inline const Fiber* exchange(uint64_t value, int& slot, unsigned mask = ~0u) {
+  if (mask != ~0u) fail("a partial mask");
   Fiber* warp = &fibers[threadIdx.x / 32 * 32];
   const unsigned turn = current->exchanges++;
   slot = turn & 1;
@@ -126,7 +120,6 @@ inline const Fiber* exchange(uint64_t value, int& slot) {
 
 template <class T>
 uint64_t pack(T value) {
-  static_assert(sizeof(T) <= 8);
   uint64_t out = 0;
   std::memcpy(&out, &value, sizeof(T));
   return out;
@@ -141,9 +134,8 @@ T unpack(uint64_t value) {
 
 template <class T, class F>
 T reduce(unsigned mask, T value, F better) {
-  if (mask != ~0u) fail("a partial mask");
   int slot;
-  const Fiber* warp = exchange(pack(value), slot);
+  const Fiber* warp = exchange(pack(value), slot, mask);
   T best = unpack<T>(warp[0].slot[slot]);
   for (int lane = 1; lane < 32; ++lane) {
     const T other = unpack<T>(warp[lane].slot[slot]);
@@ -167,9 +159,8 @@ inline void __syncwarp() {
 }
 template <class T>
 T __shfl_sync(unsigned mask, T value, int from) {
-  if (mask != ~0u) emulator::fail("a partial mask");
   int slot;
-  const emulator::Fiber* warp = emulator::exchange(emulator::pack(value), slot);
+  const emulator::Fiber* warp = emulator::exchange(emulator::pack(value), slot, mask);
   return emulator::unpack<T>(warp[from & 31].slot[slot]);
 }
 template <class T>
@@ -177,9 +168,8 @@ T __shfl_xor_sync(unsigned mask, T value, int bits) {
   return __shfl_sync(mask, value, static_cast<int>(threadIdx.x % 32) ^ bits);
 }
 inline unsigned __ballot_sync(unsigned mask, bool value) {
-  if (mask != ~0u) emulator::fail("a partial mask");
   int slot;
-  const emulator::Fiber* warp = emulator::exchange(value, slot);
+  const emulator::Fiber* warp = emulator::exchange(value, slot, mask);
   unsigned out = 0;
   for (int lane = 0; lane < 32; ++lane) out |= static_cast<unsigned>(warp[lane].slot[slot]) << lane;
   return out;

@@ -28,7 +28,7 @@ __device__ __forceinline__ void one_block(const T* grad, const T* other_grad, co
 }
 
 template <class T, class I>
-__global__ void __launch_bounds__(kPullThreads) chamfer_backward_kernel(
+__global__ void __launch_bounds__(kPullThreads, 2) chamfer_backward_kernel(
     const T* __restrict__ grad_a2b, const T* __restrict__ grad_b2a, const T* __restrict__ a, const T* __restrict__ b,
     const I* __restrict__ idx_ab, const I* __restrict__ idx_ba, int64_t a_blocks, int64_t M, int64_t N, T* grad_a,
     T* grad_b) {

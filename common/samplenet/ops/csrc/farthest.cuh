@@ -69,7 +69,7 @@ __global__ void __launch_bounds__(kTurnThreads, 4) fps_turn_kernel(const T* __re
                                                                 const int64_t* __restrict__ kept,
                                                                 Farthest<T>* candidates) {
   __shared__ Farthest<T> shared[2][kTurnThreads / 32];
-  const unsigned cloud = blockIdx.x / blocks, block = blockIdx.x % blocks;
+  const int64_t cloud = blockIdx.x / blocks, block = blockIdx.x % blocks;
   points += 3 * cloud * N, distances += cloud * N, idx += cloud * m, candidates += 2 * kTurnBlocks * cloud;
   int64_t pick;
   if (turn < kept[cloud]) {
@@ -84,7 +84,7 @@ __global__ void __launch_bounds__(kTurnThreads, 4) fps_turn_kernel(const T* __re
   const T x = points[3 * pick], y = points[3 * pick + 1], z = points[3 * pick + 2];
   Farthest<T> best = {-2, 0};
 #pragma unroll 4
-  for (int64_t i = static_cast<int64_t>(block) * kTurnThreads + threadIdx.x; i < N; i += blocks * kTurnThreads) {
+  for (int64_t i = block * kTurnThreads + threadIdx.x; i < N; i += blocks * kTurnThreads) {
     const T d = square_dist(x, y, z, points[3 * i], points[3 * i + 1], points[3 * i + 2]);
     const T now = lesser(i == pick ? -1 : distances[i], d);
     distances[i] = now;

@@ -19,7 +19,8 @@ __global__ void __launch_bounds__(THREADS, 1) fps_kernel(const T* __restrict__ p
   __shared__ uint32_t picked[P ? P * THREADS / 32 : 1];  // a bit a point, kept while `chosen` lasts
   const uint32_t tid = threadIdx.x, count = static_cast<uint32_t>(N), turns = static_cast<uint32_t>(m);
   const T infinity = static_cast<T>(INFINITY);
-  points += 3 * blockIdx.x * N, chosen += blockIdx.x * S, idx += blockIdx.x * m, distances += blockIdx.x * N;
+  const int64_t cloud = blockIdx.x;
+  points += 3 * cloud * N, chosen += cloud * S, idx += cloud * m, distances += cloud * N;
 
   T x[kHeld], y[kHeld], z[kHeld], near[kHeld];
   if constexpr (P > 0) {

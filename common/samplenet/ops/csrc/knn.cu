@@ -70,8 +70,8 @@ __global__ void __launch_bounds__(kThreads, sizeof(T) == 4 && Q > 1 ? 4 : 2) knn
       const T rest_d = pending_d[warp][q][lane + 32];
       const uint32_t rest_i = pending_i[warp][q][lane + 32];
       __syncwarp();
-      pending_d[warp][q][lane] = rest_d, pending_i[warp][q][lane] = rest_i;
       held[q] = held[q] > 32 ? held[q] - 32 : 0;
+      if (lane < held[q]) pending_d[warp][q][lane] = rest_d, pending_i[warp][q][lane] = rest_i;
       sort_lanes([&](int stride, bool up) { exchange(d, i, stride, up); });
       merge_lanes(best_d[q], best_i[q], d, i);
       const T worst = __shfl_sync(kAll, best_d[q], wanted - 1);

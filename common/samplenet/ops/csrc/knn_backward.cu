@@ -9,12 +9,9 @@ namespace samplenet {
 namespace {
 
 template <class T, class I>
-__global__ void __launch_bounds__(kPullThreads) knn_backward_kernel(const T* __restrict__ grad,
-                                                                    const T* __restrict__ queries,
-                                                                    const T* __restrict__ points,
-                                                                    const I* __restrict__ idx, int64_t B, int64_t M,
-                                                                    int64_t N, int64_t k, int64_t point_blocks,
-                                                                    T* grad_queries, T* grad_points) {
+__global__ void __launch_bounds__(kPullThreads, 2) knn_backward_kernel(
+    const T* __restrict__ grad, const T* __restrict__ queries, const T* __restrict__ points, const I* __restrict__ idx,
+    int64_t B, int64_t M, int64_t N, int64_t k, int64_t point_blocks, T* grad_queries, T* grad_points) {
   if (blockIdx.x < B * point_blocks) {
     const int64_t cloud = blockIdx.x / point_blocks, first = blockIdx.x % point_blocks * 32, j = first + threadIdx.x;
     T sum[3];
