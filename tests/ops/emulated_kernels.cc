@@ -1,0 +1,53 @@
+// The CUDA kernels, run by cuda_emulator.h, with a C interface.
+#include "chamfer.h"
+#include "cuda_emulator.h"
+#include "fps.h"
+#include "knn.h"
+
+using namespace samplenet;
+
+extern "C" void emulator_seed(uint32_t seed) { emulator::seed = seed; }
+
+#define EXPORT(T, I)                                                                                                   \
+  extern "C" size_t knn_workspace_##T##_##I(int64_t B, int64_t M, int64_t N, int64_t k) {                              \
+    return knn_cuda_workspace<T, I>(B, M, N, k);                                                                       \
+  }                                                                                                                    \
+  extern "C" int knn_##T##_##I(const T* queries, const T* points, int64_t B, int64_t M, int64_t N, int64_t k,          \
+                               T* dist2, I* idx, void* workspace) {                                                    \
+    return knn_cuda(queries, points, B, M, N, k, dist2, idx, workspace, nullptr);                                      \
+  }                                                                                                                    \
+  extern "C" size_t knn_backward_workspace_##T##_##I(int64_t B, int64_t M, int64_t N, int64_t k) {                     \
+    return knn_backward_cuda_workspace<T, I>(B, M, N, k);                                                              \
+  }                                                                                                                    \
+  extern "C" int knn_backward_##T##_##I(const T* grad, const T* queries, const T* points, const I* idx, int64_t B,     \
+                                        int64_t M, int64_t N, int64_t k, T* grad_queries, T* grad_points,              \
+                                        void* workspace) {                                                             \
+    return knn_backward_cuda(grad, queries, points, idx, B, M, N, k, grad_queries, grad_points, workspace, nullptr);   \
+  }                                                                                                                    \
+  extern "C" size_t chamfer_workspace_##T##_##I(int64_t B, int64_t M, int64_t N) {                                     \
+    return chamfer_cuda_workspace<T, I>(B, M, N);                                                                      \
+  }                                                                                                                    \
+  extern "C" int chamfer_##T##_##I(const T* a, const T* b, int64_t B, int64_t M, int64_t N, T* a2b, T* b2a, I* idx_ab, \
+                                   I* idx_ba, void* workspace) {                                                       \
+    return chamfer_cuda(a, b, B, M, N, a2b, b2a, idx_ab, idx_ba, workspace, nullptr);                                  \
+  }                                                                                                                    \
+  extern "C" size_t chamfer_backward_workspace_##T##_##I(int64_t B, int64_t M, int64_t N) {                            \
+    return chamfer_backward_cuda_workspace<T, I>(B, M, N);                                                             \
+  }                                                                                                                    \
+  extern "C" int chamfer_backward_##T##_##I(const T* grad_a2b, const T* grad_b2a, const T* a, const T* b,              \
+                                            const I* idx_ab, const I* idx_ba, int64_t B, int64_t M, int64_t N,         \
+                                            T* grad_a, T* grad_b, void* workspace) {                                   \
+    return chamfer_backward_cuda(grad_a2b, grad_b2a, a, b, idx_ab, idx_ba, B, M, N, grad_a, grad_b, workspace,         \
+                                 nullptr);                                                                             \
+  }                                                                                                                    \
+  extern "C" size_t farthest_points_workspace_##T##_##I(int64_t B, int64_t N, int64_t S, int64_t m) {                  \
+    return farthest_points_cuda_workspace<T, I>(B, N, S, m);                                                           \
+  }                                                                                                                    \
+  extern "C" int farthest_points_##T##_##I(const T* points, const I* chosen, int64_t B, int64_t N, int64_t S,          \
+                                           int64_t m, I* idx, void* workspace) {                                       \
+    return farthest_points_cuda(points, chosen, B, N, S, m, idx, workspace, nullptr);                                  \
+  }
+EXPORT(float, int32_t)
+EXPORT(float, int64_t)
+EXPORT(double, int32_t)
+EXPORT(double, int64_t)
