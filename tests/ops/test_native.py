@@ -158,6 +158,42 @@ def test_cuda_where_the_framework_has_none_is_an_error(monkeypatch, tmp_path):
         build.build(framework, cuda=True)
 
 
+def needs_nvcc():
+    if build.nvcc() is None:
+        pytest.skip("nvcc is not installed: the CUDA sources are not compiled")
+
+
+def test_cuda_kernels_compile(tmp_path):
+    needs_nvcc()
+    for source in sorted(native.SOURCES.glob("*.cu")):
+        flags = ["-arch=sm_90", "-std=c++17", "--fmad=false", "-Werror=all-warnings"]
+        done = run(build.nvcc()[0], *flags, "-c", source, "-o", tmp_path / "kernel.o")
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("framework", ["torch", "tf"])
+def test_both_bindings_compile_with_cuda_for_every_architecture(framework, monkeypatch, tmp_path):
+    needs_nvcc()
+    if build.framework_version(framework) is None:
+        pytest.skip(f"{build.NAMES[framework]} is not installed")
+    with_cuda = {**build.options(framework), "cuda": "whatever its wheel says"}
+    monkeypatch.setattr(build, "options", lambda framework: with_cuda)
+    monkeypatch.setenv("SAMPLENET_NATIVE_DIR", str(tmp_path))
+    done = build.build(framework, cuda=True)
+    assert done["device"] == "cuda" and done["gpu"] == (build.gpu() or "every architecture")
+    assert (native.folder(framework, build.framework_version(framework)) / done["library"]).exists()
+
+
+def test_the_gpu_script_agrees_with_itself_on_the_cpu(built):
+    code = (
+        "import samplenet.ops.gpu as gpu; gpu.KNN, gpu.CHAMFER, gpu.FPS = gpu.KNN[3:8], gpu.CHAMFER[2:5], gpu.FPS[4:]; "
+        "gpu.TIMED = {}; gpu.main()"
+    )
+    done = run(sys.executable, "-c", code, "--device", "cpu")
+    assert "calls agree" in done.stdout, done.stderr
+
+
 def test_the_benchmark_prints_a_row_of_ratios(built):
     done = run(sys.executable, "-m", "samplenet.ops.bench", "--only", "kNN k=8", "--threads", 1)
     assert done.returncode == 0, done.stderr
