@@ -1,0 +1,141 @@
+"""Pairs of clouds to register: a template and the same shape, turned (and moved) by a known transform.
+
+source = R template + t. R = Rx(a) Ry(b) Rz(c) with each angle in ±45 degrees, as a quaternion (w, x, y, z).
+"""
+
+import os
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samplenet.data import modelnet40, shapes
+from samplenet.errors import InputError
+
+MAX_ANGLE = 45.0  # degrees about each axis
+MAX_SHIFT = 0.5  # along each axis, in lengths of the template's longest side
+STORED = 2048  # points of a built-in cloud
+TEST_SEED, TEST_REPEATS = 1, 5  # of the published test pairs
+
+
+class Pairs(NamedTuple):
+    """P pairs in float32; row i of every array belongs to pair i.
+
+    Attributes:
+        template, source: (P, N, 3).
+        quaternion: (P, 4) unit, and translation: (P, 3); they move the template onto the source.
+    """
+
+    template: NDArray[np.float32]
+    source: NDArray[np.float32]
+    quaternion: NDArray[np.float32]
+    translation: NDArray[np.float32]
+
+
+def load_class(
+    data_root: str | os.PathLike | None, class_name: str, split: str, num_points: int, shapes_per_class: int = 100
+) -> NDArray[np.float32]:
+    """The clouds (n, num_points, 3) of one class of a folder in the ModelNet40 layout.
+
+    Without a folder, built-in shapes: `shapes_per_class` of them to train on, two for each five to test.
+
+    Raises:
+        InputError: no such class (with the names there are), fewer stored points, or a fault of the folder.
+    """
+    clouds = None if data_root is None else modelnet40.load(data_root, split, num_points)
+    names = shapes.CLASSES if clouds is None else clouds.names
+    if class_name not in names:
+        raise InputError(f"--class-name must be one of {', '.join(names)}; got {class_name!r}")
+    if clouds is None:
+        count = shapes_per_class if split == "train" else max(1, shapes_per_class * 2 // 5)
+        stored = max(STORED, num_points)
+        made = [shapes.generate(class_name, i, split=split, num_points=stored)[:num_points] for i in range(count)]
+        return np.stack(made)
+    points = clouds.points[clouds.labels == names.index(class_name)]
+    if not len(points):
+        raise InputError(f"{data_root} holds no {class_name!r} in its {split} split; choose another --class-name")
+    return points
+
+
+def normalise(points: NDArray, num_points: int) -> NDArray[np.float32]:
+    """Divide each cloud (n, P, 3) by the longest side of its bounding box, then centre it on its mean.
+
+    Side and mean are those of the first `num_points` points.
+    """
+    points = points.astype(np.float64)
+    first = points[:, :num_points]
+    side = (first.max(1) - first.min(1)).max(1)[:, None, None]  # (n, 1, 1)
+    points = points / np.maximum(side, 1e-12)  # a cloud of one point has no sides
+    return (points - points[:, :num_points].mean(1, keepdims=True)).astype(np.float32)
+
+
+def quaternion_of(degrees: NDArray) -> NDArray[np.float64]:
+    """Euler angles (..., 3) in degrees -> the quaternion (..., 4) of Rx Ry Rz."""
+    half = np.radians(degrees) / 2
+    (cx, cy, cz), (sx, sy, sz) = (np.moveaxis(f(half), -1, 0) for f in (np.cos, np.sin))
+    w, x = cx * cy * cz - sx * sy * sz, sx * cy * cz + cx * sy * sz
+    return np.stack([w, x, cx * sy * cz - sx * cy * sz, cx * cy * sz + sx * sy * cz], -1)
+
+
+def matrix_of(quaternion: NDArray) -> NDArray:
+    """Unit quaternions (..., 4) -> rotation matrices (..., 3, 3)."""
+    w, x, y, z = np.moveaxis(quaternion, -1, 0)
+    rows = (
+        (1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)),
+        (2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)),
+        (2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)),
+    )
+    return np.stack([np.stack(row, -1) for row in rows], -2)
+
+
+def make(
+    clouds: NDArray,
+    num_points: int,
+    count: int,
+    seed: int,
+    *,
+    first: int = 0,
+    noise: float = 0.0,
+    translation: bool = False,
+    independent: bool = False,
+) -> Pairs:
+    """Pairs number first .. first + count - 1; pair i shows cloud i modulo n and is drawn by (seed, i) alone.
+
+    Args:
+        clouds: (n, P, 3), the shapes. The template is the first `num_points` points, normalised.
+        noise: standard deviation of the normal noise added to the source, in lengths of the longest side.
+        translation: move the source, by up to `MAX_SHIFT` along each axis.
+        independent: make the source of other points of the cloud than the template's, in the template's frame: a
+            second sample of the same surface. Needs P >= 2 num_points. Otherwise it has the template's points,
+            in their order, as published.
+
+    Raises:
+        InputError: too few points, or no clouds.
+    """
+    needed = 2 * num_points if independent else num_points
+    if not len(clouds) or clouds.shape[1] < needed:
+        raise InputError(f"pairs need clouds of {needed} points, got clouds of shape {clouds.shape}")
+    numbers = np.arange(first, first + count)
+    clouds = normalise(clouds, num_points)
+    rows = numbers % len(clouds)
+    template = clouds[rows, :num_points]
+    draws = [np.random.default_rng((seed, 4, i)).uniform(-1, 1, 6) for i in numbers]
+    draws = np.stack(draws) if count else np.zeros((0, 6))
+    quaternion = quaternion_of(MAX_ANGLE * draws[:, :3])
+    shift = MAX_SHIFT * draws[:, 3:] * translation  # (P, 3)
+    source = template
+    if independent:
+        order = [np.random.default_rng((seed, 5, i)).permutation(clouds.shape[1] - num_points) for i in numbers]
+        others = num_points + np.stack(order)[:, :num_points] if count else np.zeros((0, num_points), int)
+        source = clouds[rows[:, None], others]
+    x, y, z = np.moveaxis(matrix_of(quaternion).astype(np.float32), -1, 0)[:, :, None]  # columns of R, (P, 1, 3)
+    source = source[..., :1] * x + source[..., 1:2] * y + source[..., 2:] * z + shift.astype(np.float32)[:, None]
+    if noise:
+        for i, cloud in zip(numbers, source, strict=True):
+            cloud += np.float32(noise) * np.random.default_rng((seed, 6, i)).standard_normal(cloud.shape, np.float32)
+    return Pairs(template, source, quaternion.astype(np.float32), shift.astype(np.float32))
+
+
+def for_test(clouds: NDArray, num_points: int, **options) -> Pairs:
+    """The pairs that results are reported on: each test cloud five times, seed 1."""
+    return make(clouds, num_points, TEST_REPEATS * len(clouds), TEST_SEED, **options)
