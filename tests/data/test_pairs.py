@@ -95,6 +95,9 @@ def test_for_test_each_cloud_comes_five_times():
 
 def test_no_pairs_are_no_trouble():
     assert pairs.make(CLOUDS, 20, 0, seed=0, noise=0.1, independent=True).source.shape == (0, 20, 3)
+    assert pairs.make(CLOUDS[:0], 20, 0, seed=0).template.shape == (0, 20, 3)
+    with pytest.raises(InputError, match=r"pairs need clouds of 20 points, got clouds of shape \(0, 40, 3\)"):
+        pairs.make(CLOUDS[:0], 20, 1, seed=0)
 
 
 def test_one_class_of_a_folder(shapes_folder):

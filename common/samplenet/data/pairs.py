@@ -110,14 +110,14 @@ def make(
             in their order, as published.
 
     Raises:
-        InputError: too few points, or no clouds.
+        InputError: too few points, or pairs of no clouds.
     """
     needed = 2 * num_points if independent else num_points
-    if not len(clouds) or clouds.shape[1] < needed:
+    if count and (not len(clouds) or clouds.shape[1] < needed):
         raise InputError(f"pairs need clouds of {needed} points, got clouds of shape {clouds.shape}")
     numbers = np.arange(first, first + count)
     clouds = normalise(clouds, num_points)
-    rows = numbers % len(clouds)
+    rows = numbers % max(1, len(clouds))
     template = clouds[rows, :num_points]
     draws = [np.random.default_rng((seed, 4, i)).uniform(-1, 1, 6) for i in numbers]
     draws = np.stack(draws) if count else np.zeros((0, 6))

@@ -1,0 +1,235 @@
+"""The training script of PCRNet: same seed same weights, kill and continue, several processes, bad input."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import rigid
+import train_pcrnet
+from samplenet import InputError, config
+from samplenet.checkpoint import load_checkpoint
+from samplenet.ops import check_inputs
+from samplenet.run import main
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = str(ROOT / "registration" / "train_pcrnet.py")
+TINY = ["--shapes-per-class", "10", "--pairs", "40", "--num-points", "32", "--batch-size", "8", "--epochs", "2"]
+TINY += ["--deterministic", "--device", "cpu"]
+
+
+@pytest.fixture(autouse=True)
+def one_argv(monkeypatch):
+    """Settings are looked up by the script's name; what it set for the process is put back."""
+    monkeypatch.setattr("sys.argv", [SCRIPT])
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+def train(out, *flags):
+    train_pcrnet.train(config.load(train_pcrnet.Config, [*TINY, "--out", str(out), *map(str, flags)]))
+
+
+def metrics(folder):
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k != "time"} for line in lines]
+
+
+def assert_same(one, two):
+    """Two run folders ended with the same weights, bit for bit."""
+    (first, meta), (second, _) = (load_checkpoint(folder / "last.safetensors") for folder in (one, two))
+    assert meta["done"] and first.keys() == second.keys()
+    for name, array in first.items():
+        np.testing.assert_array_equal(second[name], array, err_msg=name)
+    assert metrics(one) == metrics(two)
+
+
+def test_a_run_leaves_what_explains_it(tmp_path):
+    train(tmp_path / "a")
+    first, second = metrics(tmp_path / "a")
+    assert (first["step"], second["step"]) == (4, 8)  # 36 pairs to train on, 4 of the one held-out cloud
+    assert second["loss"] < first["loss"]
+    assert 0 < second["held_out_rotation_error_deg"] < 180
+    for name in ("config.yaml", "environment.json", "last.safetensors", "best.safetensors"):
+        assert (tmp_path / "a" / name).stat().st_size > 100
+    arrays, meta = load_checkpoint(tmp_path / "a" / "last.safetensors")
+    assert arrays["feat.conv5.weight"].shape == (1024, 128, 1)
+    errors = [line["held_out_rotation_error_deg"] for line in (first, second)]
+    assert meta["best"] == pytest.approx(min(errors), abs=1e-5)
+    train(tmp_path / "b")
+    assert_same(tmp_path / "a", tmp_path / "b")
+
+
+def test_a_resumed_run_ends_with_the_same_weights(tmp_path, monkeypatch):
+    train(tmp_path / "whole", "--epochs", 3, "--lr-schedule", "cosine")
+    checkpoint = train_pcrnet.Run.checkpoint
+
+    def stop_after_the_first(run, arrays, meta, *rest, **more):
+        checkpoint(run, arrays, meta, *rest, **more)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train_pcrnet.Run, "checkpoint", stop_after_the_first)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "cut", "--epochs", 3, "--lr-schedule", "cosine")
+    monkeypatch.setattr(train_pcrnet.Run, "checkpoint", checkpoint)
+    train(tmp_path / "cut", "--epochs", 3, "--lr-schedule", "cosine", "--resume")
+    assert_same(tmp_path / "whole", tmp_path / "cut")
+
+
+@pytest.mark.slow
+def test_a_killed_run_continues_to_the_same_weights(tmp_path):
+    command = [sys.executable, SCRIPT, *TINY, "--epochs", "4", "--checkpoint-epochs", "2"]
+    subprocess.run([*command, "--out", tmp_path / "whole"], check=True, capture_output=True)
+    victim = subprocess.Popen([*command, "--out", tmp_path / "cut"], stdout=subprocess.PIPE, text=True)
+    for line in victim.stdout:
+        if line.startswith("epoch 3/4"):
+            victim.send_signal(signal.SIGKILL)
+            break
+    victim.wait()
+    victim.stdout.close()
+    subprocess.run([*command, "--out", tmp_path / "cut", "--resume"], check=True, capture_output=True)
+    assert_same(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_two_processes_give_the_loss_curve_of_one(tmp_path):
+    train(tmp_path / "one", "--epochs", 4)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*torchrun, SCRIPT, *TINY, "--epochs", "4", "--out", tmp_path / "two"], env=env, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("epoch 4/4") == 1  # only the first process speaks
+    one, two = ([line["loss"] for line in metrics(tmp_path / run)] for run in ("one", "two"))
+    assert len(one) == 4
+    np.testing.assert_allclose(two, one, atol=1e-4)
+
+
+def test_errors_are_those_of_the_trained_network(tmp_path):
+    train(tmp_path / "run")
+    settings = config.load(train_pcrnet.Config, TINY)
+    net = train_pcrnet.build(settings)
+    arrays, _ = load_checkpoint(tmp_path / "run" / "last.safetensors")
+    train_pcrnet.set_state(net, arrays)
+    _, judged = train_pcrnet.make_pairs(settings)
+    judged = [torch.from_numpy(a) for a in judged]
+    errors = train_pcrnet.rotation_errors(net, judged, 3)
+    assert errors.shape == (4,)
+    assert errors.mean().item() == pytest.approx(metrics(tmp_path / "run")[-1]["held_out_rotation_error_deg"], abs=1e-4)
+    perfect = train_pcrnet.rotation_errors(lambda template, source: (judged[2], None), judged, 4)
+    assert perfect.max() < 1e-3
+    still = train_pcrnet.rotation_errors(lambda t, _: (torch.eye(4)[:1].expand(len(t), 4), None), judged, 2)
+    torch.testing.assert_close(still, rigid.angle_between(torch.eye(4)[0], judged[2]))
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--translation", "--noise", "0.01", "--independent", "--iterations", "2"],
+        ["--amp"],
+        ["--hold-out", "0", "--checkpoint-epochs", "5"],
+        pytest.param(["--compile"], marks=pytest.mark.slow),
+    ],
+)
+def test_options(tmp_path, flags):
+    train(tmp_path / "run", *flags)
+    assert len(metrics(tmp_path / "run")) == 2
+    assert load_checkpoint(tmp_path / "run" / "last.safetensors")[1]["done"]
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(tmp_path):
+    check_inputs(False)  # as in training
+    with pytest.raises(InputError, match=r"the loss became (nan|inf) at step [1-3]; try a lower --lr"):
+        train(tmp_path / "run", "--lr", 1e30)
+    assert not (tmp_path / "run" / "last.safetensors").exists()
+
+
+def test_a_state_that_does_not_fit_is_named_and_changes_nothing():
+    net = train_pcrnet.build(config.load(train_pcrnet.Config, TINY))
+    arrays = train_pcrnet.get_state(net)
+    before = {name: array.copy() for name, array in arrays.items()}
+    for change, words in (
+        ({"fc6.bias": np.zeros(3, np.float32)}, r"fc6.bias has shape \(3,\), needed \(7,\)"),
+        ({}, "fc6.bias is missing"),
+    ):
+        damaged = {name: np.zeros_like(array) for name, array in arrays.items() if name != "fc6.bias"} | change
+        with pytest.raises(InputError, match=f"run/x does not fit this network: {words}"):
+            train_pcrnet.set_state(net, damaged, source="run/x")
+    for name, array in train_pcrnet.get_state(net).items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+BAD_FLAGS = {
+    "unknown class": (["--class-name", "cars"], "--class-name must be one of airplane.*car.*; got 'cars'"),
+    "missing data root": (["--data-root", "nowhere"], "nowhere is not a folder"),
+    "batch too large": (["--batch-size", "400"], "--batch-size 400 is larger than the training set of 36 clouds"),
+    "no iterations": (["--iterations", "0"], "--iterations must be at least 1, got 0"),
+    "negative noise": (["--noise", "-0.1"], "--noise must be at least 0, got -0.1"),
+    "unknown device": (["--device", "tpu"], "--device must be one of auto, cpu, cuda, got 'tpu'"),
+    "unknown schedule": (["--lr-schedule", "x"], "--lr-schedule must be one of step, cosine, got 'x'"),
+    "not a number": (["--lr", "nan"], "--lr must be at least 0, got nan"),
+    "all held out": (["--hold-out", "1"], r"--hold-out must be in \[0, 1\), got 1"),
+    "negative seed": (["--seed", "-1"], "--seed must be at least 0, got -1"),
+    "unknown flag of a preset": (["--config", "{yaml}"], "unknown key 'epoch'; did you mean 'epochs'"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_FLAGS)
+def test_bad_flags_are_named(tmp_path, case):
+    flags, words = BAD_FLAGS[case]
+    (tmp_path / "bad.yaml").write_text("epoch: 3\n")
+    flags = [flag.format(yaml=tmp_path / "bad.yaml") for flag in flags]
+    with pytest.raises(SystemExit, match=f"train_pcrnet.py: error: .*{words}"):
+        main(lambda: train(tmp_path / "out", *flags))
+    assert not (tmp_path / "out").exists()
+
+
+def test_too_few_points_for_an_independent_source(tmp_path, shapes_folder):
+    flags = ["--data-root", shapes_folder, "--independent", "--num-points", "1500"]
+    with pytest.raises(InputError, match="2048 points a cloud: num_points must be at most that, got 3000"):
+        train(tmp_path / "out", *flags)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_no_gpu_where_one_is_asked_for(tmp_path):
+    with pytest.raises(InputError, match="--device cuda: process 0 here has no GPU"):
+        train(tmp_path / "out", "--device", "cuda")
+
+
+def test_processes_that_cannot_share_a_batch(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    with pytest.raises(InputError, match="--batch-size 8 is no multiple of the 3 processes"):
+        train(tmp_path / "out")
+
+
+def test_a_finished_run_is_kept(tmp_path, capsys):
+    train(tmp_path / "run")
+    before = (tmp_path / "run" / "last.safetensors").read_bytes()
+    train(tmp_path / "run", "--resume")
+    assert "is finished" in capsys.readouterr().out
+    assert (tmp_path / "run" / "last.safetensors").read_bytes() == before
+    with pytest.raises(InputError, match="already holds a run"):
+        train(tmp_path / "run")
+
+
+def test_the_shell_sees_one_line_and_a_code(tmp_path):
+    command = [sys.executable, SCRIPT, "--data-root", "nowhere", "--out", tmp_path / "out"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert re.match("train_pcrnet.py: error: .*nowhere is not a folder", done.stderr.splitlines()[-1])
+    assert "Traceback" not in done.stderr
+
+
+def test_presets_are_read():
+    for preset in ("smoke", "quick", "paper"):
+        path = ROOT / "registration" / "configs" / f"{preset}.yaml"
+        settings = config.load(train_pcrnet.Config, ["--config", str(path)])
+        train_pcrnet.check(settings)
+    assert (settings.epochs, settings.batch_size, settings.lr, settings.pairs) == (500, 32, 1e-3, 5000)
