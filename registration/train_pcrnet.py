@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 import processes
 import rigid
-from pcrnet import PCRNet, task_loss
+from pcrnet import INITS, PCRNet, initialise_he, task_loss
 from samplenet import config as configs
 from samplenet import schedules
 from samplenet.config import RunConfig, option
@@ -38,6 +38,7 @@ class Config(RunConfig):
     translation: bool = option(False, "move the source clouds as well, and learn by how much")
     independent: bool = option(False, "make source clouds of other points of the surface than the templates'")
     iterations: int = option(1, "passes that refine the estimate")
+    init: str = option("default", "first weights: 'default', PyTorch's own, as published, or 'he' (short runs)")
     epochs: int = option(500, "passes over the training pairs")
     lr: float = option(1e-3, "Adam's first learning rate")
     lr_schedule: str = option("step", "'step' (published, with a factor of 1: constant) or 'cosine' (short runs)")
@@ -55,7 +56,7 @@ def check(config) -> None:
     configs.at_least(config, num_points=1, batch_size=1, epochs=1, lr=0, seed=0, shapes_per_class=1)
     configs.at_least(config, pairs=1, noise=0, iterations=1, lr_decay=0, lr_decay_samples=1, checkpoint_epochs=1)
     configs.at_most(config, seed=2**32 - 1)
-    configs.one_of(config, lr_schedule=schedules.SCHEDULES, device=processes.DEVICES)
+    configs.one_of(config, lr_schedule=schedules.SCHEDULES, device=processes.DEVICES, init=INITS)
 
 
 def deterministic(on: bool) -> None:
@@ -82,8 +83,11 @@ def make_pairs(config) -> tuple[pairs.Pairs, pairs.Pairs]:
 
 
 def build(config: Config) -> PCRNet:
-    """The network that the settings describe."""
-    return PCRNet(input_shape="bnc", iterations=config.iterations, translation=config.translation)
+    """The network that the settings describe, with its first weights."""
+    net = PCRNet(input_shape="bnc", iterations=config.iterations, translation=config.translation)
+    if config.init == "he":
+        initialise_he(net)
+    return net
 
 
 @torch.no_grad()

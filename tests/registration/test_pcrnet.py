@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import rigid
-from pcrnet import PCRNet, task_loss
+from pcrnet import PCRNet, initialise_he, task_loss
 from samplenet import InputError
 from samplenet.data import pairs
 
@@ -119,6 +119,15 @@ def test_every_weight_learns_through_every_iteration():
     task_loss(twist, TEMPLATE, SOURCE, QUATERNION, TRANSLATION).backward()
     for name, parameter in net.named_parameters():
         assert parameter.grad.isfinite().all() and parameter.grad.abs().sum() > 0, name
+
+
+def test_he_weights_keep_the_size_of_the_signal(net):
+    initialise_he(net)
+    for layer in (net.feat.conv2, net.feat.conv5, net.fc1, net.fc5):
+        fan_in = layer.weight.shape[1]
+        assert layer.weight.std().item() == pytest.approx((2 / fan_in) ** 0.5, rel=0.05)
+        assert (layer.bias == 0).all()
+    assert net.fc6.weight.abs().max() <= 1 / 16  # no ReLU follows: PyTorch's own
 
 
 def test_a_frozen_network_passes_gradients_to_the_clouds(net):

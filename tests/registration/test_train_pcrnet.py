@@ -133,7 +133,7 @@ def test_errors_are_those_of_the_trained_network(tmp_path):
     "flags",
     [
         ["--translation", "--noise", "0.01", "--independent", "--iterations", "2"],
-        ["--amp"],
+        ["--amp", "--init", "he"],
         ["--hold-out", "0", "--checkpoint-epochs", "5"],
         pytest.param(["--compile"], marks=pytest.mark.slow),
     ],
@@ -173,6 +173,7 @@ BAD_FLAGS = {
     "no iterations": (["--iterations", "0"], "--iterations must be at least 1, got 0"),
     "negative noise": (["--noise", "-0.1"], "--noise must be at least 0, got -0.1"),
     "unknown device": (["--device", "tpu"], "--device must be one of auto, cpu, cuda, got 'tpu'"),
+    "unknown init": (["--init", "x"], "--init must be one of default, he, got 'x'"),
     "unknown schedule": (["--lr-schedule", "x"], "--lr-schedule must be one of step, cosine, got 'x'"),
     "not a number": (["--lr", "nan"], "--lr must be at least 0, got nan"),
     "all held out": (["--hold-out", "1"], r"--hold-out must be in \[0, 1\), got 1"),
