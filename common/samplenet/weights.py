@@ -100,7 +100,7 @@ def _read_pth(path: Path) -> dict[str, np.ndarray]:
         state = torch.load(path, map_location="cpu", weights_only=True)
         state = state.get("model", state)
         return {name: _array(tensor) for name, tensor in state.items()}
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, AttributeError) as error:
+    except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError, AttributeError) as error:
         raise InputError(f"weights {path} are damaged or hold more than tensors ({error})") from error
 
 

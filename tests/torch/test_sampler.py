@@ -42,7 +42,7 @@ def test_projection_weights_are_the_softmax_of_distance_over_sigma():
     points, query = torch.tensor([[[0, 0, 0], [1.0, 0, 0]]]), torch.tensor([[[0.25, 0, 0]]])
     out = SoftProjection(k=2, temperature=0.5)(points, query)
     near, far = np.exp(-(0.25**2) / 0.25), np.exp(-(0.75**2) / 0.25)
-    assert float(out[0, 0, 0]) == pytest.approx(far / (near + far), rel=1e-6)
+    assert out[0, 0, 0].item() == pytest.approx(far / (near + far), rel=1e-6)
 
 
 def test_a_cold_projection_is_the_nearest_point():
@@ -51,13 +51,13 @@ def test_a_cold_projection_is_the_nearest_point():
 
 
 def test_min_sigma_bounds_sigma():
-    assert float(SoftProjection(k=2, temperature=1e-3, min_sigma=0.04).sigma) == pytest.approx(0.04)
+    assert SoftProjection(k=2, temperature=1e-3, min_sigma=0.04).sigma.item() == pytest.approx(0.04)
 
 
 def test_temperature_and_queries_get_gradients():
     layer, queries = SoftProjection(k=4), (CLOUD[:, :3] + 0.1).requires_grad_()
     gradients = torch.autograd.grad((layer(CLOUD, queries) ** 2).sum(), [queries, layer._temperature])
-    assert all(float(g.abs().max()) > 0 for g in gradients)
+    assert all(g.abs().max().item() > 0 for g in gradients)
     assert not SoftProjection(trainable_temperature=False)._temperature.requires_grad
 
 
@@ -73,19 +73,19 @@ def test_projection_gradient_against_finite_differences():
 def test_simplification_loss_by_eye():
     queries, points = torch.tensor([[[0, 0, 0], [3.0, 0, 0]]]), torch.tensor([[[0, 0, 0], [1.0, 0, 0]]])
     # L_a(Q,P) = (0 + 4) / 2, L_m(Q,P) = 4, L_a(P,Q) = (0 + 1) / 2
-    assert float(simplification_loss(queries, points)) == pytest.approx(2 + 4 + 0.5)
-    assert float(simplification_loss(queries, points, beta=0, gamma=0.25, delta=0.5)) == pytest.approx(2 + 1.25 * 0.5)
+    assert simplification_loss(queries, points).item() == pytest.approx(2 + 4 + 0.5)
+    assert simplification_loss(queries, points, beta=0, gamma=0.25, delta=0.5).item() == pytest.approx(2 + 1.25 * 0.5)
 
 
 def test_maximum_is_taken_for_each_cloud_and_averaged():
     queries = torch.tensor([[[2.0, 0, 0]], [[0, 0, 0]]])
-    assert float(simplification_loss(queries, torch.zeros(2, 1, 3), gamma=0)) == pytest.approx(2 + 2)
+    assert simplification_loss(queries, torch.zeros(2, 1, 3), gamma=0).item() == pytest.approx(2 + 2)
 
 
 def test_projection_loss_is_sigma_and_nothing_for_snet():
-    assert float(projection_loss(small())) == 1
+    assert projection_loss(small()).item() == 1
     for sampler in (small(projection=False), RandomSampler(3), FarthestPointSampler(3)):
-        assert float(projection_loss(sampler)) == 0
+        assert projection_loss(sampler).item() == 0
 
 
 # SampleNet
@@ -162,7 +162,7 @@ def test_a_few_steps_lower_the_loss():
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        losses.append(float(loss.detach()))
+        losses.append(loss.item())
     assert losses[-1] < 0.7 * losses[0]
 
 
