@@ -31,69 +31,83 @@ CLOUD = RNG.uniform(-0.5, 0.5, (16, 128, 3)) * RNG.uniform(0.2, 1, (16, 1, 3)) +
 CLOUD = CLOUD.astype(np.float32)
 
 
-def close(ours, theirs, within=1e-5):
+def close(ours, theirs, within):
     """Equal to `within`; relative for numbers above 1."""
     np.testing.assert_allclose(np.asarray(ours), theirs.detach().numpy(), atol=within, rtol=within)
 
 
-@pytest.fixture(params=SETTINGS)
-def pair(request, tmp_path):
+def twins(name, path, dtype="float32"):
     """A Keras and a PyTorch sampler with the same weights, running statistics included, and their loss's settings."""
-    settings, loss = SETTINGS[request.param]
+    settings, loss = SETTINGS[name]
     keras.utils.set_random_seed(1)
-    ours, theirs = in_tf.SampleNet(M, **settings), in_torch.SampleNet(M, **settings)
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(dtype)
+    try:
+        ours, theirs = in_tf.SampleNet(M, **settings), in_torch.SampleNet(M, **settings)
+    finally:
+        keras.config.set_dtype_policy(before)
     ours(CLOUD)
+    last = ours.fcs[-1]
+    size = last.bn.gamma if last.bn else last.fc.kernel
+    size.assign(0.3 * size)  # queries about as far apart as the points, as those of a trained sampler are
     for i in range(3):  # statistics that are not the initial ones
         ours(CLOUD + 0.1 * i, training=True)
-    weights.save(ours, tmp_path / "sampler.safetensors")
-    weights.load(theirs, tmp_path / "sampler.safetensors")
+    weights.save(ours, path)
+    theirs.to(getattr(torch, dtype))
+    weights.load(theirs, path)
     return ours, theirs, loss
 
 
-def test_matched_points_agree(pair):
-    ours, theirs, _ = pair
+@pytest.mark.parametrize("name", SETTINGS)
+def test_matched_points_agree(name, tmp_path):
+    ours, theirs, _ = twins(name, tmp_path / "sampler.safetensors")
     a, b = ours(CLOUD), theirs.eval()(torch.from_numpy(CLOUD))
-    close(a.queries, b.queries)
+    close(a.queries, b.queries, 1e-5)
     np.testing.assert_array_equal(a.idx, b.idx)
     np.testing.assert_array_equal(a.points, b.points)
 
 
-def in_torch_layout(name, gradient):
-    gradient = np.asarray(gradient)
-    if name.endswith("kernel"):
-        return gradient.T[..., None] if name.startswith("conv") else gradient.T
-    return gradient
+def released(path, array):
+    """The released name of a Keras weight's gradient, and the gradient as it lies there."""
+    name, layout = weights._released(path, array.ndim)
+    return name, {"conv": lambda a: a.T[..., None], "dense": lambda a: a.T}.get(layout, lambda a: a)(array)
 
 
-def test_projected_points_losses_gradients_and_statistics_agree(pair, tmp_path):
-    ours, theirs, settings = pair
-    points = torch.from_numpy(CLOUD)
+@pytest.mark.parametrize("dtype, within, gradients_within", [("float32", 1e-5, 1e-4), ("float64", 1e-12, 1e-10)])
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_training_step_agrees(name, dtype, within, gradients_within, tmp_path):
+    """Simplified and projected points, losses, gradients, running statistics; float64 leaves no room for chance."""
+    ours, theirs, settings = twins(name, tmp_path / "sampler.safetensors", dtype)
+    cloud = CLOUD.astype(dtype)
+    points = torch.from_numpy(cloud)
     with tf.GradientTape() as tape:
-        a = ours(CLOUD, training=True)
-        simplify_a, project_a = in_tf.simplification_loss(a.queries, CLOUD, **settings), in_tf.projection_loss(ours)
-        loss = tf.reduce_sum(a.points**3) / len(CLOUD) + 3 * simplify_a + project_a
-    gradients = tape.gradient(loss, ours.trainable_variables)
+        a = ours(cloud, training=True)
+        simplify_a, project_a = in_tf.simplification_loss(a.queries, cloud, **settings), in_tf.projection_loss(ours)
+        loss_a = tf.reduce_mean(a.points**3) + 3 * simplify_a + tf.cast(project_a, dtype)
+    gradients = tape.gradient(loss_a, ours.trainable_variables)
     b = theirs.train()(points)
     simplify_b, project_b = (
         in_torch.simplification_loss(b.queries, points, **settings),
         in_torch.projection_loss(theirs),
     )
-    ((b.points**3).sum() / len(points) + 3 * simplify_b + project_b).backward()
-    close(a.queries, b.queries)
-    close(a.points, b.points)
-    close(simplify_a, simplify_b)
-    close(project_a, project_b)
+    loss_b = (b.points**3).mean() + 3 * simplify_b + project_b
+    loss_b.backward()
+    for x, y in ((a.queries, b.queries), (a.points, b.points), (simplify_a, simplify_b), (loss_a, loss_b)):
+        close(x, y, within)
+    close(project_a, project_b, within)
     found = {name: p.grad for name, p in theirs.named_parameters()}
-    assert len(found) == len(gradients)
-    for variable, gradient in zip(ours.trainable_variables, gradients, strict=True):
-        path = variable.path.removeprefix(ours.name + "/")
-        name, _ = weights._released(path, len(variable.shape))
-        close(in_torch_layout(path, gradient), found[name], 1e-4)
-    # the running statistics after this step
-    weights.save(ours, tmp_path / "after.safetensors")
-    after, state = weights._read(tmp_path / "after.safetensors"), theirs.state_dict()
-    for name in (n for n in after if "running" in n):
-        np.testing.assert_allclose(after[name], state[name].numpy(), atol=1e-5, rtol=1e-5)
+    wanted = [
+        released(v.path.removeprefix(ours.name + "/"), np.asarray(g))
+        for v, g in zip(ours.trainable_variables, gradients, strict=True)
+    ]
+    assert {name for name, _ in wanted} == set(found)
+    for name, gradient in wanted:
+        close(gradient, found[name], gradients_within)
+    if dtype == "float32":  # Keras' own batch norm, which serves float64, keeps the biased variance
+        weights.save(ours, tmp_path / "after.safetensors")
+        after, state = weights._read(tmp_path / "after.safetensors"), theirs.state_dict()
+        for name in (n for n in after if "running" in n):
+            close(after[name], state[name], within)
 
 
 def test_samplers_that_learn_nothing_agree():
