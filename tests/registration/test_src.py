@@ -261,6 +261,10 @@ def test_compiled_and_under_autocast():
     sampler.training = False
     module = torch.compile(sampler, fullgraph=True, backend="aot_eager")
     simp, matched = module(CLOUD)
+    module.training = True
+    assert sampler.bn1.training and not torch.equal(module(CLOUD)[1], matched)
+    module.training = False
+    assert not sampler.bn1.training
     assert (matched[:, :, None] == CLOUD[:, None]).all(3).any(2).all()
     sampler.training = True
     with torch.autocast("cpu", torch.bfloat16):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from samplenet import weights
+from samplenet import InputError, weights
 
 torch = pytest.importorskip("torch")
 keras = pytest.importorskip("keras", reason="parity needs TensorFlow as well")
@@ -116,6 +116,37 @@ def test_samplers_that_learn_nothing_agree():
         a, b = getattr(in_tf, name)(7, **arguments)(CLOUD), getattr(in_torch, name)(7, **arguments)(points)
         np.testing.assert_array_equal(a.idx, b.idx)
         np.testing.assert_array_equal(a.points, b.points)
+
+
+BAD = np.where(np.arange(128)[:, None] == 3, np.float32(np.nan), CLOUD)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda module, cloud: module.SampleNet(0),
+        lambda module, cloud: module.SampleNet(2.5),
+        lambda module, cloud: module.SampleNet(3, output_order="x"),
+        lambda module, cloud: module.SampleNet(129)(cloud(CLOUD)),
+        lambda module, cloud: module.SampleNet(3)(cloud(CLOUD[0])),
+        lambda module, cloud: module.SampleNet(3)(cloud(CLOUD[..., :2])),
+        lambda module, cloud: module.SampleNet(3, k=129).project(cloud(CLOUD), cloud(CLOUD)),
+        lambda module, cloud: module.SampleNet(3).match(cloud(BAD), cloud(CLOUD)),
+        lambda module, cloud: module.SampleNet(3).match(cloud(CLOUD), cloud(BAD)),
+        lambda module, cloud: module.simplification_loss(cloud(BAD), cloud(CLOUD)),
+        lambda module, cloud: module.SoftProjection(True + 0.5),
+        lambda module, cloud: module.SoftProjection(min_sigma=-1),
+        lambda module, cloud: module.RandomSampler(0)(cloud(CLOUD)),
+        lambda module, cloud: module.FarthestPointSampler(129)(cloud(CLOUD)),
+        lambda module, cloud: module.FarthestPointSampler(3, start=200)(cloud(CLOUD)),
+    ],
+)
+def test_errors_have_the_same_words(make):
+    with pytest.raises(InputError) as ours:
+        make(in_tf, np.asarray)
+    with pytest.raises(InputError) as theirs:
+        make(in_torch, torch.from_numpy)
+    assert str(theirs.value) in str(ours.value)  # Keras adds its own words around those of an inner layer
 
 
 def test_both_have_the_same_names_and_defaults():
