@@ -207,6 +207,9 @@ def test_losses():
         torch.testing.assert_close(net.get_simplification_loss(CLOUD, simp, 6, gamma=0.5, delta=1 / 30), want)
     assert sampler.get_projection_loss().item() == pytest.approx(0.25)
     assert snet.get_projection_loss().item() == 0
+    loss_of(snet, CLOUD).backward()  # DDP asks that each parameter that may learn gets a gradient
+    assert all((p.grad is not None) == p.requires_grad for p in snet.parameters())
+    assert not small(is_temperature_trainable=False).project._temperature.requires_grad
     sampler.eval()
     assert sampler.get_simplification_loss(CLOUD, simp, 6).item() == sampler.get_projection_loss().item() == 0
 

@@ -86,6 +86,7 @@ def test_projection_loss_is_sigma_and_nothing_for_snet():
     assert projection_loss(small()).item() == 1
     for sampler in (small(projection=False), RandomSampler(3), FarthestPointSampler(3)):
         assert projection_loss(sampler).item() == 0
+    assert projection_loss(small(projection=False).to("meta")).is_meta  # on the device of the sampler
 
 
 # SampleNet
@@ -229,6 +230,7 @@ def test_autocast_trains_and_keeps_coordinates_in_float32(dtype, half_input):
         loss = (out.points**2).sum() + simplification_loss(out.queries, points) + projection_loss(sampler)
     loss.backward()
     assert out.points.dtype == out.queries.dtype == torch.float32
+    assert not torch.equal(out.queries, out.queries.to(dtype).float())  # the last layer was not rounded to dtype
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in sampler.parameters())
     with torch.autocast("cpu", dtype), torch.no_grad():
         matched = sampler.eval()(points)
