@@ -1,7 +1,7 @@
 """SampleNet: learn which few points of a point cloud a task needs (CVPR 2020, arXiv 1912.03663).
 
-Importing this package loads no framework. The sampler lives in `samplenet.tf` (Keras), the ops in
-`samplenet.ops`, the data sets in `samplenet.data`.
+Importing this package loads no framework. The sampler lives in `samplenet.tf` (Keras) and `samplenet.torch`, the
+ops in `samplenet.ops`, the data sets in `samplenet.data`; `samplenet.weights` keeps a network's weights for both.
 """
 
 from samplenet.errors import InputError

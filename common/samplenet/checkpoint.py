@@ -26,19 +26,20 @@ def write_atomic(path: Path, content: bytes) -> None:
         raise
 
 
-def _digest(arrays: dict[str, np.ndarray]) -> str:
-    digest = hashlib.sha256()
+def digest(arrays: dict[str, np.ndarray]) -> str:
+    """SHA-256 of the arrays' names, types, shapes and bytes."""
+    hashed = hashlib.sha256()
     for name in sorted(arrays):
         array = np.asarray(arrays[name], order="C")
-        digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
+        hashed.update(f"{name} {array.dtype} {array.shape}\n".encode())
+        hashed.update(array.tobytes())
+    return hashed.hexdigest()
 
 
 def save_checkpoint(path: Path, arrays: dict[str, np.ndarray], meta: dict) -> None:
     """Write the arrays and `meta` (JSON) to `path`, with a digest that `load_checkpoint` verifies."""
     arrays = {name: np.asarray(a, order="C") for name, a in arrays.items()}
-    header = {"meta": json.dumps(meta), "sha256": _digest(arrays)}
+    header = {"meta": json.dumps(meta), "sha256": digest(arrays)}
     write_atomic(path, save(arrays, header))
 
 
@@ -51,7 +52,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], dict]:
             header = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
         meta = json.loads(header["meta"])
-        intact = header["sha256"] == _digest(arrays)
+        intact = header["sha256"] == digest(arrays)
     except (safetensors.SafetensorError, KeyError, ValueError) as error:
         raise InputError(f"checkpoint {path} is damaged ({error}); delete it and train again") from error
     if not intact:

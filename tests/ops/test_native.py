@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -116,6 +117,36 @@ def installed() -> str:
         if build.framework_version(framework):
             return framework
     pytest.skip("neither framework is installed")
+
+
+def test_a_library_that_is_gone_is_missed(monkeypatch, tmp_path):
+    monkeypatch.setenv("SAMPLENET_NATIVE_DIR", str(tmp_path))
+    folder = native.folder("tf", "2.21.0-rc0")
+    assert folder == native.folder("tf", "2.21.0rc0+local")  # as TensorFlow and its package spell it
+    folder.mkdir()
+    done = {"library": "gone.so", "sources": native.source_hash(), "machine": platform.machine()}
+    (folder / "build.json").write_text(json.dumps(done))
+    assert "gone.so is gone" in native.missing("tf", "2.21.0rc0")
+    (folder / "build.json").write_text(json.dumps({**done, "machine": "abacus"}))
+    assert "built for abacus" in native.missing("tf", "2.21.0rc0")
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(monkeypatch, tmp_path):
+    framework = installed()
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("SAMPLENET_NATIVE_DIR", str(tmp_path / "file"))
+    if build.compiler() is None or not (build.tool("cmake") and build.tool("ninja")):
+        pytest.skip("no compiler, CMake or ninja")
+    with pytest.raises(InputError, match="SAMPLENET_NATIVE_DIR"):
+        build.build(framework)
+
+
+def test_a_compiler_named_wrongly_is_an_error(tmp_path):
+    where = {"CXX": "no-such-compiler", "SAMPLENET_NATIVE_DIR": str(tmp_path)}
+    done = run(sys.executable, "-m", "samplenet.ops.build", **where)
+    assert done.returncode == 1
+    assert "CXX names 'no-such-compiler'" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_without_a_compiler_the_error_says_what_to_install(monkeypatch, tmp_path):

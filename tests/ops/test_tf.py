@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import subprocess
 import sys
 
@@ -320,7 +321,12 @@ def test_a_library_that_does_not_load_says_all_about_it_at_the_first_use(tmp_pat
     folder = tmp_path / native.folder("tf", tf.__version__).name
     folder.mkdir()
     (folder / "samplenet_tf.so").write_bytes(b"no library")
-    build = {"library": "samplenet_tf.so", "sources": native.source_hash(), "device": "cpu"}
+    build = {
+        "library": "samplenet_tf.so",
+        "machine": platform.machine(),
+        "sources": native.source_hash(),
+        "device": "cpu",
+    }
     (folder / "build.json").write_text(json.dumps(build))
     done = python(USE, SAMPLENET_NATIVE_DIR=str(tmp_path))
     assert done.returncode != 0

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import subprocess
 import sys
 
@@ -351,7 +352,7 @@ def test_a_library_that_does_not_load_says_why(tmp_path):
     folder = tmp_path / native.folder("torch", torch.__version__).name
     folder.mkdir()
     (folder / "broken.so").write_bytes(b"not a library" * 100)
-    build = {"library": "broken.so", "sources": native.source_hash(), "device": "cpu"}
+    build = {"library": "broken.so", "sources": native.source_hash(), "machine": platform.machine()}
     (folder / "build.json").write_text(json.dumps(build))
     done = run_script(tmp_path)
     assert done.returncode != 0

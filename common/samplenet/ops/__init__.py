@@ -1,9 +1,10 @@
 """Point cloud ops: kNN, Chamfer distance, farthest point sampling, gather.
 
-The same four functions, with one contract, in each backend:
+The same four functions, with one contract, in each backend; README.md beside this file tells how they are built:
 
     samplenet.ops.reference   NumPy, slow and obvious: the specification
     samplenet.ops.tf          TensorFlow
+    samplenet.ops.torch       PyTorch
 
 Clouds are (B, N, 3); distances are squared, d2 = ((dx*dx + dy*dy) + dz*dz) with every operation rounded, so
 that indices agree on every backend; equal distances go to the lowest index. float16, bfloat16 and float32 are

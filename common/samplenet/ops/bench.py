@@ -1,8 +1,9 @@
 """Ratio table of the native CPU ops against installed peers, in one run: python -m samplenet.ops.bench [--out FILE].
 
 Both sides get the same threads, the same random clouds and a warm-up; times are the median of seven runs (three above
-a second, one above twenty), taken in turns. Every result is checked against samplenet.ops.reference in the same run.
-Peers come with the extra `bench` (pykdtree, scipy, scikit-learn, fpsample); those not installed are named as left out.
+a second, one above twenty), taken in turns. In the same run kNN (some of the queries) and farthest points (the first
+thousand) are checked against samplenet.ops.reference, gradients against the framework operations. Peers come with the
+extra `bench` (pykdtree, scipy, scikit-learn, fpsample, KeOps); those not installed are named as left out.
 """
 
 import argparse
@@ -266,6 +267,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of either side")
     parser.add_argument("--only", default="", help="run the cases whose name holds this")
     args = parser.parse_args()
+    use_native(True)
     for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):  # before any library starts its threads
         os.environ[name] = str(args.threads)
     peers, rows = Peers(args.threads), []

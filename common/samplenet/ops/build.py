@@ -1,14 +1,15 @@
 """Build the native ops, or tell what is built: python -m samplenet.ops.build [--torch] [--tf] [--cuda] [--check].
 
-Without --torch or --tf, for every framework installed. CUDA kernels are built where the framework can use them, nvcc
-is found and a GPU is visible; --cuda builds them also without a GPU (for every architecture nvcc knows). A build is
-kept until the sources, the compiler or the framework change. Needs a C++17 compiler (g++ or clang++; CXX names
-another), CMake and ninja (both from pip: the extra `build`).
+Without --torch or --tf, for every framework installed. For PyTorch, CUDA kernels are built where it has CUDA, nvcc is
+found and a GPU is visible; --cuda builds them also without a GPU (for every architecture nvcc knows), and for
+TensorFlow, where they have never run. A build is kept until the sources, a compiler, the GPU or the framework change.
+Needs a C++17 compiler (g++ or clang++; CXX names another), CMake and ninja (both from pip: the extra `build`).
 """
 
 import argparse
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from samplenet.checkpoint import write_atomic
 from samplenet.errors import InputError
 from samplenet.ops import native
 
-DISTRIBUTIONS = {"torch": ("torch",), "tf": ("tensorflow", "tensorflow-cpu")}
+DISTRIBUTIONS = {"torch": ("torch",), "tf": ("tensorflow", "tensorflow-cpu", "tf-nightly")}
 NAMES = {"torch": "PyTorch", "tf": "TensorFlow"}
 
 
@@ -48,22 +49,36 @@ def first_line(*command: str) -> str:
     return out.splitlines()[0] if out else "unknown version"
 
 
+def named(variable: str) -> str | None:
+    """The program that an environment variable names.
+
+    Raises:
+        InputError: there is no such program.
+    """
+    if not (name := os.environ.get(variable)):
+        return None
+    if not (path := shutil.which(name)):
+        raise InputError(
+            f"{variable} names {name!r}, which is no program here; name one, without arguments, or unset it"
+        )
+    return path
+
+
 def compiler() -> tuple[str, str] | None:
     """The C++ compiler and its version line."""
-    for name in filter(None, (os.environ.get("CXX"), "c++", "g++", "clang++")):
-        if path := shutil.which(name):
-            return path, first_line(path, "--version")
-    return None
+    path = named("CXX") or next(filter(None, map(shutil.which, ("c++", "g++", "clang++"))), None)
+    return (path, first_line(path, "--version")) if path else None
 
 
-def nvcc() -> tuple[str, str] | None:
-    """The CUDA compiler and its release, from CUDACXX, CUDA_HOME or the path."""
-    home = os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH")
-    for name in filter(None, (os.environ.get("CUDACXX"), home and str(Path(home, "bin", "nvcc")), "nvcc")):
-        if path := shutil.which(name):
-            text = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
-            return path, next((line for line in text.splitlines() if "release" in line), "unknown release")
-    return None
+def nvcc(home: str | None = None) -> tuple[str, str] | None:
+    """The CUDA compiler and its release: CUDACXX, the one under CUDA_HOME, on the path, or under `home`."""
+    homes = filter(None, (os.environ.get("CUDA_HOME"), os.environ.get("CUDA_PATH"), home))
+    found = [shutil.which(name) for name in ("nvcc", *(str(Path(h, "bin", "nvcc")) for h in homes))]
+    path = named("CUDACXX") or next(filter(None, [*found[1:], found[0]]), None)
+    if path is None:
+        return None
+    text = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
+    return path, next((line for line in text.splitlines() if "release" in line), "unknown release")
 
 
 def gpu() -> str | None:
@@ -78,28 +93,32 @@ def gpu() -> str | None:
 
 ASK = {
     "tf": """
-import json, tensorflow as tf
+import json, os, tensorflow as tf
 cuda = tf.sysconfig.get_build_info().get("cuda_version") if tf.test.is_built_with_cuda() else None
 flags = [f.replace("-I", "-isystem", 1) if f.startswith("-I") else f for f in tf.sysconfig.get_compile_flags()]
-print(json.dumps({"compile": flags, "link": tf.sysconfig.get_link_flags(), "cuda": cuda}))
+link = tf.sysconfig.get_link_flags()
+folder = next(f[2:] for f in link if f.startswith("-L"))
+link = [os.path.join(folder, f[3:]) for f in link if f.startswith("-l:")]
+print(json.dumps({"compile": flags, "link": link, "cuda": cuda, "cuda_home": None}))
 """,
     "torch": """
 import json, os, torch
 from torch.utils import cpp_extension
-link = ["-L" + os.path.join(os.path.dirname(torch.__file__), "lib"), "-ltorch_cpu"]
-link += ["-ltorch_cuda"] if torch.version.cuda else []
+folder = os.path.join(os.path.dirname(torch.__file__), "lib")
+link = [os.path.join(folder, f"libtorch_{part}.so") for part in (["cpu", "cuda"] if torch.version.cuda else ["cpu"])]
 flags = ["-isystem" + path for path in cpp_extension.include_paths()]
-print(json.dumps({"compile": flags, "link": link, "cuda": torch.version.cuda}))
+home = cpp_extension.CUDA_HOME
+print(json.dumps({"compile": flags, "link": link, "cuda": torch.version.cuda, "cuda_home": home}))
 """,
 }
 
 
 def options(framework: str) -> dict:
-    """How to compile against the framework: compile options, link options, and the CUDA it was built for, if any.
+    """How to compile against the framework: options, libraries, the CUDA it was built for, and where it finds CUDA.
 
     Asked of another process: TensorFlow prints a page on import, which is shown only if it fails.
     """
-    done = subprocess.run([sys.executable, "-c", ASK[framework]], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-P", "-c", ASK[framework]], capture_output=True, text=True, check=False)
     if done.returncode:
         raise InputError(f"{NAMES[framework]} does not import:\n{done.stderr}")
     use = json.loads(done.stdout.splitlines()[-1])
@@ -110,14 +129,16 @@ def options(framework: str) -> dict:
     return use
 
 
-def why_no_cuda(cuda: str | None, asked: bool) -> str | None:
+def why_no_cuda(framework: str, use: dict, asked: bool) -> str | None:
     """Why the CUDA kernels are left out, in words; None if they are built."""
-    if cuda is None:
+    if use["cuda"] is None:
         return "the framework installed here is built without CUDA"
-    if nvcc() is None:
+    if nvcc(use["cuda_home"]) is None:
         return "nvcc was not found; install the CUDA toolkit, or name nvcc with CUDACXX"
     if gpu() is None and not asked:
         return "no GPU is visible; --cuda builds all the same"
+    if framework == "tf" and not asked:
+        return "TensorFlow's have never run; --cuda builds them"
     return None
 
 
@@ -129,56 +150,82 @@ def build(framework: str, cuda: bool = False, force: bool = False, sanitize: boo
     """
     version, found = framework_version(framework), compiler()
     if version is None:
-        raise InputError(f"{NAMES[framework]} is not installed: pip install 'samplenet[{framework}]'")
+        raise InputError(f"{NAMES[framework]} is not installed: pip install {DISTRIBUTIONS[framework][0]}")
     if framework == "torch" and (why := native.too_old(version)):
         raise InputError(why)
     if found is None:
         raise InputError("no C++ compiler was found; on Debian or Ubuntu: sudo apt-get install g++; or set CXX")
-    if (cmake := tool("cmake")) is None or (ninja := tool("ninja")) is None:
+    if tool("cmake") is None or tool("ninja") is None:
         raise InputError("CMake and ninja are needed: pip install cmake ninja")
     folder = native.folder(framework, version)
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".lock"):
-        old = native.built(framework, version)
-        asked = {"compiler": found[1], "sources": native.source_hash(), "sanitize": sanitize}
-        same = old is not None and not force and all(old[key] == value for key, value in asked.items())
-        if same and (old["cuda"] or not (cuda or gpu())):
-            return old
-        use = options(framework)
-        why = why_no_cuda(use["cuda"], cuda)
-        if cuda and why:
-            raise InputError(f"--cuda: {why}")
-        if same and old["without_cuda"] == why:
-            return old
-        for_gpu = {"cuda": None if why else nvcc()[1], "gpu": None if why else gpu() or "every architecture"}
-        with_cuda = "" if why else f" and {for_gpu['cuda']} for {for_gpu['gpu']}"
-        print(f"{NAMES[framework]} {version}: compiling with {found[1]}{with_cuda}", flush=True)
-        with tempfile.TemporaryDirectory(dir=folder) as work:
-            settings = {
-                "FRAMEWORK": framework,
-                "FRAMEWORK_OPTIONS": ";".join(use["compile"]),
-                "FRAMEWORK_LINK": ";".join(use["link"]),
-                "CMAKE_BUILD_TYPE": "RelWithDebInfo" if sanitize else "Release",
-                "CMAKE_CXX_COMPILER": found[0],
-                "CMAKE_MAKE_PROGRAM": ninja,
-                "SANITIZE": "ON" if sanitize else "OFF",
-                "CUDA": "OFF" if why else "ON",
-            }
-            if not why:
-                settings["CMAKE_CUDA_COMPILER"] = nvcc()[0]
-                settings["CMAKE_CUDA_ARCHITECTURES"] = "native" if gpu() else "all"
-            flags = [f"-D{key}={value}" for key, value in settings.items()]
-            _run(cmake, "-G", "Ninja", "-S", str(native.SOURCES), "-B", work, *flags)
-            _run(cmake, "--build", work)
-            library = f"samplenet_{framework}-{asked['sources']}.so"
-            os.replace(Path(work) / f"samplenet_{framework}.so", folder / library)
-        device = "cpu" if why else "cuda"
-        done = {"library": library, "device": device, "version": version, "without_cuda": why, **asked, **for_gpu}
-        write_atomic(folder / "build.json", json.dumps(done, indent=1).encode())
-        for stale in folder.glob("samplenet_*.so"):
-            if stale.name != library:
-                stale.unlink()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".lock"):
+            return _build(framework, version, found, folder, cuda, force, sanitize)
+    except OSError as error:
+        raise InputError(f"{folder}: {error}; SAMPLENET_NATIVE_DIR names another folder for the builds") from error
+
+
+def _build(framework: str, version: str, found: tuple, folder: Path, cuda: bool, force: bool, sanitize: bool) -> dict:
+    asked = {
+        "version": version,
+        "machine": platform.machine(),
+        "compiler": found[1],
+        "sources": native.source_hash(),
+        "sanitize": sanitize,
+    }
+    old = native.built(framework, version)
+    same = old is not None and not force and native.missing(framework, version) is None
+    same = same and all(old.get(key) == value for key, value in asked.items())
+    if same and old["cuda"] is None and not cuda and gpu() is None:
+        return old
+    use = options(framework)
+    why = why_no_cuda(framework, use, cuda)
+    if cuda and why:
+        raise InputError(f"--cuda: {why}")
+    release = None if why else nvcc(use["cuda_home"])[1]
+    if same and old["cuda"] == release and old["gpu"] in (None if why else gpu(), "every architecture"):
+        return old
+    name = f"{NAMES[framework]} {version}"
+    print(f"{name}: compiling with {found[1]}" + ("" if why else f" and {release}"), flush=True)
+    library = f"samplenet_{framework}-{asked['sources']}.so"
+    try:
+        _compile(framework, use, found[0], sanitize, None if why else nvcc(use["cuda_home"])[0], folder / library)
+    except InputError as error:
+        if why or cuda:
+            raise
+        print(f"{name}: the CUDA kernels do not compile, the others are built without them: {error}", file=sys.stderr)
+        why, release = "they do not compile here; --cuda shows why", None
+        _compile(framework, use, found[0], sanitize, None, folder / library)
+    kinds = {"device": "cpu" if why else "cuda", "without_cuda": why, "cuda": release}
+    done = {"library": library, **asked, **kinds, "gpu": None if why else gpu() or "every architecture"}
+    write_atomic(folder / "build.json", json.dumps(done, indent=1).encode())
+    for stale in folder.glob("samplenet_*.so"):
+        if stale.name != library:
+            stale.unlink()
     return done
+
+
+def _compile(framework: str, use: dict, cxx: str, sanitize: bool, cuda: str | None, library: Path) -> None:
+    """Run CMake in a folder of its own; the finished library takes its place at once."""
+    settings = {
+        "FRAMEWORK": framework,
+        "FRAMEWORK_OPTIONS": ";".join(use["compile"]),
+        "FRAMEWORK_LIBRARIES": ";".join(use["link"]),
+        "CMAKE_BUILD_TYPE": "RelWithDebInfo" if sanitize else "Release",
+        "CMAKE_CXX_COMPILER": cxx,
+        "CMAKE_MAKE_PROGRAM": tool("ninja"),
+        "SANITIZE": "ON" if sanitize else "OFF",
+        "CUDA": "ON" if cuda else "OFF",
+    }
+    if cuda:
+        settings["CMAKE_CUDA_COMPILER"] = cuda
+        settings["CMAKE_CUDA_ARCHITECTURES"] = "native" if gpu() else "all"
+    flags = [f"-D{key}={value}" for key, value in settings.items()]
+    with tempfile.TemporaryDirectory(dir=library.parent) as work:
+        _run(tool("cmake"), "-G", "Ninja", "-S", str(native.SOURCES), "-B", work, *flags)
+        _run(tool("cmake"), "--build", work)
+        os.replace(Path(work) / f"samplenet_{framework}.so", library)
 
 
 def _run(*command: str) -> None:
@@ -189,9 +236,13 @@ def _run(*command: str) -> None:
 
 def status() -> str:
     """What is on this machine and what is built, a line each."""
-    found, cuda = compiler(), nvcc()
+    try:
+        found, cuda = compiler(), nvcc()
+    except InputError as error:
+        return f"error: {error}"
     lines = [
         f"compiler: {found[1] if found else 'none found'}",
+        *(f"{name}: not found; pip install {name}" for name in ("cmake", "ninja") if tool(name) is None),
         f"CUDA: {cuda[1] if cuda else 'nvcc not found'}; GPU: {gpu() or 'none visible'}",
     ]
     for framework, name in NAMES.items():
@@ -222,15 +273,17 @@ def main() -> None:
     parser.add_argument("--force", action="store_true", help="build again even if nothing changed")
     parser.add_argument("--sanitize", action="store_true", help="build with address and undefined-behaviour sanitizers")
     args = parser.parse_args()
-    if not args.check:
-        named = [f for f in NAMES if getattr(args, f)]
+    failures = 0
+    chosen = [f for f in NAMES if getattr(args, f)] or [f for f in NAMES if framework_version(f)]
+    for framework in [] if args.check else chosen:
         try:
-            for framework in named or [f for f in NAMES if framework_version(f)]:
-                build(framework, args.cuda, args.force, args.sanitize)
+            build(framework, args.cuda, args.force, args.sanitize)
         except InputError as error:
-            sys.exit(f"samplenet.ops.build: error: {error}")
+            print(f"samplenet.ops.build: error: {NAMES[framework]}: {error}", file=sys.stderr)
+            failures += 1
     if not args.quiet:
         print(status())
+    sys.exit(1 if failures else 0)
 
 
 if __name__ == "__main__":

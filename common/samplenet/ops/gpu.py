@@ -15,7 +15,7 @@ import torch
 
 from samplenet.checkpoint import write_atomic
 from samplenet.errors import InputError
-from samplenet.ops import build, native
+from samplenet.ops import build, native, use_native
 from samplenet.ops import torch as ops
 from samplenet.run import environment
 
@@ -169,6 +169,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="write the times as JSON to this file")
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
     args = parser.parse_args()
+    use_native(True)
     if args.device == "cuda":
         if not torch.cuda.is_available():
             sys.exit("samplenet.ops.gpu: error: PyTorch sees no GPU here; --device cpu tries the script without one")

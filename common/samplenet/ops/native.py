@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import platform
+import re
 import warnings
 from collections.abc import Callable
 from functools import cache
@@ -17,8 +19,8 @@ _enabled = os.environ.get("SAMPLENET_NATIVE", "1") not in ("", "0")
 def use_native(on: bool) -> bool:
     """Serve the ops natively where a build is there (True) or always by the framework (False); returns the old setting.
 
-    SAMPLENET_NATIVE=0 in the environment is the same as False from the start. A TensorFlow graph and a compiled
-    PyTorch function keep the setting they were traced under.
+    SAMPLENET_NATIVE=0 in the environment is the same as False from the start. A TensorFlow graph keeps the setting it
+    was traced under.
     """
     global _enabled
     old, _enabled = _enabled, bool(on)
@@ -47,7 +49,10 @@ def folder(framework: str, version: str) -> Path:
     SAMPLENET_NATIVE_DIR moves the builds away from the package, for one that cannot be written to.
     """
     root = Path(os.environ.get("SAMPLENET_NATIVE_DIR") or Path(__file__).parent / "_native")
-    return root / (f"torch-stable-{TORCH_STABLE[0]}.{TORCH_STABLE[1]}" if framework == "torch" else f"tf-{version}")
+    if framework == "torch":
+        return root / f"torch-stable-{TORCH_STABLE[0]}.{TORCH_STABLE[1]}"
+    public = re.sub("[^0-9a-z.]", "", version.split("+")[0])  # 2.21.0-rc0 says TensorFlow, 2.21.0rc0 its package
+    return root / f"tf-{public}"
 
 
 def built(framework: str, version: str) -> dict | None:
@@ -72,8 +77,13 @@ def missing(framework: str, version: str) -> str | None:
     build = built(framework, version)
     if build is None:
         return f"they are not built; build them with: python -m samplenet.ops.build --{framework}"
-    if build["sources"] != source_hash():
-        return f"they were built from other sources; build them again: python -m samplenet.ops.build --{framework}"
+    again = f"build them again: python -m samplenet.ops.build --{framework}"
+    if build.get("sources") != source_hash():
+        return f"they were built from other sources; {again}"
+    if build.get("machine") != platform.machine():
+        return f"they were built for {build.get('machine')}, this is {platform.machine()}; {again}"
+    if not (folder(framework, version) / build["library"]).exists():
+        return f"the library {build['library']} is gone; {again}"
     return None
 
 

@@ -117,6 +117,7 @@ def farthest_points(points, m: int, start=0, chosen=None) -> Tensor:
     batch, n = points.shape[:2]
     contract.check_not_empty(op, "points", n)
     m = _count(op, "m", m, n)
+    checked = False
     if chosen is not None:
         chosen = _indices(op, "chosen", chosen, points, 2)
         if chosen.shape[1] == 0:
@@ -124,14 +125,14 @@ def farthest_points(points, m: int, start=0, chosen=None) -> Tensor:
     elif type(start) is int:  # known to the host, whatever the device
         if not 0 <= start < n:
             raise InputError(contract.out_of_range(op, "start", start, start, n))
-        chosen = torch.full((batch, 1), start, dtype=torch.int64, device=points.device)
+        chosen, checked = torch.full((batch, 1), start, dtype=torch.int64, device=points.device), True
     else:
         start = start if isinstance(start, Tensor) else torch.as_tensor(start, device=points.device)
         start = start.expand(batch) if start.ndim == 0 else start
         chosen = _indices(op, "start", start, points, 1)[:, None]
     if not _native(points):
         return torch.ops.samplenet_framework.farthest_points(points, chosen, m)
-    if points.is_cuda:  # the CUDA kernel trusts its indices; to look at them here would make the host wait
+    if points.is_cuda and not checked:  # to look at them here would make the host wait
         torch._assert_async(((chosen >= 0) & (chosen < n)).all(), f"{op}: start or chosen must be in [0, N)")
     return torch.ops.samplenet.farthest_points(points, chosen, m)
 

@@ -14,8 +14,8 @@
 namespace samplenet::SAMPLENET_ISA {
 
 // Where a tree that passes over what a new point cannot change is faster, build included. Measured on AVX-512: equal at
-// 2048 to 512 and at 4096 to 512.
-static bool use_tree(int64_t N, int64_t m) { return N >= 2048 && m >= 512; }
+// 2048 to 512 and at 4096 to 512. Above 2^24 points a float cannot count the steps of `Farthest`.
+static bool use_tree(int64_t N, int64_t m) { return N >= 2048 && (m >= 512 || N > (int64_t{1} << 24)); }
 
 // Looks at every point each time.
 template <class T>

@@ -2,7 +2,7 @@
 #pragma once
 #include <cstdint>
 
-#include "denormal.h"
+#include "guarded.h"
 #include "parallel.h"
 
 namespace samplenet {
@@ -28,14 +28,14 @@ SAMPLENET_DECLARE(avx512)
 #define SAMPLENET_DISPATCH(FUNCTION, PARALLEL, ...)                                               \
   const KeepDenormals keep;                                                                       \
   switch (isa()) {                                                                                \
-    case Isa::avx512: return avx512::FUNCTION(__VA_ARGS__, keep_denormals(PARALLEL));             \
-    case Isa::avx2: return avx2::FUNCTION(__VA_ARGS__, keep_denormals(PARALLEL));                 \
-    case Isa::baseline: return baseline::FUNCTION(__VA_ARGS__, keep_denormals(PARALLEL));         \
+    case Isa::avx512: return avx512::FUNCTION(__VA_ARGS__, guarded(PARALLEL));             \
+    case Isa::avx2: return avx2::FUNCTION(__VA_ARGS__, guarded(PARALLEL));                 \
+    case Isa::baseline: return baseline::FUNCTION(__VA_ARGS__, guarded(PARALLEL));         \
   }
 #else
 #define SAMPLENET_DISPATCH(FUNCTION, PARALLEL, ...) \
   const KeepDenormals keep;                         \
-  return baseline::FUNCTION(__VA_ARGS__, keep_denormals(PARALLEL))
+  return baseline::FUNCTION(__VA_ARGS__, guarded(PARALLEL))
 #endif
 
 }  // namespace samplenet

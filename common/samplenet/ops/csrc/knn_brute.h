@@ -155,7 +155,8 @@ struct Brute {
   template <class I>
   void find(const T* blocks, int64_t first, int64_t size, int rows, T* dist2_out, I* idx) {
     int in_list[TILE] = {};
-    for (int i = 0; i < TILE; ++i) bound[i] = std::min(bound[i], std::numeric_limits<T>::max());  // infinite: not found
+    for (int i = 0; i < rows; ++i) bound[i] = std::min(bound[i], std::numeric_limits<T>::max());  // infinite: not found
+    for (int i = rows; i < TILE; ++i) bound[i] = -INF<T>;  // no query
     for (int64_t b = 0; b < size; ++b)
       for (int v = 0; v * W < rows; ++v) {
         uint32_t hits = S::bits(S::less_equal(S::load(&minima[b * TILE + v * W]), S::load(bound + v * W)));

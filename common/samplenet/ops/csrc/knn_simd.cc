@@ -14,8 +14,9 @@
 namespace samplenet::SAMPLENET_ISA {
 
 // Where a tree is faster, build included. Measured on two AVX-512 cores for k from 1 to 128, points in a volume and on a
-// surface: as many queries as points, from 2700 to 3500 points on; few queries do not pay for building it.
-static bool use_tree(int64_t M, int64_t N) { return N > 3000 && M >= 512; }
+// surface: as many queries as points, from 2700 to 3500 points on; few queries do not pay for building it, unless k is
+// so large that sorting the neighbours is what takes the time.
+static bool use_tree(int64_t M, int64_t N, int64_t k) { return N > 3000 && (M >= 512 || k > 256); }
 
 template <class T, class I>
 void brute(const T* queries, const T* points, int64_t B, int64_t M, int64_t N, int64_t k, T* dist2, I* idx,
@@ -56,7 +57,7 @@ template <class T, class I>
 void knn(const T* queries, const T* points, int64_t B, int64_t M, int64_t N, int64_t k, T* dist2, I* idx,
          const Parallel& parallel) {
   if (B == 0 || M == 0) return;
-  if (!use_tree(M, N)) return brute(queries, points, B, M, N, k, dist2, idx, parallel);
+  if (!use_tree(M, N, k)) return brute(queries, points, B, M, N, k, dist2, idx, parallel);
   const auto search = N <= std::numeric_limits<int32_t>::max() ? with_tree<int32_t, T, I> : with_tree<int64_t, T, I>;
   for (int64_t b = 0; b < B; ++b)
     search(queries + b * M * 3, points + b * N * 3, M, N, k, dist2 + b * M * k, idx + b * M * k, parallel);

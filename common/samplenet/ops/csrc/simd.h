@@ -1,5 +1,5 @@
 // Vectors of floats or doubles in the widest registers this file is compiled for. Kernels that include it are compiled
-// once for each instruction set, each time in another namespace SAMPLENET_ISA; dispatch.cc picks one at run time.
+// once for each instruction set, each time in another namespace SAMPLENET_ISA; isa.cc picks one at run time.
 #pragma once
 #include <cstdint>
 #include <limits>

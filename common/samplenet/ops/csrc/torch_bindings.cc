@@ -1,8 +1,8 @@
 // PyTorch operators `samplenet::*`: checks, allocation, dispatch. Only the stable interface of PyTorch 2.10 is used, so
 // one binary serves 2.10 and every later version.
 //
-// No call, however wrong, reads outside a tensor; on CUDA the values of index tensors are trusted, for reading them
-// would make the host wait. Non-contiguous tensors are copied. The checks meant for people are in torch.py.
+// No call, however wrong, reads outside a tensor; on CUDA a wrong index is no error but skipped by the kernels, for
+// reading it here would make the host wait. Non-contiguous tensors are copied. The checks meant for people are in torch.py.
 #ifdef SAMPLENET_CUDA
 #define USE_CUDA  // the CUDA part of PyTorch's C interface
 #include <cuda_runtime_api.h>

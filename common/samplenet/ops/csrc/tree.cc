@@ -132,7 +132,7 @@ std::vector<P> spatial_order(const T* points, int64_t n, const Parallel& paralle
 }
 
 template <class T, class P>
-Tree<T, P>::Tree(const T* points, int64_t n, const Parallel& parallel) : size(n) {
+Tree<T, P>::Tree(const T* points, int64_t n, const Parallel& parallel) {
   int64_t finite;
   const auto all = arranged<T, P>(points, n, BLOCK, parallel, &finite);
   const int64_t count = (n + BLOCK - 1) / BLOCK;

@@ -15,7 +15,6 @@ constexpr int BLOCK = 16;  // points of a block, children of a node
 // P holds the number of a point: int32_t, or int64_t for clouds of 2^31 points and more.
 template <class T, class P>
 struct Tree {
-  int64_t size;             // N
   std::vector<T> blocks;    // (blocks, 3, 16): x, y, z; the last block is padded with NaN
   std::vector<P> index;     // (blocks * 16): which point lies at a place; the padding counts on
   std::vector<std::vector<T>> boxes;  // boxes[level] (nodes, 6, 16): lowest x, y, z, highest x, y, z of each child

@@ -1,5 +1,10 @@
+// What a kernel needs of the threads it runs on: denormal numbers, and a way out for exceptions.
+//
 // TensorFlow's threads take numbers below 1e-38 for zero; the kernels must not, or ties appear where there are none.
 #pragma once
+#include <exception>
+#include <mutex>
+
 #include "parallel.h"
 
 #if defined(__x86_64__)
@@ -32,13 +37,22 @@ class KeepDenormals {
   KeepDenormals(const KeepDenormals&) = delete;
 };
 
-// The same threads, computing with denormal numbers. `parallel` must outlive the result.
-inline Parallel keep_denormals(const Parallel& parallel) {
+// The same threads, computing with denormal numbers; what a body throws (there may be too little memory) is thrown on the
+// calling thread when all are done. `parallel` must outlive the result.
+inline Parallel guarded(const Parallel& parallel) {
   return {parallel.threads, [&parallel](int64_t n, int64_t cost, const Body& body) {
-            parallel.run(n, cost, [&body](int64_t begin, int64_t end) {
+            std::exception_ptr first;
+            std::mutex mutex;
+            parallel.run(n, cost, [&](int64_t begin, int64_t end) {
               const KeepDenormals keep;
-              body(begin, end);
+              try {
+                body(begin, end);
+              } catch (...) {
+                const std::lock_guard<std::mutex> lock(mutex);
+                if (!first) first = std::current_exception();
+              }
             });
+            if (first) std::rethrow_exception(first);
           }};
 }
 

@@ -1,0 +1,189 @@
+"""The interface of the released PyTorch code (github.com/itailang/SampleNet, registration/src) over this library.
+
+Its argument names, layouts and results; what they do is `samplenet.torch`'s. "bcn" is (B, 3, N), "bnc" (B, N, 3).
+"""
+
+import torch
+from torch import Tensor, nn
+
+from samplenet.errors import InputError
+from samplenet.ops import torch as ops
+from samplenet.torch import losses, projection, samplenet
+
+
+def _layout(name: str, value: str) -> str:
+    if value not in ("bcn", "bnc"):
+        raise InputError(f"{name} must be 'bcn' (B, 3, N) or 'bnc' (B, N, 3), got {value!r}")
+    return value
+
+
+def _swap(clouds: Tensor, layout: str) -> Tensor:
+    """Between (B, N, 3) and `layout`, either way."""
+    return clouds.transpose(1, 2) if layout == "bcn" else clouds
+
+
+class SoftProjection(projection.SoftProjection):
+    """Soft projection of points, and of features with the same weights, on (B, 3, N) clouds.
+
+    Args:
+        group_size: neighbours averaged, k.
+        initial_temperature, is_temperature_trainable: of t. Differs from the released code: False holds t fixed.
+        min_sigma: lower bound on sigma = t2.
+    """
+
+    def __init__(self, group_size, initial_temperature=1.0, is_temperature_trainable=True, min_sigma=1e-4):
+        super().__init__(group_size, initial_temperature, is_temperature_trainable, min_sigma)
+
+    def sigma(self) -> Tensor:
+        """max(t2, min_sigma)."""
+        return self._sigma()
+
+    def _blend(self, point_cloud, query_cloud, *values) -> list[Tensor]:
+        weights, idx = self.weights(point_cloud.transpose(1, 2), query_cloud.transpose(1, 2))
+        blended = [projection.blend(weights, idx, v.transpose(1, 2)) for v in values]
+        return [v.transpose(1, 2).contiguous() for v in blended]
+
+    def project(self, point_cloud, query_cloud) -> Tensor:
+        """(B, 3, N), (B, 3, m) -> (B, 3, m)."""
+        return self._blend(point_cloud, query_cloud, point_cloud)[0]
+
+    def propagate(self, point_cloud, point_features, query_cloud) -> Tensor:
+        """(B, 3, N), features (B, F, N), (B, 3, m) -> features (B, F, m)."""
+        return self._blend(point_cloud, query_cloud, point_features)[0]
+
+    def project_and_propagate(self, point_cloud, point_features, query_cloud) -> tuple[Tensor, Tensor]:
+        """Both: (B, 3, m), (B, F, m)."""
+        return tuple(self._blend(point_cloud, query_cloud, point_cloud, point_features))
+
+    def forward(self, point_cloud, query_cloud, point_features=None, action="project"):
+        """`action`: "project", "propagate" or "project_and_propagate"."""
+        if action == "project":
+            return self.project(point_cloud, query_cloud)
+        if action not in ("propagate", "project_and_propagate"):
+            raise InputError(f"action must be project, propagate or project_and_propagate, got {action!r}")
+        if point_features is None:
+            raise InputError(f"action {action} needs point_features (B, F, N)")
+        return getattr(self, action)(point_cloud, point_features, query_cloud)
+
+
+class SampleNet(samplenet.SampleNet):
+    """`samplenet.torch.SampleNet` with the registration experiment's layers.
+
+    Args:
+        num_out_points: m.
+        bottleneck_size: width of the last per-point layer.
+        group_size, initial_temperature, is_temperature_trainable, min_sigma: of the soft projection.
+        input_shape, output_shape: "bcn" (B, 3, N) or "bnc" (B, N, 3).
+        complete_fps: False leaves repeated points in the matched cloud.
+        skip_projection: S-NET: the task sees the simplified points while training. Differs from the released
+            code: their simplification loss stays.
+    """
+
+    name = "samplenet"
+
+    def __init__(
+        self,
+        num_out_points,
+        bottleneck_size,
+        group_size,
+        initial_temperature=1.0,
+        is_temperature_trainable=True,
+        min_sigma=1e-2,
+        input_shape="bcn",
+        output_shape="bcn",
+        complete_fps=True,
+        skip_projection=False,
+    ):
+        super().__init__(
+            num_out_points,
+            projection=False,
+            conv_widths=(64, 64, 64, 128, bottleneck_size),
+            output_batch_norm=False,
+            output_order="3m",
+            bn_epsilon=1e-5,
+        )
+        trainable = is_temperature_trainable and not skip_projection  # no parameter without a gradient, for DDP
+        self.project = SoftProjection(group_size, initial_temperature, trainable, min_sigma)
+        self.num_out_points, self.complete_fps, self.skip_projection = num_out_points, complete_fps, skip_projection
+        self.input_shape, self.output_shape = _layout("input_shape", input_shape), _layout("output_shape", output_shape)
+
+    def __setattr__(self, name, value):
+        """`sampler.training = False` is `eval()`. Differs from the released code: its batch norms went on training."""
+        super().__setattr__(name, value)
+        if name == "training":
+            for child in self.children():
+                child.train(value)
+
+    def soften(self, points, queries):
+        if self.skip_projection:
+            return queries
+        return self.project(points.transpose(1, 2), queries.transpose(1, 2)).transpose(1, 2)
+
+    def match(self, points, queries, m=None):
+        if self.complete_fps:
+            return super().match(points, queries, m)
+        return ops.knn(queries, points, 1)[1][..., 0]
+
+    def forward(self, x) -> tuple[Tensor, Tensor]:
+        """A cloud in `input_shape` -> (simplified, projected) in training, (simplified, matched) otherwise."""
+        sampled = super().forward(_swap(x, self.input_shape))
+        simplified, points = (_swap(p, self.output_shape).contiguous() for p in (sampled.queries, sampled.points))
+        return simplified, points
+
+    def get_simplification_loss(self, ref_pc, samp_pc, pc_size, gamma=1, delta=0) -> Tensor:
+        """L_simplify of samp_pc (B, m, 3) against ref_pc (B, N, 3); 0 outside training."""
+        if not self.training:
+            return ref_pc.new_zeros(())
+        return losses.simplification_loss(samp_pc, ref_pc, gamma=gamma + delta * pc_size)
+
+    def get_projection_loss(self) -> Tensor:
+        """sigma = t2; 0 outside training and without projection."""
+        sigma = self.project.sigma()
+        return sigma if self.training and not self.skip_projection else torch.zeros_like(sigma)
+
+
+class _Sampler(nn.Module):
+    """A sampler that learns nothing: a cloud in `input_shape` -> m of its points in `output_shape`."""
+
+    def __init__(self, num_out_points, input_shape="bcn", output_shape="bcn"):
+        super().__init__()
+        self.num_out_points = num_out_points
+        self.input_shape, self.output_shape = _layout("input_shape", input_shape), _layout("output_shape", output_shape)
+
+    def forward(self, x) -> Tensor:
+        points = _swap(x, self.input_shape)
+        return _swap(ops.gather(points, self.pick(points)), self.output_shape).contiguous()
+
+
+class RandomSampler(_Sampler):
+    """m distinct points of each cloud. Differs from the released code, which drew, with repeats, of the first m."""
+
+    name = "random"
+
+    def pick(self, points):
+        batch, n = points.shape[:2]
+        if not 1 <= self.num_out_points <= n:
+            raise InputError(f"m must be in [1, N] = [1, {n}], got {self.num_out_points}")
+        return torch.rand(batch, n, device=points.device).topk(self.num_out_points, 1).indices
+
+
+class FPSSampler(_Sampler):
+    """Farthest point sampling, from a random point of each cloud (`permute`) or from its first."""
+
+    name = "fps"
+
+    def __init__(self, num_out_points, permute, input_shape="bcn", output_shape="bcn"):
+        super().__init__(num_out_points, input_shape, output_shape)
+        self.permute = permute
+
+    def pick(self, points):
+        batch, n = points.shape[:2]
+        start = torch.randint(max(n, 1), (batch,), device=points.device) if self.permute else 0
+        return ops.farthest_points(points, self.num_out_points, start=start)
+
+
+class ChamferDistance(nn.Module):
+    """Squared nearest-neighbour distances of clouds (B, M, 3) and (B, N, 3): (B, M), (B, N)."""
+
+    def forward(self, xyz1, xyz2) -> tuple[Tensor, Tensor]:
+        return tuple(ops.chamfer(xyz1, xyz2)[:2])
