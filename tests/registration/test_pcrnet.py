@@ -174,6 +174,7 @@ def test_autocast_reaches_the_layers_and_not_the_geometry(net):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch.*")  # PyTorch's compiler of its own parts
 def test_compiled_it_gives_the_same_numbers(net):
     results = []
     for model in (net, torch.compile(net, fullgraph=True)):

@@ -129,6 +129,7 @@ def test_errors_are_those_of_the_trained_network(tmp_path):
     torch.testing.assert_close(still, rigid.angle_between(torch.eye(4)[0], judged[2]))
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch.*")  # PyTorch's compiler of its own parts
 @pytest.mark.parametrize(
     "flags",
     [
