@@ -300,6 +300,7 @@ mine = torch.cat([p.detach().flatten() for p in sampler.parameters()])
 both = [torch.empty_like(mine) for _ in range(2)]
 dist.all_gather(both, mine)
 assert torch.equal(*both), "the replicas differ"
+dist.barrier()  # neither closes its connections while the other still reads
 dist.destroy_process_group()
 """
 
