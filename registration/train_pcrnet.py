@@ -23,7 +23,7 @@ from samplenet.config import RunConfig, option
 from samplenet.data import clouds as data
 from samplenet.data import pairs
 from samplenet.run import Run, finite, main
-from state import get_state, set_state
+from samplenet.torch.state import get_state, set_state
 
 
 @dataclass

@@ -183,14 +183,14 @@ def _build(framework: str, version: str, found: tuple, folder: Path, cuda: bool,
     why = why_no_cuda(framework, use, cuda)
     if cuda and why:
         raise InputError(f"--cuda: {why}")
-    release = None if why else nvcc(use["cuda_home"])[1]
+    cuda_compiler, release = (None, None) if why else nvcc(use["cuda_home"])
     if same and old["cuda"] == release and old["gpu"] in (None if why else gpu(), "every architecture"):
         return old
     name = f"{NAMES[framework]} {version}"
     print(f"{name}: compiling with {found[1]}" + ("" if why else f" and {release}"), flush=True)
     library = f"samplenet_{framework}-{asked['sources']}.so"
     try:
-        _compile(framework, use, found[0], sanitize, None if why else nvcc(use["cuda_home"])[0], folder / library)
+        _compile(framework, use, found[0], sanitize, cuda_compiler, folder / library)
     except InputError as error:
         if why or cuda:
             raise
