@@ -1,7 +1,7 @@
 """Train the task network: PCRNet on pairs of one class of ModelNet40 or of the built-in shapes.
 
 python registration/train_pcrnet.py --config registration/configs/quick.yaml --out results/pcrnet
-torchrun --nproc-per-node 2 registration/train_pcrnet.py ...     # several processes share each batch
+torchrun --standalone --local-addr localhost --nproc-per-node 2 registration/train_pcrnet.py ...
 """
 
 import contextlib

@@ -1,6 +1,8 @@
 """What the tests of registration share."""
 
 import importlib
+import os
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,3 +30,19 @@ def scripts():
             sys.modules.pop(name, None)
         sys.modules.update(others)
     return SimpleNamespace(**found)
+
+
+@pytest.fixture
+def torchrun():
+    """Run a script of registration/ in two processes on the CPU; returns what the processes printed."""
+
+    def run(script, *flags):
+        launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+        launch += ["--local-addr", "localhost"]  # else it asks for this machine's name, which may lead nowhere
+        command = [*launch, str(REGISTRATION / script), *map(str, flags)]
+        env = {**os.environ, "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run

@@ -1,7 +1,6 @@
 """The training script of PCRNet: same seed same weights, kill and continue, several processes, bad input."""
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -98,15 +97,10 @@ def test_a_killed_run_continues_to_the_same_weights(tmp_path):
     assert_same(tmp_path / "whole", tmp_path / "cut")
 
 
-def test_two_processes_give_the_loss_curve_of_one(tmp_path):
+def test_two_processes_give_the_loss_curve_of_one(tmp_path, torchrun):
     train(tmp_path / "one", "--epochs", 4)
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*torchrun, SCRIPT, *TINY, "--epochs", "4", "--out", tmp_path / "two"], env=env, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("epoch 4/4") == 1  # only the first process speaks
+    printed = torchrun("train_pcrnet.py", *TINY, "--epochs", 4, "--out", tmp_path / "two")
+    assert printed.count("epoch 4/4") == 1  # only the first process speaks
     one, two = ([line["loss"] for line in metrics(tmp_path / run)] for run in ("one", "two"))
     assert len(one) == 4
     np.testing.assert_allclose(two, one, atol=1e-4)
