@@ -9,11 +9,8 @@ folder) at its own. Three protocols:
 simplified points themselves.
 """
 
-import io
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -21,14 +18,13 @@ from tqdm import tqdm
 
 import train_samplenet
 from samplenet import config as configs
-from samplenet import report
-from samplenet.checkpoint import write_atomic
+from samplenet import evaluation, report
 from samplenet.config import option
 from samplenet.data import clouds as data
 from samplenet.data import modelnet40
 from samplenet.errors import InputError
 from samplenet.ops import check_inputs
-from samplenet.run import command, environment, main
+from samplenet.run import finished_run, main
 from samplenet.tf import FarthestPointSampler, RandomSampler
 from samplenet.tf.state import set_state
 
@@ -49,14 +45,14 @@ class Config:
     gallery_size: int = option(32, "sample size of the picture (of the trained ones, the nearest to it)")
 
 
-def trained(folder: str, num_points: int) -> tuple[str, int, Callable, int]:
-    """The sampler of a run folder: its name, m, the callable, its seed."""
-    config, arrays, _ = train_samplenet.finished(folder, train_samplenet.Config)
+def trained(folder: str, num_points: int) -> evaluation.Scored:
+    """The sampler of a run folder."""
+    config, arrays, _ = finished_run(folder, train_samplenet.Config)
     if config.num_points != num_points:
         raise InputError(f"{folder} was trained on {config.num_points} points, the classifier on {num_points}")
     sampler = train_samplenet.build(config)
     set_state(sampler, arrays, source=folder)
-    return "samplenet" if config.projection else "snet", sampler.m, sampler, config.seed
+    return evaluation.Scored("samplenet" if config.projection else "snet", sampler.m, sampler, config.seed)
 
 
 def protocols(sampler, points, sampled) -> Iterator[tuple[str, object]]:
@@ -104,49 +100,19 @@ def gallery_clouds(test: modelnet40.Clouds, count: int = 5) -> np.ndarray:
     return np.array([np.flatnonzero(test.labels == c)[0] for c in chosen])
 
 
-def choose(config: Config, num_points: int) -> list[tuple[str, int, Callable | None, int]]:
-    """(name, m, sampler, seed) of everything to score: the full cloud, then `samplers` in order."""
-    chosen = {}
-    for name in config.samplers:
-        if name not in UNTRAINED:
-            if not Path(name).is_dir():
-                raise InputError(f"--samplers: {name!r} is neither {' nor '.join(UNTRAINED)} nor a run folder")
-            chosen[name] = trained(name, num_points)
-    known = {}
-    for folder, (name, m, _, seed) in chosen.items():
-        if (other := known.setdefault((name, m, seed), folder)) != folder:
-            raise InputError(
-                f"--samplers: {folder} and {other} are both {name}, m = {m}, seed {seed}; score them apart"
-            )
-    sizes = sorted({*config.sizes, *(m for _, m, _, _ in chosen.values())}, reverse=True)
-    if sizes and sizes[0] > num_points:
-        raise InputError(f"--sizes must be at most N = {num_points}, the classifier's points, got {sizes[0]}")
-    samplers = [("none", num_points, None, config.seed)]
-    for name in dict.fromkeys(config.samplers):
-        if name in UNTRAINED:
-            samplers += [(name, m, UNTRAINED[name](m, config.seed), config.seed) for m in sizes]
-        else:
-            samplers.append(chosen[name])
-    return samplers
-
-
 def evaluate(config: Config) -> None:
     configs.at_least(config, sizes=1, batch_size=1, seed=0)
-    if not config.out:
-        raise InputError("--out is needed: the folder to write the results to")
     check_inputs(True)
     net, names, task_config = train_samplenet.load_task(config.task)
-    samplers = choose(config, task_config.num_points)
+    n = task_config.num_points
+    samplers = evaluation.choose(config, n, UNTRAINED, lambda folder: trained(folder, n))
     folder = data.open_set(config.data_root or task_config.data_root, task_config.shapes_per_class)
-    test = modelnet40.load(folder, "test", task_config.num_points)
+    test = modelnet40.load(folder, "test", n)
     if list(test.names) != names:
         raise InputError(f"--task {config.task} was trained on other classes than {folder} has")
-    out = Path(config.out)
-    out.mkdir(parents=True, exist_ok=True)
-    write_atomic(out / "config.yaml", configs.dump(config).encode())  # and an early word if nothing can be written
+    out = evaluation.prepare(config)
 
-    learned = [m for name, m, *_ in samplers if name not in ("none", *UNTRAINED)]
-    gallery_size = min(learned, key=lambda m: abs(m - config.gallery_size), default=config.gallery_size)
+    gallery_size = evaluation.gallery_size(config, samplers, UNTRAINED)
     rows, shown = [], gallery_clouds(test)
     gallery = {"points": test.points[shown], "names": np.array([test.names[c] for c in test.labels[shown]])}
     for name, m, sampler, seed in tqdm(samplers, "evaluate", disable=None):
@@ -155,18 +121,7 @@ def evaluate(config: Config) -> None:
         if m == gallery_size and sampler is not None and f"idx_{name}" not in gallery:
             gallery[f"idx_{name}"] = indices[shown]
             gallery[f"predicted_{name}"] = np.array([test.names[c] for c in predicted["matched"][shown]])
-    results = {
-        "schema": 1,
-        "experiment": "classification",
-        "data": folder.resolve().name,
-        "command": command(),
-        "environment": environment(),
-        "rows": rows,
-    }
-    packed = io.BytesIO()
-    np.savez_compressed(packed, **gallery)
-    write_atomic(out / "results.json", (json.dumps(results, indent=1) + "\n").encode())
-    write_atomic(out / "gallery.npz", packed.getvalue())
+    evaluation.write(out, "classification", folder.resolve().name, rows, gallery)
     print(report.write(out))
 
 

@@ -14,7 +14,7 @@ from tqdm import tqdm
 import pointnet
 from samplenet import config as configs
 from samplenet import schedules
-from samplenet.config import RunConfig, option
+from samplenet.config import DataConfig, option
 from samplenet.data import clouds as data
 from samplenet.data import modelnet40
 from samplenet.data.modelnet40 import Clouds
@@ -24,7 +24,7 @@ from samplenet.tf.state import get_state, set_state
 
 
 @dataclass
-class Config(RunConfig):
+class Config(DataConfig):
     """The defaults are the published settings."""
 
     model: str = option("pointnet", f"task network: {' or '.join(pointnet.MODELS)}")

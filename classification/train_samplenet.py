@@ -8,7 +8,6 @@ The loop over epochs is a copy of train_classifier.py's, so that each script rea
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -19,19 +18,18 @@ import pointnet
 import train_classifier
 from samplenet import config as configs
 from samplenet import schedules
-from samplenet.checkpoint import load_checkpoint
-from samplenet.config import RunConfig, option
+from samplenet.config import DataConfig, option
 from samplenet.data import clouds as data
 from samplenet.data import modelnet40
 from samplenet.errors import InputError
-from samplenet.run import Run, finite, main, saved_config
+from samplenet.run import Run, finished_run, finite, main
 from samplenet.tf import SampleNet, projection_loss, set_momentum, simplification_loss
 from samplenet.tf.state import get_state, set_state
 from train_classifier import accuracy
 
 
 @dataclass
-class Config(RunConfig):
+class Config(DataConfig):
     """The defaults are the published settings."""
 
     task: str = option("", "run folder of the trained classifier", path=True)
@@ -74,20 +72,11 @@ def build(config: Config) -> SampleNet:
     return sampler
 
 
-def finished(folder: str, cls) -> tuple:
-    """The settings, arrays and meta of a finished run's last checkpoint."""
-    config = saved_config(Path(folder), cls)
-    arrays, meta = load_checkpoint(Path(folder) / "last.safetensors")
-    if not meta["done"]:
-        raise InputError(f"{folder} stands at epoch {meta['epoch']} of {config.epochs}; continue it with --resume")
-    return config, arrays, meta
-
-
 def load_task(folder: str) -> tuple[pointnet.PointNet, list[str], train_classifier.Config]:
     """The frozen classifier of a finished run, its class names and settings."""
     if not folder:
         raise InputError("--task is needed: the run folder of the trained classifier")
-    config, arrays, meta = finished(folder, train_classifier.Config)
+    config, arrays, meta = finished_run(folder, train_classifier.Config)
     net = pointnet.build(config.model, len(meta["names"]))
     set_state(net, arrays, source=folder)
     net.trainable = False  # batch norm keeps its stored statistics

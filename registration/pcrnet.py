@@ -10,6 +10,7 @@ from samplenet.ops.torch import chamfer, gather
 
 INPUT_SHAPES = ("bcn", "bnc")
 INITS = ("default", "he")
+FEW = 128  # points up to which the last layer of features is cheaper done whole than searched
 
 
 class Features(nn.Module):
@@ -29,10 +30,12 @@ class Features(nn.Module):
         features = points
         for conv in (self.conv1, self.conv2, self.conv3, self.conv4):
             features = F.relu(F.linear(features, conv.weight[..., 0], conv.bias))
+        weight, bias = self.conv5.weight[..., 0], self.conv5.bias
+        if points.shape[1] <= FEW:
+            return F.relu(F.linear(features, weight, bias).max(1).values)
         # Nine tenths of the work is in the last layer, and its maximum keeps one point for each of its channels. So
         # the whole layer is only searched, and what is kept is computed again to be differentiated: the same
         # gradients at a third of the cost. Detached weights, as autocast would keep a copy without a gradient.
-        weight, bias = self.conv5.weight[..., 0], self.conv5.bias
         with torch.no_grad():
             largest = F.linear(features.detach(), weight.detach()).argmax(1)  # (B, bottleneck)
         kept = gather(features, largest)  # (B, bottleneck, 128)

@@ -43,6 +43,18 @@ class Processes:
             values /= self.world
         return values
 
+    def check_identical(self, net: nn.Module) -> None:
+        """RuntimeError unless every process has the first one's weights, bit for bit."""
+        if self.world == 1:
+            return
+        mine = torch.cat([p.detach().flatten() for p in net.parameters()])
+        first = mine.clone()
+        dist.broadcast(first, 0)
+        apart = torch.tensor([not torch.equal(mine, first)], dtype=torch.int32, device=self.device)
+        dist.all_reduce(apart)
+        if apart.item():
+            raise RuntimeError(f"the weights of {apart.item()} of {self.world} processes differ from the first one's")
+
     def agree(self, value):
         """The first process's value, on all."""
         if self.world == 1:
@@ -50,6 +62,15 @@ class Processes:
         box = [value]
         dist.broadcast_object_list(box, 0, device=self.device)
         return box[0]
+
+
+def choose(device: str, number: int = 0) -> torch.device:
+    """The device that --device means for the process of this `number` on its machine."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and number >= torch.cuda.device_count():
+        raise InputError(f"--device cuda: process {number} here has no GPU, PyTorch sees {torch.cuda.device_count()}")
+    return torch.device(device, number) if device == "cuda" else torch.device(device)
 
 
 @contextlib.contextmanager
@@ -64,11 +85,7 @@ def start(device: str, batch_size: int) -> Iterator[Processes]:
     )
     if batch_size % world:
         raise InputError(f"--batch-size {batch_size} is no multiple of the {world} processes that share each batch")
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cuda" and local >= torch.cuda.device_count():
-        raise InputError(f"--device cuda: process {local} here has no GPU, PyTorch sees {torch.cuda.device_count()}")
-    place = torch.device("cuda", local) if device == "cuda" else torch.device(device)
+    place = choose(device, local)
     if place.type == "cuda":
         torch.cuda.set_device(place)
     if world > 1:

@@ -19,7 +19,7 @@ import rigid
 from pcrnet import INITS, PCRNet, initialise_he, task_loss
 from samplenet import config as configs
 from samplenet import schedules
-from samplenet.config import RunConfig, option
+from samplenet.config import DataConfig, option
 from samplenet.data import clouds as data
 from samplenet.data import pairs
 from samplenet.run import Run, finite, main
@@ -27,7 +27,7 @@ from samplenet.torch.state import get_state, set_state
 
 
 @dataclass
-class Config(RunConfig):
+class Config(DataConfig):
     """The defaults are the published settings."""
 
     class_name: str = option("car", "class whose clouds are registered")
@@ -138,6 +138,7 @@ def train(config: Config) -> None:
                 loss.backward()
                 optimizer.step()
                 losses.append(loss.detach())
+            here.check_identical(net)
             losses = here.mean(torch.stack(losses)).tolist()  # read once an epoch: a GPU need not wait for the host
             for i, value in enumerate(losses):
                 finite(value, "the loss", epoch * steps + i)

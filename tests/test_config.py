@@ -89,9 +89,9 @@ def test_a_bad_flag_value_is_refused_by_name(load):
 
 def test_paths_are_kept_absolute_and_are_not_empty(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert configs.load(configs.RunConfig, ["--data-root", "here"]).data_root == str(tmp_path / "here")
+    assert configs.load(configs.DataConfig, ["--data-root", "here"]).data_root == str(tmp_path / "here")
     with pytest.raises(InputError, match="--data-root is empty"):
-        configs.load(configs.RunConfig, ["--data-root", ""])
+        configs.load(configs.DataConfig, ["--data-root", ""])
 
 
 def test_a_missing_file_is_named(load):

@@ -23,14 +23,20 @@ def option(default, help: str, path: bool = False):
 class RunConfig:
     """What every training script takes; each adds its own fields."""
 
-    data_root: str | None = option(None, "data set folder in its own layout; without it, the built-in shapes", True)
-    shapes_per_class: int = option(100, "built-in shapes: training shapes a class (and 2 test shapes for each 5)")
     out: str = option("", "run folder", True)
-    num_points: int = option(1024, "points of each cloud that are used, N")
     batch_size: int = option(32, "clouds a step, B")
     seed: int = option(0, "of weights, order of the data and augmentation")
     resume: bool = option(False, "continue the run in --out if there is one")
     deterministic: bool = option(False, "same device, same seed: same weights, bit for bit")
+
+
+@dataclasses.dataclass
+class DataConfig(RunConfig):
+    """Those of a script that chooses its data; one that follows another run takes that run's."""
+
+    data_root: str | None = option(None, "data set folder in its own layout; without it, the built-in shapes", True)
+    shapes_per_class: int = option(100, "built-in shapes: training shapes a class (and 2 test shapes for each 5)")
+    num_points: int = option(1024, "points of each cloud that are used, N")
 
 
 def checkout() -> Path:

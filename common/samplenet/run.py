@@ -11,6 +11,7 @@ import shlex
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import filelock
@@ -23,6 +24,9 @@ from samplenet import config as configs
 from samplenet.checkpoint import load_checkpoint, save_checkpoint, write_atomic
 from samplenet.errors import InputError
 from samplenet.ops import native
+
+# TensorBoard's own switch: without it, writing events imports TensorFlow where there is one, which takes seconds
+sys.modules.setdefault("tensorboard.compat.notf", types.ModuleType("notf"))
 
 LIBRARIES = ("samplenet", "tensorflow", "keras", "torch", "numpy", "h5py")
 
@@ -198,3 +202,12 @@ def saved_config(folder: Path, cls):
         return configs.read(cls, path)
     except InputError as error:
         raise InputError(f"{path} is damaged or of another kind of run ({error})") from error
+
+
+def finished_run(folder: str, cls) -> tuple:
+    """The settings, arrays and meta of a finished run's last checkpoint."""
+    config = saved_config(Path(folder), cls)
+    arrays, meta = load_checkpoint(Path(folder) / "last.safetensors")
+    if not meta["done"]:
+        raise InputError(f"{folder} stands at epoch {meta['epoch']} of {config.epochs}; continue it with --resume")
+    return config, arrays, meta

@@ -1,0 +1,205 @@
+"""Train SampleNet (or S-NET with --no-projection) in front of a frozen, trained PCRNet.
+
+python registration/train_samplenet.py --config registration/configs/quick.yaml \\
+    --task results/pcrnet --sample-sizes 16 --out results/samplenet-16
+
+The pairs are those that PCRNet was trained on. The loop over epochs is a copy of train_pcrnet.py's, so that each script
+reads from top to bottom; several processes as there.
+"""
+
+import contextlib
+import dataclasses
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+import processes
+import rigid
+import train_pcrnet
+from pcrnet import PCRNet, task_loss
+from samplenet import config as configs
+from samplenet import schedules
+from samplenet.config import RunConfig, option
+from samplenet.data import clouds as data
+from samplenet.errors import InputError
+from samplenet.run import Run, finished_run, finite, main
+from samplenet.torch import SampleNet, projection_loss, simplification_loss
+from samplenet.torch.state import get_state, set_state
+
+
+@dataclass
+class Config(RunConfig):
+    """The defaults are the published settings."""
+
+    task: str = option("", "run folder of the trained PCRNet; its data settings are the sampler's too", path=True)
+    data_root: str | None = option(None, "where PCRNet's data set lies now, if it has moved", path=True)
+    sample_sizes: list[int] = option([64], "points to sample, m")
+    projection: bool = option(True, "soft projection while training; without it the sampler is S-NET")
+    k: int = option(8, "neighbours of the soft projection")
+    min_sigma: float = option(1e-2, "lower bound on the squared temperature of the soft projection")
+    alpha: float = option(0.01, "weight of the simplification loss")
+    lmbda: float = option(0.01, "weight of the projection loss")
+    beta: float = option(1.0, "weight of the largest distance in the simplification loss")
+    gamma: float = option(1.0, "weight of the coverage of the input in the simplification loss")
+    delta: float = option(0.0, "its weight for each sampled point")
+    epochs: int = option(400, "passes over the training pairs")
+    lr: float = option(1e-3, "Adam's first learning rate")
+    lr_schedule: str = option("step", "'step' (published, with a factor of 1: constant) or 'cosine' (short runs)")
+    lr_decay: float = option(1.0, "factor of the step schedule")
+    lr_decay_samples: int = option(200_000, "pairs between its steps")
+    checkpoint_epochs: int = option(1, "epochs between two checkpoints; each is judged on the held-out pairs")
+    device: str = option("auto", "'cpu', 'cuda', or 'auto': a GPU where there is one")
+    amp: bool = option(False, "bfloat16 where autocast takes it")
+    compile: bool = option(False, "compile sampler, PCRNet and losses by torch.compile")
+    sync_bn: bool = option(False, "several GPUs: batch norm over the whole batch, not over each process's part")
+
+
+def check(config: Config) -> None:
+    """InputError for settings out of their range."""
+    configs.at_least(config, batch_size=2, epochs=1, lr=0, seed=0, lr_decay=0, lr_decay_samples=1, checkpoint_epochs=1)
+    configs.at_least(config, alpha=0, lmbda=0, beta=0, gamma=0, delta=0, min_sigma=0)
+    configs.at_most(config, seed=2**32 - 1)
+    configs.one_of(config, lr_schedule=schedules.SCHEDULES, device=processes.DEVICES)
+    if len(config.sample_sizes) != 1:
+        raise InputError(
+            f"--sample-sizes takes one size (progressive sampling is not here yet), got {config.sample_sizes}"
+        )
+
+
+def build(config: Config, num_points: int) -> SampleNet:
+    """The sampler that the settings describe, for clouds of `num_points`, with its first weights."""
+    m = config.sample_sizes[0]
+    if not 1 <= m <= num_points:
+        raise InputError(f"--sample-sizes must be in [1, N] = [1, {num_points}], PCRNet's points, got {m}")
+    if config.projection and not 1 <= config.k <= num_points:
+        raise InputError(f"--k must be in [1, N] = [1, {num_points}], PCRNet's points, got {config.k}")
+    return SampleNet(
+        m,
+        config.k,
+        min_sigma=config.min_sigma,
+        projection=config.projection,
+        output_batch_norm=False,
+        output_order="3m",
+        bn_epsilon=1e-5,
+    )
+
+
+def load_task(folder: str) -> tuple[PCRNet, train_pcrnet.Config]:
+    """The frozen PCRNet of a finished run, and its settings."""
+    if not folder:
+        raise InputError("--task is needed: the run folder of the trained PCRNet")
+    config, arrays, _ = finished_run(folder, train_pcrnet.Config)
+    net = train_pcrnet.build(config)
+    set_state(net, arrays, source=folder)
+    return net.requires_grad_(False).eval(), config
+
+
+class SampledTask(nn.Module):
+    """The sampler in front of the frozen task network, and all losses: what a training step differentiates."""
+
+    def __init__(self, sampler: SampleNet, net: PCRNet, config: Config, translation: bool):
+        super().__init__()
+        self.sampler, self.net, self.config, self.translation = sampler, net, config, translation
+
+    def forward(self, template, source, quaternion, translation) -> tuple[Tensor, Tensor]:
+        """A batch of pairs -> the loss, and its parts without gradient: task, simplification, projection, degrees."""
+        config = self.config
+        clouds = torch.cat([template, source])  # one batch: the two clouds of a pair are normalised alike
+        sampled = self.sampler(clouds)
+        template, source = sampled.points.chunk(2)  # (B, m, 3) each
+        twist, _ = self.net(template, source)
+        task = task_loss(twist, template, source, quaternion, translation if self.translation else None)
+        simplify = simplification_loss(sampled.queries, clouds, config.beta, config.gamma, config.delta)
+        project = projection_loss(self.sampler)
+        loss = task + config.alpha * simplify + config.lmbda * project
+        error = rigid.angle_between(twist[:, :4], quaternion).mean()
+        return loss, torch.stack([part.detach() for part in (loss, task, simplify, project, error)])
+
+
+def matched_errors(sampler: SampleNet, net: PCRNet, made: list[Tensor], batch_size: int) -> Tensor:
+    """Geodesic rotation error in degrees of every pair, (P,), on matched points; leaves the sampler training."""
+    sampler.eval()
+    errors = train_pcrnet.rotation_errors(lambda t, s: net(sampler(t).points, sampler(s).points), made, batch_size)
+    sampler.train()
+    return errors
+
+
+def train(config: Config) -> None:
+    check(config)
+    train_pcrnet.deterministic(config.deterministic)
+    torch.manual_seed(config.seed)
+    net, task_config = load_task(config.task)
+    sampler = build(config, task_config.num_points)
+    root = config.data_root or task_config.data_root
+    train_pairs, judged_pairs = train_pcrnet.make_pairs(dataclasses.replace(task_config, data_root=root))
+    steps = data.steps_per_epoch(train_pairs.template, config.batch_size)
+    with contextlib.ExitStack() as stack:
+        here = stack.enter_context(processes.start(config.device, config.batch_size))
+        if config.sync_bn and here.device.type != "cuda":
+            raise InputError("--sync-bn needs GPUs; on the CPU each process normalises its own part of a batch")
+        run = stack.enter_context(Run(config.out, config)) if here.first else None
+        arrays, meta, done = here.agree((run.arrays, run.meta, run.done) if run else None)
+        if done:
+            if run:
+                print(f"{run.folder} is finished")
+            return
+        if config.sync_bn:
+            sampler = nn.SyncBatchNorm.convert_sync_batchnorm(sampler)
+        sampler, net = sampler.to(here.device), net.to(here.device)
+        optimizer = torch.optim.Adam(sampler.parameters(), config.lr, fused=True)
+        if arrays:
+            set_state(sampler, arrays, optimizer, f"the checkpoint in {config.out}")
+        model = here.parallel(SampledTask(sampler, net, config, task_config.translation))
+        model = torch.compile(model) if config.compile else model
+        train_set, judged_set = ([torch.from_numpy(a).to(here.device) for a in p] for p in (train_pairs, judged_pairs))
+        best = meta.get("best")
+        for epoch in range(meta.get("epoch", 0), config.epochs):
+            measured, begin = [], time.perf_counter()
+            order = np.stack(list(data.batches(np.arange(len(train_set[0])), config.batch_size, config.seed, epoch)))
+            order = here.part(torch.from_numpy(order)).to(here.device)  # (steps, B / world)
+            hidden = None if run else True  # tqdm: shown in a terminal, by the first process
+            for i, rows in enumerate(tqdm(order, f"epoch {epoch + 1}/{config.epochs}", leave=False, disable=hidden)):
+                lr = schedules.learning_rate(config, epoch * steps + i, config.epochs * steps)
+                optimizer.param_groups[0]["lr"] = lr
+                optimizer.zero_grad()
+                with torch.autocast(here.device.type, torch.bfloat16, enabled=config.amp):
+                    loss, parts = model(*(array[rows] for array in train_set))
+                loss.backward()
+                optimizer.step()
+                measured.append(parts)
+            here.check_identical(sampler)
+            measured = here.mean(torch.stack(measured)).cpu().numpy()  # (steps, 5), read once an epoch
+            for i, value in enumerate(measured[:, 0]):
+                finite(float(value), "the loss", epoch * steps + i)
+            if not run:
+                continue
+            last = epoch + 1 == config.epochs
+            names = ("loss", "task_loss", "simplification_loss", "projection_loss", "soft_rotation_error_deg")
+            values = {**dict(zip(names, measured.mean(0).tolist(), strict=True)), "lr": lr}
+            timing = {"step_ms": 1e3 * (time.perf_counter() - begin) / steps}
+            text = (
+                f"epoch {epoch + 1}/{config.epochs}  loss {values['loss']:.4f}  simplify "
+                f"{values['simplification_loss']:.4f}  sigma {values['projection_loss']:.4f}  soft "
+                f"{values['soft_rotation_error_deg']:.2f} degrees  {timing['step_ms']:.1f} ms a step"
+            )
+            is_best, saved = False, last or (epoch + 1) % config.checkpoint_epochs == 0
+            if saved and len(judged_set[0]):
+                judged = matched_errors(sampler, net, judged_set, config.batch_size).mean().item()
+                finite(judged, "the held-out rotation error", (epoch + 1) * steps)
+                values["held_out_rotation_error_deg"] = judged
+                text += f"  held out, matched {judged:.2f} degrees"
+                is_best = best is None or judged < best
+                best = judged if is_best else best
+            run.log((epoch + 1) * steps, {k: round(float(v), 6) for k, v in values.items()}, timing)
+            print(text, flush=True)
+            if saved:
+                meta = {"epoch": epoch + 1, "step": (epoch + 1) * steps, "best": best}
+                run.checkpoint(get_state(sampler, optimizer), meta, is_best, done=last)
+
+
+if __name__ == "__main__":
+    main(lambda: train(configs.load(Config, description=__doc__.splitlines()[0])))
