@@ -87,7 +87,7 @@ class QuaternionTransform:
         return deg_to_rad(angle).mean(), norm.mean(), shift.mean()
 
     def rotate(self, p: Tensor) -> Tensor:
-        """Rotate clouds (B, N, 3), each by its transform, or any or one (N, 3) by a single one; without translation.
+        """Rotate clouds (B, N, 3), each by its transform or all by a single one, or one cloud (N, 3); no translation.
 
         Raises:
             InputError: another shape, or several transforms and another number of clouds.

@@ -105,7 +105,6 @@ def test_products_and_rotations_are_those_of_matrices():
 def test_the_order_of_euler_angles_is_that_of_the_factors(order):
     angles = np.random.default_rng(0).uniform(-1.5, 1.5, (50, 3))
     turns = quaternion.euler_to_quaternion(angles, order)
-    assert (turns[:, 0] >= 0).all()
     axes = dict(zip("xyz", np.eye(3), strict=True))
     for row, turn in zip(angles, rigid.to_matrix(torch.from_numpy(turns)), strict=True):
         about = [matrix_about(axes[letter], row["xyz".index(letter)]) for letter in order]
@@ -127,6 +126,7 @@ def test_euler_angles_lead_back_to_any_rotation_and_where_two_axes_meet(order):
     angles[:10, "xyz".index(order[1])] = math.pi / 2
     angles[10:20, "xyz".index(order[1])] = -math.pi / 2
     turns = quaternion.euler_to_quaternion(angles, order)
+    assert (turns[:, 0] >= 0).all()
     for dtype, most in ((np.float64, 1e-6), (np.float32, 1e-3)):
         found = quaternion.qeuler_np(turns.astype(dtype), order)
         assert np.abs(found[:, "xyz".index(order[1])]).max() <= math.pi / 2 + 1e-3
@@ -207,6 +207,8 @@ def test_errors_are_those_of_matrices_and_means_over_the_batch():
     norms = (relative - torch.eye(3)).square().sum((1, 2))
     angle, norm, _ = mine.compute_errors(theirs)
     torch.testing.assert_close((angle, norm), (angles.mean(), norms.mean()))
+    long = QuaternionTransform(torch.cat([3 * QUATERNIONS, mine.trans()], 1))  # as a network may estimate
+    torch.testing.assert_close(long.compute_errors(theirs)[:2], (angle, norm))
     paper = qdataset.deg_to_rad(rigid.paper_angle_between(QUATERNIONS, OTHERS))
     torch.testing.assert_close(2 * angle, paper.mean())
     # the same transforms, one written with its translation first
