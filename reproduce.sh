@@ -1,19 +1,22 @@
 #!/usr/bin/env bash
-# Set up and reproduce the tables: bash reproduce.sh [classification|all] [--preset smoke|quick|paper] [--data-root DIR]
+# Set up and reproduce the tables: bash reproduce.sh [classification|registration|all] [--preset smoke|quick|paper] [--data-root DIR]
 # What follows the experiments goes to their runners; --out and --data-root name folders.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 experiments=()
 while [ $# -gt 0 ]; do
     case $1 in
-        classification) experiments+=("$1") ;;
-        all) experiments=(classification) ;;
+        classification | registration) experiments+=("$1") ;;
+        all) experiments=(classification registration) ;;
         -h | --help) sed -n '2,3s/^# //p' "$0"; exit 0 ;;
         -*) break ;;
-        *) echo "reproduce.sh: error: unknown experiment '$1', known: classification, all" >&2; exit 2 ;;
+        *) echo "reproduce.sh: error: unknown experiment '$1', known: classification, registration, all" >&2; exit 2 ;;
     esac
     shift
 done
+case "${#experiments[@]} $*" in [2-9]*--out*) # they would write over each other
+    echo "reproduce.sh: error: --out is for one experiment; several write to results/" >&2; exit 2 ;;
+esac
 for experiment in "${experiments[@]:-classification}"; do
     bash "$here/$experiment/runner_samplenet.sh" "$@"
 done

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
 # Make .venv and install the library with the extras asked for. Safe to repeat; seconds when nothing changed.
 #
-#   bash setup.sh tf viz [test]     (extras: tf torch viz test bench)
+#   bash setup.sh tf viz [test]     (extras: tf torch viz icp test bench)
 #
 # PYTHON names another interpreter than python3. Versions tested together are in constraints.txt.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 fail() { echo "setup: error: $*" >&2; exit 1; }
 
-[ $# -gt 0 ] || fail "name the extras to install, of: tf torch viz test bench"
+[ $# -gt 0 ] || fail "name the extras to install, of: tf torch viz icp test bench"
 for extra in "$@"; do
-    case $extra in tf | torch | viz | test | bench) ;; *) fail "unknown extra '$extra', known: tf torch viz test bench" ;; esac
+    case $extra in tf | torch | viz | icp | test | bench) ;; *) fail "unknown extra '$extra', known: tf torch viz icp test bench" ;; esac
 done
 
 exec 9>.setup.lock # two runners started at once install one after the other
@@ -44,10 +44,11 @@ fi
 
 # a wheel that needs a library of the system says so on import
 for extra in "$@"; do
-    case $extra in tf) module=tensorflow ;; torch) module=torch ;; viz) module=matplotlib ;; *) continue ;; esac
+    case $extra in tf) module=tensorflow ;; torch) module=torch ;; viz) module=matplotlib ;; icp) module=open3d ;; *) continue ;; esac
     [ -e ".venv/.imports-$module" ] && continue
     if ! message=$(.venv/bin/python -c "import $module" 2>&1); then
         case $message in
+            *libusb* | *libX11*) package="libusb-1.0-0 libgl1 libgomp1 libx11-6" ;; # Open3D
             *libgomp.so*) package=libgomp1 ;; *libstdc++.so*) package=libstdc++6 ;; *libGL.so*) package=libgl1 ;;
             *) fail "import $module failed: $message" ;;
         esac

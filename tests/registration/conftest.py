@@ -14,7 +14,7 @@ REGISTRATION = Path(__file__).parents[2] / "registration"
 
 @pytest.fixture(scope="session")
 def scripts():
-    """The modules of registration/ by name: `scripts.train_pcrnet`.
+    """The modules of registration/ by name: `scripts.train_pcrnet`; and its `folder`.
 
     Classification has scripts of the same names, and `import` finds those; here each finds its own neighbours.
     """
@@ -29,7 +29,7 @@ def scripts():
         for name in twins:
             sys.modules.pop(name, None)
         sys.modules.update(others)
-    return SimpleNamespace(**found)
+    return SimpleNamespace(folder=REGISTRATION, **found)
 
 
 @pytest.fixture

@@ -1,0 +1,216 @@
+"""The sampler's training in front of PCRNet: losses, same seed same weights, processes, edge sizes, bad input."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from samplenet import InputError, config
+from samplenet.checkpoint import load_checkpoint, save_checkpoint
+from samplenet.ops import check_inputs
+from samplenet.run import main
+from samplenet.torch import simplification_loss
+
+DATA = ["--shapes-per-class", "10", "--pairs", "40", "--num-points", "32", "--batch-size", "8", "--epochs", "2"]
+TINY = ["--batch-size", "8", "--epochs", "2", "--sample-sizes", "6", "--deterministic", "--device", "cpu"]
+
+
+@pytest.fixture(autouse=True)
+def leave_nothing_set():
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture(scope="module")
+def pcrnet(tmp_path_factory, scripts):
+    """The run folder of a tiny PCRNet on ten cars."""
+    folder, old = tmp_path_factory.mktemp("task") / "pcrnet", sys.argv
+    sys.argv = [scripts.train_pcrnet.__file__]
+    try:
+        flags = [*DATA, "--deterministic", "--device", "cpu", "--out", str(folder)]
+        scripts.train_pcrnet.train(config.load(scripts.train_pcrnet.Config, flags))
+    finally:
+        sys.argv = old
+    return folder
+
+
+@pytest.fixture
+def train(scripts, pcrnet, monkeypatch):
+    """Train a sampler in this process; settings are looked up by the script's name."""
+    monkeypatch.setattr("sys.argv", [scripts.train_samplenet.__file__])
+
+    def run(out, *flags):
+        flags = [*TINY, "--task", str(pcrnet), "--out", str(out), *map(str, flags)]
+        scripts.train_samplenet.train(config.load(scripts.train_samplenet.Config, flags))
+
+    return run
+
+
+def metrics(folder):
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k != "time"} for line in lines]
+
+
+def assert_same(one, two):
+    (first, meta), (second, _) = (load_checkpoint(folder / "last.safetensors") for folder in (one, two))
+    assert meta["done"] and first.keys() == second.keys()
+    for name, array in first.items():
+        np.testing.assert_array_equal(second[name], array, err_msg=name)
+    assert metrics(one) == metrics(two)
+
+
+def test_a_run_learns_and_leaves_what_explains_it(tmp_path, train):
+    train(tmp_path / "a", "--epochs", 4)
+    lines = metrics(tmp_path / "a")
+    assert [line["step"] for line in lines] == [4, 8, 12, 16]
+    assert lines[-1]["loss"] < lines[0]["loss"]
+    assert lines[-1]["projection_loss"] < lines[0]["projection_loss"] < 1  # the temperature falls from 1
+    arrays, meta = load_checkpoint(tmp_path / "a" / "last.safetensors")
+    assert arrays["fc4.weight"].shape == (18, 256) and "bn_fc3.running_var" in arrays
+    held_out = [line["held_out_rotation_error_deg"] for line in lines]
+    assert meta["best"] == pytest.approx(min(held_out), abs=1e-5) and 0 < min(held_out) < 180
+    train(tmp_path / "b", "--epochs", 4)
+    assert_same(tmp_path / "a", tmp_path / "b")
+
+
+def test_the_loss_is_that_of_both_clouds(scripts, pcrnet):
+    """Every part against its formula, each cloud of the pairs for itself."""
+    script = scripts.train_samplenet
+    net, task = script.load_task(str(pcrnet))
+    torch.manual_seed(0)
+    settings = script.Config(sample_sizes=[5], alpha=0.3, lmbda=0.2, beta=2.0, gamma=0.5, delta=0.1)
+    sampler = script.build(settings, 32).eval()
+    both = script.SampledTask(sampler, net, settings, task.translation)
+    made, _ = scripts.train_pcrnet.make_pairs(task)
+    template, source, quaternion, shift = (torch.from_numpy(a[:8]) for a in made)
+    loss, parts = both(template, source, quaternion, shift)
+    first, second = sampler(template), sampler(source)
+    twist, _ = net(first.points, second.points)
+    expected = scripts.pcrnet.task_loss(twist, first.points, second.points, quaternion)
+    simplify = [simplification_loss(s.queries, p, 2.0, 0.5, 0.1) for s, p in ((first, template), (second, source))]
+    torch.testing.assert_close(parts[1], expected.detach())
+    torch.testing.assert_close(parts[2], (simplify[0] + simplify[1]).detach() / 2)
+    assert parts[3] == 1  # the first temperature
+    torch.testing.assert_close(loss, expected + 0.3 * sum(simplify) / 2 + 0.2)
+    assert parts[4].item() == pytest.approx(scripts.rigid.angle_between(twist[:, :4], quaternion).mean().item())
+
+
+def test_the_task_network_stays_as_it_is(scripts, pcrnet, train, tmp_path, monkeypatch):
+    nets, load = [], scripts.train_samplenet.load_task
+    monkeypatch.setattr(scripts.train_samplenet, "load_task", lambda folder: nets.append(load(folder)) or nets[-1])
+    train(tmp_path / "run")
+    arrays, _ = load_checkpoint(pcrnet / "last.safetensors")
+    for name, tensor in nets[0][0].state_dict().items():
+        np.testing.assert_array_equal(tensor.numpy(), arrays[name], err_msg=name)
+        assert not tensor.requires_grad
+
+
+def test_a_resumed_run_ends_with_the_same_weights(scripts, tmp_path, train, monkeypatch):
+    train(tmp_path / "whole", "--epochs", 3)
+    run_class = scripts.train_samplenet.Run
+    checkpoint = run_class.checkpoint
+
+    def stop_after_the_first(run, *args, **more):
+        checkpoint(run, *args, **more)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_class, "checkpoint", stop_after_the_first)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "cut", "--epochs", 3)
+    monkeypatch.setattr(run_class, "checkpoint", checkpoint)
+    train(tmp_path / "cut", "--epochs", 3, "--resume")
+    assert_same(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_replicas_of_two_processes_stay_identical(tmp_path, torchrun, pcrnet):
+    """`Processes.check_identical` ends a run whose replicas part; its own test is below."""
+    out = tmp_path / "two"
+    printed = torchrun("train_samplenet.py", *TINY, "--epochs", 3, "--task", pcrnet, "--out", out)
+    assert printed.count("epoch 3/3") == 1  # only the first process speaks
+    lines = metrics(out)
+    assert len(lines) == 3 and lines[-1]["loss"] < lines[0]["loss"]
+
+
+PARTED = """
+import sys, torch
+import processes
+with processes.start("cpu", 2) as here:
+    net = torch.nn.Linear(2, 2)
+    torch.manual_seed(0)
+    torch.nn.init.ones_(net.weight), torch.nn.init.zeros_(net.bias)
+    here.check_identical(net)
+    if not here.first:
+        net.bias.data[1] = 1e-7
+    try:
+        here.check_identical(net)
+    except RuntimeError as error:
+        print("noticed:", error, flush=True)
+"""
+
+
+def test_processes_notice_replicas_that_have_parted(scripts, tmp_path, torchrun):
+    (tmp_path / "parted.py").write_text(f"import sys\nsys.path.insert(0, {str(scripts.folder)!r})\n{PARTED}")
+    printed = torchrun(tmp_path / "parted.py")
+    assert printed.count("noticed: the weights of 1 of 2 processes differ from the first one's") == 2
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--no-projection"],
+        ["--sample-sizes", "32"],  # m = N
+        ["--sample-sizes", "1", "--k", "1"],
+        ["--k", "32"],
+        ["--amp", "--checkpoint-epochs", "3"],
+        pytest.param(["--compile"], marks=pytest.mark.slow),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch.*")  # PyTorch's compiler of its own parts
+def test_options(tmp_path, train, flags):
+    train(tmp_path / "run", *flags)
+    lines = metrics(tmp_path / "run")
+    assert len(lines) == 2 and np.isfinite(lines[-1]["loss"])
+    assert load_checkpoint(tmp_path / "run" / "last.safetensors")[1]["done"]
+    if "--no-projection" in flags:
+        assert lines[-1]["projection_loss"] == 0
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(tmp_path, train):
+    check_inputs(False)  # as in training
+    with pytest.raises(InputError, match=r"the loss became (nan|inf) at step [1-3]; try a lower --lr"):
+        train(tmp_path / "run", "--lr", 1e30)
+    assert not (tmp_path / "run" / "last.safetensors").exists()
+
+
+BAD_FLAGS = {
+    "no task": (["--task", "{empty}"], "is no run folder: it has no config.yaml"),
+    "m above N": (["--sample-sizes", "33"], r"--sample-sizes must be in \[1, N\] = \[1, 32\], PCRNet's points, got 33"),
+    "m of zero": (["--sample-sizes", "0"], r"--sample-sizes must be in \[1, N\]"),
+    "several sizes": (["--sample-sizes", "4", "8"], r"takes one size \(progressive sampling is not here yet\), got"),
+    "k above N": (["--k", "33"], r"--k must be in \[1, N\] = \[1, 32\]"),
+    "batch of one": (["--batch-size", "1"], "--batch-size must be at least 2, got 1"),
+    "batch too large": (["--batch-size", "400"], "--batch-size 400 is larger than the training set of 36 clouds"),
+    "negative weight": (["--alpha", "-1"], "--alpha must be at least 0, got -1"),
+    "batch norm over processes": (["--sync-bn"], "--sync-bn needs GPUs; on the CPU each process normalises its own"),
+    "missing data root": (["--data-root", "nowhere"], "nowhere is not a folder"),
+    "unknown schedule": (["--lr-schedule", "x"], "--lr-schedule must be one of step, cosine, got 'x'"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_FLAGS)
+def test_bad_flags_are_named(tmp_path, train, case):
+    flags, words = BAD_FLAGS[case]
+    with pytest.raises(SystemExit, match=f"train_samplenet.py: error: .*{words}"):
+        main(lambda: train(tmp_path / "out", *(flag.format(empty=tmp_path) for flag in flags)))
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unfinished_task_network_is_refused(scripts, tmp_path, train, pcrnet):
+    arrays, meta = load_checkpoint(pcrnet / "last.safetensors")
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "config.yaml").write_bytes((pcrnet / "config.yaml").read_bytes())
+    save_checkpoint(tmp_path / "half" / "last.safetensors", arrays, {**meta, "done": False, "epoch": 1})
+    with pytest.raises(InputError, match="half stands at epoch 1 of 2; continue it with --resume"):
+        train(tmp_path / "out", "--task", tmp_path / "half")
