@@ -62,7 +62,7 @@ def quaternions(degrees):
 
 
 def test_metrics_of_known_errors(scripts):
-    degrees = [0.0, 4.9, 9.9, 60.0, 180.0]
+    degrees = [0.0, 4.9, 9.9, 60.1, 180.0]
     made = [None, None, torch.eye(4)[:1].expand(5, 4), torch.zeros(5, 3)]
     found, curve = scripts.evaluate.metrics(quaternions(degrees), made, translation=False)
     assert "translation_error" not in found

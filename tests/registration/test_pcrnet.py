@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import rigid
-from pcrnet import PCRNet, initialise_he, task_loss
+from pcrnet import FEW, PCRNet, initialise_he, task_loss
 from samplenet import InputError
 from samplenet.data import pairs
 
@@ -49,9 +49,10 @@ def test_names_and_shapes_are_the_released_ones(net):
     net.load_state_dict(released, strict=True)
 
 
-def test_features_and_gradients_are_those_of_the_whole_last_layer(net):
+@pytest.mark.parametrize("count", [1, FEW, FEW + 1, 200])
+def test_features_and_gradients_are_those_of_the_whole_last_layer(net, count):
     net.double()
-    points = TEMPLATE.double().requires_grad_()
+    points = torch.randn(2, count, 3, dtype=torch.float64, requires_grad=True)
     results = []
     for features in (net.feat(points), plain_features(net.feat, points)):
         net.zero_grad()
