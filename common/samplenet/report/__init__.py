@@ -1,0 +1,89 @@
+"""Tables and pictures from results.json files (`python -m samplenet.report FOLDER`).
+
+An experiment is a module of this package with three names: `HEADLINE`, the metric of its main table; `text(results)`,
+the Markdown report; and `PICTURES`, file name -> function of (results, gallery) that returns the file's content, None
+where its data is not there, or raises `LeftOut`.
+"""
+
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from samplenet.checkpoint import write_atomic
+from samplenet.errors import InputError
+from samplenet.report import classification, registration
+from samplenet.report.pictures import LeftOut
+from samplenet.report.rows import select
+
+EXPERIMENTS = {"classification": classification, "registration": registration}
+FIELDS = {
+    "rows": {"sampler", "m", "protocol", "metric", "value", "n", "seed"},
+    "curves": {"sampler", "m", "protocol", "seed", "step_deg", "precision"},
+}
+
+
+def read(folder: Path) -> dict:
+    """The results.json of an evaluation folder.
+
+    Raises:
+        InputError: no such file, not a results file of a known experiment, or no row for the full cloud.
+    """
+    path = Path(folder) / "results.json"
+    try:
+        results = json.loads(path.read_text())
+        rows = results["rows"]
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is not a results file ({error})") from error
+    if results.get("schema") != 1 or not isinstance(rows, list):
+        raise InputError(f"{path} must have schema 1 and rows, got schema {results.get('schema')!r}")
+    if (name := results.get("experiment")) not in list(EXPERIMENTS):
+        raise InputError(f"{path}: experiment must be {' or '.join(EXPERIMENTS)}, got {name!r}")
+    for kind, fields in FIELDS.items():
+        for item in results.get(kind, []):
+            if lacking := fields - set(item):
+                short = {key: value for key, value in item.items() if key != "precision"}
+                raise InputError(f"{path}: in {kind}, {short} lacks {', '.join(sorted(lacking))}")
+    headline = EXPERIMENTS[name].HEADLINE
+    if not select(rows, sampler="none", metric=headline):
+        raise InputError(f"{path} has no row for the full cloud (sampler none, metric {headline})")
+    return results
+
+
+def _gallery(folder: Path) -> dict[str, np.ndarray]:
+    """The arrays of gallery.npz; none where there is no such file."""
+    path = folder / "gallery.npz"
+    if not path.exists():
+        return {}
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as gallery:
+            return dict(gallery)
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} is damaged ({error}); delete it or evaluate again") from error
+
+
+def write(folder: Path) -> str:
+    """Write table.md and the pictures beside results.json; return the table, their paths and what was left out."""
+    folder = Path(folder)
+    results = read(folder)
+    experiment = EXPERIMENTS[results["experiment"]]
+    report = experiment.text(results)
+    write_atomic(folder / "table.md", report.encode())
+    for name in experiment.PICTURES:  # an old picture would stand beside numbers it does not belong to
+        (folder / name).unlink(missing_ok=True)
+    gallery = _gallery(folder)
+    lines = [str(folder / "table.md")]
+    for name, draw in experiment.PICTURES.items():
+        try:
+            content = draw(results, gallery)
+        except LeftOut as reason:
+            lines.append(f"{name} is left out: {reason}")
+            continue
+        if content is not None:
+            write_atomic(folder / name, content)
+            lines.append(str(folder / name))
+    return report + "\n" + "\n".join(lines)

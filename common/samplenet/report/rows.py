@@ -1,0 +1,63 @@
+"""Rows of results.json: choosing among them, and Markdown tables of them."""
+
+import numpy as np
+
+# display order, label and colour of the samplers; any other name comes after these
+SAMPLERS = {
+    "none": ("full cloud", "black"),
+    "icp": ("ICP on full cloud", "#7a5195"),
+    "random": ("random", "#9a9a9a"),
+    "fps": ("FPS", "#2f7fc1"),
+    "fps_same_start": ("FPS, same start", "#3fa36b"),
+    "snet": ("S-NET", "#e08a1e"),
+    "samplenet": ("SampleNet", "#c1272d"),
+}
+FULL_CLOUD = ("none", "icp")  # these see all N points: no column of a table, a level in a figure
+PROTOCOLS = ["matched", "soft", "generated"]
+
+
+def label(sampler: str) -> str:
+    return SAMPLERS.get(sampler, (sampler, None))[0]
+
+
+def color(sampler: str) -> str | None:
+    return SAMPLERS.get(sampler, (sampler, None))[1]
+
+
+def select(rows: list[dict], **match) -> list[dict]:
+    """The rows that have these values."""
+    return [r for r in rows if all(r[key] == value for key, value in match.items())]
+
+
+def columns(rows: list[dict]) -> list[tuple[str, str]]:
+    """(sampler, protocol) in display order, without those of full clouds."""
+    found = {(r["sampler"], r["protocol"]) for r in rows if r["sampler"] not in FULL_CLOUD}
+    rank = {name: i for i, name in enumerate(SAMPLERS)}
+    return sorted(found, key=lambda c: (rank.get(c[0], len(rank)), c[0], PROTOCOLS.index(c[1])))
+
+
+def cell(rows: list[dict], scale: float = 1, digits: int = 1) -> str:
+    """One value times `scale`, or the mean over seeds and their standard deviation; empty without rows."""
+    if not rows:
+        return ""
+    values = scale * np.array([r["value"] for r in rows])
+    if len(rows) > 1:
+        return f"{values.mean():.{digits}f} ± {values.std(ddof=1):.{digits}f}"
+    return f"{values[0]:.{digits}f}"
+
+
+def table(rows: list[dict], num_points: int, scale: float = 1, digits: int = 1) -> str:
+    """Markdown of the rows of one metric: a line for each sample size, a column for each sampler and protocol."""
+    shown = columns(rows)
+    heads = [label(s) + ("" if p == "matched" else f", {p}") for s, p in shown]
+    lines = ["| m | ratio | " + " | ".join(heads) + " |", "| --- " * (len(heads) + 2) + "|"]
+    for m in sorted({r["m"] for r in rows if r["sampler"] not in FULL_CLOUD}, reverse=True):
+        cells = [cell(select(rows, sampler=s, protocol=p, m=m), scale, digits) for s, p in shown]
+        lines.append(f"| {m} | {num_points / m:g} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def seeds(rows: list[dict]) -> str:
+    """Each sampler with the seeds it was trained or drawn with."""
+    names = dict.fromkeys(s for s, _ in columns(rows))
+    return ", ".join(f"{label(s)} {sorted({r['seed'] for r in select(rows, sampler=s)})}" for s in names)
