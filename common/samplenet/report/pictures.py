@@ -47,7 +47,7 @@ def ratio_curves(rows: list[dict], ylabel: str, unit: str, scale: float = 1, yli
     figure, axes = pyplot().subplots(figsize=(7, 4.3), layout="constrained")
     levels = {s: scale * np.mean([r["value"] for r in found]) for s in FULL_CLOUD if (found := select(rows, sampler=s))}
     for sampler, level in levels.items():
-        words = f"{label(sampler)}, {level:.1f}{unit}"
+        words = f"{label(sampler)}, {level:.1f}{unit}" if level >= 1 else f"{label(sampler)}, {level:.2g}{unit}"
         axes.axhline(level, color=color(sampler), lw=1, ls=":", label=words if len(levels) > 1 else None)
         if len(levels) == 1:
             axes.annotate(words, (1, level), xytext=(2, 4), textcoords="offset points", fontsize=9)
@@ -71,7 +71,9 @@ def ratio_curves(rows: list[dict], ylabel: str, unit: str, scale: float = 1, yli
         axes.set_ylim(ylim)
     else:
         axes.set_yscale("log")
-        low, high = axes.get_ylim()
+        shown = [scale * r["value"] for r in rows if r["sampler"] != "icp"]  # far below the rest, it may lie outside
+        low, high = 0.8 * max(min(shown), 1e-6), 1.25 * max(shown)
+        axes.set_ylim(low, high)
         ticks = [t for power in range(-6, 7) for t in np.array(STEPS) * 10.0**power if low < t < high]
         axes.set_yticks(ticks, [f"{t:g}" for t in ticks])
     axes.minorticks_off()
