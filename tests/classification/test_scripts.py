@@ -326,33 +326,3 @@ def test_the_shell_sees_one_line_and_a_code(tmp_path):
     assert "Traceback" not in done.stderr
     loud = subprocess.run([*command, "--debug", "--out", tmp_path / "out"], capture_output=True, text=True)
     assert "Traceback" in loud.stderr
-
-
-@pytest.mark.parametrize(
-    "flags, words",
-    [
-        (["--preset", "slow"], "no preset 'slow', known: smoke quick paper"),
-        (["--presets", "quick"], "unknown option '--presets'"),
-        (["--preset"], "--preset needs a value"),
-        (["--seeds", ""], "--seeds needs a value"),
-        (["--sizes", "32,16"], "got '32,16' and '0'"),
-        (["--preset", "paper"], "give its folder with --data-root"),
-    ],
-)
-def test_runner_refuses_unknown_options(flags, words):
-    for command in ([ROOT / "classification" / "runner_samplenet.sh"], [ROOT / "reproduce.sh", "classification"]):
-        done = subprocess.run(["bash", *command, *flags], capture_output=True, text=True)
-        assert (done.returncode, done.stdout) == (2, "")
-        assert words in done.stderr
-
-
-def test_reproduce_refuses_an_unknown_experiment():
-    done = subprocess.run(["bash", ROOT / "reproduce.sh", "segmentation"], capture_output=True, text=True)
-    assert done.returncode == 2
-    assert "unknown experiment 'segmentation'" in done.stderr
-
-
-def test_setup_refuses_an_unknown_extra():
-    done = subprocess.run(["bash", ROOT / "setup.sh", "jax"], capture_output=True, text=True)
-    assert done.returncode == 1
-    assert "unknown extra 'jax'" in done.stderr
