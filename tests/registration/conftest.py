@@ -1,13 +1,17 @@
 """What the tests of registration share."""
 
 import importlib
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+
+from samplenet.checkpoint import load_checkpoint
 
 REGISTRATION = Path(__file__).parents[2] / "registration"
 
@@ -46,3 +50,28 @@ def torchrun():
         return done.stdout
 
     return run
+
+
+def _metrics(folder):
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k != "time"} for line in lines]
+
+
+@pytest.fixture
+def metrics():
+    """Read what a run logged, without its times."""
+    return _metrics
+
+
+@pytest.fixture
+def assert_same():
+    """Check that two run folders ended with the same weights, bit for bit, and logged the same."""
+
+    def check(one, two):
+        (first, meta), (second, _) = (load_checkpoint(folder / "last.safetensors") for folder in (one, two))
+        assert meta["done"] and first.keys() == second.keys()
+        for name, array in first.items():
+            np.testing.assert_array_equal(second[name], array, err_msg=name)
+        assert _metrics(one) == _metrics(two)
+
+    return check

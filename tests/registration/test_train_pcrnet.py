@@ -1,6 +1,5 @@
 """The training script of PCRNet: same seed same weights, kill and continue, several processes, bad input."""
 
-import json
 import re
 import signal
 import subprocess
@@ -36,21 +35,7 @@ def train(out, *flags):
     train_pcrnet.train(config.load(train_pcrnet.Config, [*TINY, "--out", str(out), *map(str, flags)]))
 
 
-def metrics(folder):
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in line.items() if k != "time"} for line in lines]
-
-
-def assert_same(one, two):
-    """Two run folders ended with the same weights, bit for bit."""
-    (first, meta), (second, _) = (load_checkpoint(folder / "last.safetensors") for folder in (one, two))
-    assert meta["done"] and first.keys() == second.keys()
-    for name, array in first.items():
-        np.testing.assert_array_equal(second[name], array, err_msg=name)
-    assert metrics(one) == metrics(two)
-
-
-def test_a_run_leaves_what_explains_it(tmp_path):
+def test_a_run_leaves_what_explains_it(tmp_path, metrics, assert_same):
     train(tmp_path / "a")
     first, second = metrics(tmp_path / "a")
     assert (first["step"], second["step"]) == (4, 8)  # 36 pairs to train on, 4 of the one held-out cloud
@@ -66,7 +51,7 @@ def test_a_run_leaves_what_explains_it(tmp_path):
     assert_same(tmp_path / "a", tmp_path / "b")
 
 
-def test_a_resumed_run_ends_with_the_same_weights(tmp_path, monkeypatch):
+def test_a_resumed_run_ends_with_the_same_weights(tmp_path, monkeypatch, assert_same):
     train(tmp_path / "whole", "--epochs", 3, "--lr-schedule", "cosine")
     checkpoint = train_pcrnet.Run.checkpoint
 
@@ -83,7 +68,7 @@ def test_a_resumed_run_ends_with_the_same_weights(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_killed_run_continues_to_the_same_weights(tmp_path):
+def test_a_killed_run_continues_to_the_same_weights(tmp_path, assert_same):
     command = [sys.executable, SCRIPT, *TINY, "--epochs", "4", "--checkpoint-epochs", "2"]
     subprocess.run([*command, "--out", tmp_path / "whole"], check=True, capture_output=True)
     victim = subprocess.Popen([*command, "--out", tmp_path / "cut"], stdout=subprocess.PIPE, text=True)
@@ -97,7 +82,7 @@ def test_a_killed_run_continues_to_the_same_weights(tmp_path):
     assert_same(tmp_path / "whole", tmp_path / "cut")
 
 
-def test_two_processes_give_the_loss_curve_of_one(tmp_path, torchrun):
+def test_two_processes_give_the_loss_curve_of_one(tmp_path, torchrun, metrics):
     train(tmp_path / "one", "--epochs", 4)
     printed = torchrun("train_pcrnet.py", *TINY, "--epochs", 4, "--out", tmp_path / "two")
     assert printed.count("epoch 4/4") == 1  # only the first process speaks
@@ -106,7 +91,7 @@ def test_two_processes_give_the_loss_curve_of_one(tmp_path, torchrun):
     np.testing.assert_allclose(two, one, atol=1e-4)
 
 
-def test_errors_are_those_of_the_trained_network(tmp_path):
+def test_errors_are_those_of_the_trained_network(tmp_path, metrics):
     train(tmp_path / "run")
     settings = config.load(train_pcrnet.Config, TINY)
     net = train_pcrnet.build(settings)
@@ -133,7 +118,7 @@ def test_errors_are_those_of_the_trained_network(tmp_path):
         pytest.param(["--compile"], marks=pytest.mark.slow),
     ],
 )
-def test_options(tmp_path, flags):
+def test_options(tmp_path, flags, metrics):
     train(tmp_path / "run", *flags)
     assert len(metrics(tmp_path / "run")) == 2
     assert load_checkpoint(tmp_path / "run" / "last.safetensors")[1]["done"]

@@ -1,6 +1,5 @@
 """The sampler's training in front of PCRNet: losses, same seed same weights, processes, edge sizes, bad input."""
 
-import json
 import sys
 
 import numpy as np
@@ -48,20 +47,7 @@ def train(scripts, pcrnet, monkeypatch):
     return run
 
 
-def metrics(folder):
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in line.items() if k != "time"} for line in lines]
-
-
-def assert_same(one, two):
-    (first, meta), (second, _) = (load_checkpoint(folder / "last.safetensors") for folder in (one, two))
-    assert meta["done"] and first.keys() == second.keys()
-    for name, array in first.items():
-        np.testing.assert_array_equal(second[name], array, err_msg=name)
-    assert metrics(one) == metrics(two)
-
-
-def test_a_run_learns_and_leaves_what_explains_it(tmp_path, train):
+def test_a_run_learns_and_leaves_what_explains_it(tmp_path, train, metrics, assert_same):
     train(tmp_path / "a", "--epochs", 4)
     lines = metrics(tmp_path / "a")
     assert [line["step"] for line in lines] == [4, 8, 12, 16]
@@ -107,7 +93,7 @@ def test_the_task_network_stays_as_it_is(scripts, pcrnet, train, tmp_path, monke
         assert not tensor.requires_grad
 
 
-def test_a_resumed_run_ends_with_the_same_weights(scripts, tmp_path, train, monkeypatch):
+def test_a_resumed_run_ends_with_the_same_weights(scripts, tmp_path, train, monkeypatch, assert_same):
     train(tmp_path / "whole", "--epochs", 3)
     run_class = scripts.train_samplenet.Run
     checkpoint = run_class.checkpoint
@@ -124,7 +110,7 @@ def test_a_resumed_run_ends_with_the_same_weights(scripts, tmp_path, train, monk
     assert_same(tmp_path / "whole", tmp_path / "cut")
 
 
-def test_replicas_of_two_processes_stay_identical(tmp_path, torchrun, pcrnet):
+def test_replicas_of_two_processes_stay_identical(tmp_path, torchrun, pcrnet, metrics):
     """`Processes.check_identical` ends a run whose replicas part; its own test is below."""
     out = tmp_path / "two"
     printed = torchrun("train_samplenet.py", *TINY, "--epochs", 3, "--task", pcrnet, "--out", out)
@@ -168,7 +154,7 @@ def test_processes_notice_replicas_that_have_parted(scripts, tmp_path, torchrun)
     ],
 )
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:torch.*")  # PyTorch's compiler of its own parts
-def test_options(tmp_path, train, flags):
+def test_options(tmp_path, train, flags, metrics):
     train(tmp_path / "run", *flags)
     lines = metrics(tmp_path / "run")
     assert len(lines) == 2 and np.isfinite(lines[-1]["loss"])
