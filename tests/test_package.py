@@ -33,7 +33,15 @@ def test_the_code_of_the_readme_runs():
     assert scope["sampled"].points.shape == (4, 32, 3)
 
 
-@pytest.mark.parametrize("readme", ["README.md", "classification/README.md"])
+def test_the_code_of_the_registration_readme_runs():
+    torch = pytest.importorskip("torch")
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "registration" / "README.md").read_text(), re.S)
+    scope = {"clouds": torch.randn(4, 256, 3), "task_loss": lambda points: points.square().mean()}
+    exec(compile(block, "registration/README.md", "exec"), scope)
+    assert scope["projected"].shape == (4, 64, 3) and scope["loss"].requires_grad
+
+
+@pytest.mark.parametrize("readme", ["README.md", "classification/README.md", "registration/README.md"])
 def test_the_files_that_the_readme_names_exist(readme):
     text = (ROOT / readme).read_text()
     assert "PLACEHOLDER" not in text

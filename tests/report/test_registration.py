@@ -74,6 +74,11 @@ def test_the_tables_hold_the_rows_in_their_units():
     assert text.index("Mean rotation error, degrees") < text.index("under 5 degrees") < text.index("paper's convention")
 
 
+def test_without_a_sampler_there_is_no_table():
+    text = registration.text({**HEAD, "rows": [row("none", 64, 3.5), row("icp", 64, 6.25)]})
+    assert "full cloud 3.50; ICP on full cloud 6.25" in text and "| m |" not in text
+
+
 def test_the_text_states_data_full_clouds_seeds_and_the_standard_error():
     head = registration.text(RESULTS).split("**Mean rotation error")[0]
     for words in (

@@ -47,8 +47,13 @@ def cell(rows: list[dict], scale: float = 1, digits: int = 1) -> str:
 
 
 def table(rows: list[dict], num_points: int, scale: float = 1, digits: int = 1) -> str:
-    """Markdown of the rows of one metric: a line for each sample size, a column for each sampler and protocol."""
+    """Markdown of the rows of one metric: a line for each sample size, a column for each sampler and protocol.
+
+    Empty where only full clouds were scored.
+    """
     shown = columns(rows)
+    if not shown:
+        return ""
     heads = [label(s) + ("" if p == "matched" else f", {p}") for s, p in shown]
     lines = ["| m | ratio | " + " | ".join(heads) + " |", "| --- " * (len(heads) + 2) + "|"]
     for m in sorted({r["m"] for r in rows if r["sampler"] not in FULL_CLOUD}, reverse=True):
