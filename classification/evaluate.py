@@ -101,7 +101,7 @@ def gallery_clouds(test: modelnet40.Clouds, count: int = 5) -> np.ndarray:
 
 
 def evaluate(config: Config) -> None:
-    configs.at_least(config, sizes=1, batch_size=1, seed=0)
+    evaluation.check(config)
     check_inputs(True)
     net, names, task_config = train_samplenet.load_task(config.task)
     n = task_config.num_points

@@ -198,7 +198,7 @@ def show(gallery: dict, name: str, twist: Tensor, made: list[Tensor], indices: l
 
 
 def evaluate(config: Config) -> None:
-    configs.at_least(config, sizes=1, batch_size=1, seed=0)
+    evaluation.check(config)
     configs.one_of(config, device=processes.DEVICES)
     check_inputs(True)
     device = processes.choose(config.device)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from samplenet.errors import InputError
 
 DEVICES = ("auto", "cpu", "cuda")
+LEFT = []  # process groups that were left, see `start`
 
 
 @dataclass(frozen=True)
@@ -94,4 +95,7 @@ def start(device: str, batch_size: int) -> Iterator[Processes]:
         yield Processes(rank, world, place)
     finally:
         if world > 1:
+            # whoever frees a gloo group waits for its threads while it holds Python's lock, and a thread that drops the
+            # tensors of its last work wants that lock: with the model as last owner this hung (PyTorch 2.13)
+            LEFT.append(dist.group.WORLD)
             dist.destroy_process_group()

@@ -23,6 +23,13 @@ class Scored(NamedTuple):
     seed: int
 
 
+def check(config) -> None:
+    """InputError for settings out of range, before anything is read."""
+    configs.at_least(config, sizes=1, batch_size=1, seed=0)
+    if not config.out:
+        raise InputError("--out is needed: the folder to write the results to")
+
+
 def choose(
     config, num_points: int, untrained: dict[str, Callable[[int, int], Callable]], trained: Callable[[str], Scored]
 ) -> list[Scored]:
@@ -70,8 +77,6 @@ def gallery_size(config, samplers: list[Scored], untrained) -> int:
 
 def prepare(config) -> Path:
     """Make the folder `config.out` and write the settings there: an early word if nothing can be written."""
-    if not config.out:
-        raise InputError("--out is needed: the folder to write the results to")
     out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
     write_atomic(out / "config.yaml", configs.dump(config).encode())

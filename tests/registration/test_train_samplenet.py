@@ -132,7 +132,7 @@ with processes.start("cpu", 2) as here:
     try:
         here.check_identical(net)
     except RuntimeError as error:
-        print("noticed:", error, flush=True)
+        sys.stdout.write(f"noticed: {error}\\n")  # in one piece: two processes write
 """
 
 
