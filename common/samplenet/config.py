@@ -41,7 +41,7 @@ class DataConfig(RunConfig):
 
 def checkout() -> Path:
     """The repository's root, seen from the running script (classification/train_classifier.py and its like)."""
-    return Path(sys.argv[0]).resolve().parents[1]
+    return Path(sys.argv[0]).resolve().parent.parent  # parents[1] would fail for "python -c" in /
 
 
 def load(cls, argv: list[str] | None = None, description: str = ""):

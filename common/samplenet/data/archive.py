@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import stat
 import tempfile
 import zipfile
@@ -37,6 +38,22 @@ def extract_zip(archive: str | os.PathLike, folder: str | os.PathLike, max_bytes
     except OSError as error:
         raise InputError(f"{archive} cannot be extracted to {folder} ({error})") from error
     return folder
+
+
+def replace_folder(folder: Path, new: Path) -> None:
+    """Rename `new` to `folder`; what was there is put aside first and removed last."""
+    if not os.path.lexists(folder):
+        os.rename(new, folder)
+        return
+    aside = Path(tempfile.mkdtemp(prefix=f"{folder.name}.old.", dir=folder.parent), folder.name)
+    os.rename(folder, aside)
+    try:
+        os.rename(new, folder)
+    except BaseException:
+        os.rename(aside, folder)
+        aside.parent.rmdir()
+        raise
+    shutil.rmtree(aside.parent)  # where `folder` was a link, this removes the link and not what it led to
 
 
 def _unpack(source: zipfile.ZipFile, folder: Path, max_bytes: int) -> None:

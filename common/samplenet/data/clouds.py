@@ -13,14 +13,15 @@ from samplenet.errors import InputError
 
 
 def open_set(data_root: str | None, shapes_per_class: int) -> Path:
-    """The data set folder: `data_root`, or the built-in shapes, made on first use.
-
-    Those go to the folder SAMPLENET_DATA of the environment, else to data/ of the checkout.
-    """
+    """The data set folder: `data_root`, or the built-in shapes, made on first use in `own_folder`."""
     if data_root is not None:
         return Path(data_root)
-    root = os.environ.get("SAMPLENET_DATA") or checkout() / "data"
-    return shapes.ensure(root, shapes_per_class, max(1, shapes_per_class * 2 // 5))
+    return shapes.ensure(own_folder(), shapes_per_class, max(1, shapes_per_class * 2 // 5))
+
+
+def own_folder() -> Path:
+    """Where data made here goes: the folder SAMPLENET_DATA of the environment, else data/ of the checkout."""
+    return Path(os.environ.get("SAMPLENET_DATA") or checkout() / "data")
 
 
 def hold_out(clouds: Clouds, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

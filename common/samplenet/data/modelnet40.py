@@ -8,7 +8,6 @@ import json
 import logging
 import os
 import re
-import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from pathlib import Path, PurePosixPath
 import h5py
 import numpy as np
 
-from samplenet.data.archive import extract_zip
+from samplenet.data.archive import extract_zip, replace_folder
 from samplenet.data.download import fetch, locked, md5_of
 from samplenet.errors import InputError
 
@@ -86,7 +85,7 @@ def download(
             new = extract_zip(archive, Path(temporary, "new"), MAX_BYTES) / FOLDER
             if damage := _damage(new, file_md5):
                 raise InputError(f"{archive} lacks {', '.join(damage)}, or they are damaged: delete it and try again")
-            _replace(folder, new)
+            replace_folder(folder, new)
     return folder
 
 
@@ -94,22 +93,6 @@ def _damage(folder: Path, file_md5: Mapping[str, str]) -> list[str]:
     """Names of the files that are missing or have another MD5."""
     missing = [name for name in (*LISTS, *file_md5) if not (folder / name).is_file()]
     return missing or [name for name, md5 in file_md5.items() if md5_of(folder / name) != md5]
-
-
-def _replace(folder: Path, new: Path) -> None:
-    """Rename `new` to `folder`; what was there is put aside first and removed last."""
-    if not os.path.lexists(folder):
-        os.rename(new, folder)
-        return
-    aside = Path(tempfile.mkdtemp(prefix=f"{folder.name}.old.", dir=folder.parent), folder.name)
-    os.rename(folder, aside)
-    try:
-        os.rename(new, folder)
-    except BaseException:
-        os.rename(aside, folder)
-        aside.parent.rmdir()
-        raise
-    shutil.rmtree(aside.parent)  # where `folder` was a link, this removes the link and not what it led to
 
 
 def load(root: str | os.PathLike, split: str, num_points: int = 1024) -> Clouds:

@@ -1,0 +1,183 @@
+"""ShapeNetCore as clouds of 2048 points in PLY files, and built-in shapes in its place.
+
+python -m samplenet.data.shapenet --root DIR                  # download (1.4 GB), extract, print the folder
+python -m samplenet.data.shapenet --root DIR --archive FILE   # the same from an archive that is there already
+"""
+
+import argparse
+import hashlib
+import logging
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samplenet.data import ply, shapes
+from samplenet.data.clouds import own_folder
+from samplenet.data.modelnet40 import Clouds
+from samplenet.data.shapenet_archive import FOLDER, MIRRORS, download
+from samplenet.errors import InputError
+
+__all__ = ["CLASSES", "SPLITS", "SYNSETS", "built_in", "download", "load", "open_set", "split_rows"]
+
+SYNSETS = {"chair": "03001627", "table": "04379243", "car": "02958343", "airplane": "02691156"}
+CLASSES = tuple(SYNSETS)
+SPLITS = ("train", "val", "test")
+SPLIT_SEED = 42
+STORED = 2048  # points of a cloud
+
+log = logging.getLogger(__name__)
+
+
+def load(
+    folder: str | os.PathLike,
+    split: str,
+    num_points: int = STORED,
+    classes: Sequence[str] = CLASSES,
+    skip_bad: bool = False,
+) -> Clouds:
+    """Read one split of `<folder>/<synset>/<id>.ply`: the first `num_points` points of each cloud, as stored.
+
+    The clouds come class by class, each by name; labels count through `classes`, ids are "03001627/<id>". What
+    was parsed is cached as `<folder>/<synset>.h5` or, where that cannot be written, below
+    `samplenet.data.clouds.own_folder`.
+
+    Args:
+        split: one of `SPLITS`, see `split_rows`. Bad files are counted in, so skipping them moves no other cloud.
+        classes: names of `SYNSETS`, or synsets such as "02828884".
+        skip_bad: leave out the files that are damaged, not finite or of fewer points, and log how many and which.
+
+    Raises:
+        InputError: a class is missing, a file is bad, or a class has nothing left; the message names it.
+    """
+    folder, classes = Path(folder), _checked(classes, num_points)
+    points, labels, ids, unfit, total = [], [], [], {}, 0
+    for label, name in enumerate(classes):
+        synset = _synset(name)
+        files = ply.read_folder(_class_folder(folder, name), _caches(folder, synset))
+        rows = split_rows(len(files.names), split)
+        total += len(rows)
+        faults = files.unfit(num_points)
+        good = [i for i in rows if files.names[i] not in faults]
+        unfit |= {f"{synset}/{files.names[i]}.ply": faults[files.names[i]] for i in rows if files.names[i] in faults}
+        points.append(files.first(good, num_points))
+        labels.append(np.full(len(good), label, np.int64))
+        ids += [f"{synset}/{files.names[i]}" for i in good]
+    _report(folder, split, unfit, total, skip_bad)
+    for name, part in zip(classes, points, strict=True):
+        if not len(part):
+            raise InputError(f"{folder} has no cloud of {name!r} for its {split} split: 10 files fill every split")
+    return Clouds(np.concatenate(points), np.concatenate(labels), classes, ids)
+
+
+def split_rows(count: int, split: str) -> NDArray[np.int64]:
+    """Which of the `count` files of a class, counted in the order of their names, are in a split: ascending numbers.
+
+    A random 85 % train, 5 % validate ("val"), the rest tests. Fewer than 10 files may leave a split empty.
+    """
+    if split not in SPLITS:
+        raise InputError(f"split must be one of {', '.join(SPLITS)}; got {split!r}")
+    order = np.random.RandomState(SPLIT_SEED).permutation(count)  # a generator that NumPy promises never to change
+    return np.sort(np.split(order, [count * 85 // 100, count * 90 // 100])[SPLITS.index(split)])
+
+
+def built_in(
+    split: str, num_points: int = STORED, classes: Sequence[str] = CLASSES, shapes_per_class: int = 200
+) -> Clouds:
+    """One split of `shapes_per_class` built-in shapes a class, generated on the spot.
+
+    They come as ShapeNet's do: y is up, the box around a cloud has its centre in the origin and a diagonal of
+    length 1. The box is that of the first 2048 points, whatever `num_points`.
+
+    Args:
+        classes: names of `samplenet.data.shapes.CLASSES`.
+
+    Raises:
+        InputError: no such class, or too few shapes for the split.
+    """
+    classes, rows = _checked(classes, num_points), split_rows(max(0, shapes_per_class), split)
+    if not len(rows):
+        raise InputError(f"{shapes_per_class} shapes a class leave none for the {split} split: 10 fill every split")
+    clouds = np.stack([_boxed(name, int(row), num_points) for name in classes for row in rows])
+    ids = [f"{name}_{row:04d}" for name in classes for row in rows]
+    return Clouds(clouds, np.repeat(np.arange(len(classes)), len(rows)), classes, ids)
+
+
+def _boxed(name: str, index: int, num_points: int) -> NDArray[np.float32]:
+    """One built-in shape (num_points, 3) in the scale of ShapeNet's."""
+    points = shapes.generate(name, index, num_points=max(STORED, num_points))
+    low, high = points[:STORED].min(0), points[:STORED].max(0)
+    return ((points - (low + high) / 2) / np.linalg.norm(high - low))[:num_points]
+
+
+def open_set(
+    data_root: str | os.PathLike | None,
+    split: str,
+    num_points: int = STORED,
+    classes: Sequence[str] = CLASSES,
+    shapes_per_class: int = 200,
+    skip_bad: bool = False,
+) -> Clouds:
+    """`load` from `data_root`; without one, `built_in`, for which alone `shapes_per_class` counts."""
+    if data_root is None:
+        return built_in(split, num_points, classes, shapes_per_class)
+    return load(data_root, split, num_points, classes, skip_bad)
+
+
+def _checked(classes: Sequence[str], num_points: int) -> tuple[str, ...]:
+    if num_points < 1:
+        raise InputError(f"num_points must be at least 1, got {num_points}")
+    if len({SYNSETS.get(name, name) for name in classes}) != len(classes) or not classes:
+        raise InputError(f"classes must be at least one, each of them once; got {', '.join(classes) or 'none'}")
+    return tuple(classes)
+
+
+def _synset(name: str) -> str:
+    if name in SYNSETS or re.fullmatch("[0-9]{8}", name):
+        return SYNSETS.get(name, name)
+    raise InputError(f"classes must be of {', '.join(CLASSES)}, or synsets of 8 digits; got {name!r}")
+
+
+def _class_folder(folder: Path, name: str) -> Path:
+    synset = _synset(name)
+    if (folder / synset).is_dir():
+        return folder / synset
+    hint = "leave this class out, or fetch the data by python -m samplenet.data.shapenet --root DIR"
+    if (folder / FOLDER / synset).is_dir():
+        hint = f"did you mean {folder / FOLDER}?"
+    raise InputError(f"{folder / synset} ({name}) is missing: {hint}")
+
+
+def _caches(folder: Path, synset: str) -> list[Path]:
+    place = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:8]
+    return [folder / f"{synset}.h5", own_folder() / f"shapenet-cache-{place}" / f"{synset}.h5"]
+
+
+def _report(folder: Path, split: str, unfit: dict[str, str], total: int, skip_bad: bool) -> None:
+    """Log what is skipped, or raise."""
+    lines = [f"  {file} {reason}" for file, reason in unfit.items()]
+    what = f"{folder}: {len(lines)} of {total} {split} clouds"
+    if lines and skip_bad:
+        log.warning("%s are skipped:\n%s", what, "\n".join(lines))
+    elif lines:
+        shown = lines[:5] + ([f"  and {len(lines) - 5} more"] if len(lines) > 5 else [])
+        raise InputError("\n".join([f"{what} cannot be used; replace the files, or skip them (skip_bad):", *shown]))
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="Download and extract ShapeNetCore as clouds of 2048 points.")
+    parser.add_argument("--root", required=True, help=f"folder that is to hold {FOLDER}")
+    parser.add_argument("--archive", help="use this archive instead of downloading it")
+    parser.add_argument("--url", nargs="+", default=MIRRORS, help="addresses of the archive, tried in order")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    args = parser.parse_args(argv)
+    from samplenet import run  # here: reading data needs no run folders
+
+    run.main(lambda: print(download(args.root, args.url, args.archive)))
+
+
+if __name__ == "__main__":
+    main()
