@@ -1,0 +1,184 @@
+"""Train SampleNet (or S-NET with --no-projection) in front of a frozen, trained autoencoder.
+
+    python reconstruction/train_samplenet.py --config reconstruction/configs/quick.yaml \\
+        --task results/autoencoder --sample-sizes 64 --out results/samplenet-64
+
+The clouds are those that the autoencoder was trained on, and its loss is the task loss: the distance of the full input
+to what the autoencoder makes of the sample. The loop over epochs is a copy of train_autoencoder.py's, so that each
+script reads from top to bottom.
+"""
+
+import dataclasses
+import time
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+import autoencoder
+import train_autoencoder
+from samplenet import config as configs
+from samplenet import schedules
+from samplenet.config import RunConfig, option
+from samplenet.data import clouds as data
+from samplenet.errors import InputError
+from samplenet.run import Run, finished_run, finite, main
+from samplenet.tf import SampleNet, projection_loss, simplification_loss
+from samplenet.tf.state import get_state, set_state
+
+
+@dataclass
+class Config(RunConfig):
+    """The defaults are the published settings."""
+
+    batch_size: int = option(50, "clouds a step, B")
+    task: str = option("", "run folder of the trained autoencoder; its data settings are the sampler's too", path=True)
+    data_root: str | None = option(None, "where the autoencoder's data set lies now, if it has moved", path=True)
+    sample_sizes: list[int] = option([64], "points to sample, m")
+    projection: bool = option(True, "soft projection while training; without it the sampler is S-NET")
+    k: int = option(16, "neighbours of the soft projection")
+    min_sigma: float = option(1e-4, "lower bound on the squared temperature of the soft projection")
+    alpha: float = option(0.01, "weight of the simplification loss")
+    lmbda: float = option(1e-4, "weight of the projection loss")
+    beta: float = option(1.0, "weight of the largest distance in the simplification loss")
+    gamma: float = option(0.0, "weight of the coverage of the input in the simplification loss")
+    delta: float = option(1 / 64, "its weight for each sampled point")
+    epochs: int = option(400, "passes over the training set")
+    lr: float = option(5e-4, "Adam's first learning rate")
+    lr_schedule: str = option("step", "'step' (published, with a factor of 1: constant) or 'cosine' (short runs)")
+    lr_decay: float = option(1.0, "factor of the step schedule")
+    lr_decay_samples: int = option(200_000, "clouds between its steps")
+
+
+def check(config: Config) -> None:
+    """InputError for settings out of their range."""
+    configs.at_least(config, batch_size=2, epochs=1, lr=0, seed=0, lr_decay=0, lr_decay_samples=1)
+    configs.at_least(config, alpha=0, lmbda=0, beta=0, gamma=0, delta=0, min_sigma=0)
+    configs.at_most(config, seed=2**32 - 1)
+    configs.one_of(config, lr_schedule=schedules.SCHEDULES)
+    if len(config.sample_sizes) != 1:
+        raise InputError(
+            f"--sample-sizes takes one size (progressive sampling is not here yet), got {config.sample_sizes}"
+        )
+
+
+def build(config: Config, num_points: int) -> SampleNet:
+    """The sampler that the settings describe, for clouds of `num_points`, built."""
+    m = config.sample_sizes[0]
+    if not 1 <= m <= num_points:
+        raise InputError(f"--sample-sizes must be in [1, N] = [1, {num_points}], the autoencoder's points, got {m}")
+    if config.projection and not 1 <= config.k <= num_points:
+        raise InputError(f"--k must be in [1, N] = [1, {num_points}], the autoencoder's points, got {config.k}")
+    sampler = SampleNet(
+        m,
+        config.k,
+        min_sigma=config.min_sigma,
+        projection=config.projection,
+        conv_widths=(64, 128, 128, 256, 128),
+        fc_widths=(256, 256),
+        fc_batch_norm=False,
+        output_batch_norm=False,
+        bn_epsilon=1e-5,
+        name="sampler",
+    )
+    sampler(np.zeros((1, num_points, 3), np.float32))
+    return sampler
+
+
+def load_task(folder: str) -> tuple[autoencoder.Autoencoder, train_autoencoder.Config]:
+    """The frozen autoencoder of a finished run, and its settings."""
+    if not folder:
+        raise InputError("--task is needed: the run folder of the trained autoencoder")
+    config, arrays, _ = finished_run(folder, train_autoencoder.Config)
+    net = autoencoder.build(config.num_points)
+    set_state(net, arrays, source=folder)
+    net.trainable = False
+    return net, config
+
+
+def losses(config: Config, sampler: SampleNet, net: autoencoder.Autoencoder, points, task_loss: str) -> tf.Tensor:
+    """Of a batch (B, N, 3): the loss and its parts, task, simplification, projection, (4,).
+
+    Differs from the released code, whose frozen autoencoder normalises by the statistics of each batch: here by those
+    it has stored, as in the other two tasks.
+    """
+    sampled = sampler(points, training=True)
+    task = autoencoder.task_loss(net(sampled.points, training=False), points, task_loss)
+    simplify = simplification_loss(sampled.queries, points, config.beta, config.gamma, config.delta)
+    project = projection_loss(sampler)
+    return tf.stack([task + config.alpha * simplify + config.lmbda * project, task, simplify, project])
+
+
+def train(config: Config) -> None:
+    check(config)
+    keras.utils.set_random_seed(config.seed)
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    net, task_config = load_task(config.task)
+    sampler = build(config, task_config.num_points)
+    data_config = dataclasses.replace(task_config, data_root=config.data_root or task_config.data_root)
+    clouds, validation = (train_autoencoder.open_clouds(data_config, split).points for split in ("train", "val"))
+    train_rows = np.arange(len(clouds))
+    steps = data.steps_per_epoch(train_rows, config.batch_size)
+    optimizer = keras.optimizers.Adam(config.lr)
+    optimizer.build(sampler.trainable_variables)
+
+    @tf.function
+    def train_step(points):
+        with tf.GradientTape() as tape:
+            parts = losses(config, sampler, net, points, task_config.loss)
+            loss = parts[0]
+        optimizer.apply(tape.gradient(loss, sampler.trainable_variables), sampler.trainable_variables)
+        return parts
+
+    with Run(config.out, config) as run:
+        if run.done:
+            print(f"{run.folder} is finished")
+            return
+        if run.arrays:
+            set_state(sampler, run.arrays, optimizer, run.path("last"))
+        best, of_all = run.meta.get("best"), autoencoder.errors(net, validation, config.batch_size, task_config.loss)
+        for epoch in range(run.meta.get("epoch", 0), config.epochs):
+            measured, loading, begin = [], 0.0, time.perf_counter()
+            progress = tqdm(
+                data.batches(train_rows, config.batch_size, config.seed, epoch),
+                f"epoch {epoch + 1}/{config.epochs}",
+                steps,
+                leave=False,
+                disable=None,
+            )
+            for i, rows in enumerate(progress):
+                step = epoch * steps + i
+                ready = time.perf_counter()
+                points = tf.constant(clouds[rows])
+                loading += time.perf_counter() - ready
+                lr = schedules.learning_rate(config, step, config.epochs * steps)
+                optimizer.learning_rate.assign(lr)
+                measured.append(train_step(points).numpy())
+                finite(float(measured[-1][0]), "the loss", step)
+                progress.set_postfix(loss=f"{measured[-1][0]:.5f}")
+            seconds = time.perf_counter() - begin
+            names = ("loss", "task_loss", "simplification_loss", "projection_loss")
+            values = {**dict(zip(names, np.mean(measured, 0).tolist(), strict=True)), "lr": lr}
+            sampled = autoencoder.errors(net, validation, config.batch_size, task_config.loss, sampler)
+            judged, relative = finite(float(sampled.mean()), "the validation error", step), np.mean(sampled / of_all)
+            values |= {f"validation_{task_config.loss}": judged, "validation_nre": relative}
+            timing = {"step_ms": 1e3 * seconds / steps, "data_ms": 1e3 * loading / steps}
+            run.log(step + 1, {k: round(float(v), 9) for k, v in values.items()}, timing)
+            print(
+                f"epoch {epoch + 1}/{config.epochs}  loss {values['loss']:.5f}  simplify "
+                f"{values['simplification_loss']:.4f}  sigma {values['projection_loss']:.4f}  {task_config.loss}: soft "
+                f"{values['task_loss']:.5f}  validation, matched {judged:.5f}, {relative:.2f} of all points'  "
+                f"{timing['step_ms']:.0f} ms a step, {timing['data_ms']:.1f} of them data",
+                flush=True,
+            )
+            is_best = best is None or judged < best
+            best = judged if is_best else best
+            meta = {"epoch": epoch + 1, "step": step + 1, "best": best}
+            run.checkpoint(get_state(sampler, optimizer), meta, is_best, done=epoch + 1 == config.epochs)
+
+
+if __name__ == "__main__":
+    main(lambda: train(configs.load(Config, description=__doc__.splitlines()[0])))

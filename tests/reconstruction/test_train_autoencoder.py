@@ -1,0 +1,121 @@
+"""The training script of the autoencoder: what a run leaves, kill and continue, options, bad input."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from samplenet import InputError, config
+from samplenet.checkpoint import load_checkpoint
+from samplenet.ops import check_inputs
+from samplenet.run import main
+from samplenet.tf.state import set_state
+
+TINY = ["--shapes-per-class", "10", "--num-points", "32", "--batch-size", "8", "--epochs", "2"]
+
+
+@pytest.fixture
+def load(scripts, monkeypatch):
+    """Settings from flags, looked up by the script's name."""
+    monkeypatch.setattr("sys.argv", [scripts.train_autoencoder.__file__])
+    return lambda *flags: config.load(scripts.train_autoencoder.Config, [*TINY, *map(str, flags)])
+
+
+@pytest.fixture
+def train(scripts, load):
+    return lambda out, *flags: scripts.train_autoencoder.train(load("--out", out, *flags))
+
+
+def test_a_run_learns_and_leaves_what_explains_it(tmp_path, scripts, train, load, metrics, capsys):
+    train(tmp_path, "--epochs", 5)
+    lines = metrics(tmp_path)
+    assert [line["step"] for line in lines] == [4, 8, 12, 16, 20]  # 4 classes, 8 of 10 shapes to train on
+    assert lines[-1]["train_chamfer"] < lines[0]["train_chamfer"]
+    for name in ("config.yaml", "environment.json", "last.safetensors", "best.safetensors"):
+        assert (tmp_path / name).stat().st_size > 100
+    arrays, meta = load_checkpoint(tmp_path / "last.safetensors")
+    assert meta["best"] == pytest.approx(min(line["validation_chamfer"] for line in lines), abs=1e-8)
+    net = scripts.autoencoder.build(32)
+    set_state(net, arrays)
+    validation = scripts.train_autoencoder.open_clouds(load(), "val").points
+    judged = scripts.autoencoder.errors(net, validation, 3).mean()
+    assert judged == pytest.approx(lines[-1]["validation_chamfer"], rel=1e-4)
+    printed = capsys.readouterr().out
+    assert re.search(r"epoch 5/5  chamfer: train \d\.\d+  validation \d\.\d+  \d+ ms a step", printed)
+
+
+def test_a_resumed_run_ends_with_the_same_weights(assert_resumes):
+    assert_resumes("train_autoencoder", *TINY, "--epochs", 3, "--lr-schedule", "cosine")
+
+
+def test_the_splits_share_no_cloud(scripts, load):
+    clouds = [
+        scripts.train_autoencoder.open_clouds(load("--shapes-per-class", 20), s) for s in ("train", "val", "test")
+    ]
+    assert [len(c) for c in clouds] == [4 * 17, 4 * 1, 4 * 2]
+    assert len({points.tobytes() for c in clouds for points in c.points}) == 80
+    assert clouds[0].names == ("chair", "table", "car", "airplane")
+
+
+def test_emd_as_the_loss(tmp_path, train, metrics):
+    train(tmp_path / "run", "--loss", "emd")
+    first, last = metrics(tmp_path / "run")
+    assert last["train_emd"] < first["train_emd"] and "validation_chamfer" not in last
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(tmp_path, train):
+    check_inputs(False)  # as in training
+    with pytest.raises(InputError, match=r"the loss became (nan|inf) at step [1-3]; try a lower --lr"):
+        train(tmp_path / "run", "--lr", 1e30)
+    assert not (tmp_path / "run" / "last.safetensors").exists()
+
+
+def test_a_finished_run_is_kept(tmp_path, train, capsys):
+    train(tmp_path / "run", "--epochs", 1)
+    before = (tmp_path / "run" / "last.safetensors").read_bytes()
+    train(tmp_path / "run", "--epochs", 1, "--resume")
+    assert "is finished" in capsys.readouterr().out
+    assert (tmp_path / "run" / "last.safetensors").read_bytes() == before
+    with pytest.raises(InputError, match="already holds a run"):
+        train(tmp_path / "run", "--epochs", 1)
+
+
+BAD_FLAGS = {
+    "no points": (["--num-points", "0"], "--num-points must be at least 1, got 0"),
+    "batch of one": (["--batch-size", "1"], "--batch-size must be at least 2, got 1"),
+    "batch too large": (["--batch-size", "400"], "--batch-size 400 is larger than the training set of 32 clouds"),
+    "too few shapes": (["--shapes-per-class", "9"], "--shapes-per-class must be at least 10, got 9"),
+    "unknown loss": (["--loss", "x"], "--loss must be one of chamfer, emd, got 'x'"),
+    "unknown class": (["--classes", "chair", "dog"], "got 'dog'"),
+    "unknown schedule": (["--lr-schedule", "x"], "--lr-schedule must be one of step, cosine, got 'x'"),
+    "not a number": (["--lr", "nan"], "--lr must be at least 0, got nan"),
+    "negative seed": (["--seed", "-1"], "--seed must be at least 0, got -1"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_FLAGS)
+def test_bad_flags_are_named(tmp_path, train, case):
+    flags, words = BAD_FLAGS[case]
+    with pytest.raises(SystemExit, match=f"train_autoencoder.py: error: .*{words}"):
+        main(lambda: train(tmp_path / "out", *flags))
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_shell_sees_one_line_and_a_code(tmp_path, scripts):
+    command = [sys.executable, scripts.train_autoencoder.__file__, "--data-root", "nowhere", "--out", tmp_path / "out"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert re.match("train_autoencoder.py: error: ", done.stderr.splitlines()[-1])
+    assert "Traceback" not in done.stderr
+
+
+def test_the_defaults_are_the_published_settings(scripts, monkeypatch):
+    monkeypatch.setattr("sys.argv", [scripts.train_autoencoder.__file__])
+    for preset in ("smoke", "quick", "paper"):
+        path = scripts.folder / "configs" / f"{preset}.yaml"
+        settings = config.load(scripts.train_autoencoder.Config, ["--config", str(path)])
+        scripts.train_autoencoder.check(settings)
+    assert (settings.epochs, settings.batch_size, settings.lr, settings.num_points) == (500, 50, 5e-4, 2048)
+    assert settings.loss == "chamfer" and settings.classes == ["chair", "table", "car", "airplane"]
+    assert {scripts.train_autoencoder.schedules.learning_rate(settings, s, 10) for s in (0, 9, 10**6)} == {5e-4}

@@ -1,0 +1,158 @@
+"""The sampler's training in front of the autoencoder: sizes, losses, kill and continue, edge sizes, bad input."""
+
+import numpy as np
+import pytest
+
+from samplenet import InputError, config
+from samplenet.checkpoint import load_checkpoint, save_checkpoint
+from samplenet.ops import check_inputs, reference
+from samplenet.run import main
+from samplenet.tf.state import get_state
+
+TINY = ["--batch-size", "8", "--epochs", "2", "--sample-sizes", "6"]
+
+
+@pytest.fixture
+def train(scripts, task, monkeypatch):
+    """Train a sampler in this process; settings are looked up by the script's name."""
+    monkeypatch.setattr("sys.argv", [scripts.train_samplenet.__file__])
+
+    def run(out, *flags):
+        flags = [*TINY, "--task", str(task), "--out", str(out), *map(str, flags)]
+        scripts.train_samplenet.train(config.load(scripts.train_samplenet.Config, flags))
+
+    return run
+
+
+def test_layer_sizes_are_the_published_ones(scripts):
+    settings = scripts.train_samplenet.Config(sample_sizes=[64])
+    arrays = get_state(scripts.train_samplenet.build(settings, 2048))
+    kernels = [arrays[f"{layer}/fc/kernel"].size for layer in (*(f"conv{i}" for i in range(1, 6)), "fc1", "fc2", "fc3")]
+    assert kernels == [192, 8192, 16384, 32768, 32768, 32768, 65536, 49152]
+    assert arrays["fc3/fc/bias"].size == 192
+    assert {name.split("/")[0] for name in arrays if "/bn/" in name} == {f"conv{i}" for i in range(1, 6)}
+
+
+def test_the_defaults_are_the_published_settings(scripts, monkeypatch):
+    script = scripts.train_samplenet
+    monkeypatch.setattr("sys.argv", [script.__file__])
+    for preset in ("smoke", "quick", "paper"):
+        settings = config.load(script.Config, ["--config", str(scripts.folder / "configs" / f"{preset}.yaml")])
+        script.check(settings)
+    assert (settings.epochs, settings.batch_size, settings.lr) == (400, 50, 5e-4)
+    names = ("k", "alpha", "lmbda", "beta", "gamma", "delta", "min_sigma")
+    assert [getattr(settings, name) for name in names] == [16, 0.01, 1e-4, 1, 0, 1 / 64, 1e-4]
+    sampler = script.build(settings, 2048)
+    assert (sampler.project.k, sampler.project.min_sigma) == (16, 1e-4)
+    assert (sampler.config["bn_epsilon"], sampler.config["bn_momentum"]) == (1e-5, 0.9)
+    assert sampler.config["output_order"] == "m3"
+
+
+def test_a_run_learns_and_leaves_what_explains_it(tmp_path, train, metrics):
+    train(tmp_path, "--epochs", 5)
+    lines = metrics(tmp_path)
+    assert [line["step"] for line in lines] == [4, 8, 12, 16, 20]
+    assert lines[-1]["loss"] < lines[0]["loss"]
+    assert lines[-1]["projection_loss"] < lines[0]["projection_loss"] < 1  # the temperature falls from 1
+    _, meta = load_checkpoint(tmp_path / "last.safetensors")
+    assert meta["done"] and meta["best"] == pytest.approx(min(line["validation_chamfer"] for line in lines), abs=1e-8)
+    assert all(line["validation_nre"] > 0 for line in lines)
+
+
+def test_the_loss_is_the_sum_of_its_parts(scripts, task):
+    """Every part against its formula; the task loss compares the full input with what comes of the sample."""
+    script = scripts.train_samplenet
+    net, task_config = script.load_task(str(task))
+    settings = script.Config(sample_sizes=[5], k=4, alpha=0.3, lmbda=0.2, beta=2.0, gamma=0.5, delta=0.1)
+    sampler = script.build(settings, 32)
+    points = scripts.train_autoencoder.open_clouds(task_config, "train").points[:8]
+    loss, *parts = script.losses(settings, sampler, net, points, "chamfer").numpy()
+    sampled = sampler(points, training=True)
+    assert sampled.points.shape == (8, 5, 3)
+    rebuilt = reference.chamfer(net(sampled.points, training=False).numpy(), points)
+    near = reference.chamfer(sampled.queries.numpy(), points)
+    simplify = near.a2b.mean() + 2.0 * near.a2b.max(1).mean() + (0.5 + 0.1 * 5) * near.b2a.mean()
+    expected = [rebuilt.a2b.mean() + rebuilt.b2a.mean(), simplify, 1]  # the first temperature is 1
+    np.testing.assert_allclose(parts, expected, rtol=1e-4)
+    assert loss == pytest.approx(parts[0] + 0.3 * parts[1] + 0.2, rel=1e-5)
+
+
+def test_the_autoencoder_stays_as_it_is(scripts, task, train, tmp_path, monkeypatch):
+    nets, load = [], scripts.train_samplenet.load_task
+    monkeypatch.setattr(scripts.train_samplenet, "load_task", lambda folder: nets.append(load(folder)) or nets[-1])
+    train(tmp_path / "run")
+    arrays, _ = load_checkpoint(task / "last.safetensors")
+    for name, array in get_state(nets[0][0]).items():
+        np.testing.assert_array_equal(array, arrays[name], err_msg=name)
+
+
+def test_the_clouds_are_the_autoencoders(scripts, task, train, tmp_path, monkeypatch):
+    asked, load = [], scripts.train_autoencoder.open_clouds
+    monkeypatch.setattr(
+        scripts.train_autoencoder, "open_clouds", lambda c, split: asked.append((c, split)) or load(c, split)
+    )
+    train(tmp_path / "run", "--epochs", 1)
+    assert [split for _, split in asked] == ["train", "val"]
+    settings = asked[0][0]
+    assert (settings.classes, settings.shapes_per_class, settings.num_points) == (["chair", "car"], 20, 32)
+
+
+def test_a_resumed_run_ends_with_the_same_weights(assert_resumes, task):
+    assert_resumes("train_samplenet", *TINY, "--epochs", 3, "--task", task)
+
+
+@pytest.mark.parametrize(
+    "flags", [["--no-projection"], ["--sample-sizes", "32"], ["--sample-sizes", "1", "--k", "1"], ["--k", "32"]]
+)
+def test_options(tmp_path, train, flags, metrics):
+    train(tmp_path / "run", *flags, "--epochs", 1)
+    (line,) = metrics(tmp_path / "run")
+    assert np.isfinite(line["loss"])
+    assert load_checkpoint(tmp_path / "run" / "last.safetensors")[1]["done"]
+    if "--no-projection" in flags:
+        assert line["projection_loss"] == 0
+
+
+def test_all_points_sampled_are_reconstructed_as_the_cloud_is(tmp_path, train, metrics):
+    train(tmp_path / "run", "--sample-sizes", 32, "--epochs", 1)  # matched and completed: the whole cloud
+    assert metrics(tmp_path / "run")[0]["validation_nre"] == pytest.approx(1, abs=1e-5)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(tmp_path, train):
+    check_inputs(False)  # as in training
+    with pytest.raises(InputError, match=r"the loss became (nan|inf) at step [1-3]; try a lower --lr"):
+        train(tmp_path / "run", "--lr", 1e30)
+    assert not (tmp_path / "run" / "last.safetensors").exists()
+
+
+BAD_FLAGS = {
+    "no task": (["--task", "{empty}"], "is no run folder: it has no config.yaml"),
+    "m above N": (
+        ["--sample-sizes", "33"],
+        r"--sample-sizes must be in \[1, N\] = \[1, 32\], the autoencoder's points, got 33",
+    ),
+    "m of zero": (["--sample-sizes", "0"], r"--sample-sizes must be in \[1, N\]"),
+    "several sizes": (["--sample-sizes", "4", "8"], r"takes one size \(progressive sampling is not here yet\), got"),
+    "k above N": (["--k", "33"], r"--k must be in \[1, N\] = \[1, 32\]"),
+    "batch of one": (["--batch-size", "1"], "--batch-size must be at least 2, got 1"),
+    "batch too large": (["--batch-size", "400"], "--batch-size 400 is larger than the training set of 34 clouds"),
+    "negative weight": (["--alpha", "-1"], "--alpha must be at least 0, got -1"),
+    "unknown schedule": (["--lr-schedule", "x"], "--lr-schedule must be one of step, cosine, got 'x'"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_FLAGS)
+def test_bad_flags_are_named(tmp_path, train, case):
+    flags, words = BAD_FLAGS[case]
+    with pytest.raises(SystemExit, match=f"train_samplenet.py: error: .*{words}"):
+        main(lambda: train(tmp_path / "out", *(flag.format(empty=tmp_path) for flag in flags)))
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unfinished_autoencoder_is_refused(tmp_path, train, task):
+    arrays, meta = load_checkpoint(task / "last.safetensors")
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "config.yaml").write_bytes((task / "config.yaml").read_bytes())
+    save_checkpoint(tmp_path / "half" / "last.safetensors", arrays, {**meta, "done": False, "epoch": 1})
+    with pytest.raises(InputError, match="half stands at epoch 1 of 2; continue it with --resume"):
+        train(tmp_path / "out", "--task", tmp_path / "half")
