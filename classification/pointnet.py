@@ -20,6 +20,20 @@ def _run(blocks: list[Block], features, training):
     return features
 
 
+class Dropout(keras.layers.Dropout):
+    """Keras' dropout; several replicas draw as one device would for the whole batch."""
+
+    def call(self, inputs, training=False):
+        strategy = tf.distribute.get_strategy()
+        if not training or not self.rate or strategy.num_replicas_in_sync == 1:
+            return super().call(inputs, training)
+        rows, number = tf.shape(inputs)[0], tf.distribute.get_replica_context().replica_id_in_sync_group
+        all_kept = keras.random.dropout(
+            tf.ones((rows * strategy.num_replicas_in_sync, inputs.shape[1])), self.rate, seed=self.seed_generator
+        )
+        return inputs * all_kept[number * rows : (number + 1) * rows]
+
+
 class TNet(keras.layers.Layer):
     """Predict a size x size transform of each cloud's features; the identity at first."""
 
@@ -46,8 +60,7 @@ class PointNet(keras.Model):
 
     Args:
         num_classes: width of the last layer.
-        t_nets: input 3 x 3 and feature 64 x 64 transforms; False is the vanilla PointNet. With them, the
-            orthogonality loss 0.001 * sum((A A^T - I)^2) / 2 over the batch is in `losses` after a call.
+        t_nets: input 3 x 3 and feature 64 x 64 transforms; False is the vanilla PointNet.
         dropout: share dropped (0.3: the released code keeps 0.7).
     """
 
@@ -59,12 +72,12 @@ class PointNet(keras.Model):
         self.convs, self.late_convs = _sequence("conv", before), _sequence("late_conv", after)
         self.fcs = _sequence("fc", (512, 256))
         # with T-Nets both hidden layers are dropped out, in the vanilla network the second only
-        self.dropouts = [keras.layers.Dropout(p, name=f"dropout{i}") for i, p in ((1, dropout * t_nets), (2, dropout))]
+        self.dropouts = [Dropout(p, name=f"dropout{i}") for i, p in ((1, dropout * t_nets), (2, dropout))]
         self.last = keras.layers.Dense(num_classes, name="logits")
 
-    def describe(self, points, training=None):
-        """(B, N, 3) -> the second-last layer's features (B, 256)."""
-        features = points
+    def forward(self, points, training=None):
+        """(B, N, 3) -> logits, and the loss 0.001 * sum((A A^T - I)^2) / 2 of the batch's feature transforms A."""
+        features, defect = points, 0.0
         if self.input_transform:
             features = tf.matmul(features, self.input_transform(features, training=training))
         features = _run(self.convs, features, training)
@@ -72,14 +85,15 @@ class PointNet(keras.Model):
             transform = self.feature_transform(features, training=training)  # (B, 64, 64)
             features = tf.matmul(features, transform)
             defect = tf.matmul(transform, transform, transpose_b=True) - tf.eye(64)
-            self.add_loss(ORTHOGONALITY_WEIGHT * tf.reduce_sum(tf.square(defect)) / 2)
         features = tf.reduce_max(_run(self.late_convs, features, training), axis=1)
         for block, dropout in zip(self.fcs, self.dropouts, strict=True):
             features = dropout(block(features, training=training), training=training)
-        return features
+        # a sum over the whole batch, which the mean over replicas is to leave a sum
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        return self.last(features), replicas * ORTHOGONALITY_WEIGHT * tf.reduce_sum(tf.square(defect)) / 2
 
     def call(self, points, training=None):
-        return self.last(self.describe(points, training))
+        return self.forward(points, training)[0]
 
 
 MODELS = ("pointnet", "vanilla")
@@ -94,7 +108,8 @@ def build(model: str, num_classes: int) -> PointNet:
     return net
 
 
-def task_loss(net: PointNet, logits, labels) -> tf.Tensor:
-    """Mean cross-entropy plus the network's own losses of its latest call."""
+def task_loss(net: PointNet, points, labels, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
+    """Mean cross-entropy plus the network's own loss, a scalar, and the logits (B, num_classes)."""
+    logits, own = net.forward(points, training)
     entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-    return tf.add_n([tf.reduce_mean(entropy), *net.losses])
+    return tf.reduce_mean(entropy) + own, logits

@@ -3,6 +3,7 @@
 python classification/train_classifier.py --config classification/configs/quick.yaml --out results/classifier
 """
 
+import contextlib
 import time
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ from samplenet.data import modelnet40
 from samplenet.data.modelnet40 import Clouds
 from samplenet.run import Run, finite, main
 from samplenet.tf import set_momentum
+from samplenet.tf.replicas import Replicas
 from samplenet.tf.state import get_state, set_state
 
 
@@ -57,6 +59,7 @@ def train(config: Config) -> None:
     configs.at_least(config, seed=0, shapes_per_class=1, lr_decay_samples=1, bn_decay_samples=1)
     configs.at_most(config, seed=2**32 - 1)
     configs.one_of(config, model=pointnet.MODELS, lr_schedule=schedules.SCHEDULES)
+    replicas = Replicas(config.batch_size)
     keras.utils.set_random_seed(config.seed)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -64,26 +67,30 @@ def train(config: Config) -> None:
     clouds = modelnet40.load(folder, "train", config.num_points)
     train_rows, held_out = data.hold_out(clouds, config.hold_out, config.seed)
     steps = data.steps_per_epoch(train_rows, config.batch_size)
-    net = pointnet.build(config.model, len(clouds.names))
-    optimizer = keras.optimizers.Adam(config.lr)
-    optimizer.build(net.trainable_variables)
+    with replicas.scope():
+        net = pointnet.build(config.model, len(clouds.names))
+        optimizer = keras.optimizers.Adam(config.lr)
+        optimizer.build(net.trainable_variables)
 
-    @tf.function(jit_compile=config.xla)
     def train_step(points, labels):
         with tf.GradientTape() as tape:
-            logits = net(points, training=True)
-            loss = pointnet.task_loss(net, logits, labels)
-        optimizer.apply(tape.gradient(loss, net.trainable_variables), net.trainable_variables)
+            loss, logits = pointnet.task_loss(net, points, labels, training=True)
+            share_of_loss = loss / replicas.count
+        optimizer.apply(tape.gradient(share_of_loss, net.trainable_variables), net.trainable_variables)
         return loss, tf.reduce_mean(tf.cast(tf.argmax(logits, 1) == labels, tf.float32))
 
-    with Run(config.out, config) as run:
-        if run.done:
-            print(f"{run.folder} is finished")
+    train_step = replicas.compiled(train_step, config.xla)
+    with contextlib.ExitStack() as stack:
+        run = stack.enter_context(Run(config.out, config)) if replicas.first else None
+        arrays, meta, done = replicas.agree((run.arrays, run.meta, run.done) if run else None)
+        if done:
+            if run:
+                print(f"{run.folder} is finished")
             return
-        if run.arrays:
-            set_state(net, run.arrays, optimizer, run.path("last"))
-        best = run.meta.get("best", 0.0)
-        for epoch in range(run.meta.get("epoch", 0), config.epochs):
+        if arrays:
+            set_state(net, arrays, optimizer, f"the checkpoint in {config.out}")
+        best = meta.get("best", 0.0)
+        for epoch in range(meta.get("epoch", 0), config.epochs):
             losses, right, loading, begin = [], [], 0.0, time.perf_counter()
             rng = np.random.default_rng((config.seed, 3, epoch))
             progress = tqdm(
@@ -91,7 +98,7 @@ def train(config: Config) -> None:
                 f"epoch {epoch + 1}/{config.epochs}",
                 steps,
                 leave=False,
-                disable=None,
+                disable=None if run else True,
             )
             for i, rows in enumerate(progress):
                 step = epoch * steps + i
@@ -99,7 +106,7 @@ def train(config: Config) -> None:
                 points = clouds.points[rows]
                 if config.rotate or config.jitter:
                     points = data.augment(points, rng, config.rotate, config.jitter)
-                points, labels = tf.constant(points), tf.constant(clouds.labels[rows])
+                points, labels = replicas.spread(points, clouds.labels[rows])
                 loading += time.perf_counter() - ready
                 lr = schedules.learning_rate(config, step, config.epochs * steps)
                 optimizer.learning_rate.assign(lr)
@@ -108,6 +115,8 @@ def train(config: Config) -> None:
                 losses.append(finite(float(loss), "the loss", step))
                 right.append(float(share))
                 progress.set_postfix(loss=f"{losses[-1]:.3f}")
+            if not run:
+                continue
             seconds = time.perf_counter() - begin
             values = {"loss": np.mean(losses), "train_accuracy": np.mean(right), "lr": lr}
             judged = accuracy(net, clouds, held_out, config.batch_size) if len(held_out) else 0.0

@@ -6,6 +6,7 @@
 The loop over epochs is a copy of train_classifier.py's, so that each script reads from top to bottom.
 """
 
+import contextlib
 import time
 from dataclasses import dataclass
 
@@ -24,6 +25,7 @@ from samplenet.data import modelnet40
 from samplenet.errors import InputError
 from samplenet.run import Run, finished_run, finite, main
 from samplenet.tf import SampleNet, projection_loss, set_momentum, simplification_loss
+from samplenet.tf.replicas import Replicas
 from samplenet.tf.state import get_state, set_state
 from train_classifier import accuracy
 
@@ -88,11 +90,15 @@ def train(config: Config) -> None:
     configs.at_least(config, seed=0, shapes_per_class=1, lr_decay_samples=1, bn_decay_samples=1)
     configs.at_most(config, seed=2**32 - 1)
     configs.one_of(config, lr_schedule=schedules.SCHEDULES)
+    replicas = Replicas(config.batch_size)
     keras.utils.set_random_seed(config.seed)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
-    sampler = build(config)
-    net, names, task_config = load_task(config.task)
+    with replicas.scope():
+        sampler = build(config)
+        net, names, task_config = load_task(config.task)
+        optimizer = keras.optimizers.Adam(config.lr)
+        optimizer.build(sampler.trainable_variables)
     if config.num_points != task_config.num_points:
         n = task_config.num_points
         raise InputError(f"--num-points must be the classifier's, {n}, got {config.num_points}")
@@ -103,42 +109,43 @@ def train(config: Config) -> None:
     # the classifier's own, so that "best" is judged on clouds neither network was trained on
     train_rows, held_out = data.hold_out(clouds, task_config.hold_out, task_config.seed)
     steps = data.steps_per_epoch(train_rows, config.batch_size)
-    optimizer = keras.optimizers.Adam(config.lr)
-    optimizer.build(sampler.trainable_variables)
 
-    @tf.function
+    @replicas.compiled
     def train_step(points, labels):
         with tf.GradientTape() as tape:
             sampled = sampler(points, training=True)
-            logits = net(sampled.points, training=False)
-            task = pointnet.task_loss(net, logits, labels)
+            task, logits = pointnet.task_loss(net, sampled.points, labels, training=False)
             simplify = simplification_loss(sampled.queries, points, config.beta, config.gamma, config.delta)
             project = projection_loss(sampler)
             loss = task + config.alpha * simplify + config.lmbda * project
-        optimizer.apply(tape.gradient(loss, sampler.trainable_variables), sampler.trainable_variables)
+            share_of_loss = loss / replicas.count
+        optimizer.apply(tape.gradient(share_of_loss, sampler.trainable_variables), sampler.trainable_variables)
         right = tf.reduce_mean(tf.cast(tf.argmax(logits, 1) == labels, tf.float32))
         return tf.stack([loss, task, simplify, project, right])
 
-    with Run(config.out, config) as run:
-        if run.done:
-            print(f"{run.folder} is finished")
+    with contextlib.ExitStack() as stack:
+        run = stack.enter_context(Run(config.out, config)) if replicas.first else None
+        arrays, meta, done = replicas.agree((run.arrays, run.meta, run.done) if run else None)
+        if done:
+            if run:
+                print(f"{run.folder} is finished")
             return
-        if run.arrays:
-            set_state(sampler, run.arrays, optimizer, run.path("last"))
-        best = run.meta.get("best", 0.0)
-        for epoch in range(run.meta.get("epoch", 0), config.epochs):
+        if arrays:
+            set_state(sampler, arrays, optimizer, f"the checkpoint in {config.out}")
+        best = meta.get("best", 0.0)
+        for epoch in range(meta.get("epoch", 0), config.epochs):
             measured, loading, begin = [], 0.0, time.perf_counter()
             progress = tqdm(
                 data.batches(train_rows, config.batch_size, config.seed, epoch),
                 f"epoch {epoch + 1}/{config.epochs}",
                 steps,
                 leave=False,
-                disable=None,
+                disable=None if run else True,
             )
             for i, rows in enumerate(progress):
                 step = epoch * steps + i
                 ready = time.perf_counter()
-                points, labels = tf.constant(clouds.points[rows]), tf.constant(clouds.labels[rows])
+                points, labels = replicas.spread(clouds.points[rows], clouds.labels[rows])
                 loading += time.perf_counter() - ready
                 lr = schedules.learning_rate(config, step, config.epochs * steps)
                 optimizer.learning_rate.assign(lr)
@@ -146,6 +153,8 @@ def train(config: Config) -> None:
                 measured.append(train_step(points, labels).numpy())
                 finite(float(measured[-1][0]), "the loss", step)
                 progress.set_postfix(loss=f"{measured[-1][0]:.3f}")
+            if not run:
+                continue
             seconds = time.perf_counter() - begin
             names_of = ("loss", "task_loss", "simplification_loss", "projection_loss", "soft_accuracy")
             values = dict(zip(names_of, np.mean(measured, 0).tolist(), strict=True))

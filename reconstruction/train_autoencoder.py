@@ -3,6 +3,7 @@
 python reconstruction/train_autoencoder.py --config reconstruction/configs/quick.yaml --out results/autoencoder
 """
 
+import contextlib
 import time
 from dataclasses import dataclass
 
@@ -16,10 +17,10 @@ from samplenet import config as configs
 from samplenet import schedules
 from samplenet.config import DataConfig, option
 from samplenet.data import clouds as data
-from samplenet.data import shapes
+from samplenet.data import shapenet
 from samplenet.data.modelnet40 import Clouds
-from samplenet.errors import InputError
 from samplenet.run import Run, finite, main
+from samplenet.tf.replicas import Replicas
 from samplenet.tf.state import get_state, set_state
 
 
@@ -31,6 +32,7 @@ class Config(DataConfig):
     num_points: int = option(2048, "points of each cloud that are used and reconstructed, N")
     shapes_per_class: int = option(200, "built-in shapes a class: 85 % train, 5 % validate, 10 % test")
     classes: list[str] = option(["chair", "table", "car", "airplane"], "classes that are reconstructed")
+    skip_bad: bool = option(False, "leave out clouds that cannot be used, and say which")
     loss: str = option("chamfer", "distance to the reconstruction: 'chamfer' (published) or 'emd' (approximate, slow)")
     epochs: int = option(500, "passes over the training set")
     lr: float = option(5e-4, "Adam's first learning rate")
@@ -49,60 +51,62 @@ def check(config: Config) -> None:
 
 def open_clouds(config: Config, split: str) -> Clouds:
     """The clouds of one split, "train", "val" or "test": of --data-root, or built-in shapes."""
-    if config.data_root is not None:
-        raise InputError("--data-root is not read yet; leave it out for the built-in shapes")
-    ends = [config.shapes_per_class * percent // 100 for percent in (0, 85, 90, 100)]
-    first = ("train", "val", "test").index(split)
-    ids = [(name, i) for name in config.classes for i in range(*ends[first : first + 2])]
-    points = [shapes.generate(name, i)[: config.num_points] for name, i in ids]
-    labels = np.array([config.classes.index(name) for name, _ in ids])
-    return Clouds(np.stack(points), labels, tuple(config.classes), [f"{name}_{i:04d}" for name, i in ids])
+    names = ("num_points", "classes", "shapes_per_class", "skip_bad")
+    return shapenet.open_set(config.data_root, split, **{name: getattr(config, name) for name in names})
 
 
 def train(config: Config) -> None:
     check(config)
+    replicas = Replicas(config.batch_size)
     keras.utils.set_random_seed(config.seed)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     clouds, validation = (open_clouds(config, split).points for split in ("train", "val"))
     train_rows = np.arange(len(clouds))
     steps = data.steps_per_epoch(train_rows, config.batch_size)
-    net = autoencoder.build(config.num_points)
-    optimizer = keras.optimizers.Adam(config.lr)
-    optimizer.build(net.trainable_variables)
+    with replicas.scope():
+        net = autoencoder.build(config.num_points)
+        optimizer = keras.optimizers.Adam(config.lr)
+        optimizer.build(net.trainable_variables)
 
-    @tf.function
+    @replicas.compiled
     def train_step(points):
         with tf.GradientTape() as tape:
             loss = autoencoder.task_loss(net(points, training=True), points, config.loss)
-        optimizer.apply(tape.gradient(loss, net.trainable_variables), net.trainable_variables)
+            share_of_loss = loss / replicas.count
+        optimizer.apply(tape.gradient(share_of_loss, net.trainable_variables), net.trainable_variables)
         return loss
 
-    with Run(config.out, config) as run:
-        if run.done:
-            print(f"{run.folder} is finished")
+    with contextlib.ExitStack() as stack:
+        run = stack.enter_context(Run(config.out, config)) if replicas.first else None
+        arrays, meta, done = replicas.agree((run.arrays, run.meta, run.done) if run else None)
+        if done:
+            if run:
+                print(f"{run.folder} is finished")
             return
-        if run.arrays:
-            set_state(net, run.arrays, optimizer, run.path("last"))
-        best = run.meta.get("best")
-        for epoch in range(run.meta.get("epoch", 0), config.epochs):
+        if arrays:
+            set_state(net, arrays, optimizer, f"the checkpoint in {config.out}")
+        best = meta.get("best")
+        for epoch in range(meta.get("epoch", 0), config.epochs):
             losses, loading, begin = [], 0.0, time.perf_counter()
             progress = tqdm(
                 data.batches(train_rows, config.batch_size, config.seed, epoch),
                 f"epoch {epoch + 1}/{config.epochs}",
                 steps,
                 leave=False,
-                disable=None,
+                disable=None if run else True,
             )
             for i, rows in enumerate(progress):
                 step = epoch * steps + i
                 ready = time.perf_counter()
-                points = tf.constant(clouds[rows])
+                (points,) = replicas.spread(clouds[rows])
                 loading += time.perf_counter() - ready
                 lr = schedules.learning_rate(config, step, config.epochs * steps)
                 optimizer.learning_rate.assign(lr)
                 losses.append(finite(float(train_step(points)), "the loss", step))
                 progress.set_postfix(loss=f"{losses[-1]:.5f}")
+            if not run:
+                continue
             seconds = time.perf_counter() - begin
             judged = float(autoencoder.errors(net, validation, config.batch_size, config.loss).mean())
             finite(judged, "the validation error", step)

@@ -8,6 +8,7 @@ to what the autoencoder makes of the sample. The loop over epochs is a copy of t
 script reads from top to bottom.
 """
 
+import contextlib
 import dataclasses
 import time
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from samplenet.data import clouds as data
 from samplenet.errors import InputError
 from samplenet.run import Run, finished_run, finite, main
 from samplenet.tf import SampleNet, projection_loss, simplification_loss
+from samplenet.tf.replicas import Replicas
 from samplenet.tf.state import get_state, set_state
 
 
@@ -113,52 +115,59 @@ def losses(config: Config, sampler: SampleNet, net: autoencoder.Autoencoder, poi
 
 def train(config: Config) -> None:
     check(config)
+    replicas = Replicas(config.batch_size)
     keras.utils.set_random_seed(config.seed)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
-    net, task_config = load_task(config.task)
-    sampler = build(config, task_config.num_points)
+    with replicas.scope():
+        net, task_config = load_task(config.task)
+        sampler = build(config, task_config.num_points)
+        optimizer = keras.optimizers.Adam(config.lr)
+        optimizer.build(sampler.trainable_variables)
     data_config = dataclasses.replace(task_config, data_root=config.data_root or task_config.data_root)
     clouds, validation = (train_autoencoder.open_clouds(data_config, split).points for split in ("train", "val"))
     train_rows = np.arange(len(clouds))
     steps = data.steps_per_epoch(train_rows, config.batch_size)
-    optimizer = keras.optimizers.Adam(config.lr)
-    optimizer.build(sampler.trainable_variables)
 
-    @tf.function
+    @replicas.compiled
     def train_step(points):
         with tf.GradientTape() as tape:
             parts = losses(config, sampler, net, points, task_config.loss)
-            loss = parts[0]
-        optimizer.apply(tape.gradient(loss, sampler.trainable_variables), sampler.trainable_variables)
+            share_of_loss = parts[0] / replicas.count
+        optimizer.apply(tape.gradient(share_of_loss, sampler.trainable_variables), sampler.trainable_variables)
         return parts
 
-    with Run(config.out, config) as run:
-        if run.done:
-            print(f"{run.folder} is finished")
+    with contextlib.ExitStack() as stack:
+        run = stack.enter_context(Run(config.out, config)) if replicas.first else None
+        arrays, meta, done = replicas.agree((run.arrays, run.meta, run.done) if run else None)
+        if done:
+            if run:
+                print(f"{run.folder} is finished")
             return
-        if run.arrays:
-            set_state(sampler, run.arrays, optimizer, run.path("last"))
-        best, of_all = run.meta.get("best"), autoencoder.errors(net, validation, config.batch_size, task_config.loss)
-        for epoch in range(run.meta.get("epoch", 0), config.epochs):
+        if arrays:
+            set_state(sampler, arrays, optimizer, f"the checkpoint in {config.out}")
+        best, of_all = meta.get("best"), autoencoder.errors(net, validation, config.batch_size, task_config.loss)
+        for epoch in range(meta.get("epoch", 0), config.epochs):
             measured, loading, begin = [], 0.0, time.perf_counter()
             progress = tqdm(
                 data.batches(train_rows, config.batch_size, config.seed, epoch),
                 f"epoch {epoch + 1}/{config.epochs}",
                 steps,
                 leave=False,
-                disable=None,
+                disable=None if run else True,
             )
             for i, rows in enumerate(progress):
                 step = epoch * steps + i
                 ready = time.perf_counter()
-                points = tf.constant(clouds[rows])
+                (points,) = replicas.spread(clouds[rows])
                 loading += time.perf_counter() - ready
                 lr = schedules.learning_rate(config, step, config.epochs * steps)
                 optimizer.learning_rate.assign(lr)
                 measured.append(train_step(points).numpy())
                 finite(float(measured[-1][0]), "the loss", step)
                 progress.set_postfix(loss=f"{measured[-1][0]:.5f}")
+            if not run:
+                continue
             seconds = time.perf_counter() - begin
             names = ("loss", "task_loss", "simplification_loss", "projection_loss")
             values = {**dict(zip(names, np.mean(measured, 0).tolist(), strict=True)), "lr": lr}

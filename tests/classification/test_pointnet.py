@@ -24,17 +24,18 @@ def test_the_order_of_the_points_makes_no_difference(model):
 
 def test_transforms_start_as_the_identity_and_cost_nothing():
     net = pointnet.build("pointnet", 5)
-    net(CLOUD)
     np.testing.assert_allclose(net.input_transform(CLOUD), np.tile(np.eye(3), (3, 1, 1)), atol=1e-6)
-    assert float(net.losses[0]) == pytest.approx(0, abs=1e-6)
+    assert float(net.forward(CLOUD)[1]) == pytest.approx(0, abs=1e-6)
 
 
 def test_orthogonality_loss_is_half_the_squared_defect_over_the_batch():
     net = pointnet.build("pointnet", 5)
     net.feature_transform.last.bias.assign(2 * np.eye(64, dtype=np.float32).ravel())
-    net(CLOUD)
-    assert len(net.losses) == 1
-    assert float(net.losses[0]) == pytest.approx(0.001 * 3 * 64 * (4 - 1) ** 2 / 2, rel=1e-5)
+    logits, own = net.forward(CLOUD)
+    assert float(own) == pytest.approx(0.001 * 3 * 64 * (4 - 1) ** 2 / 2, rel=1e-5)
+    labels = np.array([0, 1, 2])
+    want = own + tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+    assert float(pointnet.task_loss(net, CLOUD, labels, training=False)[0]) == pytest.approx(float(want))
 
 
 def test_vanilla_has_no_loss_of_its_own():
@@ -42,7 +43,9 @@ def test_vanilla_has_no_loss_of_its_own():
     labels = np.array([0, 1, 2])
     logits = net(CLOUD)
     want = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
-    assert float(pointnet.task_loss(net, logits, labels)) == pytest.approx(float(want))
+    loss, again = pointnet.task_loss(net, CLOUD, labels, training=False)
+    assert float(loss) == pytest.approx(float(want))
+    np.testing.assert_array_equal(again, logits)
 
 
 def test_dropout_of_both_or_of_the_last_hidden_layer():

@@ -8,8 +8,8 @@ import tensorflow as tf
 class BatchNorm(keras.layers.BatchNormalization):
     """Keras' batch norm on TensorFlow's fused kernel (about 1.5 times faster on CPU), with a settable momentum.
 
-    Normalises the last axis over all others. `set_momentum` changes the decay of the running statistics while
-    training, without a new graph. A synchronized layer takes Keras' own path.
+    Normalises the last axis over all others and, under a strategy of several replicas, over all of them.
+    `set_momentum` changes the decay of the running statistics while training, without a new graph.
     """
 
     def build(self, input_shape):
@@ -17,11 +17,18 @@ class BatchNorm(keras.layers.BatchNormalization):
         self.decay = tf.Variable(self.momentum, dtype=tf.float32, trainable=False)  # a schedule's state, no weight
 
     def call(self, inputs, training=None, mask=None):
-        if not training or not self.trainable or self.synchronized or inputs.dtype == tf.float64:
+        if not training or not self.trainable or inputs.dtype == tf.float64:
             return super().call(inputs, training=training, mask=mask)
-        flat = tf.reshape(inputs, (1, 1, -1, inputs.shape[-1]))
+        several = tf.distribute.get_strategy().num_replicas_in_sync > 1
+        out, mean, variance = (self._synchronized if several else self._fused)(inputs)
+        self.moving_mean.assign(self.moving_mean * self.decay + mean * (1 - self.decay))
+        self.moving_variance.assign(self.moving_variance * self.decay + variance * (1 - self.decay))
+        return out
+
+    def _fused(self, inputs):
+        """Normalised inputs, mean, and variance without bias."""
         out, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-            x=flat,
+            x=tf.reshape(inputs, (1, 1, -1, inputs.shape[-1])),
             scale=tf.cast(self.gamma, tf.float32),
             offset=tf.cast(self.beta, tf.float32),
             mean=tf.constant([], tf.float32),
@@ -29,9 +36,19 @@ class BatchNorm(keras.layers.BatchNormalization):
             epsilon=self.epsilon,
             is_training=True,
         )
-        self.moving_mean.assign(self.moving_mean * self.decay + mean * (1 - self.decay))
-        self.moving_variance.assign(self.moving_variance * self.decay + variance * (1 - self.decay))
-        return tf.reshape(out, tf.shape(inputs))
+        return tf.reshape(out, tf.shape(inputs)), mean, variance
+
+    def _synchronized(self, inputs):
+        """The same over all replicas, whose parts of the batch are of one size."""
+        axes = list(range(inputs.shape.rank - 1))
+        features = tf.cast(inputs, tf.float32)
+        context = tf.distribute.get_replica_context()
+        mean = context.all_reduce("MEAN", tf.reduce_mean(features, axes))
+        # about the common mean: the mean of squares less the square of the mean loses digits
+        variance = context.all_reduce("MEAN", tf.reduce_mean(tf.square(features - mean), axes))
+        out = tf.nn.batch_normalization(features, mean, variance, self.beta, self.gamma, self.epsilon)
+        count = tf.cast(context.num_replicas_in_sync * tf.size(inputs) // inputs.shape[-1], tf.float32)
+        return tf.cast(out, inputs.dtype), mean, variance * count / (count - 1)
 
 
 def set_momentum(model: keras.Model, momentum: float) -> None:

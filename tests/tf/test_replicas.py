@@ -1,0 +1,183 @@
+"""Batches shared by two devices of a process or by two processes: what one device alone would have trained."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from samplenet import InputError
+from samplenet.checkpoint import load_checkpoint, save_checkpoint
+from samplenet.tf.replicas import Replicas
+
+ROOT = Path(__file__).parents[2]
+SIZES = ["--num-points", "32", "--batch-size", "8"]
+SCRIPTS = {
+    # the whole PointNet, so that dropout and the orthogonality loss are divided too; with small batches or a high
+    # learning rate it magnifies rounding
+    "classifier": (
+        "classification/train_classifier.py",
+        [
+            "--num-points",
+            "32",
+            "--batch-size",
+            "32",
+            "--shapes-per-class",
+            "4",
+            "--epochs",
+            "2",
+            "--no-xla",
+            "--lr",
+            "1e-4",
+        ],
+    ),
+    "autoencoder": ("reconstruction/train_autoencoder.py", [*SIZES, "--shapes-per-class", "10", "--epochs", "3"]),
+}
+SAMPLERS = {
+    "classifier": (
+        "classification/train_samplenet.py",
+        ["--num-points", "32", "--batch-size", "32", "--shapes-per-class", "4", "--epochs", "2", "--lr", "1e-4"],
+    ),
+    "autoencoder": ("reconstruction/train_samplenet.py", ["--batch-size", "8", "--epochs", "3"]),
+}
+TWO_DEVICES = """
+import runpy, sys
+import tensorflow as tf
+from samplenet.tf import replicas
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+replicas._gpus = lambda: ["CPU:0", "CPU:1"]
+sys.argv = sys.argv[1:]
+sys.path.insert(0, sys.argv[0].rpartition("/")[0])
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def start(script, flags, task=None, program=()):
+    """A script in a process of its own; `task` is its part of TF_CONFIG."""
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1"}
+    if task is not None:
+        env["TF_CONFIG"] = json.dumps(task)
+    command = [sys.executable, *program, str(ROOT / script), *map(str, flags)]
+    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def finish(processes):
+    try:
+        found = [process.communicate(timeout=300) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    for process, (_, errors) in zip(processes, found, strict=True):
+        assert process.returncode == 0, errors
+    return [out for out, _ in found]
+
+
+def alone(script, flags):
+    return finish([start(script, flags)])
+
+
+def two_processes(script, flags):
+    holders = [socket.socket() for _ in range(2)]
+    for holder in holders:
+        holder.bind(("localhost", 0))
+    hosts = [f"localhost:{holder.getsockname()[1]}" for holder in holders]
+    for holder in holders:
+        holder.close()
+    tasks = [{"cluster": {"worker": hosts}, "task": {"type": "worker", "index": i}} for i in range(2)]
+    return finish([start(script, flags, task) for task in tasks])
+
+
+def two_devices(script, flags):
+    return finish([start(script, flags, program=["-c", TWO_DEVICES])])
+
+
+BAD = {
+    "no JSON": "worker",
+    "no task": '{"cluster": {"worker": ["a:1", "b:1"]}}',
+    "another number": '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 2}}',
+    "a list": "[]",
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_damaged_tf_config_is_named(monkeypatch, case):
+    monkeypatch.setenv("TF_CONFIG", BAD[case])
+    with pytest.raises(InputError, match=rf"TF_CONFIG of the environment names no task.*got {re.escape(BAD[case])}"):
+        Replicas(8)
+
+
+def losses(folder):
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k not in ("time", "step")} for line in lines]
+
+
+def assert_close(folder, other):
+    """The curves of two runs, and the weights they end with, agree to 1e-3."""
+    for one, two in zip(losses(folder), losses(other), strict=True):
+        assert one.keys() == two.keys()
+        for name, value in one.items():
+            assert two[name] == pytest.approx(value, rel=1e-3, abs=1e-6), name
+    (one, _), (two, _) = (load_checkpoint(f / "last.safetensors") for f in (folder, other))
+    for name, array in one.items():
+        if "moving_" in name:
+            np.testing.assert_allclose(two[name], array, rtol=1e-2, atol=1e-3, err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Run folders by name of the task: the task network and a sampler of 6 points, trained by one device."""
+    folder = tmp_path_factory.mktemp("alone")
+    for name, (script, flags) in SCRIPTS.items():
+        alone(script, [*flags, "--out", folder / name])
+        script, flags = SAMPLERS[name]
+        alone(script, [*flags, "--task", folder / name, "--sample-sizes", 6, "--out", folder / f"{name}-sampler"])
+    return folder
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+@pytest.mark.parametrize("several", [two_processes, two_devices])
+def test_a_task_network_trains_as_on_one_device(tmp_path, trained, name, several):
+    script, flags = SCRIPTS[name]
+    printed = several(script, [*flags, "--out", tmp_path / "run"])
+    assert "epoch 1/" in printed[0] and not any(printed[1:])  # the first process speaks for all
+    assert_close(trained / name, tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_sampler_trains_as_on_one_device(tmp_path, trained, name):
+    script, flags = SAMPLERS[name]
+    two_processes(script, [*flags, "--task", trained / name, "--sample-sizes", 6, "--out", tmp_path / "run"])
+    assert_close(trained / f"{name}-sampler", tmp_path / "run")
+
+
+def test_two_processes_continue_a_run(tmp_path, trained):
+    """A checkpoint is read by the first process alone; both go on from it."""
+    script, flags = SCRIPTS["autoencoder"]
+    arrays, meta = load_checkpoint(trained / "autoencoder" / "last.safetensors")
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        settings = (trained / "autoencoder" / "config.yaml").read_text()
+        (tmp_path / name / "config.yaml").write_text(
+            settings.replace(str(trained / "autoencoder"), str(tmp_path / name))
+        )
+        save_checkpoint(tmp_path / name / "last.safetensors", arrays, {**meta, "epoch": 1, "done": False})
+    alone(script, [*flags, "--resume", "--out", tmp_path / "one"])
+    two_processes(script, [*flags, "--resume", "--out", tmp_path / "two"])
+    assert len(losses(tmp_path / "one")) == 2
+    assert_close(tmp_path / "one", tmp_path / "two")
+    assert two_processes(script, [*flags, "--resume", "--out", tmp_path / "two"]) == [
+        f"{tmp_path / 'two'} is finished\n",
+        "",
+    ]
+
+
+def test_a_batch_that_cannot_be_divided(tmp_path):
+    script, flags = SCRIPTS["autoencoder"]
+    with pytest.raises(AssertionError, match="--batch-size 7 is no multiple of the 2 devices that share a batch"):
+        two_devices(script, [*flags, "--batch-size", 7, "--out", tmp_path / "run"])
