@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Set up and reproduce the tables: bash reproduce.sh [classification|registration|all] [--preset smoke|quick|paper] [--data-root DIR]
+# Set up and reproduce the tables: bash reproduce.sh [classification|registration|reconstruction|all] [--preset smoke|quick|paper] [--data-root DIR]
 # What follows the experiments goes to their runners; --out and --data-root name folders.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 experiments=()
 while [ $# -gt 0 ]; do
     case $1 in
-        classification | registration) experiments+=("$1") ;;
-        all) experiments=(classification registration) ;;
+        classification | registration | reconstruction) experiments+=("$1") ;;
+        all) experiments=(classification registration reconstruction) ;;
         -h | --help) sed -n '2,3s/^# //p' "$0"; exit 0 ;;
         -*) break ;;
-        *) echo "reproduce.sh: error: unknown experiment '$1', known: classification, registration, all" >&2; exit 2 ;;
+        *) echo "reproduce.sh: error: unknown experiment '$1', known: classification, registration, reconstruction, all" >&2; exit 2 ;;
     esac
     shift
 done

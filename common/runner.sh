@@ -26,7 +26,7 @@ case "$sizes $seeds" in *[!0-9\ ]*)
     refuse "--sizes and --seeds are whole numbers between quotes, as in \"32 16\", got '$sizes' and '$seeds'" ;;
 esac
 if [ "$preset" = paper ] && [ ${#data[@]} -eq 0 ]; then
-    refuse "the paper preset is for ModelNet40 (days of training); give its folder with --data-root"
+    refuse "the paper preset is for the published data set (days of training); give its folder with --data-root"
 fi
 
 bash "$root/setup.sh" $extras

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
         (["--preset", "paper"], "give its folder with --data-root"),
     ],
 )
-@pytest.mark.parametrize("experiment", ["classification", "registration"])
+@pytest.mark.parametrize("experiment", ["classification", "registration", "reconstruction"])
 def test_runners_refuse_unknown_options(experiment, flags, words):
     for command in ([ROOT / experiment / "runner_samplenet.sh"], [ROOT / "reproduce.sh", experiment]):
         done = subprocess.run(["bash", *command, *flags], capture_output=True, text=True)
@@ -41,7 +41,7 @@ def test_several_experiments_do_not_share_a_folder(tmp_path):
 
 
 def test_runners_tell_their_options():
-    for experiment in ("classification", "registration"):
+    for experiment in ("classification", "registration", "reconstruction"):
         command = ["bash", ROOT / experiment / "runner_samplenet.sh", "--help"]
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0 and done.stdout.startswith(f"{experiment.capitalize()} from set-up to table")

@@ -14,11 +14,15 @@ import numpy as np
 
 from samplenet.checkpoint import write_atomic
 from samplenet.errors import InputError
-from samplenet.report import classification, registration
+from samplenet.report import classification, reconstruction, registration
 from samplenet.report.pictures import LeftOut
 from samplenet.report.rows import select
 
-EXPERIMENTS = {"classification": classification, "registration": registration}
+EXPERIMENTS = {
+    "classification": classification,
+    "reconstruction": reconstruction,
+    "registration": registration,
+}
 FIELDS = {
     "rows": {"sampler", "m", "protocol", "metric", "value", "n", "seed"},
     "curves": {"sampler", "m", "protocol", "seed", "step_deg", "precision"},

@@ -1,0 +1,156 @@
+"""The evaluation: its numbers against plain NumPy, what it writes, the runner end to end, bad input."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from samplenet import InputError, config
+from samplenet.data.modelnet40 import Clouds
+from samplenet.ops import reference
+from samplenet.run import main
+
+TINY = ["--batch-size", "8", "--epochs", "1", "--sample-sizes", "6"]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory, scripts, task):
+    """Run folders of a SampleNet-6 and an S-NET-6."""
+    folder, old = tmp_path_factory.mktemp("runs"), sys.argv
+    sys.argv = [scripts.train_samplenet.__file__]
+    try:
+        for name, flag in (("samplenet", "--projection"), ("snet", "--no-projection")):
+            flags = [*TINY, flag, "--task", str(task), "--out", str(folder / name)]
+            scripts.train_samplenet.train(config.load(scripts.train_samplenet.Config, flags))
+    finally:
+        sys.argv = old
+    return folder
+
+
+@pytest.fixture
+def evaluate(scripts, task, monkeypatch):
+    """Evaluate in this process; returns results.json."""
+    monkeypatch.setattr("sys.argv", [scripts.evaluate.__file__])
+
+    def run(out, *flags):
+        flags = ["--task", str(task), "--out", str(out), *map(str, flags)]
+        scripts.evaluate.evaluate(config.load(scripts.evaluate.Config, flags))
+        return json.loads((out / "results.json").read_text())
+
+    return run
+
+
+def values(results, metric):
+    return {(r["sampler"], r["m"], r["protocol"]): r["value"] for r in results["rows"] if r["metric"] == metric}
+
+
+def test_metrics_of_known_distances(scripts):
+    test = Clouds(np.zeros((3, 4, 3), np.float32), np.array([0, 1, 1]), ("chair", "car"), ["a", "b", "c"])
+    found = scripts.evaluate.numbers(np.array([2.0, 6.0, 1.0]), np.array([1.0, 2.0, 1.0]), test, "chamfer")
+    assert found["chamfer"] == 3 and found["chamfer_median"] == 2
+    assert found["nre"] == 2 and found["nre_median"] == 2  # of 2, 3 and 1: a mean of ratios, no ratio of means
+    assert found["nre_std"] == pytest.approx((2 / 3) ** 0.5)
+    assert (found["nre_chair"], found["nre_car"], found["chamfer_car"]) == (2, 2, 3.5)
+
+
+def test_everything_is_scored_and_the_batch_size_makes_no_difference(evaluate, runs, tmp_path):
+    flags = ["--samplers", "random", "fps", runs / "samplenet", runs / "snet", "--sizes", 32, 12]
+    results = evaluate(tmp_path / "a", *flags)
+    other = evaluate(tmp_path / "b", *flags, "--batch-size", 3)
+    found = values(results, "nre")
+    assert set(found) == {
+        ("none", 32, "matched"),
+        *((s, m, "matched") for s in ("random", "fps") for m in (32, 12, 6)),
+        *(("samplenet", 6, p) for p in ("matched", "soft", "generated")),
+        *(("snet", 6, p) for p in ("matched", "generated")),
+    }
+    assert {row["n"] for row in results["rows"]} == {4}  # two test chairs, two test cars
+    for sampler in ("none", "random", "fps"):  # m = N: the same points in another order
+        assert found[sampler, 32, "matched"] == pytest.approx(1, rel=1e-4)
+    for one, two in zip(results["rows"], other["rows"], strict=True):
+        assert one["value"] == pytest.approx(two["value"], rel=1e-3, abs=1e-5)
+        assert {**one, "value": 0} == {**two, "value": 0}
+
+
+def test_the_saved_clouds_give_the_numbers_again(evaluate, scripts, task, runs, tmp_path):
+    results = evaluate(tmp_path, "--samplers", "fps", runs / "samplenet", "--sizes", 12)
+    test = scripts.train_autoencoder.open_clouds(scripts.train_samplenet.load_task(str(task))[1], "test")
+    whole = {}
+    names = {file.name: file for file in (tmp_path / "clouds").iterdir()}
+    kinds = ("matched", "soft", "generated")
+    learned = [f"samplenet-6-seed0-{kind}.npz" for kind in kinds]
+    assert sorted(names) == sorted(
+        ["none-32-seed0-matched.npz", "fps-12-seed0-matched.npz", "fps-6-seed0-matched.npz", *learned]
+    )
+    for name in sorted(names, key=lambda name: not name.startswith("none")):  # the whole clouds first
+        sampler, m, _, protocol = name.removesuffix(".npz").split("-")
+        with np.load(names[name]) as saved:
+            assert list(saved["ids"]) == test.ids
+            assert saved["sample"].shape == (4, int(m), 3) and saved["reconstruction"].shape == (4, 32, 3)
+            if protocol == "matched" and sampler != "none":
+                picked = np.take_along_axis(test.points, saved["idx"][..., None].astype(int), 1)
+                np.testing.assert_array_equal(saved["sample"], picked)
+            near = reference.chamfer(saved["reconstruction"], test.points)
+            chamfer = near.a2b.mean(1) + near.b2a.mean(1)
+            whole.setdefault("none", chamfer)
+            np.testing.assert_allclose(saved["nre"], chamfer / whole["none"], rtol=1e-3)
+        key = (sampler, int(m), protocol)
+        assert values(results, "chamfer")[key] == pytest.approx(chamfer.mean(), rel=1e-3)
+        assert values(results, "nre")[key] == pytest.approx((chamfer / whole["none"]).mean(), rel=1e-3)
+        for label, name in enumerate(("chair", "car")):
+            mine = test.labels == label
+            want = (chamfer / whole["none"])[mine].mean()
+            assert values(results, f"nre_{name}")[key] == pytest.approx(want, rel=1e-3)
+
+
+def test_clouds_are_left_out_on_request_and_emd_joins(evaluate, tmp_path):
+    results = evaluate(tmp_path, "--samplers", "random", "--sizes", 6, "--no-save-clouds", "--emd")
+    assert not (tmp_path / "clouds").exists()
+    assert values(results, "emd")["random", 6, "matched"] > 0
+    assert values(results, "nre_emd")["none", 32, "matched"] == 1
+
+
+def test_the_report_stands_beside_the_results(evaluate, runs, tmp_path, capsys):
+    evaluate(tmp_path, "--samplers", "random", "fps", runs / "samplenet", "--sizes", 6)
+    for name in ("table.md", "nre.png", "gallery.png", "histogram.png", "gallery.npz", "config.yaml"):
+        assert (tmp_path / name).stat().st_size > 100
+    assert "| 6 | 5.33333 |" in capsys.readouterr().out
+
+
+BAD_FLAGS = {
+    "no task": (["--task", "{empty}"], "is no run folder: it has no config.yaml"),
+    "unknown sampler": (["--samplers", "voxel"], "'voxel' is neither random nor fps nor a run folder"),
+    "m above N": (["--sizes", "33"], "--sizes must be at most N = 32, the task network's points, got 33"),
+    "no size": (["--sizes", "0"], r"--sizes must be at least 1, got \[0\]"),
+    "no such data": (["--data-root", "{empty}/nowhere"], "03001627 .chair. is missing"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_FLAGS)
+def test_bad_flags_are_named(tmp_path, evaluate, case):
+    flags, words = BAD_FLAGS[case]
+    with pytest.raises(SystemExit, match=f"evaluate.py: error: .*{words}"):
+        main(lambda: evaluate(tmp_path / "out", "--sizes", 6, *(flag.format(empty=tmp_path) for flag in flags)))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_sampler_of_another_autoencoder_is_refused(scripts, task, runs, tmp_path, evaluate):
+    other = tmp_path / "other"
+    other.mkdir()
+    for name in ("config.yaml", "last.safetensors"):
+        (other / name).write_bytes((task / name).read_bytes())
+    with pytest.raises(InputError, match="is damaged or of another kind of run"):
+        evaluate(tmp_path / "out", "--samplers", other, "--sizes", 6)
+
+
+def test_the_runner_goes_from_set_up_to_table_and_continues(scripts, tmp_path):
+    command = ["bash", scripts.folder / "runner_samplenet.sh", "--preset", "smoke", "--out", tmp_path / "out"]
+    for _ in range(2):
+        done = subprocess.run(command, env=os.environ, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    assert "autoencoder is finished" in done.stdout
+    rows = json.loads((tmp_path / "out" / "evaluation" / "results.json").read_text())["rows"]
+    assert {r["sampler"] for r in rows} == {"none", "random", "fps", "samplenet", "snet"}
