@@ -41,7 +41,9 @@ def test_the_code_of_the_registration_readme_runs():
     assert scope["projected"].shape == (4, 64, 3) and scope["loss"].requires_grad
 
 
-@pytest.mark.parametrize("readme", ["README.md", "classification/README.md", "registration/README.md"])
+@pytest.mark.parametrize(
+    "readme", ["README.md", *(f"{name}/README.md" for name in ("classification", "registration", "reconstruction"))]
+)
 def test_the_files_that_the_readme_names_exist(readme):
     text = (ROOT / readme).read_text()
     assert "PLACEHOLDER" not in text

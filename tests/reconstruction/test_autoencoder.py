@@ -1,4 +1,7 @@
-"""The autoencoder: published sizes, what it must not depend on, and its losses."""
+"""The autoencoder: published sizes, what it must not depend on, and its losses, its benchmark."""
+
+import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -66,3 +69,8 @@ def test_errors_of_a_sampler_are_of_what_it_leaves_against_all_points():
     net = autoencoder.build(40)
     found = autoencoder.errors(net, CLOUD, 2, sampler=lambda points, training: Sampled(points[:, :6], None, None))
     np.testing.assert_allclose(found, autoencoder.chamfer_distance(net(CLOUD[:, :6]), CLOUD), rtol=1e-5)
+
+
+def test_the_benchmark_prints_its_figures(scripts, capsys):
+    scripts.bench.measure(SimpleNamespace(num_points=32, batch_size=4, steps=1, turns=2))
+    assert re.search(r"B 4, N 32: a step of the autoencoder \d+ ms with native ops, \d+ ms", capsys.readouterr().out)
