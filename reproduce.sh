@@ -16,6 +16,10 @@ while [ $# -gt 0 ]; do
 done
 case "${#experiments[@]} $*" in [2-9]*--out*) # they would write over each other
     echo "reproduce.sh: error: --out is for one experiment; several write to results/" >&2; exit 2 ;;
+    [2-9]*--data-root*)
+        if [[ " ${experiments[*]} " = *" reconstruction "* ]]; then
+            echo "reproduce.sh: error: --data-root: reconstruction reads ShapeNetCore, the others ModelNet40; run them apart" >&2; exit 2
+        fi ;;
 esac
 for experiment in "${experiments[@]:-classification}"; do
     bash "$here/$experiment/runner_samplenet.sh" "$@"

@@ -119,14 +119,15 @@ def train(config: Config) -> None:
                 continue
             seconds = time.perf_counter() - begin
             values = {"loss": np.mean(losses), "train_accuracy": np.mean(right), "lr": lr}
-            judged = accuracy(net, clouds, held_out, config.batch_size) if len(held_out) else 0.0
-            values["held_out_accuracy"] = judged
+            judged, words = 0.0, ""
+            if len(held_out):
+                judged = values["held_out_accuracy"] = accuracy(net, clouds, held_out, config.batch_size)
+                words = f"held out {judged:.3f}  "
             timing = {"step_ms": 1e3 * seconds / steps, "data_ms": 1e3 * loading / steps}
             run.log(step + 1, {k: round(float(v), 6) for k, v in values.items()}, timing)
             print(
                 f"epoch {epoch + 1}/{config.epochs}  loss {values['loss']:.3f}  train {values['train_accuracy']:.3f}  "
-                f"held out {judged:.3f}  {timing['step_ms']:.0f} ms a step, "
-                f"{timing['data_ms']:.1f} of them data",
+                f"{words}{timing['step_ms']:.0f} ms a step, {timing['data_ms']:.1f} of them data",
                 flush=True,
             )
             is_best = judged > best

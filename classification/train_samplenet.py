@@ -158,14 +158,16 @@ def train(config: Config) -> None:
             seconds = time.perf_counter() - begin
             names_of = ("loss", "task_loss", "simplification_loss", "projection_loss", "soft_accuracy")
             values = dict(zip(names_of, np.mean(measured, 0).tolist(), strict=True))
-            judged = accuracy(net, clouds, held_out, config.batch_size, sampler) if len(held_out) else 0.0
-            values["held_out_accuracy"] = judged
+            judged, words = 0.0, ""
+            if len(held_out):
+                judged = values["held_out_accuracy"] = accuracy(net, clouds, held_out, config.batch_size, sampler)
+                words = f"held out, matched {judged:.3f}  "
             timing = {"step_ms": 1e3 * seconds / steps, "data_ms": 1e3 * loading / steps}
             run.log(step + 1, {k: round(v, 6) for k, v in {**values, "lr": lr}.items()}, timing)
             print(
                 f"epoch {epoch + 1}/{config.epochs}  loss {values['loss']:.3f}  simplify "
                 f"{values['simplification_loss']:.4f}  sigma {values['projection_loss']:.4f}  soft "
-                f"{values['soft_accuracy']:.3f}  held out, matched {judged:.3f}  "
+                f"{values['soft_accuracy']:.3f}  {words}"
                 f"{timing['step_ms']:.0f} ms a step, {timing['data_ms']:.1f} of them data",
                 flush=True,
             )

@@ -3,13 +3,14 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(dirname "$here")
-preset=quick sizes="" seeds=0 out="" data=() name=$(basename "$here")
+preset=quick sizes="" seeds=0 out="" data=() task_data=() name=$(basename "$here")
 refuse() { echo "${0##*/}: error: $*" >&2; exit 2; }
 while [ $# -gt 0 ]; do
     case $1 in
         --preset | --data-root | --sizes | --seeds | --out) [ -n "${2:-}" ] || refuse "$1 needs a value" ;;&
         --preset) preset=$2 ;;
         --data-root) data=(--data-root "$2") name=$(basename "$here")-$(basename "$2") ;;
+        --skip-bad) [ $task = autoencoder ] || refuse "unknown option '$1'; --help lists them"; task_data=("$1"); shift; continue ;;
         --sizes) sizes=$2 ;;
         --seeds) seeds=$2 ;;
         --out) out=$2 ;;

@@ -1,4 +1,4 @@
-"""Time a training step of the autoencoder and its Chamfer distance, in turns: native ops, framework ops.
+"""Time a training step of the autoencoder and its Chamfer distance: native ops, framework ops, none, in turns.
 
 python reconstruction/bench.py --num-points 2048 --batch-size 50
 

@@ -106,6 +106,8 @@ def evaluate(config: Config) -> None:
     task_config.data_root = config.data_root or task_config.data_root
     test = train_autoencoder.open_clouds(task_config, "test")
     out = evaluation.prepare(config)
+    for old in (out / "clouds").glob("*.npz"):  # would stand beside numbers they do not belong to
+        old.unlink()
     if config.save_clouds:
         (out / "clouds").mkdir(exist_ok=True)
 

@@ -2,6 +2,7 @@
 # Reconstruction from set-up to table: autoencoder, SampleNet and S-NET, evaluation.
 #   --preset smoke|quick|paper  settings in configs/ (quick)
 #   --data-root DIR             a folder of <synset>/<id>.ply, as ShapeNetCore's; without it, the built-in shapes
+#   --skip-bad                  leave out clouds that cannot be used, and say which
 #   --sizes "32 16"             sample sizes to train for (32 16; paper: 1024 512 256 128 64 32 16)
 #   --seeds "0 1 2"             sampler seeds (0)
 #   --out DIR                   where the runs go (results/<preset>/reconstruction[-<data folder>])
@@ -10,6 +11,6 @@ extras="tf viz" task=autoencoder sizes_smoke=8 sizes_quick="32 16" sizes_paper="
 export TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-3}
 source "$(dirname "$0")/../common/runner.sh"
 
-run train_autoencoder.py --out "$out/autoencoder" --resume
+run train_autoencoder.py "${task_data[@]}" --out "$out/autoencoder" --resume
 train_samplers
 run evaluate.py --task "$out/autoencoder" --samplers random fps "${samplers[@]}" --out "$out/evaluation"

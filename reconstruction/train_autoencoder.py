@@ -31,7 +31,9 @@ class Config(DataConfig):
     batch_size: int = option(50, "clouds a step, B")
     num_points: int = option(2048, "points of each cloud that are used and reconstructed, N")
     shapes_per_class: int = option(200, "built-in shapes a class: 85 % train, 5 % validate, 10 % test")
-    classes: list[str] = option(["chair", "table", "car", "airplane"], "classes that are reconstructed")
+    classes: list[str] = option(
+        ["chair", "table", "car", "airplane"], "names of classes, or synsets (in YAML between quotes)"
+    )
     skip_bad: bool = option(False, "leave out clouds that cannot be used, and say which")
     loss: str = option("chamfer", "distance to the reconstruction: 'chamfer' (published) or 'emd' (approximate, slow)")
     epochs: int = option(500, "passes over the training set")
@@ -61,7 +63,7 @@ def train(config: Config) -> None:
     keras.utils.set_random_seed(config.seed)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
-    clouds, validation = (open_clouds(config, split).points for split in ("train", "val"))
+    clouds, validation, _ = (open_clouds(config, split).points for split in shapenet.SPLITS)  # all: is one damaged?
     train_rows = np.arange(len(clouds))
     steps = data.steps_per_epoch(train_rows, config.batch_size)
     with replicas.scope():
@@ -120,7 +122,7 @@ def train(config: Config) -> None:
             )
             is_best = best is None or judged < best
             best = judged if is_best else best
-            meta = {"epoch": epoch + 1, "step": step + 1, "best": best, "names": list(config.classes)}
+            meta = {"epoch": epoch + 1, "step": step + 1, "best": best}
             run.checkpoint(get_state(net, optimizer), meta, is_best, done=epoch + 1 == config.epochs)
 
 

@@ -37,7 +37,9 @@ class Config(RunConfig):
 
     batch_size: int = option(50, "clouds a step, B")
     task: str = option("", "run folder of the trained autoencoder; its data settings are the sampler's too", path=True)
-    data_root: str | None = option(None, "where the autoencoder's data set lies now, if it has moved", path=True)
+    data_root: str | None = option(
+        None, "where the autoencoder's data set lies now, if it has moved (for a new run)", path=True
+    )
     sample_sizes: list[int] = option([64], "points to sample, m")
     projection: bool = option(True, "soft projection while training; without it the sampler is S-NET")
     k: int = option(16, "neighbours of the soft projection")
@@ -146,7 +148,8 @@ def train(config: Config) -> None:
             return
         if arrays:
             set_state(sampler, arrays, optimizer, f"the checkpoint in {config.out}")
-        best, of_all = meta.get("best"), autoencoder.errors(net, validation, config.batch_size, task_config.loss)
+        best = meta.get("best")
+        of_all = autoencoder.errors(net, validation, config.batch_size, task_config.loss) if run else None
         for epoch in range(meta.get("epoch", 0), config.epochs):
             measured, loading, begin = [], 0.0, time.perf_counter()
             progress = tqdm(

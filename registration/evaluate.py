@@ -143,7 +143,7 @@ def _open3d():
         import open3d
     except ImportError as error:
         raise InputError(
-            f"--samplers icp needs Open3D ({error}): pip install open3d; on Debian or Ubuntu it also needs "
+            f"--samplers icp needs Open3D ({error}): bash setup.sh icp; on Debian or Ubuntu it also needs "
             "apt-get install libusb-1.0-0 libgl1 libgomp1 libx11-6"
         ) from error
     return open3d

@@ -36,7 +36,7 @@ class Config(RunConfig):
     """The defaults are the published settings."""
 
     task: str = option("", "run folder of the trained PCRNet; its data settings are the sampler's too", path=True)
-    data_root: str | None = option(None, "where PCRNet's data set lies now, if it has moved", path=True)
+    data_root: str | None = option(None, "where PCRNet's data set lies now, if it has moved (for a new run)", path=True)
     sample_sizes: list[int] = option([64], "points to sample, m")
     projection: bool = option(True, "soft projection while training; without it the sampler is S-NET")
     k: int = option(8, "neighbours of the soft projection")

@@ -40,6 +40,13 @@ def test_several_experiments_do_not_share_a_folder(tmp_path):
     assert "--out is for one experiment; several write to results/" in done.stderr
 
 
+def test_experiments_of_different_data_do_not_share_a_root(tmp_path):
+    command = ["bash", ROOT / "reproduce.sh", "all", "--preset", "smoke", "--data-root", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "reconstruction reads ShapeNetCore, the others ModelNet40; run them apart" in done.stderr
+
+
 def test_runners_tell_their_options():
     for experiment in ("classification", "registration", "reconstruction"):
         command = ["bash", ROOT / experiment / "runner_samplenet.sh", "--help"]

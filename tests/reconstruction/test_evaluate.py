@@ -125,7 +125,7 @@ BAD_FLAGS = {
     "unknown sampler": (["--samplers", "voxel"], "'voxel' is neither random nor fps nor a run folder"),
     "m above N": (["--sizes", "33"], "--sizes must be at most N = 32, the task network's points, got 33"),
     "no size": (["--sizes", "0"], r"--sizes must be at least 1, got \[0\]"),
-    "no such data": (["--data-root", "{empty}/nowhere"], "03001627 .chair. is missing"),
+    "no such data": (["--data-root", "{empty}/nowhere"], "nowhere is not a folder: correct it"),
 }
 
 
@@ -137,7 +137,7 @@ def test_bad_flags_are_named(tmp_path, evaluate, case):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_sampler_of_another_autoencoder_is_refused(scripts, task, runs, tmp_path, evaluate):
+def test_a_run_of_another_kind_is_refused(scripts, task, runs, tmp_path, evaluate):
     other = tmp_path / "other"
     other.mkdir()
     for name in ("config.yaml", "last.safetensors"):

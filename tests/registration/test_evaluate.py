@@ -160,7 +160,7 @@ def test_icp_finds_small_turns(scripts, evaluate, tmp_path):
 
 def test_icp_without_open3d(evaluate, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "open3d", None)
-    with pytest.raises(InputError, match="--samplers icp needs Open3D .*pip install open3d.*libusb-1.0-0"):
+    with pytest.raises(InputError, match="--samplers icp needs Open3D .*bash setup.sh icp.*libusb-1.0-0"):
         evaluate(tmp_path / "out", "--samplers", "icp")
     assert not (tmp_path / "out").exists()
 

@@ -65,6 +65,20 @@ def test_the_tables_hold_the_rows_in_their_units():
     assert text.index("Mean NRE**") < text.index("Mean Chamfer") < text.index("Mean NRE, chair")
 
 
+def test_the_tables_of_the_other_distance_say_so():
+    metrics = ("nre_emd", "nre_emd_median", "nre_emd_std", "nre_emd_chair", "emd", "emd_median")
+    text = reconstruction.text({**HEAD, "rows": [*ROWS, *(row("fps", 8, 1, metric) for metric in metrics)]})
+    by = " by earth mover's distance"
+    for title in (
+        f"Mean NRE{by}",
+        f"Median NRE{by}",
+        f"Standard deviation of NRE{by} over shapes",
+        f"Mean NRE{by}, chair",
+    ):
+        assert f"**{title}**" in text
+    assert "**Median earth mover's distance, thousandths**" in text and "emd_" not in text
+
+
 def test_the_text_states_data_seeds_command_and_the_standard_error():
     head = reconstruction.text(RESULTS).split("**Mean NRE")[0]
     for words in ("chair of shapes, 100 test clouds of 64 points", "SampleNet [0, 1]", "    python evaluate.py"):

@@ -54,6 +54,10 @@ def load(
         InputError: a class is missing, a file is bad, or a class has nothing left; the message names it.
     """
     folder, classes = Path(folder), _checked(classes, num_points)
+    if not folder.is_dir():
+        raise InputError(
+            f"{folder} is not a folder: correct it, or fetch the data by python -m samplenet.data.shapenet --root DIR"
+        )
     points, labels, ids, unfit, total = [], [], [], {}, 0
     for label, name in enumerate(classes):
         synset = _synset(name)
@@ -164,7 +168,8 @@ def _report(folder: Path, split: str, unfit: dict[str, str], total: int, skip_ba
         log.warning("%s are skipped:\n%s", what, "\n".join(lines))
     elif lines:
         shown = lines[:5] + ([f"  and {len(lines) - 5} more"] if len(lines) > 5 else [])
-        raise InputError("\n".join([f"{what} cannot be used; replace the files, or skip them (skip_bad):", *shown]))
+        way = "replace the files, or leave them out (skip_bad; train the autoencoder with --skip-bad)"
+        raise InputError("\n".join([f"{what} cannot be used; {way}:", *shown]))
 
 
 def main(argv: Sequence[str] | None = None) -> None:

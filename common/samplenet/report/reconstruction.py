@@ -15,7 +15,10 @@ METRICS = {
     "chamfer": ("Mean Chamfer distance, 1e-4", 1e4, 2),
     "chamfer_median": ("Median Chamfer distance, 1e-4", 1e4, 2),
     "nre_emd": ("Mean NRE by earth mover's distance", 1, 2),
+    "nre_emd_median": ("Median NRE by earth mover's distance", 1, 2),
+    "nre_emd_std": ("Standard deviation of NRE by earth mover's distance over shapes", 1, 2),
     "emd": ("Mean earth mover's distance, thousandths", 1e3, 2),
+    "emd_median": ("Median earth mover's distance, thousandths", 1e3, 2),
 }
 
 
@@ -33,13 +36,20 @@ def text(results: dict) -> str:
         f"    {results['command']}",
     ]
     classes = dict.fromkeys(r["metric"] for r in rows if r["metric"].startswith("nre_") and r["metric"] not in METRICS)
-    by_class = {metric: (f"Mean NRE, {metric.removeprefix('nre_')}", 1, 2) for metric in classes}
+    by_class = {metric: (_title(metric.removeprefix("nre_")), 1, 2) for metric in classes}
     for metric, (title, scale, digits) in (METRICS | by_class).items():
         if found := select(rows, metric=metric):
             level = tables.cell(select(found, sampler="none"), scale, digits)
             levels = "" if metric.startswith("nre") else f" (full cloud {level})"
             parts += [f"**{title}**{levels}", tables.table(found, full["m"], scale, digits)]
     return "\n\n".join(parts) + "\n"
+
+
+def _title(name: str) -> str:
+    """Of a class, "chair", or by the other distance, "emd_chair"."""
+    if name.startswith("emd_"):
+        return f"Mean NRE by earth mover's distance, {name.removeprefix('emd_')}"
+    return f"Mean NRE, {name}"
 
 
 def _uncertainty(rows: list[dict]) -> str:

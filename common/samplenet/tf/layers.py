@@ -8,8 +8,9 @@ import tensorflow as tf
 class BatchNorm(keras.layers.BatchNormalization):
     """Keras' batch norm on TensorFlow's fused kernel (about 1.5 times faster on CPU), with a settable momentum.
 
-    Normalises the last axis over all others and, under a strategy of several replicas, over all of them.
-    `set_momentum` changes the decay of the running statistics while training, without a new graph.
+    Normalises each feature (last axis) over all other axes and, under a strategy of several replicas, over all of
+    them. `set_momentum` changes the decay of the running statistics while training, without a new graph. float64 takes
+    Keras' own path, without either.
     """
 
     def build(self, input_shape):

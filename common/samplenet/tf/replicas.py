@@ -48,7 +48,10 @@ class Replicas:
             self.first = task.get("type") == "chief"
         self._several_processes = bool(cluster)
         if batch_size % self.count:
-            raise InputError(f"--batch-size {batch_size} is no multiple of the {self.count} devices that share a batch")
+            raise InputError(
+                f"--batch-size {batch_size} is no multiple of the {self.count} devices that share a batch; choose "
+                "another, or fewer GPUs with CUDA_VISIBLE_DEVICES=0"
+            )
 
     def scope(self):
         """What is built inside has a copy on every device."""
