@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -95,7 +96,8 @@ def start(device: str, batch_size: int) -> Iterator[Processes]:
         yield Processes(rank, world, place)
     finally:
         if world > 1:
-            # whoever frees a gloo group waits for its threads while it holds Python's lock, and a thread that drops the
-            # tensors of its last work wants that lock: with the model as last owner this hung (PyTorch 2.13)
+            # A gloo thread drops the tensors of its last work under Python's lock. Without a second for that, PyTorch
+            # 2.13 hangs whoever frees the group (the model may be its last owner) or aborts the ending process.
             LEFT.append(dist.group.WORLD)
+            time.sleep(1)
             dist.destroy_process_group()
