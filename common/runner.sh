@@ -1,21 +1,23 @@
 # What the runners share. Source it with `extras`, `task` (what the task network's folder is called), `sizes_smoke`,
-# `sizes_quick` and `sizes_paper` set; it reads the flags, sets up, and leaves `python`, `out`, `run` and `train_samplers`.
+# `sizes_quick` and `sizes_paper` set, and `switches` of the task network's training that the runner takes too; it reads the
+# flags, sets up, and leaves `python`, `out`, `run`, `task_flags` (the switches given) and `train_samplers`.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(dirname "$here")
-preset=quick sizes="" seeds=0 out="" data=() task_data=() name=$(basename "$here")
+preset=quick sizes="" seeds=0 out="" data=() task_flags=() name=$(basename "$here")
 refuse() { echo "${0##*/}: error: $*" >&2; exit 2; }
 while [ $# -gt 0 ]; do
     case $1 in
         --preset | --data-root | --sizes | --seeds | --out) [ -n "${2:-}" ] || refuse "$1 needs a value" ;;&
         --preset) preset=$2 ;;
         --data-root) data=(--data-root "$2") name=$(basename "$here")-$(basename "$2") ;;
-        --skip-bad) [ $task = autoencoder ] || refuse "unknown option '$1'; --help lists them"; task_data=("$1"); shift; continue ;;
         --sizes) sizes=$2 ;;
         --seeds) seeds=$2 ;;
         --out) out=$2 ;;
         -h | --help) sed -n '2,8s/^# *//p' "$0"; exit 0 ;;
-        *) refuse "unknown option '$1'; --help lists them" ;;
+        *)
+            case " ${switches:-} " in *" $1 "*) task_flags+=("$1"); shift; continue ;; esac
+            refuse "unknown option '$1'; --help lists them" ;;
     esac
     shift 2
 done

@@ -7,10 +7,10 @@
 #   --seeds "0 1 2"             sampler seeds (0)
 #   --out DIR                   where the runs go (results/<preset>/reconstruction[-<data folder>])
 # Finished runs are kept and killed ones continued, so the same command can be given again.
-extras="tf viz" task=autoencoder sizes_smoke=8 sizes_quick="32 16" sizes_paper="1024 512 256 128 64 32 16"
+extras="tf viz" task=autoencoder switches=--skip-bad sizes_smoke=8 sizes_quick="32 16" sizes_paper="1024 512 256 128 64 32 16"
 export TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-3}
 source "$(dirname "$0")/../common/runner.sh"
 
-run train_autoencoder.py "${task_data[@]}" --out "$out/autoencoder" --resume
+run train_autoencoder.py "${task_flags[@]}" --out "$out/autoencoder" --resume
 train_samplers
 run evaluate.py --task "$out/autoencoder" --samplers random fps "${samplers[@]}" --out "$out/evaluation"

@@ -1,8 +1,16 @@
 """What all tests share: the environment they run in and small data sets."""
 
+import importlib
+import json
 import os
+import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+ROOT = Path(__file__).parents[1]
+EXPERIMENTS = ("classification", "registration", "reconstruction")
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -21,3 +29,39 @@ def shapes_folder(tmp_path_factory):
     from samplenet.data import shapes
 
     return shapes.ensure(tmp_path_factory.mktemp("data"), 3, 2)
+
+
+@pytest.fixture(scope="session")
+def import_scripts():
+    """Function of an experiment's name: its modules, as `.evaluate`, and its `folder`.
+
+    Experiments have scripts of the same names, and `import` finds the first one's; here each finds its own neighbours.
+    """
+
+    def load(experiment):
+        folder, others = ROOT / experiment, [ROOT / name for name in EXPERIMENTS if name != experiment]
+        names = [file.stem for file in sorted(folder.glob("*.py"))]
+        twins = [name for name in names if any((other / f"{name}.py").exists() for other in others)]
+        kept = {name: sys.modules.pop(name) for name in twins if name in sys.modules}
+        sys.path.insert(0, str(folder))
+        try:
+            found = {name: importlib.import_module(name) for name in names}
+        finally:
+            sys.path.remove(str(folder))
+            for name in twins:
+                sys.modules.pop(name, None)
+            sys.modules.update(kept)
+        return SimpleNamespace(folder=folder, **found)
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def metrics():
+    """Function of a run folder: the lines it logged, without their times."""
+
+    def read(folder):
+        lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        return [{k: v for k, v in line.items() if k != "time"} for line in lines]
+
+    return read

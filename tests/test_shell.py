@@ -58,3 +58,10 @@ def test_setup_refuses_an_unknown_extra():
     done = subprocess.run(["bash", ROOT / "setup.sh", "jax"], capture_output=True, text=True)
     assert done.returncode == 1
     assert "unknown extra 'jax'" in done.stderr
+
+
+def test_a_switch_of_one_experiment_is_refused_by_the_others():
+    for experiment, words in (("classification", "'--skip-bad'"), ("reconstruction", "'--skip-good'")):
+        command = ["bash", ROOT / experiment / "runner_samplenet.sh", "--skip-bad", "--skip-good"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 2 and f"unknown option {words}" in done.stderr

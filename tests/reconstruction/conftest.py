@@ -1,12 +1,9 @@
 """What the tests of reconstruction share."""
 
-import importlib
-import json
 import os
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,27 +12,12 @@ from samplenet import config
 from samplenet.checkpoint import load_checkpoint
 
 RECONSTRUCTION = Path(__file__).parents[2] / "reconstruction"
-OTHERS = [RECONSTRUCTION.parent / name for name in ("classification", "registration")]
 
 
 @pytest.fixture(scope="session")
-def scripts():
-    """The modules of reconstruction/ by name: `scripts.train_autoencoder`; and its `folder`.
-
-    The other experiments have scripts of the same names, and `import` finds those; here each finds its own neighbours.
-    """
-    names = [file.stem for file in sorted(RECONSTRUCTION.glob("*.py"))]
-    twins = [name for name in names if any((folder / f"{name}.py").exists() for folder in OTHERS)]
-    others = {name: sys.modules.pop(name) for name in twins if name in sys.modules}
-    sys.path.insert(0, str(RECONSTRUCTION))
-    try:
-        found = {name: importlib.import_module(name) for name in names}
-    finally:
-        sys.path.remove(str(RECONSTRUCTION))
-        for name in twins:
-            sys.modules.pop(name, None)
-        sys.modules.update(others)
-    return SimpleNamespace(folder=RECONSTRUCTION, **found)
+def scripts(import_scripts):
+    """The modules of reconstruction/ by name: `scripts.train_autoencoder`; and its `folder`."""
+    return import_scripts("reconstruction")
 
 
 @pytest.fixture(scope="session")
@@ -50,17 +32,6 @@ def task(tmp_path_factory, scripts):
     finally:
         sys.argv = old
     return folder
-
-
-def _metrics(folder):
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in line.items() if k != "time"} for line in lines]
-
-
-@pytest.fixture
-def metrics():
-    """Read what a run logged, without its times."""
-    return _metrics
 
 
 CUT = """
@@ -89,7 +60,7 @@ train("cut", "--resume")
 
 
 @pytest.fixture
-def assert_resumes(tmp_path):
+def assert_resumes(tmp_path, metrics):
     """Check that a run that is cut after its first epoch and resumed ends like an unbroken one, bit for bit.
 
     In a process of its own, as TensorFlow's determinism cannot be switched off again.
@@ -105,6 +76,6 @@ def assert_resumes(tmp_path):
         assert whole[1]["done"] and cut[1]["done"] and whole[0].keys() == cut[0].keys()
         for key, array in whole[0].items():
             np.testing.assert_array_equal(cut[0][key], array, err_msg=key)
-        assert _metrics(tmp_path / "cut") == _metrics(tmp_path / "whole")
+        assert metrics(tmp_path / "cut") == metrics(tmp_path / "whole")
 
     return check

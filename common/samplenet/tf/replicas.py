@@ -43,9 +43,7 @@ class Replicas:
         else:
             self.strategy = tf.distribute.get_strategy()  # TensorFlow's default: one device
         self.count = self.strategy.num_replicas_in_sync
-        self.first = not cluster or task in ({"type": "chief", "index": 0}, {"type": "worker", "index": 0})
-        if "chief" in cluster:
-            self.first = task.get("type") == "chief"
+        self.first = not cluster or task == {"type": "chief" if "chief" in cluster else "worker", "index": 0}
         self._several_processes = bool(cluster)
         if batch_size % self.count:
             raise InputError(
