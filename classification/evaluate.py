@@ -3,10 +3,9 @@
     python classification/evaluate.py --task results/classifier --samplers random fps results/samplenet-32 \\
         --sizes 512 256 128 64 32 16 8 --out results/evaluation
 
-`random` and `fps` are scored at every size, also those of the trained samplers; a trained one (its run
-folder) at its own. Three protocols:
-`matched` gives the classifier a subset of the input, `soft` the softly projected points and `generated` the
-simplified points themselves.
+`random` and `fps` are scored at every size, also those of the trained samplers; a trained one (its run folder) at its
+own, a progressive one at every size. Three protocols: `matched` gives the classifier a subset of the input, `soft` the
+softly projected points and `generated` the simplified points themselves.
 """
 
 from collections.abc import Iterator
@@ -25,7 +24,7 @@ from samplenet.data import modelnet40
 from samplenet.errors import InputError
 from samplenet.ops import check_inputs
 from samplenet.run import finished_run, main
-from samplenet.tf import FarthestPointSampler, RandomSampler
+from samplenet.tf import FarthestPointSampler, RandomSampler, SampleNet
 from samplenet.tf.state import set_state
 
 UNTRAINED = {"random": RandomSampler, "fps": lambda m, seed: FarthestPointSampler(m)}
@@ -45,14 +44,14 @@ class Config:
     gallery_size: int = option(32, "sample size of the picture (of the trained ones, the nearest to it)")
 
 
-def trained(folder: str, num_points: int) -> evaluation.Scored:
-    """The sampler of a run folder."""
+def trained(folder: str, num_points: int) -> tuple[train_samplenet.Config, SampleNet]:
+    """The settings and the sampler of a run folder."""
     config, arrays, _ = finished_run(folder, train_samplenet.Config)
     if config.num_points != num_points:
         raise InputError(f"{folder} was trained on {config.num_points} points, the classifier on {num_points}")
     sampler = train_samplenet.build(config)
     set_state(sampler, arrays, source=folder)
-    return evaluation.Scored("samplenet" if config.projection else "snet", sampler.m, sampler, config.seed)
+    return config, sampler
 
 
 def protocols(sampler, points, sampled) -> Iterator[tuple[str, object]]:
@@ -112,16 +111,16 @@ def evaluate(config: Config) -> None:
         raise InputError(f"--task {config.task} was trained on other classes than {folder} has")
     out = evaluation.prepare(config)
 
-    gallery_size = evaluation.gallery_size(config, samplers, UNTRAINED)
+    gallery_size = evaluation.gallery_size(config, samplers)
     rows, shown = [], gallery_clouds(test)
     gallery = {"points": test.points[shown], "names": np.array([test.names[c] for c in test.labels[shown]])}
-    for name, m, sampler, seed in tqdm(samplers, "evaluate", disable=None):
+    for name, m, sampler, seed, _ in tqdm(samplers, "evaluate", disable=None):
         predicted, indices = predict(net, sampler, test, config.batch_size)
         rows += rows_of(name, m, seed, predicted, test.labels)
         if m == gallery_size and sampler is not None and f"idx_{name}" not in gallery:
             gallery[f"idx_{name}"] = indices[shown]
             gallery[f"predicted_{name}"] = np.array([test.names[c] for c in predicted["matched"][shown]])
-    evaluation.write(out, "classification", folder.resolve().name, rows, gallery)
+    evaluation.write(out, "classification", folder.resolve().name, samplers, rows, gallery)
     print(report.write(out))
 
 

@@ -49,7 +49,7 @@ def accuracy(net, clouds: Clouds, rows: np.ndarray, batch_size: int, sampler=Non
         part = rows[start : start + batch_size]
         points = clouds.points[part]
         if sampler is not None:
-            points = sampler(points, training=False).points
+            points = sampler(points).points
         right += int((net(points, training=False).numpy().argmax(1) == clouds.labels[part]).sum())
     return right / len(rows)
 

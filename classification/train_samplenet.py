@@ -3,6 +3,9 @@
     python classification/train_samplenet.py --config classification/configs/quick.yaml \\
         --task results/classifier --sample-sizes 32 --out results/samplenet-32
 
+Several sizes (--sample-sizes 8 16 32 --gamma 0.5 --delta 0.0333, as published) train SampleNet-Progressive, or
+ProgressiveNet: one sampler whose first c points serve every size c.
+
 The loop over epochs is a copy of train_classifier.py's, so that each script reads from top to bottom.
 """
 
@@ -24,6 +27,7 @@ from samplenet.data import clouds as data
 from samplenet.data import modelnet40
 from samplenet.errors import InputError
 from samplenet.run import Run, finished_run, finite, main
+from samplenet.sampled import at_sizes, largest_size
 from samplenet.tf import SampleNet, projection_loss, set_momentum, simplification_loss
 from samplenet.tf.replicas import Replicas
 from samplenet.tf.state import get_state, set_state
@@ -35,7 +39,8 @@ class Config(DataConfig):
     """The defaults are the published settings."""
 
     task: str = option("", "run folder of the trained classifier", path=True)
-    sample_sizes: list[int] = option([32], "points to sample, m")
+    sample_sizes: list[int] = option([32], "points to sample, m; several: one progressive sampler for all of them")
+    over_sizes: str = option("sum", "several sizes: 'sum' (published) or 'mean' of their losses")
     projection: bool = option(True, "soft projection while training; without it the sampler is S-NET")
     k: int = option(7, "neighbours of the soft projection")
     alpha: float = option(30.0, "weight of the simplification loss")
@@ -54,13 +59,8 @@ class Config(DataConfig):
 
 def build(config: Config) -> SampleNet:
     """The sampler that the settings describe, built."""
-    if len(config.sample_sizes) != 1:
-        raise InputError(
-            f"--sample-sizes takes one size (progressive sampling is not here yet), got {config.sample_sizes}"
-        )
-    m, n = config.sample_sizes[0], config.num_points
-    if not 1 <= m <= n:
-        raise InputError(f"--sample-sizes must be in [1, --num-points] = [1, {n}], got {m}")
+    n = config.num_points
+    m = largest_size(config.sample_sizes, n, "--num-points")
     if config.projection and not 1 <= config.k <= n:
         raise InputError(f"--k must be in [1, --num-points] = [1, {n}], got {config.k}")
     sampler = SampleNet(
@@ -89,7 +89,7 @@ def train(config: Config) -> None:
     configs.at_least(config, batch_size=2, epochs=1, lr=0, alpha=0, lmbda=0, beta=0, gamma=0, delta=0)
     configs.at_least(config, seed=0, shapes_per_class=1, lr_decay_samples=1, bn_decay_samples=1)
     configs.at_most(config, seed=2**32 - 1)
-    configs.one_of(config, lr_schedule=schedules.SCHEDULES)
+    configs.one_of(config, lr_schedule=schedules.SCHEDULES, over_sizes=("sum", "mean"))
     replicas = Replicas(config.batch_size)
     keras.utils.set_random_seed(config.seed)
     if config.deterministic:
@@ -109,18 +109,23 @@ def train(config: Config) -> None:
     # the classifier's own, so that "best" is judged on clouds neither network was trained on
     train_rows, held_out = data.hold_out(clouds, task_config.hold_out, task_config.seed)
     steps = data.steps_per_epoch(train_rows, config.batch_size)
+    weight = 1 / len(config.sample_sizes) if config.over_sizes == "mean" else 1.0  # of one size's losses
 
     @replicas.compiled
     def train_step(points, labels):
         with tf.GradientTape() as tape:
             sampled = sampler(points, training=True)
-            task, logits = pointnet.task_loss(net, sampled.points, labels, training=False)
-            simplify = simplification_loss(sampled.queries, points, config.beta, config.gamma, config.delta)
+            task = simplify = right = 0.0
+            for m in config.sample_sizes:
+                queries = sampled.queries[:, :m]
+                entropy, logits = pointnet.task_loss(net, sampled.points[:, :m], labels, training=False)
+                task += weight * entropy
+                simplify += weight * simplification_loss(queries, points, config.beta, config.gamma, config.delta)
+                right += tf.reduce_mean(tf.cast(tf.argmax(logits, 1) == labels, tf.float32)) / len(config.sample_sizes)
             project = projection_loss(sampler)
             loss = task + config.alpha * simplify + config.lmbda * project
             share_of_loss = loss / replicas.count
         optimizer.apply(tape.gradient(share_of_loss, sampler.trainable_variables), sampler.trainable_variables)
-        right = tf.reduce_mean(tf.cast(tf.argmax(logits, 1) == labels, tf.float32))
         return tf.stack([loss, task, simplify, project, right])
 
     with contextlib.ExitStack() as stack:
@@ -160,7 +165,11 @@ def train(config: Config) -> None:
             values = dict(zip(names_of, np.mean(measured, 0).tolist(), strict=True))
             judged, words = 0.0, ""
             if len(held_out):
-                judged = values["held_out_accuracy"] = accuracy(net, clouds, held_out, config.batch_size, sampler)
+                each = [
+                    accuracy(net, clouds, held_out, config.batch_size, one)
+                    for one in at_sizes(sampler, config.sample_sizes)
+                ]
+                judged = values["held_out_accuracy"] = float(np.mean(each))
                 words = f"held out, matched {judged:.3f}  "
             timing = {"step_ms": 1e3 * seconds / steps, "data_ms": 1e3 * loading / steps}
             run.log(step + 1, {k: round(v, 6) for k, v in {**values, "lr": lr}.items()}, timing)

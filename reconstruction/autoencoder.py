@@ -69,6 +69,6 @@ def errors(net, points: np.ndarray, batch_size: int, loss="chamfer", sampler=Non
     found = []
     for start in range(0, len(points), batch_size):
         part = points[start : start + batch_size]
-        seen = part if sampler is None else sampler(part, training=False).points
+        seen = part if sampler is None else sampler(part).points
         found.append(DISTANCES[loss](net(seen, training=False), part).numpy())
     return np.concatenate(found)

@@ -4,9 +4,10 @@
         --sizes 64 32 16 --out results/evaluation
 
 `random` and `fps` are scored at every size, also those of the trained samplers; a trained one (its run folder) at its
-own. NRE, the normalised reconstruction error of a shape, is the Chamfer distance of the input to its reconstruction
-from the sample over that to its reconstruction from the full input. Three protocols: `matched` gives the autoencoder a
-subset of the input, `soft` the softly projected points and `generated` the simplified points themselves.
+own, a progressive one at every size. NRE, the normalised reconstruction error of a shape, is the Chamfer distance of
+the input to its reconstruction from the sample over that to its reconstruction from the full input. Three protocols:
+`matched` gives the autoencoder a subset of the input, `soft` the softly projected points and `generated` the simplified
+points themselves.
 """
 
 import io
@@ -27,7 +28,7 @@ from samplenet.config import option
 from samplenet.data.modelnet40 import Clouds
 from samplenet.ops import check_inputs
 from samplenet.run import finished_run, main
-from samplenet.tf import FarthestPointSampler, RandomSampler
+from samplenet.tf import FarthestPointSampler, RandomSampler, SampleNet
 from samplenet.tf.state import set_state
 
 UNTRAINED = {"random": RandomSampler, "fps": lambda m, seed: FarthestPointSampler(m)}
@@ -49,12 +50,12 @@ class Config:
     save_clouds: bool = option(True, "write samples, their indices and reconstructions to clouds/*.npz")
 
 
-def trained(folder: str, num_points: int) -> evaluation.Scored:
-    """The sampler of a run folder."""
+def trained(folder: str, num_points: int) -> tuple[train_samplenet.Config, SampleNet]:
+    """The settings and the sampler of a run folder."""
     config, arrays, _ = finished_run(folder, train_samplenet.Config)
     sampler = train_samplenet.build(config, num_points)
     set_state(sampler, arrays, source=folder)
-    return evaluation.Scored("samplenet" if config.projection else "snet", sampler.m, sampler, config.seed)
+    return config, sampler
 
 
 def rebuild(net, sampler, test: Clouds, batch_size: int) -> dict[str, dict[str, np.ndarray]]:
@@ -111,12 +112,12 @@ def evaluate(config: Config) -> None:
     if config.save_clouds:
         (out / "clouds").mkdir(exist_ok=True)
 
-    size = evaluation.gallery_size(config, samplers, UNTRAINED)
+    size = evaluation.gallery_size(config, samplers)
     shown = np.array([np.flatnonzero(test.labels == c)[0] for c in range(len(test.names))])
     gallery = {"points": test.points[shown], "names": np.array([test.names[c] for c in test.labels[shown]])}
     losses = ("chamfer", "emd") if config.emd else ("chamfer",)
     rows, full = [], {}
-    for name, m, sampler, seed in tqdm(samplers, "evaluate", disable=None):
+    for name, m, sampler, seed, _ in tqdm(samplers, "evaluate", disable=None):
         found = rebuild(net, sampler, test, config.batch_size)
         for protocol, parts in found.items():
             line = {"sampler": name, "m": m, "protocol": protocol}
@@ -139,7 +140,7 @@ def evaluate(config: Config) -> None:
                 gallery[f"idx_{name}"] = matched["idx"][shown]
     root = task_config.data_root
     data = f"{', '.join(test.names)} of {'the built-in shapes' if root is None else Path(root).name}"
-    evaluation.write(out, "reconstruction", data, rows, gallery)
+    evaluation.write(out, "reconstruction", data, samplers, rows, gallery)
     print(report.write(out))
 
 

@@ -3,6 +3,9 @@
     python reconstruction/train_samplenet.py --config reconstruction/configs/quick.yaml \\
         --task results/autoencoder --sample-sizes 64 --out results/samplenet-64
 
+Several sizes (--sample-sizes 16 32 64) train SampleNet-Progressive, or ProgressiveNet: one sampler whose first c points
+serve every size c.
+
 The clouds are those that the autoencoder was trained on, and its loss is the task loss: the distance of the full input
 to what the autoencoder makes of the sample. The loop over epochs is a copy of train_autoencoder.py's, so that each
 script reads from top to bottom.
@@ -26,6 +29,7 @@ from samplenet.config import RunConfig, option
 from samplenet.data import clouds as data
 from samplenet.errors import InputError
 from samplenet.run import Run, finished_run, finite, main
+from samplenet.sampled import at_sizes, largest_size
 from samplenet.tf import SampleNet, projection_loss, simplification_loss
 from samplenet.tf.replicas import Replicas
 from samplenet.tf.state import get_state, set_state
@@ -40,7 +44,8 @@ class Config(RunConfig):
     data_root: str | None = option(
         None, "where the autoencoder's data set lies now, if it has moved (for a new run)", path=True
     )
-    sample_sizes: list[int] = option([64], "points to sample, m")
+    sample_sizes: list[int] = option([64], "points to sample, m; several: one progressive sampler for all of them")
+    over_sizes: str = option("mean", "several sizes: 'sum' or 'mean' (published) of their losses")
     projection: bool = option(True, "soft projection while training; without it the sampler is S-NET")
     k: int = option(16, "neighbours of the soft projection")
     min_sigma: float = option(1e-4, "lower bound on the squared temperature of the soft projection")
@@ -61,18 +66,12 @@ def check(config: Config) -> None:
     configs.at_least(config, batch_size=2, epochs=1, lr=0, seed=0, lr_decay=0, lr_decay_samples=1)
     configs.at_least(config, alpha=0, lmbda=0, beta=0, gamma=0, delta=0, min_sigma=0)
     configs.at_most(config, seed=2**32 - 1)
-    configs.one_of(config, lr_schedule=schedules.SCHEDULES)
-    if len(config.sample_sizes) != 1:
-        raise InputError(
-            f"--sample-sizes takes one size (progressive sampling is not here yet), got {config.sample_sizes}"
-        )
+    configs.one_of(config, lr_schedule=schedules.SCHEDULES, over_sizes=("sum", "mean"))
 
 
 def build(config: Config, num_points: int) -> SampleNet:
     """The sampler that the settings describe, for clouds of `num_points`, built."""
-    m = config.sample_sizes[0]
-    if not 1 <= m <= num_points:
-        raise InputError(f"--sample-sizes must be in [1, N] = [1, {num_points}], the autoencoder's points, got {m}")
+    m = largest_size(config.sample_sizes, num_points, "the autoencoder's N")
     if config.projection and not 1 <= config.k <= num_points:
         raise InputError(f"--k must be in [1, N] = [1, {num_points}], the autoencoder's points, got {config.k}")
     sampler = SampleNet(
@@ -109,8 +108,12 @@ def losses(config: Config, sampler: SampleNet, net: autoencoder.Autoencoder, poi
     it has stored, as in the other two tasks.
     """
     sampled = sampler(points, training=True)
-    task = autoencoder.task_loss(net(sampled.points, training=False), points, task_loss)
-    simplify = simplification_loss(sampled.queries, points, config.beta, config.gamma, config.delta)
+    weight = 1 / len(config.sample_sizes) if config.over_sizes == "mean" else 1.0  # of one size's losses
+    task = simplify = 0.0
+    for m in config.sample_sizes:
+        queries = sampled.queries[:, :m]
+        task += weight * autoencoder.task_loss(net(sampled.points[:, :m], training=False), points, task_loss)
+        simplify += weight * simplification_loss(queries, points, config.beta, config.gamma, config.delta)
     project = projection_loss(sampler)
     return tf.stack([task + config.alpha * simplify + config.lmbda * project, task, simplify, project])
 
@@ -174,7 +177,13 @@ def train(config: Config) -> None:
             seconds = time.perf_counter() - begin
             names = ("loss", "task_loss", "simplification_loss", "projection_loss")
             values = {**dict(zip(names, np.mean(measured, 0).tolist(), strict=True)), "lr": lr}
-            sampled = autoencoder.errors(net, validation, config.batch_size, task_config.loss, sampler)
+            sampled = np.mean(
+                [
+                    autoencoder.errors(net, validation, config.batch_size, task_config.loss, one)
+                    for one in at_sizes(sampler, config.sample_sizes)
+                ],
+                0,
+            )
             judged, relative = finite(float(sampled.mean()), "the validation error", step), np.mean(sampled / of_all)
             values |= {f"validation_{task_config.loss}": judged, "validation_nre": relative}
             timing = {"step_ms": 1e3 * seconds / steps, "data_ms": 1e3 * loading / steps}

@@ -4,9 +4,9 @@
         --sizes 64 32 16 --out results/evaluation
 
 `random`, `fps` (another random first point in each cloud, as published) and `fps_same_start` (point 0 in both) are
-scored at every size, also those of the trained samplers; a trained one (its run folder) at its own; `icp`, Open3D's, on
-the full clouds. Three protocols: `matched` gives PCRNet subsets of the two clouds, `soft` the softly projected points
-and `generated` the simplified points themselves.
+scored at every size, also those of the trained samplers; a trained one (its run folder) at its own, a progressive one
+at every size; `icp`, Open3D's, on the full clouds. Three protocols: `matched` gives PCRNet subsets of the two clouds,
+`soft` the softly projected points and `generated` the simplified points themselves.
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ from samplenet.ops import check_inputs
 from samplenet.ops import torch as ops
 from samplenet.run import finished_run, main
 from samplenet.sampled import Sampled, random_indices
-from samplenet.torch import FarthestPointSampler, RandomSampler
+from samplenet.torch import FarthestPointSampler, RandomSampler, SampleNet
 from samplenet.torch.state import set_state
 
 STEP = 0.5  # degrees between two points of a precision curve, which goes from 0 to 180
@@ -77,13 +77,12 @@ class Config:
     device: str = option("auto", "'cpu', 'cuda', or 'auto': a GPU where there is one")
 
 
-def trained(folder: str, device: torch.device, num_points: int) -> evaluation.Scored:
-    """The sampler of a run folder."""
+def trained(folder: str, device: torch.device, num_points: int) -> tuple[train_samplenet.Config, SampleNet]:
+    """The settings and the sampler of a run folder."""
     config, arrays, _ = finished_run(folder, train_samplenet.Config)
     sampler = train_samplenet.build(config, num_points)
     set_state(sampler, arrays, source=folder)
-    name = "samplenet" if config.projection else "snet"
-    return evaluation.Scored(name, sampler.m, sampler.eval().to(device), config.seed)
+    return config, sampler.eval().to(device)
 
 
 def protocols(sampler, clouds, sampled) -> dict[str, Tensor]:
@@ -212,7 +211,7 @@ def evaluate(config: Config) -> None:
     made = [array.to(device) for array in made]
     out = evaluation.prepare(config)
 
-    size = evaluation.gallery_size(config, samplers, UNTRAINED)
+    size = evaluation.gallery_size(config, samplers)
     rows, curves, moves = [], [], task_config.translation
 
     def score(name, m, seed, found):
@@ -228,7 +227,7 @@ def evaluate(config: Config) -> None:
 
     gallery = {"template": made[0][:SHOWN].cpu().numpy(), "source": made[1][:SHOWN].cpu().numpy()}
     gallery["error_before"] = rigid.angle_between(torch.eye(4)[0].to(device), made[2][:SHOWN]).cpu().numpy()
-    for name, m, sampler, seed in tqdm(samplers, "evaluate", disable=None):
+    for name, m, sampler, seed, _ in tqdm(samplers, "evaluate", disable=None):
         found, indices = register(net, sampler, made, config.batch_size)
         score(name, m, seed, found)
         if (m == size or sampler is None) and f"moved_{name}" not in gallery:
@@ -237,7 +236,7 @@ def evaluate(config: Config) -> None:
             twist = icp(made).to(device)
             score("icp", n, config.seed, {"matched": {"twist": twist}})
             show(gallery, "icp", twist, made, [], True)
-    evaluation.write(out, "registration", data, rows, gallery, curves=curves)
+    evaluation.write(out, "registration", data, samplers, rows, gallery, curves=curves)
     print(report.write(out))
 
 

@@ -3,6 +3,9 @@
 python registration/train_samplenet.py --config registration/configs/quick.yaml \\
     --task results/pcrnet --sample-sizes 16 --out results/samplenet-16
 
+Several sizes (--sample-sizes 8 16 32) train SampleNet-Progressive, or ProgressiveNet: one sampler whose first c points
+serve every size c.
+
 The pairs are those that PCRNet was trained on. The loop over epochs is a copy of train_pcrnet.py's, so that each script
 reads from top to bottom; several processes as there.
 """
@@ -27,6 +30,7 @@ from samplenet.config import RunConfig, option
 from samplenet.data import clouds as data
 from samplenet.errors import InputError
 from samplenet.run import Run, finished_run, finite, main
+from samplenet.sampled import at_sizes, largest_size
 from samplenet.torch import SampleNet, projection_loss, simplification_loss
 from samplenet.torch.state import get_state, set_state
 
@@ -37,7 +41,8 @@ class Config(RunConfig):
 
     task: str = option("", "run folder of the trained PCRNet; its data settings are the sampler's too", path=True)
     data_root: str | None = option(None, "where PCRNet's data set lies now, if it has moved (for a new run)", path=True)
-    sample_sizes: list[int] = option([64], "points to sample, m")
+    sample_sizes: list[int] = option([64], "points to sample, m; several: one progressive sampler for all of them")
+    over_sizes: str = option("sum", "several sizes: 'sum' or 'mean' of their losses")
     projection: bool = option(True, "soft projection while training; without it the sampler is S-NET")
     k: int = option(8, "neighbours of the soft projection")
     min_sigma: float = option(1e-2, "lower bound on the squared temperature of the soft projection")
@@ -63,18 +68,12 @@ def check(config: Config) -> None:
     configs.at_least(config, batch_size=2, epochs=1, lr=0, seed=0, lr_decay=0, lr_decay_samples=1, checkpoint_epochs=1)
     configs.at_least(config, alpha=0, lmbda=0, beta=0, gamma=0, delta=0, min_sigma=0)
     configs.at_most(config, seed=2**32 - 1)
-    configs.one_of(config, lr_schedule=schedules.SCHEDULES, device=processes.DEVICES)
-    if len(config.sample_sizes) != 1:
-        raise InputError(
-            f"--sample-sizes takes one size (progressive sampling is not here yet), got {config.sample_sizes}"
-        )
+    configs.one_of(config, lr_schedule=schedules.SCHEDULES, over_sizes=("sum", "mean"), device=processes.DEVICES)
 
 
 def build(config: Config, num_points: int) -> SampleNet:
     """The sampler that the settings describe, for clouds of `num_points`, with its first weights."""
-    m = config.sample_sizes[0]
-    if not 1 <= m <= num_points:
-        raise InputError(f"--sample-sizes must be in [1, N] = [1, {num_points}], PCRNet's points, got {m}")
+    m = largest_size(config.sample_sizes, num_points, "PCRNet's N")
     if config.projection and not 1 <= config.k <= num_points:
         raise InputError(f"--k must be in [1, N] = [1, {num_points}], PCRNet's points, got {config.k}")
     return SampleNet(
@@ -110,22 +109,31 @@ class SampledTask(nn.Module):
         config = self.config
         clouds = torch.cat([template, source])  # one batch: the two clouds of a pair are normalised alike
         sampled = self.sampler(clouds)
-        template, source = sampled.points.chunk(2)  # (B, m, 3) each
-        twist, _ = self.net(template, source)
-        task = task_loss(twist, template, source, quaternion, translation if self.translation else None)
-        simplify = simplification_loss(sampled.queries, clouds, config.beta, config.gamma, config.delta)
+        count = len(config.sample_sizes)
+        weight = 1 / count if config.over_sizes == "mean" else 1.0  # of one size's losses
+        task = simplify = error = 0.0
+        for m in config.sample_sizes:
+            template, source = sampled.points[:, :m].chunk(2)  # (B, m, 3) each
+            twist, _ = self.net(template, source)
+            moved = translation if self.translation else None
+            task = task + weight * task_loss(twist, template, source, quaternion, moved)
+            queries = sampled.queries[:, :m]
+            simplify = simplify + weight * simplification_loss(queries, clouds, config.beta, config.gamma, config.delta)
+            error = error + rigid.angle_between(twist[:, :4], quaternion).mean() / count
         project = projection_loss(self.sampler)
         loss = task + config.alpha * simplify + config.lmbda * project
-        error = rigid.angle_between(twist[:, :4], quaternion).mean()
         return loss, torch.stack([part.detach() for part in (loss, task, simplify, project, error)])
 
 
-def matched_errors(sampler: SampleNet, net: PCRNet, made: list[Tensor], batch_size: int) -> Tensor:
-    """Geodesic rotation error in degrees of every pair, (P,), on matched points; leaves the sampler training."""
+def matched_error(sampler: SampleNet, sizes: list[int], net: PCRNet, made: list[Tensor], batch_size: int) -> float:
+    """Mean geodesic rotation error in degrees on matched points, over pairs and sizes; leaves the sampler training."""
     sampler.eval()
-    errors = train_pcrnet.rotation_errors(lambda t, s: net(sampler(t).points, sampler(s).points), made, batch_size)
+    errors = [
+        train_pcrnet.rotation_errors(lambda t, s, one=one: net(one(t).points, one(s).points), made, batch_size)
+        for one in at_sizes(sampler, sizes)
+    ]
     sampler.train()
-    return errors
+    return torch.stack(errors).mean().item()
 
 
 def train(config: Config) -> None:
@@ -188,7 +196,7 @@ def train(config: Config) -> None:
             )
             is_best, saved = False, last or (epoch + 1) % config.checkpoint_epochs == 0
             if saved and len(judged_set[0]):
-                judged = matched_errors(sampler, net, judged_set, config.batch_size).mean().item()
+                judged = matched_error(sampler, config.sample_sizes, net, judged_set, config.batch_size)
                 finite(judged, "the held-out rotation error", (epoch + 1) * steps)
                 values["held_out_rotation_error_deg"] = judged
                 text += f"  held out, matched {judged:.2f} degrees"

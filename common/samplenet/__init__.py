@@ -5,7 +5,7 @@ ops in `samplenet.ops`, the data sets in `samplenet.data`; `samplenet.weights` k
 """
 
 from samplenet.errors import InputError
-from samplenet.sampled import Sampled, random_indices
+from samplenet.sampled import Prefix, Sampled, random_indices
 
-__all__ = ["InputError", "Sampled", "random_indices"]
+__all__ = ["InputError", "Prefix", "Sampled", "random_indices"]
 __version__ = "0.1.0"

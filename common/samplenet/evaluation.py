@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -12,15 +14,24 @@ from samplenet import config as configs
 from samplenet.checkpoint import write_atomic
 from samplenet.errors import InputError
 from samplenet.run import command, environment
+from samplenet.sampled import Prefix
 
 
 class Scored(NamedTuple):
-    """A sampler to score: its name in the tables, sample size, callable (None: the full cloud) and seed."""
+    """A sampler to score: name in the tables, sample size, callable (None: the full cloud), seed, its run folder."""
 
     name: str
     m: int
     sampler: Callable | None
     seed: int
+    folder: str = ""
+
+
+def name_of(config) -> str:
+    """What the tables call the sampler of a run with these settings."""
+    if len(config.sample_sizes) > 1:
+        return "samplenet_progressive" if config.projection else "progressivenet"
+    return "samplenet" if config.projection else "snet"
 
 
 def check(config) -> None:
@@ -31,17 +42,18 @@ def check(config) -> None:
 
 
 def choose(
-    config, num_points: int, untrained: dict[str, Callable[[int, int], Callable]], trained: Callable[[str], Scored]
+    config, num_points: int, untrained: dict[str, Callable[[int, int], Callable]], trained: Callable[[str], tuple]
 ) -> list[Scored]:
     """Everything to score: the full cloud, then `config.samplers` in order.
 
-    An untrained sampler comes at each of `config.sizes` and at those of the trained ones, a trained one at its own.
+    An untrained or a progressive sampler comes at each of `config.sizes` and at those that any other was trained for, a
+    trained one of one size at its own.
 
     Args:
         config: has `samplers`, `sizes` and `seed`.
         num_points: N, of the task network's clouds.
         untrained: (m, seed) -> sampler, by name.
-        trained: run folder -> what it holds.
+        trained: run folder -> the settings of its run, and the sampler.
 
     Raises:
         InputError: an unknown name, a size above N, or two runs that one row of a table would hold.
@@ -52,27 +64,33 @@ def choose(
             continue
         if not Path(name).is_dir():
             raise InputError(f"--samplers: {name!r} is neither {' nor '.join(untrained)} nor a run folder")
-        one = chosen[name] = trained(name)
-        if (other := known.setdefault((one.name, one.m, one.seed), name)) != name:
+        run, sampler = chosen[name] = trained(name)
+        m = run.sample_sizes[0] if len(run.sample_sizes) == 1 else "all sizes"
+        if (other := known.setdefault((name_of(run), m, run.seed), name)) != name:
             raise InputError(
-                f"--samplers: {other} and {name} are both {one.name}, m = {one.m}, seed {one.seed}; score them apart"
+                f"--samplers: {other} and {name} are both {name_of(run)}, m = {m}, seed {run.seed}; score them apart"
             )
-    sizes = sorted({*config.sizes, *(one.m for one in chosen.values())}, reverse=True)
+    sizes = sorted({*config.sizes, *(m for run, _ in chosen.values() for m in run.sample_sizes)}, reverse=True)
     if sizes and sizes[0] > num_points:
         raise InputError(f"--sizes must be at most N = {num_points}, the task network's points, got {sizes[0]}")
     samplers = [Scored("none", num_points, None, config.seed)]
     for name in dict.fromkeys(config.samplers):
         if name in untrained:
             samplers += [Scored(name, m, untrained[name](m, config.seed), config.seed) for m in sizes]
+            continue
+        run, sampler = chosen[name]
+        if len(run.sample_sizes) == 1:
+            samplers.append(Scored(name_of(run), sampler.m, sampler, run.seed, name))
         else:
-            samplers.append(chosen[name])
+            samplers += [Scored(name_of(run), m, Prefix(sampler, m), run.seed, name) for m in sizes]
     return samplers
 
 
-def gallery_size(config, samplers: list[Scored], untrained) -> int:
-    """The sample size of the pictures: `config.gallery_size`, or of the trained samplers' the nearest to it."""
-    learned = [one.m for one in samplers if one.name not in ("none", *untrained)]
-    return min(learned, key=lambda m: abs(m - config.gallery_size), default=config.gallery_size)
+def gallery_size(config, samplers: list[Scored]) -> int:
+    """The sample size of the pictures: of those most trained samplers come at, the nearest to config.gallery_size."""
+    learned = Counter(m for _, m in {(one.name, one.m) for one in samplers if one.folder})
+    most = [m for m in learned if learned[m] == max(learned.values())]
+    return min(most, key=lambda m: (abs(m - config.gallery_size), m), default=config.gallery_size)
 
 
 def prepare(config) -> Path:
@@ -83,9 +101,25 @@ def prepare(config) -> Path:
     return out
 
 
-def write(out: Path, experiment: str, data: str, rows: list[dict], gallery: dict[str, np.ndarray], **more) -> None:
-    """Write results.json, with `more` beside the rows, and gallery.npz, what the pictures show."""
+def runs_of(out: Path, samplers: list[Scored]) -> list[dict]:
+    """Where each trained sampler came from: its run folder, seen from `out`, and the command that trained it."""
+    found = []
+    for folder, one in {one.folder: one for one in samplers if one.folder}.items():
+        try:
+            trained = json.loads((Path(folder) / "environment.json").read_text())["command"]
+        except (OSError, ValueError, KeyError):
+            trained = ""  # a copied folder without it is as good a sampler
+        where = os.path.relpath(folder, out)
+        found.append({"sampler": one.name, "m": one.m, "seed": one.seed, "folder": where, "command": trained})
+    return found
+
+
+def write(
+    out: Path, experiment: str, data: str, samplers: list[Scored], rows: list[dict], gallery: dict, **more
+) -> None:
+    """Write results.json, with `more` beside the rows, and gallery.npz, the arrays that the pictures show."""
     results = {"schema": 1, "experiment": experiment, "data": data, "command": command(), "environment": environment()}
+    more["runs"] = runs_of(out, samplers)
     packed = io.BytesIO()
     np.savez_compressed(packed, **gallery)
     write_atomic(out / "results.json", (json.dumps({**results, "rows": rows, **more}, indent=1) + "\n").encode())

@@ -21,6 +21,39 @@ class Sampled(NamedTuple):
     queries: Any
 
 
+class Prefix:
+    """The sampler of m points that a progressive one holds: the first m of the whole cloud's order.
+
+    Args:
+        sampler: a trained `SampleNet`.
+        m: points to sample, at most N. Above `sampler.m` there are no simplified points: `queries` is None.
+    """
+
+    def __init__(self, sampler, m: int):
+        self.sampler, self.m, self.project = sampler, m, sampler.project
+
+    def __call__(self, points, cloud=None) -> Sampled:
+        """points (B, N, 3); `cloud` makes no difference."""
+        ordered = self.sampler.order(points)
+        queries = ordered.queries[:, : self.m] if self.m <= self.sampler.m else None
+        return Sampled(ordered.points[:, : self.m], ordered.idx[:, : self.m], queries)
+
+
+def largest_size(sizes: list[int], limit: int, words: str) -> int:
+    """The m of a sampler for all of `sizes`; InputError unless they are distinct and in [1, limit], called `words`."""
+    for m in sizes:
+        if not 1 <= m <= limit:
+            raise InputError(f"--sample-sizes must be in [1, {words}] = [1, {limit}], got {m}")
+    if len(set(sizes)) < len(sizes) or not sizes:
+        raise InputError(f"--sample-sizes must be sizes that differ, got {sizes}")
+    return max(sizes)
+
+
+def at_sizes(sampler, sizes: list[int]) -> list:
+    """A sampler for each size that `sampler` was trained for: itself, or its prefixes when there are several."""
+    return [sampler] if len(sizes) == 1 else [Prefix(sampler, m) for m in sizes]
+
+
 def random_indices(n: int, m: int, seed: int, cloud: np.ndarray) -> np.ndarray:
     """m distinct indices below n for each cloud, (B, m) int32, drawn by (seed, cloud) alone.
 

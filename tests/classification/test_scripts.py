@@ -134,6 +134,26 @@ def test_a_killed_run_continues_to_the_same_weights(tmp_path, trained, shapes_fo
 # evaluation
 
 
+def test_a_progressive_sampler_serves_every_size(tmp_path, script, trained):
+    task = ["--task", trained / "cls"]
+    script("train_samplenet", *TINY, *task, "--sample-sizes", 4, 8, "--out", tmp_path / "progressive")
+    script("train_samplenet", *TINY, *task, "--sample-sizes", 4, 8, "--no-projection", "--out", tmp_path / "net")
+    runs = [tmp_path / "progressive", tmp_path / "net", trained / "samplenet"]
+    script("evaluate", *task, "--sizes", 64, 16, "--samplers", *runs, "--out", tmp_path / "out")
+    found = results(tmp_path / "out")
+    scored = {(r["sampler"], r["m"], r["protocol"]) for r in found["rows"]}
+    assert {(m, p) for s, m, p in scored if s == "samplenet_progressive"} == {
+        *((m, "matched") for m in (64, 16, 8, 4)),
+        *((m, p) for m in (8, 4) for p in ("soft", "generated")),  # of 8 simplified points
+    }
+    assert {p for s, _, p in scored if s == "progressivenet"} == {"matched", "generated"}
+    assert {m for s, m, _ in scored if s == "samplenet"} == {8}
+    of_all = {r["value"] for r in found["rows"] if (r["m"], r["metric"]) == (64, "accuracy")}
+    assert len(of_all) == 1  # an order of the whole cloud loses nothing
+    assert [run["folder"] for run in found["runs"]] == [os.path.relpath(run, tmp_path / "out") for run in runs]
+    assert all("train_samplenet.py" in run["command"] for run in found["runs"][:2])
+
+
 def test_every_cloud_counts_and_the_batch_size_makes_no_difference(tmp_path, script, trained):
     flags = ["--task", trained / "cls", "--sizes", "16", "8", "--gallery-size", "8", "--samplers", "random", "fps"]
     flags += [trained / "samplenet", trained / "snet"]
@@ -241,7 +261,12 @@ BAD_FLAGS = {
     "no such task": ("train_samplenet", ["--task", "nowhere"], "nowhere is no run folder"),
     "m above N": ("train_samplenet", ["--sample-sizes", "65"], r"--sample-sizes must be in .*64\], got 65"),
     "k above N": ("train_samplenet", ["--k", "65"], r"--k must be in .*64\], got 65"),
-    "several sizes": ("train_samplenet", ["--sample-sizes", "4", "8"], r"takes one size.*\[4, 8\]"),
+    "a size twice": ("train_samplenet", ["--sample-sizes", "4", "8", "4"], r"sizes that differ, got \[4, 8, 4\]"),
+    "unknown reduction": (
+        "train_samplenet",
+        ["--over-sizes", "max"],
+        "--over-sizes must be one of sum, mean",
+    ),
     "size above N": ("evaluate", ["--sizes", "65"], "--sizes must be at most N = 64.*got 65"),
     "size zero": ("evaluate", ["--sizes", "0"], "--sizes must be at least 1"),
     "unknown sampler": ("evaluate", ["--samplers", "poisson"], "'poisson' is neither random nor fps nor a run folder"),

@@ -77,6 +77,36 @@ def test_the_loss_is_the_sum_of_its_parts(scripts, task):
     assert loss == pytest.approx(parts[0] + 0.3 * parts[1] + 0.2, rel=1e-5)
 
 
+@pytest.mark.parametrize("over, share", [("sum", 1), ("mean", 1 / 3)])
+def test_a_progressive_loss_adds_up_those_of_its_first_points(scripts, task, over, share):
+    script = scripts.train_samplenet
+    net, task_config = script.load_task(str(task))
+    settings = {"k": 4, "alpha": 0.3, "lmbda": 0.2, "gamma": 0.5, "delta": 0.1}
+    sampler = script.build(script.Config(sample_sizes=[7]), 32)
+    points = scripts.train_autoencoder.open_clouds(task_config, "train").points[:8]
+    sampled = sampler(points, training=True)
+
+    class First:
+        """A sampler that gives the first m points of the same sample."""
+
+        project = sampler.project
+
+        def __init__(self, m):
+            self.sampled = sampled._replace(points=sampled.points[:, :m], queries=sampled.queries[:, :m])
+
+        def __call__(self, points, training):
+            return self.sampled
+
+    def losses(sizes):
+        config = script.Config(sample_sizes=sizes, over_sizes=over, **settings)
+        return script.losses(config, First(max(sizes)), net, points, "chamfer").numpy()
+
+    together, apart = losses([2, 4, 7]), np.array([losses([m]) for m in (2, 4, 7)])
+    np.testing.assert_allclose(together[1:3], share * apart[:, 1:3].sum(0), rtol=1e-5)
+    assert together[3] == apart[0, 3]  # the projection loss counts once
+    assert together[0] == pytest.approx(together[1] + 0.3 * together[2] + 0.2 * together[3], rel=1e-6)
+
+
 def test_the_autoencoder_stays_as_it_is(scripts, task, train, tmp_path, monkeypatch):
     nets, load = [], scripts.train_samplenet.load_task
     monkeypatch.setattr(scripts.train_samplenet, "load_task", lambda folder: nets.append(load(folder)) or nets[-1])
@@ -102,7 +132,14 @@ def test_a_resumed_run_ends_with_the_same_weights(assert_resumes, task):
 
 
 @pytest.mark.parametrize(
-    "flags", [["--no-projection"], ["--sample-sizes", "32"], ["--sample-sizes", "1", "--k", "1"], ["--k", "32"]]
+    "flags",
+    [
+        ["--sample-sizes", "2", "8"],
+        ["--no-projection"],
+        ["--sample-sizes", "32"],
+        ["--sample-sizes", "1", "--k", "1"],
+        ["--k", "32"],
+    ],
 )
 def test_options(tmp_path, train, flags, metrics):
     train(tmp_path / "run", *flags, "--epochs", 1)
@@ -129,10 +166,11 @@ BAD_FLAGS = {
     "no task": (["--task", "{empty}"], "is no run folder: it has no config.yaml"),
     "m above N": (
         ["--sample-sizes", "33"],
-        r"--sample-sizes must be in \[1, N\] = \[1, 32\], the autoencoder's points, got 33",
+        r"--sample-sizes must be in \[1, the autoencoder's N\] = \[1, 32\], got 33",
     ),
-    "m of zero": (["--sample-sizes", "0"], r"--sample-sizes must be in \[1, N\]"),
-    "several sizes": (["--sample-sizes", "4", "8"], r"takes one size \(progressive sampling is not here yet\), got"),
+    "m of zero": (["--sample-sizes", "0"], r"--sample-sizes must be in \[1, the autoencoder's N\]"),
+    "a size twice": (["--sample-sizes", "4", "8", "4"], r"--sample-sizes must be sizes that differ, got \[4, 8, 4\]"),
+    "unknown reduction": (["--over-sizes", "max"], "--over-sizes must be one of sum, mean, got 'max'"),
     "k above N": (["--k", "33"], r"--k must be in \[1, N\] = \[1, 32\]"),
     "batch of one": (["--batch-size", "1"], "--batch-size must be at least 2, got 1"),
     "batch too large": (["--batch-size", "400"], "--batch-size 400 is larger than the training set of 34 clouds"),

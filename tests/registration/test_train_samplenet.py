@@ -83,6 +83,37 @@ def test_the_loss_is_that_of_both_clouds(scripts, pcrnet):
     assert parts[4].item() == pytest.approx(scripts.rigid.angle_between(twist[:, :4], quaternion).mean().item())
 
 
+@pytest.mark.parametrize("over, share", [("sum", 1), ("mean", 1 / 3)])
+def test_a_progressive_loss_adds_up_those_of_its_first_points(scripts, pcrnet, over, share):
+    script = scripts.train_samplenet
+    net, task = script.load_task(str(pcrnet))
+    pairs = [torch.from_numpy(a[:8]) for a in scripts.train_pcrnet.make_pairs(task)[0]]
+
+    class First(torch.nn.Module):
+        """A sampler that gives the first m points of the same sample."""
+
+        def __init__(self, m):
+            super().__init__()
+            torch.manual_seed(0)
+            self.whole, self.m = script.build(script.Config(sample_sizes=[7]), 32).eval(), m
+            self.project = self.whole.project
+
+        def forward(self, clouds):
+            sampled = self.whole(clouds)
+            return sampled._replace(points=sampled.points[:, : self.m], queries=sampled.queries[:, : self.m])
+
+    def losses(sizes):
+        settings = {"alpha": 0.3, "lmbda": 0.2, "gamma": 0.5, "delta": 0.1}
+        config = script.Config(sample_sizes=sizes, over_sizes=over, **settings)
+        return script.SampledTask(First(max(sizes)), net, config, task.translation)(*pairs)[1]
+
+    together, apart = losses([2, 4, 7]), torch.stack([losses([m]) for m in (2, 4, 7)])
+    torch.testing.assert_close(together[1:3], share * apart[:, 1:3].sum(0))
+    assert together[3] == apart[0, 3]  # the projection loss counts once
+    torch.testing.assert_close(together[4], apart[:, 4].mean())  # degrees are a mean, whatever the losses are
+    torch.testing.assert_close(together[0], together[1] + 0.3 * together[2] + 0.2 * together[3])
+
+
 def test_the_task_network_stays_as_it_is(scripts, pcrnet, train, tmp_path, monkeypatch):
     nets, load = [], scripts.train_samplenet.load_task
     monkeypatch.setattr(scripts.train_samplenet, "load_task", lambda folder: nets.append(load(folder)) or nets[-1])
@@ -147,6 +178,7 @@ def test_processes_notice_replicas_that_have_parted(scripts, tmp_path, torchrun)
     [
         ["--no-projection"],
         ["--sample-sizes", "32"],  # m = N
+        ["--sample-sizes", "2", "8"],
         ["--sample-sizes", "1", "--k", "1"],
         ["--k", "32"],
         ["--amp", "--checkpoint-epochs", "3"],
@@ -172,9 +204,10 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(tmp_path, tr
 
 BAD_FLAGS = {
     "no task": (["--task", "{empty}"], "is no run folder: it has no config.yaml"),
-    "m above N": (["--sample-sizes", "33"], r"--sample-sizes must be in \[1, N\] = \[1, 32\], PCRNet's points, got 33"),
-    "m of zero": (["--sample-sizes", "0"], r"--sample-sizes must be in \[1, N\]"),
-    "several sizes": (["--sample-sizes", "4", "8"], r"takes one size \(progressive sampling is not here yet\), got"),
+    "m above N": (["--sample-sizes", "33"], r"--sample-sizes must be in \[1, PCRNet's N\] = \[1, 32\], got 33"),
+    "m of zero": (["--sample-sizes", "0"], r"--sample-sizes must be in \[1, PCRNet's N\]"),
+    "a size twice": (["--sample-sizes", "4", "8", "4"], r"--sample-sizes must be sizes that differ, got \[4, 8, 4\]"),
+    "unknown reduction": (["--over-sizes", "max"], "--over-sizes must be one of sum, mean, got 'max'"),
     "k above N": (["--k", "33"], r"--k must be in \[1, N\] = \[1, 32\]"),
     "batch of one": (["--batch-size", "1"], "--batch-size must be at least 2, got 1"),
     "batch too large": (["--batch-size", "400"], "--batch-size 400 is larger than the training set of 36 clouds"),

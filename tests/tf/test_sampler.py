@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from samplenet import InputError, random_indices
+from samplenet import InputError, Prefix, random_indices
 from samplenet.checkpoint import load_checkpoint, save_checkpoint
 from samplenet.ops import reference
 from samplenet.tf import (
@@ -106,6 +106,25 @@ def test_training_projects_and_inference_matches():
     want = reference.farthest_points(CLOUD, 6, chosen=nearest[..., 0])
     np.testing.assert_array_equal(out.idx, want)
     np.testing.assert_array_equal(out.points, reference.gather(CLOUD, want))
+
+
+def test_an_order_holds_every_sample_as_its_first_points():
+    sampler = SampleNet(6, **SMALL)
+    ordered, queries = sampler.order(CLOUD), sampler(CLOUD).queries
+    idx = np.asarray(ordered.idx)
+    assert (np.sort(idx) == np.arange(50)).all()  # the whole cloud, every point once
+    np.testing.assert_array_equal(ordered.points, np.take_along_axis(np.asarray(CLOUD), idx[..., None], 1))
+    for size in (1, 3, 6, 20):
+        np.testing.assert_array_equal(idx[:, :size], sampler.match(CLOUD, queries, size))
+        one = Prefix(sampler, size)(CLOUD)
+        np.testing.assert_array_equal(one.idx, idx[:, :size])
+        np.testing.assert_array_equal(one.points, ordered.points[:, :size])
+        if size <= 6:
+            np.testing.assert_array_equal(one.queries, queries[:, :size])
+        else:  # no simplified points beyond the m of the network
+            assert one.queries is None
+    with pytest.raises(InputError, match=r"SampleNet: points must have shape \(B, N, 3\)"):
+        sampler.order(CLOUD[0])
 
 
 def test_snet_hands_the_queries_to_the_task():

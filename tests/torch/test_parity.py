@@ -65,6 +65,7 @@ def test_matched_points_agree(name, tmp_path):
     close(a.queries, b.queries, 1e-5)
     np.testing.assert_array_equal(a.idx, b.idx)
     np.testing.assert_array_equal(a.points, b.points)
+    np.testing.assert_array_equal(ours.order(CLOUD).idx, theirs.order(torch.from_numpy(CLOUD)).idx)
 
 
 def released(path, array):

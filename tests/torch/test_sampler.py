@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 
-from samplenet import InputError, random_indices
+from samplenet import InputError, Prefix, random_indices
 from samplenet.ops import reference
 
 torch = pytest.importorskip("torch")
@@ -113,6 +113,28 @@ def test_training_projects_and_inference_matches():
     want = reference.farthest_points(ARRAY, 6, chosen=nearest[..., 0])
     np.testing.assert_array_equal(out.idx, want)
     np.testing.assert_array_equal(out.points, reference.gather(ARRAY, want))
+
+
+@torch.no_grad()
+def test_an_order_holds_every_sample_as_its_first_points():
+    sampler = small(6).eval()
+    ordered, queries = sampler.order(CLOUD), sampler(CLOUD).queries
+    idx = np.asarray(ordered.idx)
+    assert (np.sort(idx) == np.arange(50)).all()  # the whole cloud, every point once
+    np.testing.assert_array_equal(ordered.points, np.take_along_axis(np.asarray(CLOUD), idx[..., None], 1))
+    for size in (1, 3, 6, 20):
+        np.testing.assert_array_equal(idx[:, :size], sampler.match(CLOUD, queries, size))
+        one = Prefix(sampler, size)(CLOUD)
+        np.testing.assert_array_equal(one.idx, idx[:, :size])
+        np.testing.assert_array_equal(one.points, ordered.points[:, :size])
+        if size <= 6:
+            np.testing.assert_array_equal(one.queries, queries[:, :size])
+        else:  # no simplified points beyond the m of the network
+            assert one.queries is None
+    with pytest.raises(InputError, match=r"SampleNet: points must have shape \(B, N, 3\)"):
+        sampler.order(CLOUD[0])
+    with pytest.raises(InputError, match=r"order is for inference; call eval\(\) first"):
+        sampler.train().order(CLOUD)
 
 
 def test_snet_hands_the_queries_to_the_task():

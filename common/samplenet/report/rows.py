@@ -10,7 +10,9 @@ SAMPLERS = {
     "fps": ("FPS", "#2f7fc1"),
     "fps_same_start": ("FPS, same start", "#3fa36b"),
     "snet": ("S-NET", "#e08a1e"),
+    "progressivenet": ("ProgressiveNet", "#8a6d1f"),
     "samplenet": ("SampleNet", "#c1272d"),
+    "samplenet_progressive": ("SampleNet-Progressive", "#8e2a72"),
 }
 FULL_CLOUD = ("none", "icp")  # these see all N points: no column of a table, a level in a figure
 PROTOCOLS = ["matched", "soft", "generated"]

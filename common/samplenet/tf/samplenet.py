@@ -17,6 +17,7 @@ class SampleNet(keras.Model):
     A PointNet of per-point blocks, max pool and fully connected blocks gives the simplified points Q. While
     training `points` is Q softly projected on the input; otherwise each q is matched to its nearest input
     point, duplicates are dropped, and farthest point sampling completes the sample to m (SampleNet, sec. 3).
+    Trained on the losses of its first c points for several c it is progressive: `order` then serves every size.
     The defaults are those of the classification experiment.
 
     Args:
@@ -104,14 +105,30 @@ class SampleNet(keras.Model):
         _, nearest = ops.knn(queries, points, 1)  # (B, M, 1)
         return ops.farthest_points(points, m or self.m, chosen=nearest[..., 0])
 
+    def order(self, points) -> Sampled:
+        """The whole cloud in a progressive sampler's order: the sample of size c is its first c points.
+
+        All of Q is matched, duplicates are dropped, and farthest point sampling continues to N.
+        points (B, N, 3) -> Sampled, points (B, N, 3) and idx (B, N) in order, queries (B, m, 3).
+        """
+        self._check(points)
+        if not self.built:
+            self.build(points.shape)
+        queries = self.simplify(points, training=False)
+        idx = self.match(points, queries, points.shape[1])
+        return Sampled(ops.gather(points, idx), idx, queries)
+
     def __call__(self, points, *args, **kwargs):
-        shape = tuple(points.shape)  # looked at here: inside `call`, Keras would bury the sentence in its own
+        self._check(points)  # here: inside `call`, Keras would bury the sentence in its own
+        return super().__call__(points, *args, **kwargs)
+
+    def _check(self, points):
+        shape = tuple(points.shape)
         if len(shape) != 3 or shape[2] not in (3, None):
             raise InputError(f"SampleNet: points must have shape (B, N, 3), got {shape}")
         n = shape[1]
         if n is not None and n < self.m:
             raise InputError(f"SampleNet: m must be at most N, got m = {self.m} for clouds of N = {n} points")
-        return super().__call__(points, *args, **kwargs)
 
     def call(self, points, cloud=None, training=None) -> Sampled:
         """points (B, N, 3) -> Sampled: projected while training, matched otherwise; `cloud` makes no difference."""

@@ -15,7 +15,8 @@ class SampleNet(nn.Module):
     A PointNet of per-point blocks, max pool and fully connected blocks gives the simplified points Q. While
     training (`train()`) `points` is Q softly projected on the input; otherwise (`eval()`) each q is matched to
     its nearest input point, duplicates are dropped, and farthest point sampling completes the sample to m
-    (SampleNet, sec. 3). The defaults are those of the classification experiment.
+    (SampleNet, sec. 3). Trained on the losses of its first c points for several c it is progressive: `order` then
+    serves every size. The defaults are those of the classification experiment.
 
     Parameters have the released code's names: conv1.., bn1.., fc1.., bn_fc1.., project._temperature.
 
@@ -109,16 +110,33 @@ class SampleNet(nn.Module):
         _, nearest = ops.knn(queries, points, 1)  # (B, M, 1)
         return ops.farthest_points(points, m or self.m, chosen=nearest[..., 0])
 
+    def order(self, points) -> Sampled:
+        """The whole cloud in a progressive sampler's order: the sample of size c is its first c points.
+
+        All of Q is matched, duplicates are dropped, and farthest point sampling continues to N. Not while training.
+        points (B, N, 3) -> Sampled, points (B, N, 3) and idx (B, N) in order, queries (B, m, 3).
+        """
+        self._check(points)
+        if self.training:
+            raise InputError("SampleNet: order is for inference; call eval() first")
+        queries = self.simplify(points)
+        points = points.to(queries.dtype)
+        idx = self.match(points, queries, points.shape[1])
+        return Sampled(ops.gather(points, idx), idx, queries)
+
     def forward(self, points, cloud=None) -> Sampled:
         """points (B, N, 3) -> Sampled: projected while training, matched otherwise; `cloud` makes no difference."""
-        shape = tuple(points.shape)
-        if len(shape) != 3 or shape[2] != 3:
-            raise InputError(f"SampleNet: points must have shape (B, N, 3), got {shape}")
-        if shape[1] < self.m:
-            raise InputError(f"SampleNet: m must be at most N, got m = {self.m} for clouds of N = {shape[1]} points")
+        self._check(points)
         queries = self.simplify(points)
         points = points.to(queries.dtype)  # the network's own precision, float32 at least
         if self.training:
             return Sampled(self.soften(points, queries), None, queries)
         idx = self.match(points, queries)
         return Sampled(ops.gather(points, idx), idx, queries)
+
+    def _check(self, points):
+        shape = tuple(points.shape)
+        if len(shape) != 3 or shape[2] != 3:
+            raise InputError(f"SampleNet: points must have shape (B, N, 3), got {shape}")
+        if shape[1] < self.m:
+            raise InputError(f"SampleNet: m must be at most N, got m = {self.m} for clouds of N = {shape[1]} points")
