@@ -3,7 +3,7 @@
     python classification/train_samplenet.py --config classification/configs/quick.yaml \\
         --task results/classifier --sample-sizes 32 --out results/samplenet-32
 
-Several sizes (--sample-sizes 8 16 32 --gamma 0.5 --delta 0.0333, as published) train SampleNet-Progressive, or
+Several sizes (--sample-sizes 8 16 32 --gamma 0.5 --delta 0.0333333, as published) train SampleNet-Progressive, or
 ProgressiveNet: one sampler whose first c points serve every size c.
 
 The loop over epochs is a copy of train_classifier.py's, so that each script reads from top to bottom.
