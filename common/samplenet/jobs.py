@@ -119,14 +119,13 @@ class Jobs:
         self._children.add(child)
         if self.stopped:  # just before this one was known
             child.terminate()
-        with open(log, "w") as file:
+        with child, open(log, "w") as file:
             for line in child.stdout:
                 file.write(line)
                 last = line.strip() or last
                 print(line if self.count == 1 else f"[{name}] {line}", end="", flush=True)
-        code = child.wait()
         self._children.discard(child)
-        return f"{last or f'ended with status {code}'} (see {log})" if code else ""
+        return f"{last or f'ended with status {child.returncode}'} (see {log})" if child.returncode else ""
 
 
 def finished(folder: Path) -> str:

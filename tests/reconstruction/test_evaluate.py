@@ -1,8 +1,6 @@
 """The evaluation: its numbers against plain NumPy, what it writes, the runner end to end, bad input."""
 
 import json
-import os
-import subprocess
 import sys
 
 import numpy as np
@@ -144,13 +142,3 @@ def test_a_run_of_another_kind_is_refused(scripts, task, runs, tmp_path, evaluat
         (other / name).write_bytes((task / name).read_bytes())
     with pytest.raises(InputError, match="is damaged or of another kind of run"):
         evaluate(tmp_path / "out", "--samplers", other, "--sizes", 6)
-
-
-def test_the_runner_goes_from_set_up_to_table_and_continues(scripts, tmp_path):
-    command = ["bash", scripts.folder / "runner_samplenet.sh", "--preset", "smoke", "--out", tmp_path / "out"]
-    for _ in range(2):
-        done = subprocess.run(command, env=os.environ, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-    assert "autoencoder is finished" in done.stdout
-    rows = json.loads((tmp_path / "out" / "evaluation" / "results.json").read_text())["rows"]
-    assert {r["sampler"] for r in rows} == {"none", "random", "fps", "samplenet", "snet"}

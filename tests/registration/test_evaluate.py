@@ -189,10 +189,10 @@ def test_runner_from_set_up_to_table_needs_no_tensorflow(scripts, tmp_path):
     runner = ["bash", str(scripts.folder / "runner_samplenet.sh"), "--preset", "smoke", "--out", str(tmp_path / "out")]
     done = subprocess.run(runner, env=env, capture_output=True, text=True, cwd=tmp_path, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
-    out = tmp_path / "out" / "evaluation"
+    out = tmp_path / "out" / "registration" / "evaluation"
     found = values(json.loads((out / "results.json").read_text()), metric="rotation_error_deg")
     assert {("none", 64), ("samplenet", 8), ("snet", 8), ("fps", 32)} <= {key[:2] for key in found}
     for name in ("table.md", "rotation_error.png", "precision.png", "pairs.png", "pair.html"):
         assert (out / name).stat().st_size > 100
     again = subprocess.run(runner, env=env, capture_output=True, text=True, timeout=900)
-    assert again.stdout.count("is finished") == 3
+    assert again.stdout.count("is finished") == 4

@@ -1,0 +1,127 @@
+"""The plan of runs behind reproduce.sh, and all of it on the smoke preset."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+import reproduce  # noqa: E402
+
+
+def plan(*flags, out=Path("/nowhere")):
+    return reproduce.Plan(reproduce.arguments(list(flags)), out).jobs
+
+
+def test_every_job_comes_after_those_it_needs():
+    for flags in (["all", "ablation"], ["all", "ablation", "--preset", "smoke"], ["classification", "ablation"]):
+        names = list(jobs := plan(*flags))
+        for name, job in jobs.items():
+            before = names[: names.index(name)]
+            assert set(job.needs) | set(job.wants) <= set(before)
+
+
+def test_alone_it_makes_the_first_table():
+    assert list(plan()) == [
+        "classification/classifier",
+        "classification/snet-32-seed0",
+        "classification/samplenet-32-seed0",
+        "classification/evaluation",
+        "classification/cost",
+    ]
+
+
+def test_a_table_has_every_sampler_size_and_seed():
+    jobs = plan("reconstruction", "--seeds", "0", "1", "--sizes", "64", "16")
+    assert set(jobs["reconstruction/evaluation"].wants) == {
+        *(f"reconstruction/{kind}-{m}-seed{s}" for kind in ("snet", "samplenet") for m in (64, 16) for s in (0, 1)),
+        *(f"reconstruction/{kind}-seed{s}" for kind in ("progressivenet", "samplenet_progressive") for s in (0, 1)),
+    }
+    command = jobs["reconstruction/progressivenet-seed1"].command
+    assert command[command.index("--sample-sizes") + 1 :][:5] == ["16", "32", "64", "128", "--no-projection"]
+
+
+def test_the_papers_progressive_sampler_has_the_vanilla_classifier():
+    jobs = plan("classification", "--preset", "paper", "--data-root", "/data/modelnet40")
+    progressive = jobs["classification-modelnet40/samplenet_progressive-seed0"]
+    assert progressive.needs == ["classification-modelnet40/classifier-vanilla"]
+    assert [str(2**i) for i in range(1, 11)] == progressive.command[progressive.command.index("--sample-sizes") + 1 :][
+        :10
+    ]
+    for suffix, kinds in (("", {"snet", "samplenet"}), ("-vanilla", {"progressivenet", "samplenet_progressive"})):
+        wants = jobs[f"classification-modelnet40/evaluation{suffix}"].wants
+        assert {Path(w).name.split("-")[0] for w in wants} == kinds
+    evaluation = jobs["classification-modelnet40/evaluation-vanilla"]
+    assert "classifier-vanilla" in " ".join(evaluation.command({w: "" for w in evaluation.wants}))
+
+
+def test_an_evaluation_takes_what_finished_and_what_earlier_calls_left(tmp_path):
+    folder = tmp_path / "registration" / "snet-64-seed3"
+    folder.mkdir(parents=True)
+    (folder / "job.json").write_text("{}")
+    job = plan("registration", "--samplers", "samplenet", "--sizes", "8", out=tmp_path)["registration/evaluation"]
+    assert job.wants == ["registration/samplenet-8-seed0", "registration/snet-64-seed3"]
+    command = job.command({"registration/snet-64-seed3": "key"})
+    assert str(folder) in command and str(tmp_path / "registration" / "samplenet-8-seed0") not in command
+
+
+def test_one_setting_differs_in_each_ablation():
+    jobs = plan("ablation")
+    main = jobs["classification/samplenet-32-seed0"].command
+    for name, changes in reproduce.ABLATIONS.items():
+        changed = jobs[f"classification/ablation/{name}/samplenet"].command
+        assert [w for w in changed if w not in main and "ablation" not in w] == [w for w in changes if w not in main]
+        assert jobs[f"classification/ablation/{name}/evaluation"].needs[0] == "classification/classifier"
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    """Results of everything on the smoke preset, and how long it took."""
+    folder = tmp_path_factory.mktemp("smoke")
+    env = {**os.environ, "SAMPLENET_DATA": str(folder / "data")}
+    command = [
+        "bash",
+        ROOT / "reproduce.sh",
+        "all",
+        "ablation",
+        "--preset",
+        "smoke",
+        "--jobs",
+        "2",
+        "--out",
+        folder / "out",
+    ]
+    begin = time.time()
+    done = subprocess.run(command, env=env, capture_output=True, text=True, cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    print(f"reproduce.sh all ablation --preset smoke --jobs 2: {time.time() - begin:.0f} s")
+    return folder / "out", command, env
+
+
+def test_smoke_makes_every_table(smoke):
+    kinds = {"none", "random", "fps", *reproduce.KINDS}
+    for experiment in reproduce.EXPERIMENTS:
+        rows = json.loads((smoke[0] / experiment / "evaluation" / "results.json").read_text())["rows"]
+        assert {r["sampler"] for r in rows} - {"fps_same_start", "icp"} == kinds
+    variants = {f.parent.parent.name for f in (smoke[0] / "classification" / "ablation").glob("*/*/results.json")}
+    assert variants == {"k-2", "lambda-0", "pointnet", "vanilla-to-pointnet", "pointnet-to-vanilla"}
+
+
+def test_smoke_again_runs_nothing(smoke):
+    out, command, env = smoke
+    again = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert again.returncode == 0 and "== python" not in again.stdout
+
+
+def test_a_deleted_run_is_made_again_with_what_needs_it(smoke):
+    out, command, env = smoke
+    (out / "reconstruction" / "snet-8-seed0" / "job.json").unlink()
+    command = ["reconstruction" if c == "all" else c for c in command if c != "ablation"]
+    again = subprocess.run(command, env=env, capture_output=True, text=True)
+    started = [line.split("--out ")[1].split()[0] for line in again.stdout.splitlines() if line.startswith("== python")]
+    assert [Path(s).name for s in started] == ["snet-8-seed0"]  # its weights are what they were: so is the table
