@@ -129,7 +129,7 @@ def train(config: Config) -> None:
         return tf.stack([loss, task, simplify, project, right])
 
     with contextlib.ExitStack() as stack:
-        run = stack.enter_context(Run(config.out, config)) if replicas.first else None
+        run = stack.enter_context(Run(config.out, config, config.task)) if replicas.first else None
         arrays, meta, done = replicas.agree((run.arrays, run.meta, run.done) if run else None)
         if done:
             if run:

@@ -143,7 +143,7 @@ def train(config: Config) -> None:
         return parts
 
     with contextlib.ExitStack() as stack:
-        run = stack.enter_context(Run(config.out, config)) if replicas.first else None
+        run = stack.enter_context(Run(config.out, config, config.task)) if replicas.first else None
         arrays, meta, done = replicas.agree((run.arrays, run.meta, run.done) if run else None)
         if done:
             if run:

@@ -149,7 +149,7 @@ def train(config: Config) -> None:
         here = stack.enter_context(processes.start(config.device, config.batch_size))
         if config.sync_bn and here.device.type != "cuda":
             raise InputError("--sync-bn needs GPUs; on the CPU each process normalises its own part of a batch")
-        run = stack.enter_context(Run(config.out, config)) if here.first else None
+        run = stack.enter_context(Run(config.out, config, config.task)) if here.first else None
         arrays, meta, done = here.agree((run.arrays, run.meta, run.done) if run else None)
         if done:
             if run:

@@ -24,6 +24,23 @@ def lines(folder):
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
+def test_a_run_made_for_a_network_is_refused_when_that_has_changed(tmp_path):
+    task, run = tmp_path / "task", tmp_path / "run"
+    task.mkdir()
+    config = Config(resume=True)
+    config.task = str(task)
+    save_checkpoint(task / "last.safetensors", ARRAYS, {})
+    with Run(run, config, task) as first:
+        first.log(1, {"loss": 1.0}, {})
+        first.checkpoint(ARRAYS, {"epoch": 1})
+    save_checkpoint(task / "last.safetensors", ARRAYS, {"written": "again"})  # the same weights
+    with Run(run, config, task) as second:
+        assert second.meta["epoch"] == 1
+    save_checkpoint(task / "last.safetensors", {**ARRAYS, "t": np.float32(0.6)}, {})
+    with pytest.raises(InputError, match=r"run was trained for another network than .*task holds now"):
+        Run(run, config, task)
+
+
 def test_checkpoint_round_trip(tmp_path):
     save_checkpoint(tmp_path / "c", ARRAYS, {"epoch": 3})
     arrays, meta = load_checkpoint(tmp_path / "c")

@@ -21,7 +21,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from samplenet import config as configs
-from samplenet.checkpoint import load_checkpoint, save_checkpoint, write_atomic
+from samplenet.checkpoint import digest, load_checkpoint, save_checkpoint, write_atomic
 from samplenet.errors import InputError
 from samplenet.ops import native
 
@@ -95,13 +95,14 @@ class Run:
         folder: made if missing. One that holds a run is refused unless `config.resume` is set, and then the
             settings must be the same.
         config: the script's dataclass, written to config.yaml.
+        task: run folder of the frozen network that this run needs; it is refused when that network has changed since.
 
     Attributes:
         arrays, meta: of the last checkpoint when continuing, else None and {}.
         done: whether the run had finished.
     """
 
-    def __init__(self, folder: str, config):
+    def __init__(self, folder: str, config, task: str = ""):
         if not folder:
             raise InputError("--out is needed: the folder to write the run to")
         self.folder = Path(folder)
@@ -114,6 +115,7 @@ class Run:
         self.arrays, self.meta, self.done = None, {}, False
         self._events = None
         try:
+            self._task = digest(load_checkpoint(Path(task) / "last.safetensors")[0]) if task else None
             self._start(config)
         except BaseException:
             self._lock.release()
@@ -131,6 +133,10 @@ class Run:
         if self.path("last").exists():
             self.arrays, self.meta = load_checkpoint(self.path("last"))
             self.done = self.meta["done"]
+            if self.meta.get("task", self._task) != self._task:
+                raise InputError(
+                    f"{self.folder} was trained for another network than {config.task} holds now; choose another --out"
+                )
         if not self.done:
             self._cut_metrics()
             self._metrics = open(self.folder / "metrics.jsonl", "a")  # noqa: SIM115 (open as long as the run)
@@ -173,7 +179,7 @@ class Run:
         self._metrics.flush()
         os.fsync(self._metrics.fileno())
         self._events.flush()
-        meta = {**meta, "done": done, "metrics_bytes": self._metrics.tell()}
+        meta = {**meta, "done": done, "metrics_bytes": self._metrics.tell(), "task": self._task}
         if best:
             save_checkpoint(self.path("best"), arrays, meta)
         save_checkpoint(self.path("last"), arrays, meta)
