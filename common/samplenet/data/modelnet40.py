@@ -95,8 +95,8 @@ def _damage(folder: Path, file_md5: Mapping[str, str]) -> list[str]:
     return missing or [name for name, md5 in file_md5.items() if md5_of(folder / name) != md5]
 
 
-def load(root: str | os.PathLike, split: str, num_points: int = 1024) -> Clouds:
-    """Read one split of a folder in the ModelNet40 layout, the first `num_points` points of each cloud.
+def load(root: str | os.PathLike, split: str, num_points: int | None = 1024) -> Clouds:
+    """Read one split of a folder in the ModelNet40 layout, the first `num_points` points of each cloud (None: all).
 
     `{split}_files.txt` lists the h5 files; only the base names of its lines count, and they lie in `root`.
     Ids come from `ply_data_{split}_{i}_id2file.json` where present, else they are "ply_data_train0.h5[row]".
@@ -107,34 +107,43 @@ def load(root: str | os.PathLike, split: str, num_points: int = 1024) -> Clouds:
     root = Path(root)
     if split not in ("train", "test"):
         raise InputError(f"split must be 'train' or 'test', got {split!r}")
-    if num_points < 1:
+    if num_points is not None and num_points < 1:
         raise InputError(f"num_points must be at least 1, got {num_points}")
     if not root.is_dir():
         raise InputError(
             f"{root} is not a folder: correct it, or fetch the data by python -m samplenet.data.modelnet40 --root DIR"
         )
     names = tuple(_lines(root / "shape_names.txt"))
-    listing = root / f"{split}_files.txt"
     points, labels, ids = [], [], []
-    for line in _lines(listing):
-        name = PurePosixPath(line.replace("\\", "/")).name
-        if not (root / name).is_file():  # neither ".." nor "" is one
-            raise InputError(f"{listing} lists {line!r}, but {root} holds no file {name!r}: fetch the data again")
-        part, part_labels = _read(root / name, num_points)
-        part_ids = _read_ids(root / name, len(part))
+    for file in files(root, split):
+        part, part_labels = _read(file, num_points)
+        part_ids = _read_ids(file, len(part))
         if part_labels.min() < 0 or part_labels.max() >= len(names):
             raise InputError(
-                f"{root / name} has labels {part_labels.min()}..{part_labels.max()}, but shape_names.txt has "
+                f"{file} has labels {part_labels.min()}..{part_labels.max()}, but shape_names.txt has "
                 f"{len(names)} names: add the missing names or correct the labels"
             )
         finite = np.isfinite(part).all((1, 2))
         if not finite.all():
             row = int(finite.argmin())
-            raise InputError(f"{root / name} has a coordinate that is not finite in cloud {row}: remove this cloud")
+            raise InputError(f"{file} has a coordinate that is not finite in cloud {row}: remove this cloud")
+        if points and part.shape[1] != points[0].shape[1]:
+            raise InputError(f"{file} has {part.shape[1]} points a cloud, the files before it {points[0].shape[1]}")
         points.append(part)
         labels.append(part_labels.astype(np.int64))
         ids += part_ids
     return Clouds(np.concatenate(points), np.concatenate(labels), names, ids)
+
+
+def files(root: Path, split: str) -> list[Path]:
+    """The h5 files of one split, as `load` reads them; InputError when one is missing."""
+    listing, found = root / f"{split}_files.txt", []
+    for line in _lines(listing):
+        name = PurePosixPath(line.replace("\\", "/")).name
+        if not (root / name).is_file():  # neither ".." nor "" is one
+            raise InputError(f"{listing} lists {line!r}, but {root} holds no file {name!r}: fetch the data again")
+        found.append(root / name)
+    return found
 
 
 def _lines(file: Path) -> list[str]:
@@ -152,8 +161,8 @@ def _lines(file: Path) -> list[str]:
     return lines
 
 
-def _read(file: Path, num_points: int) -> tuple[np.ndarray, np.ndarray]:
-    """Points (n, num_points, 3) float32 and labels (n,) of one h5 file, n at least 1."""
+def _read(file: Path, num_points: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """Points (n, num_points, 3) float32, all of them for None, and labels (n,) of one h5 file, n at least 1."""
     try:
         with h5py.File(file, "r") as h5:
             for key in ("data", "label"):
@@ -171,7 +180,7 @@ def _read(file: Path, num_points: int) -> tuple[np.ndarray, np.ndarray]:
         ) from error
 
 
-def _check(file: Path, data: h5py.Dataset, label: h5py.Dataset, num_points: int) -> None:
+def _check(file: Path, data: h5py.Dataset, label: h5py.Dataset, num_points: int | None) -> None:
     shape, labels = data.shape or (), label.shape or ()
     if len(shape) != 3 or shape[2] != 3:
         raise InputError(f"{file} has 'data' of shape {shape}: make it (n, P, 3)")
@@ -183,17 +192,17 @@ def _check(file: Path, data: h5py.Dataset, label: h5py.Dataset, num_points: int)
         raise InputError(f"{file} holds no clouds: remove it from the list")
     if labels not in ((shape[0],), (shape[0], 1)):
         raise InputError(f"{file} has 'label' of shape {labels} for {shape[0]} clouds: give one label per cloud")
-    if shape[1] < num_points:
+    if num_points is not None and shape[1] < num_points:
         raise InputError(f"{file} has {shape[1]} points a cloud: num_points must be at most that, got {num_points}")
 
 
-def _ids_file(file: Path) -> Path:
-    """ply_data_train0.h5 -> ply_data_train_0_id2file.json."""
+def ids_file(file: Path) -> Path:
+    """ply_data_train0.h5 -> ply_data_train_0_id2file.json, which may be missing."""
     return file.with_name(re.sub(r"_?(\d*)$", r"_\1_id2file.json", file.stem, count=1))
 
 
 def _read_ids(file: Path, count: int) -> list[str]:
-    source = _ids_file(file)
+    source = ids_file(file)
     if not source.is_file():
         return [f"{file.name}[{row}]" for row in range(count)]
     try:
@@ -238,7 +247,7 @@ def write(
         new.mkdir()
         (new / "shape_names.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
         for split, (points, labels, ids) in splits.items():
-            _write_split(new, folder.name, split, points, labels, ids)
+            write_split(new, folder.name, split, points, labels, ids)
         try:
             os.rename(new, folder)
         except OSError:
@@ -247,9 +256,10 @@ def write(
     return folder
 
 
-def _write_split(
-    folder: Path, prefix: str, split: str, points: np.ndarray, labels: np.ndarray, ids: Sequence[str]
+def write_split(
+    folder: Path, prefix: str, split: str, points: np.ndarray, labels: np.ndarray, ids: Sequence[str], **more
 ) -> None:
+    """Write the files of one split but shape_names.txt; `more` are datasets beside the points, a row a cloud."""
     listing = []
     for i, start in enumerate(range(0, len(points), CLOUDS_PER_FILE)):
         rows = slice(start, start + CLOUDS_PER_FILE)
@@ -258,7 +268,9 @@ def _write_split(
             packed = {"compression": "gzip", "shuffle": True}
             h5.create_dataset("data", data=np.asarray(points[rows], np.float32), **packed)
             h5.create_dataset("label", data=np.asarray(labels[rows], np.uint8)[:, None], **packed)
-        _ids_file(file).write_text(json.dumps(list(ids[rows])), encoding="utf-8")
+            for key, array in more.items():
+                h5.create_dataset(key, data=array[rows], **packed)
+        ids_file(file).write_text(json.dumps(list(ids[rows])), encoding="utf-8")
         listing.append(f"data/{prefix}/{file.name}\n")
     (folder / f"{split}_files.txt").write_text("".join(listing), encoding="utf-8")
 

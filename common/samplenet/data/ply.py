@@ -94,6 +94,13 @@ def read_folder(folder: Path, caches: Sequence[Path]) -> PlyFolder:
     return PlyFolder(names, *content)
 
 
+def encode(points: NDArray[np.float32]) -> bytes:
+    """The content of a PLY file of these points (n, 3), binary, as they are."""
+    axes = "".join(f"property float {axis}\n" for axis in "xyz")
+    header = f"ply\nformat binary_little_endian 1.0\nelement vertex {len(points)}\n{axes}end_header\n"
+    return header.encode() + np.asarray(points, "<f4").tobytes()
+
+
 def _parse(folder: Path, names: list[str]) -> tuple[NDArray[np.float32], NDArray[np.int64], dict[str, str]]:
     """Points, counts and bad of a `PlyFolder`."""
     nothing = np.empty((0, 3), np.float32)
