@@ -1,0 +1,141 @@
+"""The two layouts of a folder of samples: that of the data set the clouds are of, with an index beside the points.
+
+MODELNET40   ply_data_test0.h5 with `data` (n, m, 3), `label` (n, 1) and `index` (n, m), and the lists beside it
+SHAPENET     <class>/<id>.ply, and indices.npz with `ids` (n,) such as "<class>/<id>" and `index` (n, m)
+
+The index counts through the points of the test cloud. It may be missing, and so may ModelNet40's ids.
+"""
+
+import io
+import zipfile
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import h5py
+import numpy as np
+
+from samplenet.data import modelnet40, ply
+from samplenet.data.modelnet40 import Clouds
+from samplenet.errors import InputError
+
+INDICES = "indices.npz"
+UNREADABLE = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, EOFError)  # of damaged files
+ORDER = "write samples in the order of the test set"
+
+
+class Layout(NamedTuple):
+    """How the samples of n clouds lie in a folder.
+
+    Attributes:
+        write: (folder, test, points (n, m, 3), idx (n, m) or None), into an empty folder.
+        read: (folder, test) -> points (n, m, 3) and the index, or None, as stored; in the order of `test`, of whose
+            clouds they are. InputError where a file is missing, damaged or of another cloud.
+        is_in: folder -> does it look like one of samples?
+    """
+
+    write: Callable[[Path, Clouds, np.ndarray, np.ndarray | None], None]
+    read: Callable[[Path, Clouds], tuple[np.ndarray, np.ndarray | None]]
+    is_in: Callable[[Path], bool]
+
+
+def _write_h5(folder: Path, test: Clouds, points: np.ndarray, idx: np.ndarray | None) -> None:
+    more = {} if idx is None else {"index": np.asarray(idx, np.int32)}
+    (folder / "shape_names.txt").write_text("\n".join(test.names) + "\n", encoding="utf-8")
+    modelnet40.write_split(folder, folder.name, "test", points, test.labels, test.ids, **more)
+
+
+def _read_h5(folder: Path, test: Clouds) -> tuple[np.ndarray, np.ndarray | None]:
+    found, files = modelnet40.load(folder, "test", None), modelnet40.files(folder, "test")
+    if len(found) != len(test):
+        raise InputError(f"{folder} holds samples of {len(found)} clouds, the test set has {len(test)}; give all")
+    classes = ([clouds.names[label] for label in clouds.labels] for clouds in (found, test))
+    _same(folder, *classes)
+    if all(modelnet40.ids_file(file).is_file() for file in files):
+        _same(folder, found.ids, test.ids)
+    parts = [_index(file) for file in files]
+    lacking = [file for file, part in zip(files, parts, strict=True) if part is None]
+    if lacking and len(lacking) < len(files):
+        raise InputError(f"{lacking[0]} has no dataset 'index' and other files have; give it to all or none")
+    if len({part.shape[1:] for part in parts if part is not None}) > 1:
+        raise InputError(f"{folder}: 'index' differs in shape from file to file; make it (n, m)")
+    return found.points, None if lacking else np.concatenate(parts)
+
+
+def _index(file: Path) -> np.ndarray | None:
+    try:
+        with h5py.File(file, "r") as h5:
+            return np.atleast_1d(h5["index"][()]) if "index" in h5 else None
+    except UNREADABLE as error:
+        raise InputError(f"{file}: 'index' cannot be read ({error}); write the file again") from error
+
+
+def _same(folder: Path, found: Sequence[str], test: Sequence[str]) -> None:
+    for i, (mine, its) in enumerate(zip(found, test, strict=True)):
+        if mine != its:
+            raise InputError(f"{folder}: cloud {i} is {mine!r}, the test set's {its!r}; {ORDER}")
+
+
+def _files(test: Clouds) -> list[str]:
+    """Each cloud's file, without ".ply"; built-in shapes, whose ids name no folder, lie in that of their class."""
+    classes = (test.names[label] for label in test.labels)
+    return [name if "/" in name else f"{folder}/{name}" for name, folder in zip(test.ids, classes, strict=True)]
+
+
+def _write_ply(folder: Path, test: Clouds, points: np.ndarray, idx: np.ndarray | None) -> None:
+    names = _files(test)
+    for name, cloud in zip(names, points, strict=True):
+        file = folder / f"{name}.ply"
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(ply.encode(cloud))
+    if idx is not None:
+        np.savez_compressed(folder / INDICES, ids=np.array(names), index=np.asarray(idx, np.int32))
+
+
+def _read_ply(folder: Path, test: Clouds) -> tuple[np.ndarray, np.ndarray | None]:
+    want, found = _files(test), {}
+    for inner in visible(folder):
+        files = ply.read_folder(inner, ())
+        for name, reason in files.bad.items():
+            raise InputError(f"{inner / name}.ply {reason}: write it again")
+        clouds = np.split(files.points, np.cumsum(files.counts))[:-1]
+        found |= {f"{inner.name}/{name}": cloud for name, cloud in zip(files.names, clouds, strict=True)}
+    _once_each(folder, [*found], want)
+    m = len(found[want[0]])
+    for name in want:
+        if len(found[name]) != m:
+            raise InputError(f"{folder / name}.ply has {len(found[name])} points, {want[0]}.ply {m}; give all the same")
+    return np.stack([found[name] for name in want]), _indices(folder / INDICES, want)
+
+
+def _indices(path: Path, want: list[str]) -> np.ndarray | None:
+    if not path.exists():
+        return None
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
+            ids, index = [str(name) for name in arrays["ids"].tolist()], arrays["index"]
+            rows = dict(zip(ids, index, strict=True))
+    except (*UNREADABLE, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"{path} is damaged or lacks ids or index ({error}); write it again or remove it") from error
+    _once_each(path, ids, want)
+    return np.stack([rows[name] for name in want])
+
+
+def _once_each(where: Path, names: list[str], want: list[str]) -> None:
+    """InputError unless `names` are those of the test set, each of them once."""
+    if missing := sorted({*want} - {*names}):
+        raise InputError(f"{where} lacks {missing[0]}, one of {len(missing)} test clouds; give a sample of each")
+    if others := sorted({*names} - {*want}):
+        raise InputError(f"{where} holds {others[0]}, which is not in the test set; remove it")
+    if len(names) > len(want):
+        raise InputError(f"{where} names a cloud more than once; give one sample of each")
+
+
+def visible(folder: Path) -> list[Path]:
+    """The folders in a folder, in the order of their names, without hidden ones."""
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+MODELNET40 = Layout(_write_h5, _read_h5, lambda folder: (folder / "test_files.txt").is_file())
+SHAPENET = Layout(_write_ply, _read_ply, lambda folder: any(folder.glob("*/*.ply")))
