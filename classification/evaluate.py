@@ -20,7 +20,8 @@ from samplenet import config as configs
 from samplenet import evaluation, report
 from samplenet.config import option
 from samplenet.data import clouds as data
-from samplenet.data import modelnet40
+from samplenet.data import modelnet40, samples
+from samplenet.data.sample_layouts import MODELNET40
 from samplenet.errors import InputError
 from samplenet.ops import check_inputs
 from samplenet.run import finished_run, main
@@ -41,6 +42,8 @@ class Config:
     out: str = option("", "folder for results.json, table and figures", path=True)
     batch_size: int = option(32, "clouds scored at once; makes no difference to the result")
     seed: int = option(0, "of the random sampler")
+    samples: list[str] = option([], "folders of saved samples, or of several such, to score as well")
+    save_samples: str | None = option(None, "folder to write what each sampler picked to, for --samples", path=True)
     gallery_size: int = option(32, "sample size of the picture (of the trained ones, the nearest to it)")
 
 
@@ -56,7 +59,7 @@ def trained(folder: str, num_points: int) -> tuple[train_samplenet.Config, Sampl
 
 def protocols(sampler, points, sampled) -> Iterator[tuple[str, object]]:
     """The clouds (B, m, 3) that a sample is scored as, by protocol."""
-    yield "matched", sampled.points
+    yield "generated" if sampled.idx is None else "matched", sampled.points
     if sampled.queries is not None:
         yield "generated", sampled.queries
         if sampler.project:
@@ -72,7 +75,8 @@ def predict(net, sampler, test: modelnet40.Clouds, batch_size: int) -> tuple[dic
             scored = [("matched", points)]
         else:
             sampled = sampler(points, np.arange(start, start + len(points)))
-            indices.append(np.asarray(sampled.idx))
+            if sampled.idx is not None:
+                indices.append(np.asarray(sampled.idx))
             scored = protocols(sampler, points, sampled)
         for protocol, cloud in scored:
             predicted.setdefault(protocol, []).append(net(cloud, training=False).numpy().argmax(1))
@@ -104,12 +108,14 @@ def evaluate(config: Config) -> None:
     check_inputs(True)
     net, names, task_config = train_samplenet.load_task(config.task)
     n = task_config.num_points
-    samplers = evaluation.choose(config, n, UNTRAINED, lambda folder: trained(folder, n))
     folder = data.open_set(config.data_root or task_config.data_root, task_config.shapes_per_class)
     test = modelnet40.load(folder, "test", n)
     if list(test.names) != names:
         raise InputError(f"--task {config.task} was trained on other classes than {folder} has")
-    out = evaluation.prepare(config)
+    originals = samples.Originals({"": test}, MODELNET40)
+    saved = samples.read(config.samples, originals)
+    samplers = evaluation.choose(config, n, UNTRAINED, lambda folder: trained(folder, n), saved)
+    out = evaluation.prepare(config, samplers)
 
     gallery_size = evaluation.gallery_size(config, samplers)
     rows, shown = [], gallery_clouds(test)
@@ -117,10 +123,11 @@ def evaluate(config: Config) -> None:
     for name, m, sampler, seed, _ in tqdm(samplers, "evaluate", disable=None):
         predicted, indices = predict(net, sampler, test, config.batch_size)
         rows += rows_of(name, m, seed, predicted, test.labels)
-        if m == gallery_size and sampler is not None and f"idx_{name}" not in gallery:
+        if m == gallery_size and indices is not None and f"idx_{name}" not in gallery:
             gallery[f"idx_{name}"] = indices[shown]
             gallery[f"predicted_{name}"] = np.array([test.names[c] for c in predicted["matched"][shown]])
     evaluation.write(out, "classification", folder.resolve().name, samplers, rows, gallery)
+    evaluation.save_samples(config, samplers, originals)
     print(report.write(out))
 
 

@@ -25,7 +25,9 @@ from samplenet import config as configs
 from samplenet import evaluation, report
 from samplenet.checkpoint import write_atomic
 from samplenet.config import option
+from samplenet.data import samples
 from samplenet.data.modelnet40 import Clouds
+from samplenet.data.sample_layouts import SHAPENET
 from samplenet.ops import check_inputs
 from samplenet.run import finished_run, main
 from samplenet.tf import FarthestPointSampler, RandomSampler, SampleNet
@@ -45,6 +47,8 @@ class Config:
     out: str = option("", "folder for results.json, table, figures and clouds", path=True)
     batch_size: int = option(50, "clouds scored at once; makes no difference to the result")
     seed: int = option(0, "of the random sampler")
+    samples: list[str] = option([], "folders of saved samples, or of several such, to score as well")
+    save_samples: str | None = option(None, "folder to write what each sampler picked to, for --samples", path=True)
     gallery_size: int = option(32, "sample size of the pictures (of the trained ones, the nearest to it)")
     emd: bool = option(False, "score the earth mover's distance (approximate, slow) besides Chamfer")
     save_clouds: bool = option(True, "write samples, their indices and reconstructions to clouds/*.npz")
@@ -68,6 +72,8 @@ def rebuild(net, sampler, test: Clouds, batch_size: int) -> dict[str, dict[str, 
         else:
             sampled = sampler(points, np.arange(start, start + len(points)))
             scored = {"matched": {"sample": sampled.points, "idx": sampled.idx}}
+            if sampled.idx is None:
+                scored = {"generated": {"sample": sampled.points}}
             if sampled.queries is not None:
                 scored["generated"] = {"sample": sampled.queries}
                 if sampler.project is not None:
@@ -103,10 +109,12 @@ def evaluate(config: Config) -> None:
     check_inputs(True)
     net, task_config = train_samplenet.load_task(config.task)
     n = task_config.num_points
-    samplers = evaluation.choose(config, n, UNTRAINED, lambda folder: trained(folder, n))
     task_config.data_root = config.data_root or task_config.data_root
     test = train_autoencoder.open_clouds(task_config, "test")
-    out = evaluation.prepare(config)
+    originals = samples.Originals({"": test}, SHAPENET)
+    saved = samples.read(config.samples, originals)
+    samplers = evaluation.choose(config, n, UNTRAINED, lambda folder: trained(folder, n), saved)
+    out = evaluation.prepare(config, samplers)
     for old in (out / "clouds").glob("*.npz"):  # would stand beside numbers they do not belong to
         old.unlink()
     if config.save_clouds:
@@ -131,8 +139,8 @@ def evaluate(config: Config) -> None:
                     parts["nre"] = error / full[loss]
             if config.save_clouds:
                 save(out / "clouds" / f"{name}-{m}-seed{seed}-{protocol}.npz", {**parts, "ids": np.array(test.ids)})
-        matched = found["matched"]
-        if (m == size or sampler is None) and f"reconstruction_{name}" not in gallery:
+        matched = found.get("matched")
+        if matched and (m == size or sampler is None) and f"reconstruction_{name}" not in gallery:
             gallery[f"reconstruction_{name}"] = matched["reconstruction"][shown]
             gallery[f"nre_{name}"] = matched["nre"]  # of all test shapes, for the histogram
             gallery[f"shown_nre_{name}"] = matched["nre"][shown]
@@ -141,6 +149,7 @@ def evaluate(config: Config) -> None:
     root = task_config.data_root
     data = f"{', '.join(test.names)} of {'the built-in shapes' if root is None else Path(root).name}"
     evaluation.write(out, "reconstruction", data, samplers, rows, gallery)
+    evaluation.save_samples(config, samplers, originals)
     print(report.write(out))
 
 

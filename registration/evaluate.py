@@ -24,7 +24,9 @@ import train_samplenet
 from samplenet import config as configs
 from samplenet import evaluation, report
 from samplenet.config import option
-from samplenet.data import pairs
+from samplenet.data import pairs, samples
+from samplenet.data.modelnet40 import Clouds
+from samplenet.data.sample_layouts import MODELNET40
 from samplenet.errors import InputError
 from samplenet.ops import check_inputs
 from samplenet.ops import torch as ops
@@ -73,6 +75,8 @@ class Config:
     out: str = option("", "folder for results.json, table and figures", path=True)
     batch_size: int = option(32, "pairs scored at once; makes no difference to the result")
     seed: int = option(0, "of the random sampler and the first points of fps")
+    samples: list[str] = option([], "folders of saved samples, or of several such, to score as well")
+    save_samples: str | None = option(None, "folder to write what each sampler picked to, for --samples", path=True)
     gallery_size: int = option(32, "sample size of the pictures (of the trained ones, the nearest to it)")
     device: str = option("auto", "'cpu', 'cuda', or 'auto': a GPU where there is one")
 
@@ -87,7 +91,8 @@ def trained(folder: str, device: torch.device, num_points: int) -> tuple[train_s
 
 def protocols(sampler, clouds, sampled) -> dict[str, Tensor]:
     """The clouds (B, m, 3) that a sample is scored as, by protocol."""
-    found = {"matched": sampled.points}
+    points = sampled.points.contiguous()  # a prefix has other strides, by which convolutions round in another order
+    found = {"generated" if sampled.idx is None else "matched": points}
     if sampled.queries is not None:
         found["generated"] = sampled.queries
         if sampler.project is not None:
@@ -113,7 +118,8 @@ def register(net, sampler, made: list[Tensor], batch_size: int) -> tuple[dict[st
             continue
         cloud = 2 * np.arange(start, start + len(template))  # every cloud has a number of its own
         first, second = sampler(template, cloud), sampler(source, cloud + 1)
-        indices.append((first.idx, second.idx))
+        if first.idx is not None:
+            indices.append((first.idx, second.idx))
         sources = protocols(sampler, source, second)
         back = rigid.inverse(torch.cat([quaternion, translation], 1))
         for protocol, points in protocols(sampler, template, first).items():
@@ -186,6 +192,13 @@ def open_pairs(config: Config, task_config) -> tuple[list[Tensor], str]:
     return made, ", ".join([name, *extras])
 
 
+def originals_of(made: list[Tensor], class_name: str) -> samples.Originals:
+    """The test pairs as clouds that samples are of."""
+    ids = [f"pair {i}" for i in range(len(made[0]))]
+    clouds = [Clouds(points.numpy(), np.zeros(len(ids), np.int64), (class_name,), ids) for points in made[:2]]
+    return samples.Originals({"template": clouds[0], "source": clouds[1]}, MODELNET40)
+
+
 def show(gallery: dict, name: str, twist: Tensor, made: list[Tensor], indices: list[Tensor], translation: bool) -> None:
     """Add what the pictures show of one sampler: its estimates of the first pairs, and the points it picked."""
     twist, template, quaternion = twist[:SHOWN], made[0][:SHOWN], made[2][:SHOWN]
@@ -206,10 +219,12 @@ def evaluate(config: Config) -> None:
     if "icp" in config.samplers:
         _open3d()
     wanted = dataclasses.replace(config, samplers=[name for name in config.samplers if name != "icp"])
-    samplers = evaluation.choose(wanted, n, UNTRAINED, lambda folder: trained(folder, device, n))
     made, data = open_pairs(config, task_config)
+    originals = originals_of(made, task_config.class_name)
+    saved = samples.read(config.samples, originals, lambda array: torch.from_numpy(array).to(device))
+    samplers = evaluation.choose(wanted, n, UNTRAINED, lambda folder: trained(folder, device, n), saved)
     made = [array.to(device) for array in made]
-    out = evaluation.prepare(config)
+    out = evaluation.prepare(config, samplers)
 
     size = evaluation.gallery_size(config, samplers)
     rows, curves, moves = [], [], task_config.translation
@@ -230,13 +245,15 @@ def evaluate(config: Config) -> None:
     for name, m, sampler, seed, _ in tqdm(samplers, "evaluate", disable=None):
         found, indices = register(net, sampler, made, config.batch_size)
         score(name, m, seed, found)
-        if (m == size or sampler is None) and f"moved_{name}" not in gallery:
+        if (m == size or sampler is None) and "matched" in found and f"moved_{name}" not in gallery:
             show(gallery, name, found["matched"]["twist"], made, indices, moves)
         if name == "none" and "icp" in config.samplers:
             twist = icp(made).to(device)
             score("icp", n, config.seed, {"matched": {"twist": twist}})
             show(gallery, "icp", twist, made, [], True)
     evaluation.write(out, "registration", data, samplers, rows, gallery, curves=curves)
+    with torch.no_grad():
+        evaluation.save_samples(config, samplers, originals, made[:2], lambda idx: idx.cpu().numpy())
     print(report.write(out))
 
 

@@ -4,7 +4,7 @@ import io
 import json
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,13 +12,14 @@ import numpy as np
 
 from samplenet import config as configs
 from samplenet.checkpoint import write_atomic
+from samplenet.data import samples
 from samplenet.errors import InputError
 from samplenet.run import command, environment
 from samplenet.sampled import Prefix
 
 
 class Scored(NamedTuple):
-    """A sampler to score: name in the tables, sample size, callable (None: the full cloud), seed, its run folder."""
+    """A sampler to score: name in the tables, sample size, callable (None: the full cloud), seed, its own folder."""
 
     name: str
     m: int
@@ -42,12 +43,16 @@ def check(config) -> None:
 
 
 def choose(
-    config, num_points: int, untrained: dict[str, Callable[[int, int], Callable]], trained: Callable[[str], tuple]
+    config,
+    num_points: int,
+    untrained: dict[str, Callable[[int, int], Callable]],
+    trained: Callable[[str], tuple],
+    saved: Sequence[samples.Saved] = (),
 ) -> list[Scored]:
-    """Everything to score: the full cloud, then `config.samplers` in order.
+    """Everything to score: the full cloud, also called none, then `config.samplers` in order, then saved samples.
 
-    An untrained or a progressive sampler comes at each of `config.sizes` and at those that any other was trained for, a
-    trained one of one size at its own.
+    An untrained or a progressive sampler comes at each of `config.sizes` and at those that any other was trained or
+    saved for, a trained or saved one of one size at its own, saved orders of clouds at every size that they reach.
 
     Args:
         config: has `samplers`, `sizes` and `seed`.
@@ -56,25 +61,22 @@ def choose(
         trained: run folder -> the settings of its run, and the sampler.
 
     Raises:
-        InputError: an unknown name, a size above N, or two runs that one row of a table would hold.
+        InputError: an unknown name, a size above N, or two samplers that one row of a table would hold.
     """
-    chosen, known = {}, {}
-    for name in config.samplers:
-        if name in untrained or name in chosen:
+    names = [name for name in dict.fromkeys(config.samplers) if name != "none"]
+    chosen = {}
+    for name in names:
+        if name in untrained:
             continue
         if not Path(name).is_dir():
             raise InputError(f"--samplers: {name!r} is neither {' nor '.join(untrained)} nor a run folder")
-        run, sampler = chosen[name] = trained(name)
-        m = run.sample_sizes[0] if len(run.sample_sizes) == 1 else "all sizes"
-        if (other := known.setdefault((name_of(run), m, run.seed), name)) != name:
-            raise InputError(
-                f"--samplers: {other} and {name} are both {name_of(run)}, m = {m}, seed {run.seed}; score them apart"
-            )
-    sizes = sorted({*config.sizes, *(m for run, _ in chosen.values() for m in run.sample_sizes)}, reverse=True)
+        chosen[name] = trained(name)
+    own = {m for run, _ in chosen.values() for m in run.sample_sizes} | {one.m for one in saved if not one.ordered}
+    sizes = sorted({*config.sizes} | own, reverse=True)
     if sizes and sizes[0] > num_points:
         raise InputError(f"--sizes must be at most N = {num_points}, the task network's points, got {sizes[0]}")
     samplers = [Scored("none", num_points, None, config.seed)]
-    for name in dict.fromkeys(config.samplers):
+    for name in names:
         if name in untrained:
             samplers += [Scored(name, m, untrained[name](m, config.seed), config.seed) for m in sizes]
             continue
@@ -83,6 +85,19 @@ def choose(
             samplers.append(Scored(name_of(run), sampler.m, sampler, run.seed, name))
         else:
             samplers += [Scored(name_of(run), m, Prefix(sampler, m), run.seed, name) for m in sizes]
+    for one in saved:
+        fitting = [m for m in sizes if m <= one.m] if one.ordered else [one.m]
+        if not fitting:
+            raise InputError(f"--samples: {one.folder} orders {one.m} points; give one of --sizes that is at most that")
+        samplers += [Scored(one.name, m, one.first(m), one.seed, str(one.folder)) for m in fitting]
+    known = {}
+    for one in samplers:
+        other = known.setdefault((one.name, one.m, one.seed), one)
+        if other is not one:
+            raise InputError(
+                f"{other.folder or other.name} and {one.folder} are both {one.name}, m = {one.m}, seed {one.seed}; "
+                "score them apart"
+            )
     return samplers
 
 
@@ -93,12 +108,45 @@ def gallery_size(config, samplers: list[Scored]) -> int:
     return min(most, key=lambda m: (abs(m - config.gallery_size), m), default=config.gallery_size)
 
 
-def prepare(config) -> Path:
+def prepare(config, samplers: list[Scored]) -> Path:
     """Make the folder `config.out` and write the settings there: an early word if nothing can be written."""
+    if _to_save(config, samplers):  # which raises for samples that are there
+        Path(config.save_samples).mkdir(parents=True, exist_ok=True)
     out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
     write_atomic(out / "config.yaml", configs.dump(config).encode())
     return out
+
+
+def _to_save(config, samplers: list[Scored]) -> list[Scored]:
+    """What `save_samples` writes; of a progressive sampler the order of the whole cloud, once."""
+    wanted = {}
+    for one in samplers if config.save_samples else ():
+        if one.sampler is None or isinstance(one.sampler, samples.Saved):
+            continue
+        folder = samples.place(config.save_samples, one.name, one.m, one.seed, isinstance(one.sampler, Prefix))
+        wanted.setdefault(folder, one)
+    return list(wanted.values())
+
+
+def save_samples(config, scored: list[Scored], test: samples.Originals, clouds=None, numpy=np.asarray) -> None:
+    """Write what each sampler picks of the test set to `config.save_samples`, where that is set.
+
+    Args:
+        clouds: of each part of `test` the points (n, N, 3) as samplers take them; its own if not given.
+        numpy: makes an array of the samplers' indices.
+    """
+    clouds = [part.points for part in test.parts.values()] if clouds is None else clouds
+    for name, _, sampler, seed, _ in _to_save(config, scored):
+        ordered = isinstance(sampler, Prefix)
+        if ordered:
+            sampler = Prefix(sampler.sampler, clouds[0].shape[1])
+        idx = []
+        for part, points in enumerate(clouds):
+            numbers = len(clouds) * np.arange(len(points)) + part
+            batches = [slice(i, i + config.batch_size) for i in range(0, len(points), config.batch_size)]
+            idx.append(np.concatenate([numpy(sampler(points[batch], numbers[batch]).idx) for batch in batches]))
+        samples.write(config.save_samples, name, seed, test, idx, ordered=ordered)
 
 
 def runs_of(out: Path, samplers: list[Scored]) -> list[dict]:

@@ -184,6 +184,88 @@ def test_predictions_score_what_they_say(trained, shapes_folder):
     assert [row["value"] for row in rows] == [0.75, round((2 / 3 + 1) / 2, 6)]
 
 
+# samples in files
+
+
+def matched(found, *names):
+    """The rows of these samplers' matched points, or of all that sample."""
+    rows = (r for r in found["rows"] if r["protocol"] == "matched" and r["sampler"] != "none")
+    return sorted((r for r in rows if r["sampler"] in (names or [r["sampler"]])), key=str)
+
+
+def test_saved_samples_score_as_their_samplers_do(tmp_path, script, trained):
+    task = ["--task", trained / "cls"]
+    script("train_samplenet", *TINY, *task, "--sample-sizes", 4, 8, "--out", tmp_path / "progressive")
+    runs = [trained / "samplenet", trained / "snet", tmp_path / "progressive"]
+    flags = [*task, "--sizes", 64, 8, 4]
+    script(
+        "evaluate",
+        *flags,
+        "--samplers",
+        "random",
+        "fps",
+        *runs,
+        "--save-samples",
+        tmp_path / "s",
+        "--out",
+        tmp_path / "a",
+    )
+    assert sorted(path.name for path in (tmp_path / "s").iterdir()) == [
+        *(f"{name}-{m}-seed0" for name in ("fps", "random") for m in (4, 64, 8)),
+        "samplenet-8-seed0",
+        "samplenet_progressive-ordered-seed0",  # once, for all sizes
+        "snet-8-seed0",
+    ]
+    script("evaluate", *flags, "--samplers", "none", "--samples", tmp_path / "s", "--out", tmp_path / "b")
+    direct, read = results(tmp_path / "a"), results(tmp_path / "b")
+    assert matched(read) == matched(direct)
+    assert len(matched(read)) == 2 * (2 * 3 + 2 + 3)  # two metrics of random, fps, SampleNet and S-NET, progressive
+    assert {row["protocol"] for row in read["rows"]} == {"matched"}
+    some = ["--samples", tmp_path / "s" / "snet-8-seed0", tmp_path / "s" / "samplenet_progressive-ordered-seed0"]
+    script("evaluate", *task, "--sizes", 4, "--samplers", "fps", *some, "--batch-size", 5, "--out", tmp_path / "c")
+    assert {(r["sampler"], r["m"]) for r in matched(results(tmp_path / "c"))} == {
+        *((name, m) for name in ("fps", "samplenet_progressive") for m in (8, 4)),  # S-NET's size too
+        ("snet", 8),
+    }
+    assert all(row in direct["rows"] for row in results(tmp_path / "c")["rows"])
+
+
+def test_generated_points_are_scored_as_such(tmp_path, script, trained, shapes_folder):
+    from samplenet.data import modelnet40, samples
+    from samplenet.data.sample_layouts import MODELNET40
+
+    test = modelnet40.load(shapes_folder, "test", 64)
+    _, sampler = evaluate.trained(str(trained / "samplenet"), 64)
+    queries = np.asarray(sampler(test.points[:32]).queries), np.asarray(sampler(test.points[32:]).queries)
+    originals = samples.Originals({"": test}, MODELNET40)
+    folder = samples.write(tmp_path, "ours", 7, originals, points=[np.concatenate(queries)])
+    flags = ["--task", trained / "cls", "--sizes", 8, "--samplers", trained / "samplenet", "--samples", folder]
+    script("evaluate", *flags, "--save-samples", tmp_path / "again", "--out", tmp_path / "out")
+    rows = results(tmp_path / "out")["rows"]
+    ours = [row for row in rows if row["sampler"] == "ours"]
+    its = [row for row in rows if (row["sampler"], row["protocol"]) == ("samplenet", "generated")]
+    assert ours == [{**row, "sampler": "ours", "seed": 7} for row in its] and len(ours) == 2
+    assert os.listdir(tmp_path / "again") == ["samplenet-8-seed0"]  # what came from a folder is in one
+
+
+def test_samples_that_cannot_be_scored_or_saved(tmp_path, script, trained):
+    flags, out = ["--task", trained / "cls", "--sizes", "8"], ["--out", tmp_path / "out"]
+    script("evaluate", *flags, "--samplers", "fps", "--save-samples", tmp_path / "s", "--out", tmp_path / "first")
+    folder = tmp_path / "s" / "fps-8-seed0"
+    with pytest.raises(SystemExit, match=f"error: fps and {folder} are both fps, m = 8, seed 0; score them apart"):
+        script("evaluate", *flags, "--samplers", "random", "fps", "--samples", tmp_path / "s", *out)
+    with pytest.raises(SystemExit, match=f"error: {folder} is there already; remove it, or choose another"):
+        script("evaluate", *flags, "--samplers", "random", "fps", "--save-samples", tmp_path / "s", *out)
+    assert os.listdir(tmp_path / "s") == ["fps-8-seed0"]
+    (folder / "sampler.yaml").write_text("{sampler: mine, ordered: true}")
+    with pytest.raises(SystemExit, match=f"{folder} orders 8 points; give one of --sizes that is at most that"):
+        script("evaluate", *flags[:2], "--sizes", 16, "--samplers", "none", "--samples", folder, *out)
+    (folder / "sampler.yaml").write_text("name: mine")
+    with pytest.raises(SystemExit, match=r"sampler\.yaml: unknown key 'name'"):
+        script("evaluate", *flags, "--samples", folder, *out)
+    assert not (tmp_path / "out").exists()
+
+
 # bad input: one sentence, no traceback, nothing half-written
 
 

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from samplenet import InputError, config
+from samplenet.data import samples
 from samplenet.data.modelnet40 import Clouds
+from samplenet.data.sample_layouts import SHAPENET
 from samplenet.ops import reference
 from samplenet.run import main
 
@@ -116,6 +118,67 @@ def test_the_report_stands_beside_the_results(evaluate, runs, tmp_path, capsys):
     for name in ("table.md", "nre.png", "gallery.png", "histogram.png", "gallery.npz", "config.yaml"):
         assert (tmp_path / name).stat().st_size > 100
     assert "| 6 | 5.33333 |" in capsys.readouterr().out
+
+
+def matched(results):
+    """The rows of matched points of all that sample."""
+    rows = (r for r in results["rows"] if r["protocol"] == "matched" and r["sampler"] != "none")
+    return sorted(rows, key=str)
+
+
+@pytest.fixture(scope="module")
+def progressive(tmp_path_factory, scripts, task):
+    """The run folder of a progressive SampleNet of sizes 3 and 6."""
+    folder, old = tmp_path_factory.mktemp("progressive"), sys.argv
+    sys.argv = [scripts.train_samplenet.__file__]
+    try:
+        flags = [*TINY, "--sample-sizes", "3", "6", "--task", str(task), "--out", str(folder)]
+        scripts.train_samplenet.train(config.load(scripts.train_samplenet.Config, flags))
+    finally:
+        sys.argv = old
+    return folder
+
+
+def test_saved_samples_score_as_their_samplers_do(evaluate, runs, progressive, tmp_path):
+    samplers = ["random", "fps", runs / "samplenet", runs / "snet", progressive]
+    direct = evaluate(tmp_path / "a", "--samplers", *samplers, "--sizes", 32, 6, 3, "--save-samples", tmp_path / "s")
+    names = [f"{name}-{m}-seed0" for name in ("fps", "random") for m in (3, 32, 6)]
+    names += ["samplenet-6-seed0", "samplenet_progressive-ordered-seed0", "snet-6-seed0"]
+    assert sorted(path.name for path in (tmp_path / "s").iterdir()) == names
+    assert len(list((tmp_path / "s").glob("*/*/*.ply"))) == 4 * len(names)  # four test clouds each
+    read = evaluate(tmp_path / "b", "--samplers", "none", "--samples", tmp_path / "s", "--sizes", 32, 6, 3)
+    assert matched(read) == matched(direct) and len({(r["sampler"], r["m"]) for r in matched(read)}) == 11
+    assert {row["protocol"] for row in read["rows"]} == {"matched"}
+    some = tmp_path / "s" / "snet-6-seed0"
+    other = evaluate(tmp_path / "c", "--samplers", "fps", "--samples", some, "--sizes", 3)
+    assert {(r["sampler"], r["m"]) for r in matched(other)} == {("fps", 6), ("fps", 3), ("snet", 6)}
+    assert all(row in direct["rows"] for row in other["rows"])
+
+
+def test_generated_points_are_scored_as_such(evaluate, scripts, task, runs, tmp_path):
+    test = scripts.train_autoencoder.open_clouds(scripts.train_samplenet.load_task(str(task))[1], "test")
+    _, sampler = scripts.evaluate.trained(str(runs / "samplenet"), 32)
+    originals = samples.Originals({"": test}, SHAPENET)
+    folder = samples.write(tmp_path, "ours", 7, originals, points=[np.asarray(sampler(test.points).queries)])
+    results = evaluate(tmp_path / "out", "--samplers", runs / "samplenet", "--samples", folder, "--sizes", 6)
+    ours = [row for row in results["rows"] if row["sampler"] == "ours"]
+    its = [row for row in results["rows"] if (row["sampler"], row["protocol"]) == ("samplenet", "generated")]
+    assert ours == [{**row, "sampler": "ours", "seed": 7} for row in its] and ours
+    with np.load(tmp_path / "out" / "clouds" / "ours-6-seed7-generated.npz") as saved:
+        assert "idx" not in saved and saved["sample"].shape == (4, 6, 3)
+
+
+def test_samples_that_cannot_be_scored_or_saved(evaluate, tmp_path):
+    evaluate(tmp_path / "first", "--samplers", "fps", "--sizes", 6, "--save-samples", tmp_path / "s")
+    folder, out = tmp_path / "s" / "fps-6-seed0", tmp_path / "out"
+    with pytest.raises(InputError, match=f"fps and {folder} are both fps, m = 6, seed 0; score them apart"):
+        evaluate(out, "--samplers", "fps", "--samples", tmp_path / "s", "--sizes", 6)
+    with pytest.raises(InputError, match=f"{folder} is there already; remove it, or choose another"):
+        evaluate(out, "--samplers", "fps", "--save-samples", tmp_path / "s", "--sizes", 6)
+    next(folder.glob("*/*.ply")).unlink()
+    with pytest.raises(InputError, match=f"{folder} lacks .*, one of 1 test clouds; give a sample of each"):
+        evaluate(out, "--samplers", "none", "--samples", folder)
+    assert not out.exists()
 
 
 BAD_FLAGS = {

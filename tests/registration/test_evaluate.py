@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from samplenet import InputError, config
-from samplenet.data import pairs
+from samplenet.data import pairs, samples
 from samplenet.run import main
 
 DATA = ["--shapes-per-class", "10", "--pairs", "20", "--num-points", "32", "--batch-size", "8", "--epochs", "1"]
@@ -137,6 +137,74 @@ def test_everything_is_scored_and_the_batch_size_makes_no_difference(evaluate, r
     with np.load(tmp_path / "a" / "gallery.npz") as gallery:
         assert gallery["idx_source_snet"].shape == (4, 6) and gallery["moved_none"].shape == (4, 32, 3)
         assert gallery["error_before"].shape == gallery["error_samplenet"].shape == (4,)
+
+
+def matched(results):
+    """The rows of matched points of all that sample."""
+    rows = (r for r in results["rows"] if r["protocol"] == "matched" and r["sampler"] != "none")
+    return sorted(rows, key=str)
+
+
+@pytest.fixture(scope="module")
+def progressive(tmp_path_factory, scripts, runs):
+    """The run folder of a progressive SampleNet of sizes 3 and 6."""
+    folder, old = tmp_path_factory.mktemp("progressive"), sys.argv
+    script = scripts.train_samplenet
+    sys.argv = [script.__file__]
+    try:
+        flags = [*TINY, "--sample-sizes", "3", "6", "--task", str(runs / "pcrnet"), "--out", str(folder)]
+        script.train(config.load(script.Config, flags))
+    finally:
+        sys.argv = old
+    return folder
+
+
+def test_saved_samples_score_as_their_samplers_do(evaluate, runs, progressive, tmp_path):
+    names = ("random", "fps", "fps_same_start")
+    samplers = [*names, runs / "samplenet", runs / "snet", progressive]
+    direct = evaluate(tmp_path / "a", "--samplers", *samplers, "--sizes", 32, 6, 3, "--save-samples", tmp_path / "s")
+    assert {path.name for path in (tmp_path / "s").iterdir()} == {
+        *(f"{name}-{m}-seed0" for name in names for m in (3, 32, 6)),
+        *("samplenet-6-seed0", "samplenet_progressive-ordered-seed0", "snet-6-seed0"),
+    }
+    read = evaluate(tmp_path / "b", "--samplers", "none", "--samples", tmp_path / "s", "--sizes", 32, 6, 3)
+    assert matched(read) == matched(direct) and len({(r["sampler"], r["m"]) for r in matched(read)}) == 14
+    assert any(row["metric"] == "sampling_consistency" for row in matched(read))
+    assert {row["protocol"] for row in read["rows"]} == {"matched"}
+    some = tmp_path / "s" / "fps-6-seed0"  # its starts differ from cloud to cloud: none may be taken for another
+    (some / "sampler.yaml").unlink()
+    other = evaluate(tmp_path / "c", "--samplers", "fps", "--samples", some, "--sizes", 3, "--batch-size", 7)
+    renamed = [{**row, "sampler": "fps-6-seed0"} for row in matched(other) if (row["sampler"], row["m"]) == ("fps", 6)]
+    assert [row for row in matched(other) if row["sampler"] == "fps-6-seed0"] == renamed and renamed
+    with np.load(tmp_path / "b" / "gallery.npz") as shown, np.load(tmp_path / "a" / "gallery.npz") as before:
+        np.testing.assert_array_equal(shown["idx_source_fps"], before["idx_source_fps"])
+
+
+def test_generated_points_are_scored_as_such(evaluate, scripts, runs, tmp_path):
+    task = scripts.train_samplenet.load_task(str(runs / "pcrnet"))[1]
+    settings = config.load(scripts.evaluate.Config, [])
+    made, _ = scripts.evaluate.open_pairs(settings, task)
+    _, sampler = scripts.evaluate.trained(str(runs / "samplenet"), torch.device("cpu"), 32)
+    with torch.no_grad():
+        queries = [sampler(clouds).queries.numpy() for clouds in made[:2]]
+    folder = samples.write(tmp_path, "ours", 7, scripts.evaluate.originals_of(made, "car"), points=queries)
+    results = evaluate(tmp_path / "out", "--samplers", runs / "samplenet", "--samples", folder, "--sizes", 6)
+    ours = [row for row in results["rows"] if row["sampler"] == "ours"]
+    its = [row for row in results["rows"] if (row["sampler"], row["protocol"]) == ("samplenet", "generated")]
+    assert ours == [{**row, "sampler": "ours", "seed": 7} for row in its] and ours
+
+
+def test_samples_that_cannot_be_scored_or_saved(evaluate, tmp_path):
+    evaluate(tmp_path / "first", "--samplers", "fps", "--sizes", 6, "--save-samples", tmp_path / "s")
+    folder, out = tmp_path / "s" / "fps-6-seed0", tmp_path / "out"
+    with pytest.raises(InputError, match=f"fps and {folder} are both fps, m = 6, seed 0; score them apart"):
+        evaluate(out, "--samplers", "fps", "--samples", tmp_path / "s", "--sizes", 6)
+    with pytest.raises(InputError, match=f"{folder} is there already; remove it, or choose another"):
+        evaluate(out, "--samplers", "fps", "--save-samples", tmp_path / "s", "--sizes", 6)
+    (folder / "source").rename(folder / "target")
+    with pytest.raises(InputError, match="source is missing; give the samples of the sources too"):
+        evaluate(out, "--samplers", "none", "--samples", folder)
+    assert not out.exists()
 
 
 def test_pairs_are_judged_as_pcrnet_was_trained(evaluate, runs, tmp_path):
