@@ -5,7 +5,8 @@
 
 `random` and `fps` are scored at every size, also those of the trained samplers; a trained one (its run folder) at its
 own, a progressive one at every size. Three protocols: `matched` gives the classifier a subset of the input, `soft` the
-softly projected points and `generated` the simplified points themselves.
+softly projected points and `generated` the simplified points themselves. `--samples` scores folders that
+`--save-samples` or anybody wrote.
 """
 
 from collections.abc import Iterator

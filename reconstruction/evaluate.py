@@ -7,7 +7,7 @@
 own, a progressive one at every size. NRE, the normalised reconstruction error of a shape, is the Chamfer distance of
 the input to its reconstruction from the sample over that to its reconstruction from the full input. Three protocols:
 `matched` gives the autoencoder a subset of the input, `soft` the softly projected points and `generated` the simplified
-points themselves.
+points themselves. `--samples` scores folders that `--save-samples` or anybody wrote.
 """
 
 import io

@@ -6,7 +6,8 @@
 `random`, `fps` (another random first point in each cloud, as published) and `fps_same_start` (point 0 in both) are
 scored at every size, also those of the trained samplers; a trained one (its run folder) at its own, a progressive one
 at every size; `icp`, Open3D's, on the full clouds. Three protocols: `matched` gives PCRNet subsets of the two clouds,
-`soft` the softly projected points and `generated` the simplified points themselves.
+`soft` the softly projected points and `generated` the simplified points themselves. `--samples` scores folders that
+`--save-samples` or anybody wrote.
 """
 
 import dataclasses

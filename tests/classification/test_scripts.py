@@ -174,11 +174,11 @@ def test_predictions_score_what_they_say(trained, shapes_folder):
 
     net, *_ = train_samplenet.load_task(str(trained / "cls"))
     test = modelnet40.load(shapes_folder, "test", 64)
-    _, m, sampler, _ = evaluate.trained(str(trained / "samplenet"), 64)
+    _, sampler = evaluate.trained(str(trained / "samplenet"), 64)
     predicted, indices = evaluate.predict(net, sampler, test, 10)
     subset = np.take_along_axis(test.points, indices[..., None], 1)  # matched means: rows of the input
     np.testing.assert_array_equal(predicted["matched"], net(subset, training=False).numpy().argmax(1))
-    assert indices.shape == (42, m) == (42, 8)
+    assert indices.shape == (42, sampler.m) == (42, 8)
     labels = np.array([0, 0, 0, 1])
     rows = evaluate.rows_of("fps", 8, 0, {"matched": np.array([0, 0, 1, 1])}, labels)
     assert [row["value"] for row in rows] == [0.75, round((2 / 3 + 1) / 2, 6)]
