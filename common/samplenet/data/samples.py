@@ -235,11 +235,12 @@ def _checked(folder: Path, points: np.ndarray, idx: np.ndarray, test: Clouds) ->
 def _search(points: np.ndarray, clouds: np.ndarray) -> np.ndarray:
     """Which of its cloud's points (n, N, 3) each sample (n, m, 3) is of: (n, m) int32, -1 for one that is no subset."""
     idx = np.full(points.shape[:2], -1, np.int32)
+    points, clouds = (np.ascontiguousarray(array + 0).view("V12")[..., 0] for array in (points, clouds))  # -0 is 0
     for row, sample, cloud in zip(idx, points, clouds, strict=True):
         rows = {}
         for k, point in reversed(list(enumerate(cloud.tolist()))):
-            rows.setdefault(tuple(point), []).append(k)  # equal points are picked in their order
-        found = [left.pop() if (left := rows.get(tuple(point))) else -1 for point in sample.tolist()]
+            rows.setdefault(point, []).append(k)  # equal points are picked in their order
+        found = [left.pop() if (left := rows.get(point)) else -1 for point in sample.tolist()]
         if min(found) >= 0:
             row[:] = found
     return idx
