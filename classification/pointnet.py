@@ -75,8 +75,8 @@ class PointNet(keras.Model):
         self.dropouts = [Dropout(p, name=f"dropout{i}") for i, p in ((1, dropout * t_nets), (2, dropout))]
         self.last = keras.layers.Dense(num_classes, name="logits")
 
-    def forward(self, points, training=None):
-        """(B, N, 3) -> logits, and the loss 0.001 * sum((A A^T - I)^2) / 2 of the batch's feature transforms A."""
+    def describe(self, points, training=None):
+        """(B, N, 3) -> descriptors (B, 256), what the last layer sees, and the network's own loss (see `forward`)."""
         features, defect = points, 0.0
         if self.input_transform:
             features = tf.matmul(features, self.input_transform(features, training=training))
@@ -90,7 +90,12 @@ class PointNet(keras.Model):
             features = dropout(block(features, training=training), training=training)
         # a sum over the whole batch, which the mean over replicas is to leave a sum
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        return self.last(features), replicas * ORTHOGONALITY_WEIGHT * tf.reduce_sum(tf.square(defect)) / 2
+        return features, replicas * ORTHOGONALITY_WEIGHT * tf.reduce_sum(tf.square(defect)) / 2
+
+    def forward(self, points, training=None):
+        """(B, N, 3) -> logits, and the loss 0.001 * sum((A A^T - I)^2) / 2 of the batch's feature transforms A."""
+        descriptors, own = self.describe(points, training)
+        return self.last(descriptors), own
 
     def call(self, points, training=None):
         return self.forward(points, training)[0]

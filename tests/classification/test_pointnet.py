@@ -53,6 +53,16 @@ def test_dropout_of_both_or_of_the_last_hidden_layer():
     assert [d.rate for d in pointnet.build("vanilla", 5).dropouts] == [0, 0.3]
 
 
+@pytest.mark.parametrize("model", pointnet.MODELS)
+def test_the_last_layer_makes_logits_of_the_descriptor(model):
+    net = pointnet.build(model, 5)
+    descriptor, own = net.describe(CLOUD)
+    assert descriptor.shape == (3, 256) and np.min(descriptor) == 0  # after the ReLU
+    logits, again = net.forward(CLOUD)
+    np.testing.assert_array_equal(net.last(descriptor), logits)
+    assert float(own) == float(again)
+
+
 def test_unknown_model():
     with pytest.raises(InputError, match="must be one of pointnet, vanilla, got 'resnet'"):
         pointnet.build("resnet", 5)
