@@ -29,7 +29,8 @@ CURVE = {"sampler": "none", "m": 64, "protocol": "matched", "seed": 0, "precisio
         (json.dumps({**RESULTS, "experiment": "registration"}), "no row for the full cloud .*rotation_error_deg"),
         (json.dumps({**RESULTS, "experiment": "cooking"}), "classification or .* or registration, got 'cooking'"),
         (json.dumps({**RESULTS, "rows": [{"sampler": "none"}]}), "lacks m, metric"),
-        (json.dumps({**RESULTS, "curves": [CURVE]}), "in curves, .* lacks step_deg"),
+        (json.dumps({**RESULTS, "curves": [CURVE]}), "in curves, .*'seed': 0} lacks recall"),
+        (json.dumps({**RESULTS, "experiment": "registration", "curves": [CURVE]}), "in curves, .* lacks step_deg"),
         (None, "No such file"),
     ],
 )

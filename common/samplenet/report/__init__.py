@@ -1,8 +1,8 @@
 """Tables and pictures from results.json files (`python -m samplenet.report FOLDER`).
 
-An experiment is a module of this package with three names: `HEADLINE`, the metric of its main table; `text(results)`,
-the Markdown report; and `PICTURES`, file name -> function of (results, gallery) that returns the file's content, None
-where its data is not there, or raises `LeftOut`.
+An experiment is a module of this package with four names: `HEADLINE`, the metric of its main table; `CURVE`, the fields
+its curves have besides those of all experiments; `text(results)`, the Markdown report; and `PICTURES`, file name ->
+function of (results, gallery) that returns the file's content, None where its data is not there, or raises `LeftOut`.
 """
 
 import io
@@ -25,7 +25,7 @@ EXPERIMENTS = {
 }
 FIELDS = {
     "rows": {"sampler", "m", "protocol", "metric", "value", "n", "seed"},
-    "curves": {"sampler", "m", "protocol", "seed", "step_deg", "precision"},
+    "curves": {"sampler", "m", "protocol", "seed"},
 }
 
 
@@ -47,10 +47,10 @@ def read(folder: Path) -> dict:
         raise InputError(f"{path} must have schema 1 and rows, got schema {results.get('schema')!r}")
     if (name := results.get("experiment")) not in list(EXPERIMENTS):
         raise InputError(f"{path}: experiment must be {' or '.join(EXPERIMENTS)}, got {name!r}")
-    for kind, fields in FIELDS.items():
+    for kind, fields in (FIELDS | {"curves": FIELDS["curves"] | EXPERIMENTS[name].CURVE}).items():
         for item in results.get(kind, []):
             if lacking := fields - set(item):
-                short = {key: value for key, value in item.items() if key != "precision"}
+                short = {key: value for key, value in item.items() if not isinstance(value, list)}
                 raise InputError(f"{path}: in {kind}, {short} lacks {', '.join(sorted(lacking))}")
     headline = EXPERIMENTS[name].HEADLINE
     if not select(rows, sampler="none", metric=headline):

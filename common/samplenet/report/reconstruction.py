@@ -7,6 +7,7 @@ from samplenet.report.pictures import dots, png, pyplot, ratio_curves, row_title
 from samplenet.report.rows import SAMPLERS, color, label, select
 
 HEADLINE = "nre"
+CURVE = set()  # it has none
 # metric: (title, scale, digits), in the order of the tables; those of classes follow
 METRICS = {
     "nre": ("Mean NRE", 1, 2),

@@ -8,6 +8,7 @@ from samplenet.report.pictures import png, pyplot, ratio_curves, tidy
 from samplenet.report.rows import FULL_CLOUD, color, columns, label, select
 
 HEADLINE = "rotation_error_deg"
+CURVE = {"step_deg", "precision"}
 # metric: (title, scale, digits), in the order of the tables
 METRICS = {
     "rotation_error_deg": ("Mean rotation error, degrees", 1, 2),
