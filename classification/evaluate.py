@@ -1,4 +1,4 @@
-"""Score samplers by the accuracy of a trained classifier on what they leave of each test cloud.
+"""Score samplers by the accuracy of a trained classifier on what they leave of each test cloud, and by retrieval.
 
     python classification/evaluate.py --task results/classifier --samplers random fps results/samplenet-32 \\
         --sizes 512 256 128 64 32 16 8 --out results/evaluation
@@ -6,7 +6,7 @@
 `random` and `fps` are scored at every size, also those of the trained samplers; a trained one (its run folder) at its
 own, a progressive one at every size. Three protocols: `matched` gives the classifier a subset of the input, `soft` the
 softly projected points and `generated` the simplified points themselves. `--samples` scores folders that
-`--save-samples` or anybody wrote.
+`--save-samples` or anybody wrote. Retrieval compares clouds by the classifier's second-last layer; see retrieval.py.
 """
 
 from collections.abc import Iterator
@@ -16,6 +16,7 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
+import retrieval
 import train_samplenet
 from samplenet import config as configs
 from samplenet import evaluation, report
@@ -67,9 +68,9 @@ def protocols(sampler, points, sampled) -> Iterator[tuple[str, object]]:
             yield "soft", sampler.project(points, sampled.queries)
 
 
-def predict(net, sampler, test: modelnet40.Clouds, batch_size: int) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
-    """Predicted classes (n,) by protocol, and the matched indices (n, m), of every test cloud."""
-    predicted, indices = {}, []
+def predict(net, sampler, test: modelnet40.Clouds, batch_size: int) -> tuple[dict, np.ndarray | None, dict]:
+    """Of every test cloud: classes (n,) by protocol, matched indices (n, m), descriptors (n, C) by protocol."""
+    predicted, indices, descriptors = {}, [], {}
     for start in range(0, len(test), batch_size):
         points = test.points[start : start + batch_size]
         if sampler is None:
@@ -80,9 +81,11 @@ def predict(net, sampler, test: modelnet40.Clouds, batch_size: int) -> tuple[dic
                 indices.append(np.asarray(sampled.idx))
             scored = protocols(sampler, points, sampled)
         for protocol, cloud in scored:
-            predicted.setdefault(protocol, []).append(net(cloud, training=False).numpy().argmax(1))
-    predicted = {protocol: np.concatenate(parts) for protocol, parts in predicted.items()}
-    return predicted, np.concatenate(indices) if indices else None
+            described, _ = net.describe(cloud, training=False)
+            descriptors.setdefault(protocol, []).append(described.numpy())
+            predicted.setdefault(protocol, []).append(net.last(described).numpy().argmax(1))
+    predicted, descriptors = ({p: np.concatenate(v) for p, v in found.items()} for found in (predicted, descriptors))
+    return predicted, np.concatenate(indices) if indices else None, descriptors
 
 
 def rows_of(name: str, m: int, seed: int, predicted: dict, labels: np.ndarray) -> list[dict]:
@@ -95,6 +98,19 @@ def rows_of(name: str, m: int, seed: int, predicted: dict, labels: np.ndarray) -
             row = {"sampler": name, "m": m, "protocol": protocol, "metric": metric}
             rows.append({**row, "value": round(float(value), 6), "n": len(labels), "seed": seed})
     return rows
+
+
+def retrieved(name: str, m: int, seed: int, descriptors: dict, labels: np.ndarray) -> tuple[list[dict], list[dict]]:
+    """Rows and precision-recall curves of results.json."""
+    rows, curves = [], []
+    for protocol, described in descriptors.items():
+        found, line = retrieval.score(described, labels), {"sampler": name, "m": m, "protocol": protocol}
+        for metric in ("map_macro", "map_micro", "map_paper"):
+            value = round(getattr(found, metric), 6)
+            rows.append({**line, "metric": metric, "value": value, "n": found.queries, "seed": seed})
+        precision = [round(float(v), 6) for v in found.precision]
+        curves.append({**line, "seed": seed, "recall": retrieval.RECALL.tolist(), "precision": precision})
+    return rows, curves
 
 
 def gallery_clouds(test: modelnet40.Clouds, count: int = 5) -> np.ndarray:
@@ -119,15 +135,20 @@ def evaluate(config: Config) -> None:
     out = evaluation.prepare(config, samplers)
 
     gallery_size = evaluation.gallery_size(config, samplers)
-    rows, shown = [], gallery_clouds(test)
+    rows, curves, shown = [], [], gallery_clouds(test)
     gallery = {"points": test.points[shown], "names": np.array([test.names[c] for c in test.labels[shown]])}
     for name, m, sampler, seed, _ in tqdm(samplers, "evaluate", disable=None):
-        predicted, indices = predict(net, sampler, test, config.batch_size)
+        predicted, indices, descriptors = predict(net, sampler, test, config.batch_size)
         rows += rows_of(name, m, seed, predicted, test.labels)
+        if retrieval.possible(test.labels):
+            more, found = retrieved(name, m, seed, descriptors, test.labels)
+            rows, curves = rows + more, curves + found
         if m == gallery_size and indices is not None and f"idx_{name}" not in gallery:
             gallery[f"idx_{name}"] = indices[shown]
             gallery[f"predicted_{name}"] = np.array([test.names[c] for c in predicted["matched"][shown]])
-    evaluation.write(out, "classification", folder.resolve().name, samplers, rows, gallery)
+    if not curves:
+        print("retrieval is left out: no class has two test clouds")
+    evaluation.write(out, "classification", folder.resolve().name, samplers, rows, gallery, curves=curves)
     evaluation.save_samples(config, samplers, originals)
     print(report.write(out))
 

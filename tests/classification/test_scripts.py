@@ -97,7 +97,7 @@ def test_runner_twice_gives_the_same_numbers_and_needs_no_pytorch(tmp_path):
         *(("samplenet", 8, p) for p in ("matched", "soft", "generated")),
         *(("snet", 8, p) for p in ("matched", "generated")),
     }
-    for name in ("table.md", "accuracy.png", "gallery.png"):
+    for name in ("table.md", "accuracy.png", "gallery.png", "retrieval.png"):
         assert (tmp_path / "a" / "classification" / "evaluation" / name).stat().st_size > 100
 
 
@@ -159,8 +159,36 @@ def test_every_cloud_counts_and_the_batch_size_makes_no_difference(tmp_path, scr
     for batch in (5, 32):
         script("evaluate", *flags, "--batch-size", batch, "--out", tmp_path / str(batch))
     five, many = results(tmp_path / "5"), results(tmp_path / "32")
-    assert five["rows"] == many["rows"]
+    assert five["rows"] == many["rows"] and five["curves"] == many["curves"]
     assert {row["n"] for row in five["rows"]} == {42}  # 21 classes, 2 test shapes each; no multiple of 5 or 32
+    scored = {(row["sampler"], row["m"], row["protocol"]) for row in five["rows"]}
+    for metric in ("map_macro", "map_micro", "map_paper"):
+        mine = [row for row in five["rows"] if row["metric"] == metric]
+        assert {(row["sampler"], row["m"], row["protocol"]) for row in mine} == scored and len(mine) == len(scored)
+    assert [(c["sampler"], c["m"], c["protocol"]) for c in five["curves"]] == list(
+        dict.fromkeys((row["sampler"], row["m"], row["protocol"]) for row in five["rows"])
+    )
+    assert {len(c["recall"]) for c in five["curves"]} == {len(c["precision"]) for c in five["curves"]} == {21}
+
+
+def test_with_one_cloud_a_class_there_is_no_retrieval_and_the_script_says_so(
+    tmp_path, script, trained, shapes_folder, capsys
+):
+    def keep_one(folder, _):
+        (folder / "ply_data_test_0_id2file.json").unlink()
+        with h5py.File(folder / "ply_data_test0.h5", "r+") as h5:
+            rows = np.unique(h5["label"][:], return_index=True)[1]
+            for name in ("data", "label"):
+                kept = h5[name][:][rows]
+                del h5[name]
+                h5[name] = kept
+
+    data = broken_copy(shapes_folder, tmp_path / "data", keep_one)
+    script("evaluate", "--task", trained / "cls", "--sizes", "8", "--out", tmp_path / "out", data_root=data)
+    found = results(tmp_path / "out")
+    assert {row["n"] for row in found["rows"]} == {21} and found["curves"] == []
+    assert not [row for row in found["rows"] if row["metric"].startswith("map")]
+    assert "no class has two test clouds" in capsys.readouterr().out
 
 
 def test_without_a_data_root_the_classifier_is_scored_on_its_own_data(tmp_path, script, trained, shapes_folder):
@@ -175,10 +203,12 @@ def test_predictions_score_what_they_say(trained, shapes_folder):
     net, *_ = train_samplenet.load_task(str(trained / "cls"))
     test = modelnet40.load(shapes_folder, "test", 64)
     _, sampler = evaluate.trained(str(trained / "samplenet"), 64)
-    predicted, indices = evaluate.predict(net, sampler, test, 10)
+    predicted, indices, descriptors = evaluate.predict(net, sampler, test, 10)
     subset = np.take_along_axis(test.points, indices[..., None], 1)  # matched means: rows of the input
     np.testing.assert_array_equal(predicted["matched"], net(subset, training=False).numpy().argmax(1))
     assert indices.shape == (42, sampler.m) == (42, 8)
+    for protocol, described in descriptors.items():
+        np.testing.assert_array_equal(net.last(described).numpy().argmax(1), predicted[protocol])
     labels = np.array([0, 0, 0, 1])
     rows = evaluate.rows_of("fps", 8, 0, {"matched": np.array([0, 0, 1, 1])}, labels)
     assert [row["value"] for row in rows] == [0.75, round((2 / 3 + 1) / 2, 6)]
