@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 import pytest
 
+import cost
 import evaluate
 import train_classifier
 import train_samplenet
@@ -249,7 +250,7 @@ def test_saved_samples_score_as_their_samplers_do(tmp_path, script, trained):
     script("evaluate", *flags, "--samplers", "none", "--samples", tmp_path / "s", "--out", tmp_path / "b")
     direct, read = results(tmp_path / "a"), results(tmp_path / "b")
     assert matched(read) == matched(direct)
-    assert len(matched(read)) == 2 * (2 * 3 + 2 + 3)  # two metrics of random, fps, SampleNet and S-NET, progressive
+    assert len(matched(read)) == 5 * (2 * 3 + 2 + 3)  # five metrics of random, fps, SampleNet and S-NET, progressive
     assert {row["protocol"] for row in read["rows"]} == {"matched"}
     some = ["--samples", tmp_path / "s" / "snet-8-seed0", tmp_path / "s" / "samplenet_progressive-ordered-seed0"]
     script("evaluate", *task, "--sizes", 4, "--samplers", "fps", *some, "--batch-size", 5, "--out", tmp_path / "c")
@@ -294,6 +295,59 @@ def test_samples_that_cannot_be_scored_or_saved(tmp_path, script, trained):
     with pytest.raises(SystemExit, match=r"sampler\.yaml: unknown key 'name'"):
         script("evaluate", *flags, "--samples", folder, *out)
     assert not (tmp_path / "out").exists()
+
+
+# cost
+
+
+@pytest.fixture
+def measure_cost(monkeypatch):
+    """Run cost.py in this process, apart from the processes that it starts."""
+
+    def run(*flags):
+        monkeypatch.setattr("sys.argv", [str(ROOT / "classification" / "cost.py"), *map(str, flags)])
+        main(lambda: cost.measure_all(train_classifier.configs.load(cost.Config)))
+
+    return run
+
+
+def test_cost_of_a_trained_sampler_beside_the_classifier_alone(tmp_path, measure_cost, trained, capsys):
+    flags = ["--task", trained / "cls", "--samplers", "random", trained / "samplenet", "--sizes", "8"]
+    measure_cost(*flags, "--batch-size", "64", "--repeats", "2", "--out", tmp_path)
+    found = json.loads((tmp_path / "cost.json").read_text())
+    assert found["schema"] == 1 and "cost.py" in found["command"] and "libraries" in found["environment"]
+    assert {frozenset(row) for row in found["rows"]} == {frozenset({"sampler", "m", "metric", "value", "device"})}
+    values = {(r["sampler"], r["m"], r["metric"], r["device"]): r["value"] for r in found["rows"]}
+    assert len(values) == len(found["rows"])
+    lines = ("none", 64), ("random", 8), ("samplenet", 8)
+    for line in lines:
+        assert {key[2:] for key in values if key[:2] == line} >= {
+            *((metric, "any") for metric in ("parameters", "macs", "sampler_parameters", "sampler_macs")),
+            ("ms_per_cloud", "cpu"),
+            ("peak_memory_bytes", "cpu"),
+        }
+        assert values[*line, "ms_per_cloud", "cpu"] > 0
+        own, alone = values[*line, "sampler_parameters", "any"], values["none", 64, "parameters", "any"]
+        assert values[*line, "parameters", "any"] == alone + own and (own > 0) == (line[0] == "samplenet")
+    assert values["none", 64, "peak_memory_bytes", "cpu"] > 64 * 64 * 1024 * 4  # the widest layer of the batch
+    text = (tmp_path / "cost.md").read_text()
+    assert text in capsys.readouterr().out and text.count("+ classifier |") == 2 and "the paper" in text
+
+
+def test_cost_names_bad_flags(tmp_path, measure_cost, trained):
+    for flags, words in (
+        (["--task", trained / "cls", "--batch-size", "1"], "--batch-size must be at least 2, got 1"),
+        (["--task", trained / "cls", "--repeats", "0"], "--repeats must be at least 1, got 0"),
+        (["--task", trained / "cls", "--sizes", "65"], "--sizes must be at most N = 64.*got 65"),
+        (["--task", trained / "cls", "--samplers", "poisson"], "'poisson' is neither random nor fps nor a run folder"),
+        (["--task", trained / "samplenet"], "another kind of run"),
+        ([], "--task is needed"),
+    ):
+        with pytest.raises(SystemExit, match=f"cost.py: error: .*{words}"):
+            measure_cost(*flags, "--out", tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+    with pytest.raises(SystemExit, match="cost.py: error: --out is needed"):
+        measure_cost("--task", trained / "cls")
 
 
 # bad input: one sentence, no traceback, nothing half-written

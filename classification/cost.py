@@ -1,0 +1,199 @@
+"""What a sampler and the classifier on its m points cost, against the classifier on all N points.
+
+    python classification/cost.py --task results/classifier --samplers fps random results/samplenet-32 --sizes 32 \\
+        --out results/cost
+
+Parameters, multiply-adds, time and peak memory at inference, on the CPU and, where TensorFlow sees one, on the GPU.
+Random clouds: the work is the same. What the paper calls memory is the number of parameters.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+import evaluate
+import train_samplenet
+from samplenet import config as configs
+from samplenet import evaluation
+from samplenet.checkpoint import write_atomic
+from samplenet.config import option
+from samplenet.report.rows import label
+from samplenet.run import command, environment, main
+from samplenet.tf import RandomSampler, cost
+
+# metric: (what it is, unit, factor, digits), in the order of the table
+METRICS = {
+    "parameters": ("parameters", "M", 1e-6, 3),
+    "macs": ("MACs a cloud", "M", 1e-6, 1),
+    "ms_per_cloud": ("time a cloud", "ms", 1, 3),
+    "peak_memory_bytes": ("peak memory", "MB", 1e-6, 1),
+}
+PAPER_RATIO, PAPER = 32, {"parameters": "+6 %", "macs": "−90 %"}
+
+
+@dataclass
+class Config:
+    """What is measured, and how."""
+
+    task: str = option("", "run folder of the trained classifier", path=True)
+    samplers: list[str] = option(["random", "fps"], "random, fps, and run folders of trained samplers")
+    sizes: list[int] = option([32], "sizes m of random and fps, besides the trained")
+    out: str = option("", "folder for cost.json and cost.md", path=True)
+    batch_size: int = option(32, "clouds at once")
+    repeats: int = option(20, "turns whose median is the time")
+    seed: int = option(0, "of the clouds and the random sampler")
+
+
+def load(config: Config) -> tuple[keras.Model, dict[tuple[str, int], Callable | None], int]:
+    """The classifier, the samplers by name and size (`none` first; of several seeds the first), and N."""
+    net, _, task = train_samplenet.load_task(config.task)
+    n = task.num_points
+    chosen = evaluation.choose(config, n, evaluate.UNTRAINED, lambda folder: evaluate.trained(folder, n))
+    samplers = {}
+    for one in chosen:
+        samplers.setdefault((one.name, one.m), one.sampler)
+    return net, samplers, n
+
+
+def clouds(config: Config, n: int) -> tf.Tensor:
+    return tf.constant(np.random.default_rng(config.seed).uniform(-1, 1, (config.batch_size, n, 3)), tf.float32)
+
+
+def pipeline(net, sampler, n: int) -> Callable:
+    """(B, N, 3) -> logits, by a compiled sampler and a compiled classifier, for any B."""
+    m = n if sampler is None else sampler.m
+    classify = tf.function(
+        partial(net, training=False), [tf.TensorSpec((None, m, 3), tf.float32)], autograph=False, jit_compile=False
+    )
+    if sampler is None:
+        return classify
+    if isinstance(sampler, RandomSampler):  # its draws are NumPy's: a graph would keep the first ones
+        return lambda points: classify(sampler(points).points)
+    sample = tf.function(
+        lambda points: sampler(points).points, [tf.TensorSpec((None, n, 3), tf.float32)], autograph=False
+    )
+    return lambda points: classify(sample(points))
+
+
+def memory(config: Config, key: tuple[str, int]) -> int:
+    """Peak memory on the CPU, in bytes; to be run in a process of its own."""
+    tf.config.set_visible_devices([], "GPU")
+    net, samplers, n = load(config)
+    run, points = pipeline(net, samplers[key], n), clouds(config, n)
+    return cost.peak_memory(lambda: run(points), lambda: run(points[:1]))
+
+
+def counts(net, samplers: dict, n: int) -> list[dict]:
+    """Rows of parameters and multiply-adds, which no device changes: of the sampler alone, and with the classifier."""
+    rows = []
+    for (name, m), sampler in samplers.items():
+        task, own = cost.count(partial(net, training=False), (1, m, 3)), cost.Count(0, 0)
+        if sampler is not None:
+            own = cost.count(lambda points, sampler=sampler: sampler(points).points, (1, n, 3))
+        for metric in cost.Count._fields:
+            alone = getattr(own, metric)
+            rows.append(row(name, m, metric, alone + getattr(task, metric)))
+            rows.append(row(name, m, f"sampler_{metric}", alone))
+    return rows
+
+
+def measure(config: Config, device: str) -> list[dict]:
+    """Rows of time and peak memory on "cpu" or "gpu"."""
+    place = f"/{device.upper()}:0"
+    with tf.device(place):
+        net, samplers, n = load(config)
+        points = clouds(config, n)
+        runs = {key: pipeline(net, sampler, n) for key, sampler in samplers.items()}
+        times = cost.seconds({key: partial(run, points) for key, run in runs.items()}, config.repeats)
+        rows = [row(*key, "ms_per_cloud", 1e3 * t / config.batch_size, device) for key, t in times.items()]
+        if device == "gpu":
+            held = {
+                key: cost.peak_memory(partial(run, points), partial(run, points[:1]), place[1:])
+                for key, run in runs.items()
+            }
+        else:
+            there = runs if os.access(cost.CLEAR, os.W_OK) else ()
+            held = {key: cost.in_fresh_process(memory, config, key) for key in tqdm(there, "peak memory", disable=None)}
+    return rows + [row(*key, "peak_memory_bytes", peak, device) for key, peak in held.items()]
+
+
+def row(sampler: str, m: int, metric: str, value: float, device: str = "any") -> dict:
+    return {"sampler": sampler, "m": m, "metric": metric, "value": round(value, 6), "device": device}
+
+
+def table(rows: list[dict]) -> str:
+    """Markdown: a line a sampler and size, each value with its change against the classifier on all points."""
+    values = {(r["sampler"], r["m"], r["metric"], r["device"]): r["value"] for r in rows}
+    columns = [
+        (metric, device) for metric in METRICS for device in dict.fromkeys(d for *_, k, d in values if k == metric)
+    ]
+    lines = list(dict.fromkeys((r["sampler"], r["m"]) for r in rows))
+    n = lines[0][1]
+    heads = [f"{METRICS[k][0]}{'' if d == 'any' else ', ' + d.upper()}, {METRICS[k][1]}" for k, d in columns]
+    text = ["| | m | ratio | " + " | ".join(heads) + " |", "| --- " * (3 + len(heads)) + "|"]
+    for sampler, m in lines:
+        cells = []
+        for metric, device in columns:
+            _, _, factor, digits = METRICS[metric]
+            value, full = values[sampler, m, metric, device], values["none", n, metric, device]
+            change = "" if sampler == "none" or not full else f" ({100 * (value / full - 1):+.0f} %)".replace("-", "−")
+            cells.append(f"{factor * value:.{digits}f}{change}")
+        name = "classifier alone" if sampler == "none" else f"{label(sampler)} + classifier"
+        text.append(f"| {name} | {m} | {n / m:g} | " + " | ".join(cells) + " |")
+    claim = [PAPER.get(metric, "") for metric, _ in columns]
+    return "\n".join([*text, f"| *the paper, as quoted* | | {PAPER_RATIO} | " + " | ".join(claim) + " |"])
+
+
+def report(results: dict) -> str:
+    """The Markdown text of cost.json's content."""
+    first, machine = results["rows"][0], results["environment"]
+    ops = "native ops" if "tf" in machine["native_ops"] else "TensorFlow's own operations"
+    gpu = f"GPU: {results['gpu']}." if results["gpu"] else "No GPU seen: CPU only."
+    lacking = not any(r["metric"] == "peak_memory_bytes" and r["device"] == "cpu" for r in results["rows"])
+    return (
+        f"Inference on clouds of {first['m']} points, {results['batch_size']} at once; in brackets the change against "
+        f"the classifier alone. {machine['machine']}; FPS and matching by {ops}. {gpu}\n\n"
+        f"    {results['command']}\n\n{table(results['rows'])}\n\n"
+        "Parameters are what the paper calls memory; batch norm's running statistics are left out. MACs are the "
+        "multiply-adds of matrix products and convolutions; the distances of FPS (3 m N) and of matching (up to twice "
+        f"that) are left out. Time: the median of {results['repeats']} calls, all lines in turns. Peak memory: what a "
+        "batch takes above the loaded networks, on the CPU the growth of the resident set in a process of its own"
+        f"{f'; not measured here, as it needs {cost.CLEAR}' if lacking else ''}.\n"
+    )
+
+
+def measure_all(config: Config) -> None:
+    evaluation.check(config)
+    configs.at_least(config, repeats=1, batch_size=2)  # one cloud is the warm-up of the memory
+    gpus = tf.config.list_physical_devices("GPU")
+    net, samplers, n = load(config)
+    out = evaluation.prepare(config)
+    rows = counts(net, samplers, n)
+    for device in ("cpu", "gpu")[: 1 + bool(gpus)]:
+        rows += measure(config, device)
+    results = {
+        "schema": 1,
+        "experiment": "classification",
+        "command": command(),
+        "environment": environment(),
+        "gpu": tf.config.experimental.get_device_details(gpus[0]).get("device_name", "a GPU") if gpus else None,
+        "batch_size": config.batch_size,
+        "repeats": config.repeats,
+        "rows": rows,
+    }
+    text = report(results)
+    write_atomic(out / "cost.json", (json.dumps(results, indent=1) + "\n").encode())
+    write_atomic(out / "cost.md", text.encode())
+    print(f"{text}\n{out / 'cost.md'}")
+
+
+if __name__ == "__main__":
+    keras.utils.set_random_seed(0)
+    main(lambda: measure_all(configs.load(Config, description=__doc__.splitlines()[0])))

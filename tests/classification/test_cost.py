@@ -1,0 +1,72 @@
+"""The published sizes of the networks, and the table of what they cost."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+
+import cost
+import pointnet
+from samplenet.tf import SampleNet
+from samplenet.tf.cost import count
+
+
+@pytest.mark.parametrize("model, parameters, macs", [("pointnet", 3.48e6, 448e6), ("vanilla", 0.82e6, 152e6)])
+def test_the_classifiers_have_the_published_sizes(model, parameters, macs):
+    net = pointnet.build(model, 40)
+    net.trainable = False  # as the frozen one of a run
+    assert count(partial(net, training=False), (1, 1024, 3)) == pytest.approx((parameters, macs), rel=0.01)
+
+
+def test_samplenet_has_the_published_size_and_the_paper_s_claim_holds():
+    sampler = SampleNet(32)
+    sampler(np.zeros((1, 64, 3), np.float32))
+    own = count(lambda points: sampler(points).points, (1, 1024, 3))
+    assert own == pytest.approx((0.225e6, 33.9e6), rel=0.01)
+    net = partial(pointnet.build("pointnet", 40), training=False)
+    full, small = count(net, (1, 1024, 3)), count(net, (1, 32, 3))
+    assert own.parameters / full.parameters == pytest.approx(0.06, abs=0.005)
+    assert 1 - (own.macs + small.macs) / full.macs == pytest.approx(0.90, abs=0.015)
+
+
+def rows(sampler, m, device, **values):
+    return [cost.row(sampler, m, metric, value, device) for metric, value in values.items()]
+
+
+ROWS = [
+    *rows("none", 64, "any", parameters=3_480_000, macs=448_000_000, sampler_macs=0),
+    *rows("samplenet", 2, "any", parameters=3_705_000, macs=50_900_000, sampler_macs=33_900_000),
+    *rows("none", 64, "cpu", ms_per_cloud=20, peak_memory_bytes=100e6),
+    *rows("samplenet", 2, "cpu", ms_per_cloud=5, peak_memory_bytes=25e6),
+    *rows("none", 64, "gpu", ms_per_cloud=0.5, peak_memory_bytes=200e6),
+    *rows("samplenet", 2, "gpu", ms_per_cloud=0.6, peak_memory_bytes=20e6),
+]
+RESULTS = {
+    "command": "python cost.py",
+    "environment": {"machine": "Linux", "native_ops": ["tf"]},
+    "gpu": "a large one",
+    "batch_size": 32,
+    "repeats": 7,
+    "rows": ROWS,
+}
+
+
+def test_each_device_has_its_columns_and_each_value_its_change():
+    head, _, full, sampled, paper = cost.table(ROWS).splitlines()
+    columns = [f"{what}, {d}, {unit}" for what, unit in (("time a cloud", "ms"), ("peak memory", "MB"))
+               for d in ("CPU", "GPU")]  # fmt: skip
+    assert head == "| | m | ratio | parameters, M | MACs a cloud, M | " + " | ".join(columns) + " |"
+    assert full == "| classifier alone | 64 | 1 | 3.480 | 448.0 | 20.000 | 0.500 | 100.0 | 200.0 |"
+    assert sampled == (
+        "| SampleNet + classifier | 2 | 32 | 3.705 (+6 %) | 50.9 (−89 %) | 5.000 (−75 %) | 0.600 (+20 %) "
+        "| 25.0 (−75 %) | 20.0 (−90 %) |"
+    )
+    assert paper.startswith("| *the paper, as quoted* | | 32 | +6 % | −90 % |") and paper.count("|") == head.count("|")
+
+
+def test_the_text_says_which_devices_were_seen_and_what_was_not_measured():
+    text = cost.report(RESULTS)
+    assert "GPU: a large one." in text and "native ops" in text and "not measured" not in text
+    alone = [r for r in ROWS if r["device"] != "gpu" and r["metric"] != "peak_memory_bytes"]
+    text = cost.report({**RESULTS, "gpu": None, "rows": alone})
+    assert "No GPU seen: CPU only." in text and "peak memory, " not in text and "not measured here" in text
