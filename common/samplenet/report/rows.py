@@ -48,20 +48,29 @@ def cell(rows: list[dict], scale: float = 1, digits: int = 1) -> str:
     return f"{values[0]:.{digits}f}"
 
 
-def table(rows: list[dict], num_points: int, scale: float = 1, digits: int = 1) -> str:
-    """Markdown of the rows of one metric: a line for each sample size, a column for each sampler and protocol.
+def grid(rows: list[dict], num_points: int, scale: float = 1, digits: int = 1) -> tuple[list[str], list[list[str]]]:
+    """Heads and lines of a table of the rows of one metric: a line a sample size, a column a sampler and protocol.
 
-    Empty where only full clouds were scored.
+    Without columns of samplers where only full clouds were scored.
     """
     shown = columns(rows)
-    if not shown:
-        return ""
-    heads = [label(s) + ("" if p == "matched" else f", {p}") for s, p in shown]
-    lines = ["| m | ratio | " + " | ".join(heads) + " |", "| --- " * (len(heads) + 2) + "|"]
+    heads = ["m", "ratio", *(label(s) + ("" if p == "matched" else f", {p}") for s, p in shown)]
+    lines = []
     for m in sorted({r["m"] for r in rows if r["sampler"] not in FULL_CLOUD}, reverse=True):
         cells = [cell(select(rows, sampler=s, protocol=p, m=m), scale, digits) for s, p in shown]
-        lines.append(f"| {m} | {num_points / m:g} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        lines.append([str(m), f"{num_points / m:g}", *cells])
+    return heads, lines
+
+
+def markdown(heads: list[str], lines: list[list[str]]) -> str:
+    """A Markdown table."""
+    return "\n".join("| " + " | ".join(line) + " |" for line in [heads, ["---"] * len(heads), *lines])
+
+
+def table(rows: list[dict], num_points: int, scale: float = 1, digits: int = 1) -> str:
+    """`grid` as Markdown; empty where only full clouds were scored."""
+    heads, lines = grid(rows, num_points, scale, digits)
+    return markdown(heads, lines) if lines else ""
 
 
 def seeds(rows: list[dict]) -> str:
