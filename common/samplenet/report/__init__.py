@@ -58,7 +58,7 @@ def read(folder: Path) -> dict:
     return results
 
 
-def _gallery(folder: Path) -> dict[str, np.ndarray]:
+def read_gallery(folder: Path) -> dict[str, np.ndarray]:
     """The arrays of gallery.npz; none where there is no such file."""
     path = folder / "gallery.npz"
     if not path.exists():
@@ -79,7 +79,7 @@ def write(folder: Path) -> str:
     write_atomic(folder / "table.md", report.encode())
     for name in experiment.PICTURES:  # an old picture would stand beside numbers it does not belong to
         (folder / name).unlink(missing_ok=True)
-    gallery = _gallery(folder)
+    gallery = read_gallery(folder)
     lines = [str(folder / "table.md")]
     for name, draw in experiment.PICTURES.items():
         try:

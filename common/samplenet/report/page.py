@@ -1,0 +1,243 @@
+"""One page of all results of a preset, and the same tables as Markdown (`python -m samplenet.report --page FOLDER`).
+
+The page needs nothing beside it: plotly.js, style and data are inside. Tables are plain HTML; curves and point clouds
+are drawn by page.js. Whatever comes from a file is escaped. Two calls write the same bytes.
+"""
+
+import html
+import json
+import os
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import NamedTuple
+
+from samplenet.checkpoint import write_atomic
+from samplenet.errors import InputError
+from samplenet.report import EXPERIMENTS, charts, published, read, read_gallery, tables
+from samplenet.report.pictures import LeftOut
+from samplenet.report.rows import cell, color, columns, label, select
+from samplenet.report.tables import Table
+
+QUESTIONS = {
+    "classification": "How often is a frozen classifier right when it sees only m of a cloud's N points?",
+    "registration": "How far is a frozen registration network off when it sees only m points of each of two clouds?",
+    "reconstruction": "How well does a frozen autoencoder rebuild a cloud from m of its N points? NRE is the error "
+    "over that from all points: 1 is as good as all.",
+}
+INTRO = (
+    "SampleNet learns which m of the N points of a cloud a task needs. Random sampling, farthest point sampling (FPS) "
+    "and S-NET, its predecessor, stand beside it. Numbers are matched unless a table says otherwise: the frozen task "
+    "network sees m distinct points of the input."
+)
+
+
+class Section(NamedTuple):
+    """One evaluation; `results` without rows where the paper preset has not been run."""
+
+    place: str  # of the evaluation below the preset's folder, as text
+    title: str
+    results: dict
+    gallery: dict
+    runs: list[dict]  # as in results.json, their folders from here
+    tables: list[Table]
+    notes: list[str]
+
+
+def write(folder: Path) -> Path:
+    """Write index.html and tables.md of a preset's results; the page's path.
+
+    Args:
+        folder: results/<preset>, with <experiment>[-<data>]/evaluation*/results.json below it.
+
+    Raises:
+        InputError: no evaluation there, or a damaged file, which is named.
+    """
+    folder = Path(folder)
+    preset = folder.resolve().name
+    sections = [evaluated(path.parent, folder, preset) for path in folder.glob("*/evaluation*/results.json")]
+    if not sections:
+        raise InputError(f"no evaluation below {folder}: expected <experiment>/evaluation/results.json")
+    if preset == "paper":
+        sections += [not_run(name) for name in EXPERIMENTS if all(s.results["experiment"] != name for s in sections)]
+    sections.sort(key=lambda s: (list(EXPERIMENTS).index(s.results["experiment"]), s.place.split("/")))
+    write_atomic(folder / "tables.md", markdown(preset, sections).encode())
+    write_atomic(folder / "index.html", document(preset, folder, sections).encode())
+    return folder / "index.html"
+
+
+def evaluated(evaluation: Path, folder: Path, preset: str) -> Section:
+    results = read(evaluation)
+    name, place = results["experiment"], evaluation.relative_to(folder)
+    headline = EXPERIMENTS[name].HEADLINE
+    compared = {r.metric: r for r in published.references(name) if r.data}
+    made, notes = [], []
+    for metric in dict.fromkeys([headline, *compared]):
+        if metric == headline or select(results["rows"], metric=metric):
+            made.append(tables.main(results, metric, preset, compared.get(metric)))
+    notes.append(tables.rule(results, made))
+    notes += [tables.beside(results, preset, reference) for reference in compared.values()]
+    variant = place.name.removeprefix("evaluation").lstrip("-")
+    title = f"{name.capitalize()}: {results['data']}" + (f", {variant}" if variant else "")
+    runs = [{**run, "folder": os.path.normpath(place / str(run.get("folder", "")))} for run in results.get("runs", [])]
+    return Section(place.as_posix(), title, results, read_gallery(evaluation), runs, made, notes)
+
+
+def not_run(name: str) -> Section:
+    """The cells that the paper preset has for an experiment, and how to fill them."""
+    results = {"experiment": name, "data": "not run", "rows": []}
+    compared = [r for r in published.references(name) if r.data]
+    made = [tables.main(results, r.metric, "paper", r) for r in compared]
+    notes = [f"Not run yet: bash reproduce.sh {name} --preset paper --data-root DIR"]
+    notes += [f"The published numbers are of {r.words}. Source {r.legend()}" for r in compared]
+    return Section(name, f"{name.capitalize()}: not run", results, {}, [], made, notes)
+
+
+def glance(sections: list[Section]) -> Table:
+    """A line an evaluation: every sampler's headline number at one sample size."""
+    lines, found = [], {}
+    for section in sections:
+        results, name = section.results, section.results["experiment"]
+        title, scale, digits = tables.look(name, EXPERIMENTS[name].HEADLINE)
+        rows = select(results["rows"], metric=EXPERIMENTS[name].HEADLINE, protocol="matched")
+        full, m = select(rows, sampler="none"), tables.shown_size(results)
+        cells = {s: cell(select(rows, sampler=s, m=m), scale, digits) for s, _ in columns(rows)}
+        cells["none"] = cell(full, scale, digits)
+        points = f"{m or 'all'} of {full[0]['m']} points" if full else tables.NOT_RUN
+        lines.append(([section.title, f"{title}; {points}"], cells))
+        found |= cells
+    names = [name for name, _ in columns([{"sampler": s, "protocol": "matched"} for s in found])] + ["none"]
+    heads = [("", head, None) for head in ("", "measure")] + [("", label(s), color(s)) for s in names]
+    heads[-1] = ("", "all points", None)
+    return Table("At one sample size", heads, [head + [cells.get(s, "") for s in names] for head, cells in lines])
+
+
+def markdown(preset: str, sections: list[Section]) -> str:
+    """The tables for a README; what comes from a file cannot become markup here either."""
+    parts = [f"# Results, preset {preset}", INTRO]
+    for section in sections:
+        parts += [f"## {section.title}", *(table.markdown() for table in section.tables), *section.notes]
+    return html.escape("\n\n".join(parts) + "\n", quote=False)
+
+
+def document(preset: str, folder: Path, sections: list[Section]) -> str:
+    """The whole page."""
+    try:
+        library = f'<script type="text/plain" id="plotly">{plotly()}</script>'  # page.js starts it when it is needed
+        scripts, missing = f"{library}\n<script>{asset('page.js')}</script>", ""
+    except LeftOut as reason:
+        scripts, missing = "", f'<p class="note">Curves and point clouds are left out: {html.escape(str(reason))}</p>'
+    bodies = [body(i, section, folder, bool(scripts)) for i, section in enumerate(sections)]
+    links = tuple(f"#s{i}" for i in range(len(sections)))
+    facts = "".join(f"<dt>{k}</dt><dd>{html.escape(v)}</dd>" for k, v in provenance(preset, folder, sections))
+    title = html.escape(f"SampleNet results, preset {preset}")
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark"><title>{title}</title>
+<style>{asset("page.css")}</style></head>
+<body><header><h1>{title}</h1><p class="lead">{html.escape(INTRO)}</p>
+<dl>{facts}</dl></header>
+<main>{glance(sections).html("numbers glance", links)}
+{missing}<noscript><p class="note">Curves and point clouds need JavaScript; the tables do not.</p></noscript>
+{"".join(bodies)}</main>
+{scripts}
+</body></html>
+"""
+
+
+def plotly() -> str:
+    """The source of plotly.js."""
+    try:
+        from plotly.offline import get_plotlyjs
+    except ImportError as error:
+        raise LeftOut(
+            "they need plotly, which is not installed; pip install plotly, then give "
+            "`python -m samplenet.report --page` this folder"
+        ) from error
+    return get_plotlyjs()
+
+
+def asset(name: str) -> str:
+    return (files(__package__) / name).read_text()
+
+
+def provenance(preset: str, folder: Path, sections: list[Section]) -> list[tuple[str, str]]:
+    """What made the numbers; the date is of the last training step, so that it outlives copies of the files."""
+    run = [section.results for section in sections if section.results["rows"]]
+    environments = [results.get("environment", {}) for results in run]
+    libraries = {f"{k} {v}": None for e in environments for k, v in e.get("libraries", {}).items()}
+    pythons = {f"Python {e['python']}": None for e in environments if "python" in e}
+    last = max(
+        (step["unix"] for path in folder.glob("*/*/metrics.jsonl") for step in charts.logged(path.parent)), default=0
+    )
+    revisions = dict.fromkeys(e["revision"][:10] + "+changes" * e["revision"].endswith("+changes")
+                              for e in environments if "revision" in e)  # fmt: skip
+    found = [
+        ("Preset", preset),
+        ("Data", "; ".join(dict.fromkeys(results["data"] for results in run))),
+        ("Trained until", f"{datetime.fromtimestamp(last, UTC):%-d %B %Y}" if last else ""),
+        ("Revision", ", ".join(revisions)),
+        ("Libraries", ", ".join([*pythons, *libraries])),
+        ("Machine", "; ".join(dict.fromkeys(e["machine"] for e in environments if "machine" in e))),
+    ]
+    return [(name, text) for name, text in found if text]
+
+
+def body(number: int, section: Section, folder: Path, drawn: bool) -> str:
+    """The HTML of one section."""
+    name = section.results["experiment"]
+    parts = [f'<section id="s{number}"><h2>{html.escape(section.title)}</h2><p>{html.escape(QUESTIONS[name])}</p>']
+    parts += [table.html() for table in section.tables]
+    parts += [f'<p class="note">{html.escape(note)}</p>' for note in section.notes]
+    if drawn and section.results["rows"]:
+        home = (folder / section.place).parent
+        folders = [folder / run["folder"] for run in section.runs] or sorted(home.glob("samplenet*"))
+        size = tables.shown_size(section.results)
+        figures = [figure("lines", made) for made in charts.of(section.results, section.gallery, folders, size)]
+        if shown := charts.scene(name, section.gallery):
+            figures.append(figure("clouds", {"title": "Point clouds", **shown}))
+        parts.append(f'<div class="figures">{"".join(figures)}</div>')
+    more = []
+    if section.results["rows"]:
+        found = "".join(table.html() for table in tables.every(section.results))
+        more.append(("Every metric and protocol", found))
+        more.append(("Commands and run folders", commands(section).html("words")))
+    if others := tables.others(name):
+        more.append(("More published numbers", "".join(table.html() for table in others)))
+    if costs := cost(folder / Path(section.place).parent / "cost" / "cost.json"):
+        more.append(("Cost", costs.html()))
+    parts += [f"<details><summary>{html.escape(words)}</summary>{content}</details>" for words, content in more]
+    return "\n".join(parts) + "</section>\n"
+
+
+def commands(section: Section) -> Table:
+    """How each number was made: the training command of a learned sampler, that of the evaluation for the others."""
+    columns_of = ("m", "seed", "folder", "command")
+    lines = [[label(str(run.get("sampler"))), *(str(run.get(key, "")) for key in columns_of)] for run in section.runs]
+    trained = {line[0] for line in lines}
+    others = (label(name) for name in dict.fromkeys(r["sampler"] for r in section.results["rows"]))
+    rest = ", ".join(name for name in others if name not in trained)
+    lines.append([rest, "", "", section.place, section.results.get("command", "")])
+    return Table("From the checkout's folder", [("", head, None) for head in ("sampler", *columns_of)], lines)
+
+
+def cost(path: Path) -> Table | None:
+    """The rows of a cost.json as they are; None where there is none."""
+    if not path.exists():
+        return None
+    try:
+        rows = json.loads(path.read_text())["rows"]
+        names = list(dict.fromkeys(key for row in rows for key in row))
+        cells = [[row.get(name, "") for name in names] for row in rows]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path} is no file of costs ({error})") from error
+    text = [[f"{c:.4g}" if isinstance(c, float) else label(str(c)) for c in line] for line in cells]
+    return Table("What a sampler costs", [("", name, None) for name in names], text)
+
+
+def figure(kind: str, data: dict) -> str:
+    """Room for a picture, with its data; `</script>` cannot appear in it."""
+    packed = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    title, plot = html.escape(data["title"]), '<div class="plot"></div><div class="legend"></div>'
+    script = f'<script type="application/json">{packed}</script>'
+    return f'<figure class="{kind}"><figcaption><span>{title}</span></figcaption>{plot}{script}</figure>\n'

@@ -1,0 +1,257 @@
+"""Tables of a preset's results, alone and beside published numbers, as HTML and as Markdown."""
+
+import html
+from typing import NamedTuple
+
+import numpy as np
+
+from samplenet.report import EXPERIMENTS, published
+from samplenet.report.pictures import UNTRAINED
+from samplenet.report.rows import FULL_CLOUD, SAMPLERS, cell, color, columns, grid, label, markdown, select
+
+NOUNS = {"classification": "clouds", "registration": "pairs", "reconstruction": "clouds"}
+# metric: that of its standard deviation over clouds, times what; an accuracy's follows from itself
+SPREADS = {
+    "nre": ("nre_std", 1),
+    "rotation_error_deg": ("rotation_error_std_deg", 1),
+    "rotation_error_paper_deg": ("rotation_error_std_deg", 2),
+}
+HIGHER_IS_BETTER = ("accuracy",)
+NOT_RUN = "not run"
+PAPER = ("random", "fps", "snet", "samplenet")  # columns of the paper preset, run or not
+
+
+class Table(NamedTuple):
+    """A title; (group, head, colour or None) of each column; lines of text; the cells (line, column) that stand out."""
+
+    title: str
+    heads: list[tuple[str, str, str | None]]
+    lines: list[list[str]]
+    strong: frozenset[tuple[int, int]] = frozenset()
+
+    def markdown(self) -> str:
+        heads = [f"{head}, {group}" if group else head for group, head, _ in self.heads]
+        cells = [
+            [f"**{text}**" if (i, j) in self.strong else text for j, text in enumerate(line)]
+            for i, line in enumerate(self.lines)
+        ]
+        return f"**{self.title}**\n\n" + markdown(heads, cells)
+
+    def html(self, kind: str = "numbers", links: tuple[str, ...] = ()) -> str:
+        """A table in a box that scrolls sideways; the first column names the line.
+
+        Args:
+            kind: its class, "numbers" or "words".
+            links: where the first cell of each line leads, if anywhere.
+        """
+        groups = []
+        for group, _, _ in self.heads:
+            if groups and groups[-1][0] == group:
+                groups[-1][1] += 1
+            else:
+                groups.append([group, 1])
+        over = "".join(f'<th colspan="{n}" scope="colgroup">{html.escape(group)}</th>' for group, n in groups)
+        first = {sum(n for _, n in groups[:i]) for i in range(1, len(groups))}  # columns that begin a group
+        edge = [' class="edge"' if j in first else "" for j in range(len(self.heads))]
+        heads = "".join(
+            f'<th scope="col"{edge[j]}>{dot(shade)}{html.escape(head)}</th>'
+            for j, (_, head, shade) in enumerate(self.heads)
+        )
+        body = ""
+        for i, line in enumerate(self.lines):
+            name = html.escape(line[0])
+            body += f'<tr><th scope="row">{f"""<a href="{links[i]}">{name}</a>""" if links else name}</th>'
+            for j, text in enumerate(line[1:], 1):
+                text = html.escape(text)
+                text = f"<b>{text}</b>" if (i, j) in self.strong else text
+                text = f"<small>{text}</small>" if text == NOT_RUN else text
+                body += f"<td{edge[j]}>{text}</td>"
+            body += "</tr>\n"
+        top = f'<tr class="groups">{over}</tr>' if len(groups) > 1 else ""
+        title = html.escape(self.title)
+        return (
+            f'<h3>{title}</h3><div class="scroll" tabindex="0"><table class="{kind}" aria-label="{title}">\n'
+            f"<thead>{top}<tr>{heads}</tr></thead>\n<tbody>{body}</tbody></table></div>\n"
+        )
+
+
+def dot(shade: str | None) -> str:
+    """A sampler's colour beside its name."""
+    return f'<i class="dot" style="color:{shade}" aria-hidden="true">●</i>&nbsp;' if shade else ""
+
+
+def look(experiment: str, metric: str) -> tuple[str, float, int]:
+    """Title, scale and digits of a metric; one of a class, as nre_chair, has those of the metric it belongs to."""
+    known = EXPERIMENTS[experiment].METRICS
+    base = max((name for name in known if metric == name or metric.startswith(f"{name}_")), key=len, default=None)
+    if base is None:
+        return metric, 1, 4
+    entry = known[base]
+    title, scale, digits = (entry[0].upper() + entry[1:], 100, 1) if isinstance(entry, str) else entry
+    if scale == 100 and "%" not in title:
+        title += ", %"
+    return title + (f": {metric.removeprefix(base + '_')}" if metric != base else ""), scale, digits
+
+
+def full_cloud(results: dict, metric: str) -> str:
+    """The values on full clouds as words; empty without rows."""
+    _, scale, digits = look(results["experiment"], metric)
+    found = [(s, select(results["rows"], sampler=s, metric=metric)) for s in FULL_CLOUD]
+    return "; ".join(f"{label(s)} {cell(rows, scale, digits)}" for s, rows in found if rows)
+
+
+def main(results: dict, metric: str, preset: str, reference: published.Reference | None) -> Table:
+    """Matched points: a line a sample size, a column a sampler; then what is published and, where fair, how far off.
+
+    In the paper preset every size and sampler of the reference has a cell, and one without a number says "not run".
+    """
+    title, scale, digits = look(results["experiment"], metric)
+    rows = select(results["rows"], metric=metric, protocol="matched")
+    full = select(rows, sampler="none")
+    n = full[0]["m"] if full else reference.points if reference else 0
+    theirs = reference.samplers if reference else []
+    ours = [name for name, _ in columns(rows)]
+    sizes = {r["m"] for r in rows if r["sampler"] not in FULL_CLOUD}
+    if preset == "paper":
+        rank = {name: i for i, name in enumerate(SAMPLERS)}
+        ours = sorted({*ours, *theirs, *PAPER}, key=lambda name: rank.get(name, len(rank)))
+    if reference:
+        sizes |= {int(row["m"]) for row in reference.rows if "none" not in row}
+    fair = reference is not None and not reference.hindrances(results, preset)
+    apart = [name for name in theirs if name in ours] if fair else []
+
+    heads = [("", "m", None), ("", "ratio", None), *(("", label(name), color(name)) for name in ours)]
+    heads += [("published", label(name), color(name)) for name in theirs] + [("published", "source", None)] * bool(
+        theirs
+    )
+    heads += [("ours − published", label(name), color(name)) for name in apart]
+    lines, strong = [], set()
+    for m in sorted(sizes, reverse=True):
+        found = {name: select(rows, sampler=name, m=m) for name in ours}
+        line = [str(m), f"{n / m:g}" if n else ""]
+        line += [cell(found[name], scale, digits) or (NOT_RUN if preset == "paper" else "") for name in ours]
+        if reference:
+            row = reference.row(m)
+            line += [row.get(name, "") for name in theirs] + [published.MARKS[row["mark"]][0] if row else ""]
+            for name in apart:
+                both = found[name] and name in row
+                mean = scale * np.mean([r["value"] for r in found[name]]) if both else 0
+                line.append(published.difference(mean, row[name], digits) if both else "")
+        strong |= {(len(lines), 2 + ours.index(name)) for name in best(results, metric, found)}
+        lines.append(line)
+    title = reference.title if reference else title
+    levels = full_cloud(results, metric)
+    return Table(title + (f" ({levels})" if levels else ""), heads, lines, frozenset(strong))
+
+
+def best(results: dict, metric: str, found: dict[str, list[dict]]) -> set[str]:
+    """The sampler with the best mean, and those that tie with it; none where a standard error is unknown.
+
+    Args:
+        found: rows of one sample size by sampler, without rows where it was not scored.
+    """
+    errors = {name: standard_error(results, metric, rows) for name, rows in found.items() if rows}
+    if len(errors) < 2 or None in errors.values():
+        return set()
+    sign = 1 if metric.startswith(HIGHER_IS_BETTER) else -1
+    means = {name: sign * np.mean([r["value"] for r in found[name]]) for name in errors}
+    top = max(means, key=means.get)
+    room = {name: 2 * np.hypot(errors[top], errors[name]) for name in means}
+    return {name for name, mean in means.items() if name == top or means[top] - mean < room[name]}
+
+
+def standard_error(results: dict, metric: str, rows: list[dict]) -> float | None:
+    """Of the mean of one cell's rows, over clouds and, where there are several, over seeds; None where unknown.
+
+    Seeds are scored on the same clouds: more of them leave the part of the clouds as it is.
+    """
+    values = np.array([r["value"] for r in rows])
+    if metric == "accuracy":
+        over_clouds = [r["value"] * (1 - r["value"]) / r["n"] for r in rows]
+    elif metric in SPREADS:
+        name, factor = SPREADS[metric]
+        keys = ("sampler", "m", "protocol", "seed")
+        spreads = [select(results["rows"], metric=name, **{key: r[key] for key in keys}) for r in rows]
+        over_clouds = [(factor * found[0]["value"]) ** 2 / found[0]["n"] for found in spreads if found]
+    else:
+        return None
+    if len(over_clouds) < len(rows):
+        return None
+    over_seeds = values.var(ddof=1) / len(values) if len(values) > 1 else 0
+    return float(np.mean(over_clouds) + over_seeds) ** 0.5
+
+
+def shown_size(results: dict) -> int | None:
+    """The sample size that most learned samplers were scored at, of several the smallest; None without samplers."""
+    rows = select(results["rows"], metric=EXPERIMENTS[results["experiment"]].HEADLINE, protocol="matched")
+    found = {(r["m"], r["sampler"]) for r in rows if r["sampler"] not in FULL_CLOUD}
+    learned = {m: sum(m == size and name not in UNTRAINED for size, name in found) for m, _ in found}
+    return max(learned, key=lambda m: (learned[m], -m), default=None)
+
+
+def rule(results: dict, tables: list[Table]) -> str:
+    """How many clouds and seeds the numbers are of, and what the bold ones mean."""
+    rows = select(results["rows"], metric=EXPERIMENTS[results["experiment"]].HEADLINE, protocol="matched")
+    noun, n = NOUNS[results["experiment"]], select(rows, sampler="none")[0]["n"]
+    trained = [name for name, _ in columns(rows) if name not in UNTRAINED]
+    seeds = {name: len({r["seed"] for r in select(rows, sampler=name)}) for name in trained}
+    counts = ", ".join(f"{label(name)} {count}" for name, count in seeds.items())
+    several = max(seeds.values(), default=1) > 1
+    parts = [f"{n} test {noun}." + (f" Training seeds: {counts}." if counts else "")]
+    if several:
+        parts.append("± is the standard deviation over seeds.")
+    if any(table.strong for table in tables):
+        over = f"test {noun}" + (" and seeds" if several else "")
+        parts.append(
+            "Bold: the best of a line and what ties with it, a difference under 2√(a² + b²), where a and b are the two "
+            f"standard errors over {over}."
+        )
+        if noun == "pairs":
+            parts.append(
+                "That takes pairs as independent, which those of one shape are not: true errors may be larger."
+            )
+    return " ".join(parts)
+
+
+def beside(results: dict, preset: str, reference: published.Reference) -> str:
+    """What the published numbers of a table are of, and whether ours may be compared with them."""
+    noun = NOUNS[results["experiment"]]
+    what = f"{reference.words} ({reference.clouds} test {noun} of {reference.points} points)"
+    full = f" Published for all {reference.points} points: {reference.full()}." if reference.full() else ""
+    if hindrances := reference.hindrances(results, preset):
+        why = "; ".join(hindrances).replace(" test clouds", f" test {noun}")
+        text = (
+            f"The published numbers are of {what} with the published settings. Here: {why}. They do not compare with "
+        )
+        text += "ours, and no difference is given."
+    else:
+        text = f"Published and ours are of the same {what}; the difference is ours − published."
+    return f"{text}{full} Source {reference.legend()}"
+
+
+def every(results: dict) -> list[Table]:
+    """Each metric in a table of all protocols; those the experiment names first, the others in the file's order."""
+    name, rows = results["experiment"], results["rows"]
+    found = dict.fromkeys(r["metric"] for r in rows)
+    tables = []
+    for metric in dict.fromkeys([*(m for m in EXPERIMENTS[name].METRICS if m in found), *found]):
+        title, scale, digits = look(name, metric)
+        mine = select(rows, metric=metric)
+        heads, lines = grid(mine, select(rows, sampler="none")[0]["m"], scale, digits)
+        levels = full_cloud(results, metric)
+        names = [None, None, *(color(s) for s, _ in columns(mine))]
+        heads = [("", head, shade) for head, shade in zip(heads, names, strict=True)]
+        tables.append(Table(title + (f" ({levels})" if levels else ""), heads, lines))
+    return tables
+
+
+def others(experiment: str) -> list[Table]:
+    """The published tables that nothing of ours stands beside."""
+    tables = []
+    for reference in published.references(experiment):
+        if not reference.data:
+            names = [*(["none"] if reference.full() else []), *reference.samplers]
+            heads = [("", head, None) for head in ("m", *map(label, names), "source")]
+            lines = [[r["m"], *(r.get(n, "") for n in names), published.MARKS[r["mark"]][0]] for r in reference.rows]
+            tables.append(Table(f"{reference.title} ({reference.words}, {reference.points} points)", heads, lines))
+    return tables
