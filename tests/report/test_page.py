@@ -66,8 +66,9 @@ def preset(tmp_path):
     lines = [{"step": s, "projection_loss": 1 / s, "time": {"unix": 1.8e9 + s}} for s in (1, 2)]
     (trained / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"step": 3, "proj')
     (shown.parent / "cost").mkdir()
-    cost = {"sampler": "fps", "m": 64, "metric": "ms", "value": 0.123456, "device": "CPU <x>"}
-    (shown.parent / "cost" / "cost.json").write_text(json.dumps({"rows": [cost]}))
+    cost = {"sampler": "fps", "m": 64, "metric": "ms_per_cloud", "value": 0.123456, "device": "CPU <x>"}
+    costs = [cost, {**cost, "metric": "parameters", "value": 3480000, "device": "any"}, {**cost, "sampler": "snet"}]
+    (shown.parent / "cost" / "cost.json").write_text(json.dumps({"rows": costs}))
     evaluation(folder / "registration-cars" / "evaluation", "registration", ROTATION, "car of cars")
     evaluation(folder / "reconstruction" / "evaluation-short", "reconstruction", NRE, "chair of shapes")
     return folder
@@ -198,7 +199,9 @@ def test_commands_and_costs_are_listed(preset):
     text = bare(written(preset))
     assert "<td>classification/samplenet-64-seed0</td><td>python train.py -x</td>" in text
     assert "full cloud, FPS, random</th>" in text and "<td>python evaluate.py --out x</td>" in text
-    assert "<td>CPU &lt;x&gt;</td>" in text
+    costs = text[text.index("points cost</h3>") :]
+    assert re.search(r"<th colspan=.1. scope=.colgroup.>CPU &lt;x&gt;</th>", costs) and ">ms per cloud</th>" in costs
+    assert '<th scope="row">FPS</th><td>64</td><td>3,480,000</td><td class="edge">0.1235</td>' in costs
 
 
 @pytest.mark.parametrize("fields, x", [({"recall": [0, 0.5, 1]}, [0, 50, 100]), ({"step_deg": 90}, [0, 90, 180])])

@@ -222,17 +222,22 @@ def commands(section: Section) -> Table:
 
 
 def cost(path: Path) -> Table | None:
-    """The rows of a cost.json as they are; None where there is none."""
+    """A line a sampler and size of a cost.json, a column a metric and device; None where there is no such file."""
     if not path.exists():
         return None
     try:
         rows = json.loads(path.read_text())["rows"]
-        names = list(dict.fromkeys(key for row in rows for key in row))
-        cells = [[row.get(name, "") for name in names] for row in rows]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        values = {(r["sampler"], r["m"], r["device"], r["metric"]): r["value"] for r in rows}
+        text = {key: f"{v:,.0f}" if abs(v) >= 1000 else f"{v:.4g}" for key, v in values.items()}
+    except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is no file of costs ({error})") from error
-    text = [[f"{c:.4g}" if isinstance(c, float) else label(str(c)) for c in line] for line in cells]
-    return Table("What a sampler costs", [("", name, None) for name in names], text)
+    devices = list(dict.fromkeys(device for _, _, device, _ in values))
+    shown = sorted(dict.fromkeys(key[2:] for key in values), key=lambda c: (c[0] != "any", devices.index(c[0])))
+    heads = [("", "sampler", None), ("", "m", None)]
+    heads += [("" if device == "any" else str(device), str(metric).replace("_", " "), None) for device, metric in shown]
+    pairs = dict.fromkeys(key[:2] for key in values)
+    lines = [[label(str(s)), str(m), *(text.get((s, m, *column), "") for column in shown)] for s, m in pairs]
+    return Table("What a sampler and the task network on its points cost", heads, lines)
 
 
 def figure(kind: str, data: dict) -> str:
