@@ -89,7 +89,7 @@ class Plan:
         from samplenet.jobs import Job  # not there before set-up
 
         config = ROOT / experiment / "configs" / f"{self.flags.preset}.yaml"
-        data = ["--data-root", self.flags.data_root] if self.flags.data_root else []
+        data = ["--data-root", self.flags.data_root] if self.flags.data_root and script != "cost.py" else []
         start = [f"{experiment}/{script}", "--config", str(config.relative_to(ROOT)), *data]
         end = ["--out", self.path(folder)]
         if callable(arguments):
@@ -157,9 +157,10 @@ class Plan:
             suffix = "" if its_task == task else f"-{other_task[-1]}"
             others = [*experiment.others, *(["icp"] if name == "registration" and _has_open3d() else [])]
             self.scores(name, "evaluate.py", f"{base}/evaluation{suffix}", its_task, others, mine)
-            if experiment.cost:
-                first = [s for s in mine if s.endswith(f"seed{flags.seeds[0]}")]
-                self.scores(name, "cost.py", f"{base}/cost{suffix}", its_task, experiment.others, first)
+        if experiment.cost:
+            first = [s for s in samplers if s.endswith(f"-seed{flags.seeds[0]}") and samplers[s] == task]
+            first = [s for s in first if Path(s).name.split("-")[0] not in PROGRESSIVE]  # at one size each
+            self.scores(name, "cost.py", f"{base}/cost", task, ["fps"], first)
 
     def ablation(self) -> None:
         """One setting changed at a time, and samplers in front of another classifier than the one they learned with."""
@@ -245,6 +246,7 @@ def main() -> int:
         print(*sorted(frameworks), "viz")
         return 0
     from samplenet.jobs import Jobs
+    from samplenet.report import page
 
     out = Path(flags.out).resolve() if flags.out else ROOT / "results" / flags.preset
     jobs = Jobs(list(Plan(flags, out).jobs.values()), out, ROOT, flags.jobs)
@@ -256,6 +258,8 @@ def main() -> int:
         return 130
     for name, why in jobs.failed.items():
         print(f"reproduce.sh: {name} failed: {why}", file=sys.stderr)
+    if any(out.glob("*/evaluation*/results.json")):
+        print(f"All tables and figures: {page.write(out)}")
     return 1 if jobs.failed else 0
 
 
