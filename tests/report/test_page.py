@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from samplenet import InputError
-from samplenet.report import charts, page, published, tables
+from samplenet.report import ablation, charts, page, published, tables
 
 ENVIRONMENT = {
     "revision": "abcdef0123456789+changes",
@@ -72,6 +72,34 @@ def preset(tmp_path):
     evaluation(folder / "registration-cars" / "evaluation", "registration", ROTATION, "car of cars")
     evaluation(folder / "reconstruction" / "evaluation-short", "reconstruction", NRE, "chair of shapes")
     return folder
+
+
+def test_ablations_stand_below_the_unchanged_sampler(preset):
+    home = preset / "classification"
+
+    def variant(name, sampler, value, full=0.9, steps=()):
+        folder = home / "ablation" / name
+        runs = [{"sampler": sampler, "m": 64, "seed": 0, "folder": f"../{sampler}", "command": "python train.py"}]
+        rows = [row("none", 1024, full), row(sampler, 64, value), row(sampler, 64, value + 0.01, protocol="soft")]
+        evaluation(folder / "evaluation", "classification", rows, runs=runs)
+        (folder / sampler).mkdir()
+        lines = [{"step": s, "projection_loss": v, "time": {"unix": 1.8e9}} for s, v in enumerate(steps)]
+        (folder / sampler / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    variant("vanilla-to-pointnet", "snet", 0.3, 0.8)
+    variant("lambda-10", "samplenet", 0.5)
+    variant("lambda-0.1", "samplenet", 0.6, steps=(1, 0.25))
+    variant("k-2", "samplenet", 0.7)
+    found = ablation.table(home / "evaluation")
+    assert found.lines == [
+        ["unchanged", "SampleNet", "64", "90.0", "81.0", "87.6", "", "0.5"],  # of seed 0
+        ["k = 2", "SampleNet", "64", "90.0", "70.0", "71.0", "", ""],
+        ["λ = 0.1", "SampleNet", "64", "90.0", "60.0", "61.0", "", "0.25"],
+        ["λ = 10", "SampleNet", "64", "90.0", "50.0", "51.0", "", ""],
+        ["trained for vanilla, judged by pointnet", "S-NET", "64", "80.0", "30.0", "31.0", "", ""],
+    ]
+    assert "λ = 0.1" in bare(written(preset)) and "λ = 0.1" in (preset / "tables.md").read_text()
+    assert ablation.table(preset / "registration-cars" / "evaluation") is None
 
 
 def written(folder):

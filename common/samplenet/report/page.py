@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from samplenet.checkpoint import write_atomic
 from samplenet.errors import InputError
-from samplenet.report import EXPERIMENTS, charts, published, read, read_gallery, tables
+from samplenet.report import EXPERIMENTS, ablation, charts, published, read, read_gallery, tables
 from samplenet.report.pictures import LeftOut
 from samplenet.report.rows import cell, color, columns, label, select
 from samplenet.report.tables import Table
@@ -75,6 +75,8 @@ def evaluated(evaluation: Path, folder: Path, preset: str) -> Section:
     for metric in dict.fromkeys([headline, *compared]):
         if metric == headline or select(results["rows"], metric=metric):
             made.append(tables.main(results, metric, preset, compared.get(metric)))
+    if place.name == "evaluation" and (changed := ablation.table(evaluation)):
+        made.append(changed)
     notes.append(tables.rule(results, made))
     notes += [tables.beside(results, preset, reference) for reference in compared.values()]
     variant = place.name.removeprefix("evaluation").lstrip("-")

@@ -1,0 +1,66 @@
+"""Samplers trained with one setting changed, or judged by another classifier than the one they were trained for."""
+
+import os
+import re
+from pathlib import Path
+
+from samplenet.report import EXPERIMENTS, charts, read
+from samplenet.report.rows import PROTOCOLS, cell, label, select
+from samplenet.report.tables import Table, look
+
+SIGNS = {"k": "k", "lambda": "λ"}
+
+
+def table(evaluation: Path) -> Table | None:
+    """A line a variant and sampler, a column a protocol; None where there are none.
+
+    Args:
+        evaluation: of the unchanged samplers, which come first; variants are `../ablation/<variant>/evaluation`.
+    """
+    variants = evaluation.parent.glob("ablation/*/evaluation/results.json")
+    found = {path.parent.parent.name: read(path.parent) for path in variants}
+    if not found:
+        return None
+    sizes = {run["m"] for results in found.values() for run in results.get("runs", [])}
+    lines = []
+    for variant, results in [("unchanged", read(evaluation)), *sorted(found.items(), key=lambda item: order(item[0]))]:
+        home = evaluation if variant == "unchanged" else evaluation.parent / "ablation" / variant / "evaluation"
+        lines += lines_of(variant, results, home, sizes)
+    title, _, _ = look(results["experiment"], EXPERIMENTS[results["experiment"]].HEADLINE)
+    heads = [("", head, None) for head in ("what differs", "sampler", "m", "all points", *PROTOCOLS, "σ at the end")]
+    return Table(f"Ablations. {title}", heads, lines)
+
+
+def order(variant: str) -> tuple:
+    """Settings first, by name and value; then classifiers."""
+    name, _, value = variant.rpartition("-")
+    return (0, name, float(value)) if name in SIGNS else (1, variant, 0)
+
+
+def words(variant: str) -> str:
+    """A variant's folder name, as a reader wants it."""
+    name, _, value = variant.rpartition("-")
+    if name in SIGNS:
+        return f"{SIGNS[name]} = {value}"
+    if pair := re.fullmatch(r"(\w+)-to-(\w+)", variant):
+        return f"trained for {pair[1]}, judged by {pair[2]}"
+    return variant if variant == "unchanged" else f"trained for and judged by {variant}"
+
+
+def lines_of(variant: str, results: dict, home: Path, sizes: set[int]) -> list[list[str]]:
+    """The lines of one evaluation, of its trained samplers of these sizes and of the lowest seed."""
+    metric = EXPERIMENTS[results["experiment"]].HEADLINE
+    _, scale, digits = look(results["experiment"], metric)
+    rows, lines = select(results["rows"], metric=metric), []
+    full = cell(select(rows, sampler="none"), scale, digits)
+    for run in results.get("runs", []):
+        if run["m"] not in sizes or run["sampler"] not in ("snet", "samplenet") or run["seed"]:
+            continue
+        mine = select(rows, sampler=run["sampler"], m=run["m"], seed=run["seed"])
+        values = [cell(select(mine, protocol=protocol), scale, digits) for protocol in PROTOCOLS]
+        steps = charts.logged(Path(os.path.normpath(home / run["folder"])))
+        sigma = steps[-1].get("projection_loss", 0) if steps else 0
+        lines.append(
+            [words(variant), label(run["sampler"]), str(run["m"]), full, *values, f"{sigma:.2g}" if sigma else ""]
+        )
+    return lines
