@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 def test_samplenet_keeps_the_accuracy_that_fps_and_random_sampling_lose(tmp_path):
     env = {**os.environ, "SAMPLENET_DATA": str(tmp_path / "data")}
     subprocess.run(["bash", ROOT / "reproduce.sh", "--out", tmp_path / "out"], env=env, check=True)
-    rows = json.loads((tmp_path / "out" / "evaluation" / "results.json").read_text())["rows"]
+    rows = json.loads((tmp_path / "out" / "classification" / "evaluation" / "results.json").read_text())["rows"]
     accuracy = {(r["sampler"], r["m"], r["protocol"]): 100 * r["value"] for r in rows if r["metric"] == "accuracy"}
     assert {r["n"] for r in rows} == {840}
     two_errors = 2 * 100 * (2 * 0.25 / 840) ** 0.5  # of a difference of two accuracies: 4.9 points at most

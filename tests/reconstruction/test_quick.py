@@ -1,7 +1,6 @@
 """The quick preset shows what the experiment is for. One autoencoder and one sampler seed (0), n = 160 test shapes."""
 
 import json
-import os
 import subprocess
 from pathlib import Path
 
@@ -12,9 +11,9 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.slow
 def test_samplenet_reconstructs_better_than_fps_and_random_sampling(tmp_path):
-    command = ["bash", ROOT / "reproduce.sh", "reconstruction", "--out", tmp_path / "out"]
-    subprocess.run(command, env=os.environ, check=True)
-    rows = json.loads((tmp_path / "out" / "evaluation" / "results.json").read_text())["rows"]
+    runner = ["bash", ROOT / "reconstruction" / "runner_samplenet.sh", "--out", tmp_path / "out"]
+    subprocess.run(runner, check=True)
+    rows = json.loads((tmp_path / "out" / "reconstruction" / "evaluation" / "results.json").read_text())["rows"]
     assert {r["n"] for r in rows} == {160}
     nre = {(r["sampler"], r["m"]): r["value"] for r in rows if (r["metric"], r["protocol"]) == ("nre", "matched")}
     chamfer = {r["sampler"]: r["value"] for r in rows if r["metric"] == "chamfer" and r["m"] == 512}
