@@ -259,7 +259,7 @@ def main() -> int:
     for name, why in jobs.failed.items():
         print(f"reproduce.sh: {name} failed: {why}", file=sys.stderr)
     if any(out.glob("*/evaluation*/results.json")):
-        print(f"All tables and figures: {page.write(out)}")
+        print(f"All tables and figures: {page.write(out, flags.preset)}")
     return 1 if jobs.failed else 0
 
 

@@ -108,9 +108,12 @@ def gallery_size(config, samplers: list[Scored]) -> int:
     return min(most, key=lambda m: (abs(m - config.gallery_size), m), default=config.gallery_size)
 
 
-def prepare(config, samplers: list[Scored]) -> Path:
-    """Make the folder `config.out` and write the settings there: an early word if nothing can be written."""
-    if _to_save(config, samplers):  # which raises for samples that are there
+def prepare(config, samplers: list[Scored] = ()) -> Path:
+    """Make the folder `config.out` and write the settings there: an early word if nothing can be written.
+
+    With `samplers`, also the folder that their samples are to be saved in, which must not hold them yet.
+    """
+    if samplers and _to_save(config, samplers):  # which raises for samples that are there
         Path(config.save_samples).mkdir(parents=True, exist_ok=True)
     out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)

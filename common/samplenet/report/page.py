@@ -44,17 +44,18 @@ class Section(NamedTuple):
     notes: list[str]
 
 
-def write(folder: Path) -> Path:
+def write(folder: Path, preset: str = "") -> Path:
     """Write index.html and tables.md of a preset's results; the page's path.
 
     Args:
-        folder: results/<preset>, with <experiment>[-<data>]/evaluation*/results.json below it.
+        folder: results, with <experiment>[-<data>]/evaluation*/results.json below it.
+        preset: what they were made with; the folder's name if not given.
 
     Raises:
         InputError: no evaluation there, or a damaged file, which is named.
     """
     folder = Path(folder)
-    preset = folder.resolve().name
+    preset = preset or folder.resolve().name
     sections = [evaluated(path.parent, folder, preset) for path in folder.glob("*/evaluation*/results.json")]
     if not sections:
         raise InputError(f"no evaluation below {folder}: expected <experiment>/evaluation/results.json")

@@ -110,7 +110,7 @@ def main(results: dict, metric: str, preset: str, reference: published.Reference
         rank = {name: i for i, name in enumerate(SAMPLERS)}
         ours = sorted({*ours, *theirs, *PAPER}, key=lambda name: rank.get(name, len(rank)))
     if reference:
-        sizes |= {int(row["m"]) for row in reference.rows if "none" not in row}
+        sizes |= {int(row["m"]) for row in reference.rows if "none" not in row and int(row["m"]) <= n}
     fair = reference is not None and not reference.hindrances(results, preset)
     apart = [name for name in theirs if name in ours] if fair else []
 
