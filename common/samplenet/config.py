@@ -80,8 +80,9 @@ def load(cls, argv: list[str] | None = None, description: str = ""):
     for field in dataclasses.fields(cls):
         value = values.get(field.name)
         if field.metadata.get("path") and value is not None:
-            if not value:
-                raise InputError(f"--{field.name.replace('_', '-')} is empty; name a folder or leave it out")
+            if not value or "\0" in value:
+                wrong = "holds a null character" if value else "is empty"
+                raise InputError(f"--{field.name.replace('_', '-')} {wrong}; name a folder or leave it out")
             values[field.name] = str(Path(value).resolve())
     return cls(**values)
 

@@ -1,0 +1,194 @@
+"""Damaged files of every kind that is read: what they hold is read, or one sentence told; no traceback, no hang."""
+
+import json
+import re
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from samplenet import InputError, config, weights
+from samplenet.checkpoint import load_checkpoint, save_checkpoint
+from samplenet.config import option
+from samplenet.data import modelnet40, ply
+from samplenet.jobs import finished
+from samplenet.report import read as read_results
+
+CASES = 450  # of each kind; --slow: ten times as many
+LONGEST = 20  # seconds for one case: far more than any takes, far less than for ever
+
+
+@dataclass
+class Config:
+    """One field of each kind."""
+
+    epochs: int = option(5, "whole number")
+    lr: float = option(1e-3, "number")
+    task: str = option("", "folder", path=True)
+    sizes: list[int] = option([32, 16], "list")
+    xla: bool = option(True, "switch")
+    data_root: str | None = option(None, "folder or none", path=True)
+
+
+def damaged(content: bytes, rng: np.random.Generator) -> bytes:
+    """The content with one to four changes: bytes set, cut out, doubled, put in; or its end cut off."""
+    words = [
+        b"",
+        b"\0",
+        b"\xff" * 8,
+        b"-1",
+        b"1e999",
+        b"nan",
+        b"[",
+        b"{",
+        b"'",
+        b": ",
+        b"\n",
+        b"999999999999",
+        b"!!python/object:os",
+    ]
+    made = bytearray(content)
+    for _ in range(rng.integers(1, 5)):
+        where, length = int(rng.integers(len(made) + 1)), int(rng.integers(1, 40))
+        change = rng.integers(5)
+        if change == 0 and made:
+            made[min(where, len(made) - 1)] = rng.integers(256)
+        elif change == 1:
+            del made[where : where + length]
+        elif change == 2:
+            made[where:where] = made[where : where + length]
+        elif change == 3:
+            made[where:where] = words[rng.integers(len(words))]
+        else:
+            del made[where:]
+    return bytes(made)
+
+
+def yaml_file(folder):
+    text = config.dump(Config(7, 2e-3, "runs/task", [8, 16], False, "data"))
+    (folder / "preset.yaml").write_text(text)
+    return folder / "preset.yaml", lambda path: config.read(Config, path)
+
+
+def sections_file(folder):
+    (folder / "presets.yaml").write_text("train:\n  epochs: 3\n  lr: 1e-2\nevaluate: {sizes: [1, 2]}\n")
+    (folder / "evaluate.py").touch()
+    (folder / "train.py").touch()
+    return folder / "presets.yaml", lambda path: config.read(Config, path)
+
+
+def flags_file(folder):
+    (folder / "flags.txt").write_text("--epochs\n7\n--lr\n2e-3\n--sizes\n8\n16\n--no-xla\n--task\nruns/a")
+
+    def read(path):
+        try:
+            config.load(Config, path.read_bytes().decode(errors="replace").split("\n"))
+        except SystemExit as error:  # argparse has told
+            assert error.code in (0, 2)
+
+    return folder / "flags.txt", read
+
+
+def checkpoint_file(folder):
+    arrays = {"w": np.arange(12, dtype=np.float32).reshape(3, 4), "n": np.int64(3)}
+    save_checkpoint(folder / "last.safetensors", arrays, {"epoch": 3, "done": False})
+    return folder / "last.safetensors", load_checkpoint
+
+
+def weights_file(folder):
+    arrays = {"conv1.weight": np.ones((4, 3, 1), np.float32)}
+    save_checkpoint(folder / "sampler.safetensors", arrays, {})
+    return folder / "sampler.safetensors", weights._read
+
+
+def h5_file(folder):
+    (folder / "shape_names.txt").write_text("chair\ntable\n")
+    points = np.random.default_rng(0).normal(size=(3, 16, 3)).astype(np.float32)
+    modelnet40.write_split(folder, "set", "test", points, np.array([0, 1, 0]), ["a", "b", "c"])
+    return folder / "ply_data_test0.h5", lambda path: modelnet40.load(path.parent, "test", 8)
+
+
+def list_file(folder):
+    path, read = h5_file(folder)
+    return folder / "test_files.txt", read
+
+
+def ids_file(folder):
+    path, read = h5_file(folder)
+    return next(folder.glob("*id2file.json")), read
+
+
+def ply_file(folder):
+    inner = folder / "03001627"
+    inner.mkdir()
+    for name in ("a", "b"):
+        (inner / f"{name}.ply").write_bytes(
+            ply.encode(np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32))
+        )
+
+    def read(path):
+        for reason in ply.read_folder(path.parent, ()).bad.values():  # told for each file
+            raise InputError(reason)
+
+    return inner / "a.ply", read
+
+
+def ply_header(folder):
+    path, read = ply_file(folder)
+    return path, read
+
+
+def results_file(folder):
+    row = {"sampler": "none", "m": 16, "protocol": "matched", "metric": "accuracy", "value": 0.5, "n": 10, "seed": 0}
+    results = {"schema": 1, "experiment": "classification", "data": "x", "command": "y", "rows": [row]}
+    (folder / "results.json").write_text(json.dumps(results))
+    return folder / "results.json", lambda path: read_results(path.parent)
+
+
+def job_file(folder):
+    (folder / "job.json").write_text(json.dumps({"command": ["python", "x"], "key": "ab12", "seconds": 1.5}))
+    return folder / "job.json", lambda path: finished(path.parent)
+
+
+KINDS = [
+    yaml_file,
+    sections_file,
+    flags_file,
+    checkpoint_file,
+    weights_file,
+    h5_file,
+    list_file,
+    ids_file,
+    ply_file,
+    ply_header,
+    results_file,
+    job_file,
+]
+
+
+@pytest.mark.parametrize("cases", [CASES, pytest.param(10 * CASES, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_damage_is_read_or_told(kind, cases, tmp_path, capfd, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", [str(tmp_path / "train.py")])
+    path, read = kind(tmp_path)
+    whole = path.read_bytes()
+    read(path)  # undamaged, it is read
+    head = 1 if kind is not ply_header else whole.index(b"end_header") / len(whole)
+    told = 0
+    for case in range(cases):
+        rng = np.random.default_rng((case, KINDS.index(kind)))
+        end = int(head * len(whole))
+        path.write_bytes(damaged(whole[:end], rng) + whole[end:])
+        begin = time.perf_counter()
+        try:
+            read(path)
+        except InputError as error:
+            told += 1
+            assert re.search(r"\w+ \w+", str(error)), (case, error)
+        except Exception as error:
+            raise AssertionError(f"{kind.__name__}, case {case}: {type(error).__name__}: {error}") from error
+        assert time.perf_counter() - begin < LONGEST, case
+    with capfd.disabled():
+        print(f"\n{kind.__name__}: {cases} damaged files, {told} told in a sentence, the others read", end="")
