@@ -275,7 +275,7 @@ def test_generated_points_are_scored_as_such(tmp_path, script, trained, shapes_f
     rows = results(tmp_path / "out")["rows"]
     ours = [row for row in rows if row["sampler"] == "ours"]
     its = [row for row in rows if (row["sampler"], row["protocol"]) == ("samplenet", "generated")]
-    assert ours == [{**row, "sampler": "ours", "seed": 7} for row in its] and len(ours) == 2
+    assert ours == [{**row, "sampler": "ours", "seed": 7} for row in its] and ours
     assert os.listdir(tmp_path / "again") == ["samplenet-8-seed0"]  # what came from a folder is in one
 
 
