@@ -81,8 +81,9 @@ def train(config: Config) -> None:
 
     train_step = replicas.compiled(train_step, config.xla)
     with contextlib.ExitStack() as stack:
-        run = stack.enter_context(Run(config.out, config)) if replicas.first else None
+        run = stack.enter_context(Run(config.out, config, alone=replicas.alone)) if replicas.first else None
         arrays, meta, done = replicas.agree((run.arrays, run.meta, run.done) if run else None)
+        within = arrays.pop("within", [])  # measured in an epoch that was stopped on its way
         if done:
             if run:
                 print(f"{run.folder} is finished")
@@ -91,7 +92,8 @@ def train(config: Config) -> None:
             set_state(net, arrays, optimizer, f"the checkpoint in {config.out}")
         best = meta.get("best", 0.0)
         for epoch in range(meta.get("epoch", 0), config.epochs):
-            losses, right, loading, begin = [], [], 0.0, time.perf_counter()
+            measured, skip, within = list(within), len(within), []
+            loading, begin = 0.0, time.perf_counter()
             rng = np.random.default_rng((config.seed, 3, epoch))
             progress = tqdm(
                 data.batches(train_rows, config.batch_size, config.seed, epoch),
@@ -106,24 +108,29 @@ def train(config: Config) -> None:
                 points = clouds.points[rows]
                 if config.rotate or config.jitter:
                     points = data.augment(points, rng, config.rotate, config.jitter)
+                if i < skip:  # done before the stop; what it drew is drawn again
+                    continue
+                if run and run.stopping:
+                    run.leave(get_state(net, optimizer), {"epoch": epoch, "step": step, "best": best}, measured)
                 points, labels = replicas.spread(points, clouds.labels[rows])
                 loading += time.perf_counter() - ready
                 lr = schedules.learning_rate(config, step, config.epochs * steps)
                 optimizer.learning_rate.assign(lr)
                 set_momentum(net, schedules.bn_momentum(step * config.batch_size, config.bn_decay_samples))
                 loss, share = train_step(points, labels)
-                losses.append(finite(float(loss), "the loss", step))
-                right.append(float(share))
-                progress.set_postfix(loss=f"{losses[-1]:.3f}")
+                measured.append((finite(float(loss), "the loss", step), float(share)))
+                progress.set_postfix(loss=f"{measured[-1][0]:.3f}")
             if not run:
                 continue
             seconds = time.perf_counter() - begin
+            losses, right = zip(*measured, strict=True)
             values = {"loss": np.mean(losses), "train_accuracy": np.mean(right), "lr": lr}
             judged, words = 0.0, ""
             if len(held_out):
                 judged = values["held_out_accuracy"] = accuracy(net, clouds, held_out, config.batch_size)
                 words = f"held out {judged:.3f}  "
-            timing = {"step_ms": 1e3 * seconds / steps, "data_ms": 1e3 * loading / steps}
+            took = 1e3 / (steps - skip)
+            timing = {"step_ms": took * seconds, "data_ms": took * loading}
             run.log(step + 1, {k: round(float(v), 6) for k, v in values.items()}, timing)
             print(
                 f"epoch {epoch + 1}/{config.epochs}  loss {values['loss']:.3f}  train {values['train_accuracy']:.3f}  "

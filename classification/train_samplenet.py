@@ -129,8 +129,9 @@ def train(config: Config) -> None:
         return tf.stack([loss, task, simplify, project, right])
 
     with contextlib.ExitStack() as stack:
-        run = stack.enter_context(Run(config.out, config, config.task)) if replicas.first else None
+        run = stack.enter_context(Run(config.out, config, config.task, replicas.alone)) if replicas.first else None
         arrays, meta, done = replicas.agree((run.arrays, run.meta, run.done) if run else None)
+        within = arrays.pop("within", [])  # measured in an epoch that was stopped on its way
         if done:
             if run:
                 print(f"{run.folder} is finished")
@@ -139,7 +140,8 @@ def train(config: Config) -> None:
             set_state(sampler, arrays, optimizer, f"the checkpoint in {config.out}")
         best = meta.get("best", 0.0)
         for epoch in range(meta.get("epoch", 0), config.epochs):
-            measured, loading, begin = [], 0.0, time.perf_counter()
+            measured, skip, within = list(within), len(within), []
+            loading, begin = 0.0, time.perf_counter()
             progress = tqdm(
                 data.batches(train_rows, config.batch_size, config.seed, epoch),
                 f"epoch {epoch + 1}/{config.epochs}",
@@ -148,7 +150,11 @@ def train(config: Config) -> None:
                 disable=None if run else True,
             )
             for i, rows in enumerate(progress):
+                if i < skip:  # done before the stop
+                    continue
                 step = epoch * steps + i
+                if run and run.stopping:
+                    run.leave(get_state(sampler, optimizer), {"epoch": epoch, "step": step, "best": best}, measured)
                 ready = time.perf_counter()
                 points, labels = replicas.spread(clouds.points[rows], clouds.labels[rows])
                 loading += time.perf_counter() - ready
@@ -171,7 +177,8 @@ def train(config: Config) -> None:
                 ]
                 judged = values["held_out_accuracy"] = float(np.mean(each))
                 words = f"held out, matched {judged:.3f}  "
-            timing = {"step_ms": 1e3 * seconds / steps, "data_ms": 1e3 * loading / steps}
+            took = 1e3 / (steps - skip)
+            timing = {"step_ms": took * seconds, "data_ms": took * loading}
             run.log(step + 1, {k: round(v, 6) for k, v in {**values, "lr": lr}.items()}, timing)
             print(
                 f"epoch {epoch + 1}/{config.epochs}  loss {values['loss']:.3f}  simplify "

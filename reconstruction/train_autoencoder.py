@@ -80,8 +80,9 @@ def train(config: Config) -> None:
         return loss
 
     with contextlib.ExitStack() as stack:
-        run = stack.enter_context(Run(config.out, config)) if replicas.first else None
+        run = stack.enter_context(Run(config.out, config, alone=replicas.alone)) if replicas.first else None
         arrays, meta, done = replicas.agree((run.arrays, run.meta, run.done) if run else None)
+        within = arrays.pop("within", [])  # measured in an epoch that was stopped on its way
         if done:
             if run:
                 print(f"{run.folder} is finished")
@@ -90,7 +91,8 @@ def train(config: Config) -> None:
             set_state(net, arrays, optimizer, f"the checkpoint in {config.out}")
         best = meta.get("best")
         for epoch in range(meta.get("epoch", 0), config.epochs):
-            losses, loading, begin = [], 0.0, time.perf_counter()
+            losses, skip, within = list(within), len(within), []
+            loading, begin = 0.0, time.perf_counter()
             progress = tqdm(
                 data.batches(train_rows, config.batch_size, config.seed, epoch),
                 f"epoch {epoch + 1}/{config.epochs}",
@@ -99,7 +101,11 @@ def train(config: Config) -> None:
                 disable=None if run else True,
             )
             for i, rows in enumerate(progress):
+                if i < skip:  # done before the stop
+                    continue
                 step = epoch * steps + i
+                if run and run.stopping:
+                    run.leave(get_state(net, optimizer), {"epoch": epoch, "step": step, "best": best}, losses)
                 ready = time.perf_counter()
                 (points,) = replicas.spread(clouds[rows])
                 loading += time.perf_counter() - ready
@@ -113,7 +119,8 @@ def train(config: Config) -> None:
             judged = float(autoencoder.errors(net, validation, config.batch_size, config.loss).mean())
             finite(judged, "the validation error", step)
             values = {f"train_{config.loss}": np.mean(losses), f"validation_{config.loss}": judged, "lr": lr}
-            timing = {"step_ms": 1e3 * seconds / steps, "data_ms": 1e3 * loading / steps}
+            took = 1e3 / (steps - skip)
+            timing = {"step_ms": took * seconds, "data_ms": took * loading}
             run.log(step + 1, {k: round(float(v), 9) for k, v in values.items()}, timing)
             print(
                 f"epoch {epoch + 1}/{config.epochs}  {config.loss}: train {np.mean(losses):.5f}  "

@@ -143,8 +143,9 @@ def train(config: Config) -> None:
         return parts
 
     with contextlib.ExitStack() as stack:
-        run = stack.enter_context(Run(config.out, config, config.task)) if replicas.first else None
+        run = stack.enter_context(Run(config.out, config, config.task, replicas.alone)) if replicas.first else None
         arrays, meta, done = replicas.agree((run.arrays, run.meta, run.done) if run else None)
+        within = arrays.pop("within", [])  # measured in an epoch that was stopped on its way
         if done:
             if run:
                 print(f"{run.folder} is finished")
@@ -154,7 +155,8 @@ def train(config: Config) -> None:
         best = meta.get("best")
         of_all = autoencoder.errors(net, validation, config.batch_size, task_config.loss) if run else None
         for epoch in range(meta.get("epoch", 0), config.epochs):
-            measured, loading, begin = [], 0.0, time.perf_counter()
+            measured, skip, within = list(within), len(within), []
+            loading, begin = 0.0, time.perf_counter()
             progress = tqdm(
                 data.batches(train_rows, config.batch_size, config.seed, epoch),
                 f"epoch {epoch + 1}/{config.epochs}",
@@ -163,7 +165,11 @@ def train(config: Config) -> None:
                 disable=None if run else True,
             )
             for i, rows in enumerate(progress):
+                if i < skip:  # done before the stop
+                    continue
                 step = epoch * steps + i
+                if run and run.stopping:
+                    run.leave(get_state(sampler, optimizer), {"epoch": epoch, "step": step, "best": best}, measured)
                 ready = time.perf_counter()
                 (points,) = replicas.spread(clouds[rows])
                 loading += time.perf_counter() - ready
@@ -186,7 +192,8 @@ def train(config: Config) -> None:
             )
             judged, relative = finite(float(sampled.mean()), "the validation error", step), np.mean(sampled / of_all)
             values |= {f"validation_{task_config.loss}": judged, "validation_nre": relative}
-            timing = {"step_ms": 1e3 * seconds / steps, "data_ms": 1e3 * loading / steps}
+            took = 1e3 / (steps - skip)
+            timing = {"step_ms": took * seconds, "data_ms": took * loading}
             run.log(step + 1, {k: round(float(v), 9) for k, v in values.items()}, timing)
             print(
                 f"epoch {epoch + 1}/{config.epochs}  loss {values['loss']:.5f}  simplify "

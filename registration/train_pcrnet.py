@@ -108,8 +108,9 @@ def train(config: Config) -> None:
     steps = data.steps_per_epoch(train_pairs.template, config.batch_size)
     with contextlib.ExitStack() as stack:
         here = stack.enter_context(processes.start(config.device, config.batch_size))
-        run = stack.enter_context(Run(config.out, config)) if here.first else None
+        run = stack.enter_context(Run(config.out, config, alone=here.world == 1)) if here.first else None
         arrays, meta, done = here.agree((run.arrays, run.meta, run.done) if run else None)
+        within = arrays.pop("within", [])  # measured in an epoch that was stopped on its way
         if done:
             if run:
                 print(f"{run.folder} is finished")
@@ -123,11 +124,17 @@ def train(config: Config) -> None:
         train_set, judged_set = ([torch.from_numpy(a).to(here.device) for a in p] for p in (train_pairs, judged_pairs))
         best = meta.get("best")
         for epoch in range(meta.get("epoch", 0), config.epochs):
-            losses, begin = [], time.perf_counter()
+            losses, skip, within = list(torch.tensor(within, device=here.device)), len(within), []
+            begin = time.perf_counter()
             order = np.stack(list(data.batches(np.arange(len(train_set[0])), config.batch_size, config.seed, epoch)))
             order = here.part(torch.from_numpy(order)).to(here.device)  # (steps, B / world)
             hidden = None if run else True  # tqdm: shown in a terminal, by the first process
             for i, rows in enumerate(tqdm(order, f"epoch {epoch + 1}/{config.epochs}", leave=False, disable=hidden)):
+                if i < skip:  # done before the stop
+                    continue
+                if run and run.stopping:
+                    meta = {"epoch": epoch, "step": epoch * steps + i, "best": best}
+                    run.leave(get_state(net, optimizer), meta, [part.cpu().numpy() for part in losses])
                 template, source, quaternion, translation = (array[rows] for array in train_set)
                 lr = schedules.learning_rate(config, epoch * steps + i, config.epochs * steps)
                 optimizer.param_groups[0]["lr"] = lr
@@ -146,7 +153,7 @@ def train(config: Config) -> None:
                 continue
             last = epoch + 1 == config.epochs
             values = {"loss": np.mean(losses), "lr": lr}
-            timing = {"step_ms": 1e3 * (time.perf_counter() - begin) / steps}
+            timing = {"step_ms": 1e3 * (time.perf_counter() - begin) / (steps - skip)}
             text = f"epoch {epoch + 1}/{config.epochs}  loss {values['loss']:.4f}  {timing['step_ms']:.1f} ms a step"
             is_best, saved = False, last or (epoch + 1) % config.checkpoint_epochs == 0
             if saved and len(judged_set[0]):

@@ -149,8 +149,9 @@ def train(config: Config) -> None:
         here = stack.enter_context(processes.start(config.device, config.batch_size))
         if config.sync_bn and here.device.type != "cuda":
             raise InputError("--sync-bn needs GPUs; on the CPU each process normalises its own part of a batch")
-        run = stack.enter_context(Run(config.out, config, config.task)) if here.first else None
+        run = stack.enter_context(Run(config.out, config, config.task, here.world == 1)) if here.first else None
         arrays, meta, done = here.agree((run.arrays, run.meta, run.done) if run else None)
+        within = arrays.pop("within", [])  # measured in an epoch that was stopped on its way
         if done:
             if run:
                 print(f"{run.folder} is finished")
@@ -166,11 +167,17 @@ def train(config: Config) -> None:
         train_set, judged_set = ([torch.from_numpy(a).to(here.device) for a in p] for p in (train_pairs, judged_pairs))
         best = meta.get("best")
         for epoch in range(meta.get("epoch", 0), config.epochs):
-            measured, begin = [], time.perf_counter()
+            measured, skip, within = list(torch.tensor(within, device=here.device)), len(within), []
+            begin = time.perf_counter()
             order = np.stack(list(data.batches(np.arange(len(train_set[0])), config.batch_size, config.seed, epoch)))
             order = here.part(torch.from_numpy(order)).to(here.device)  # (steps, B / world)
             hidden = None if run else True  # tqdm: shown in a terminal, by the first process
             for i, rows in enumerate(tqdm(order, f"epoch {epoch + 1}/{config.epochs}", leave=False, disable=hidden)):
+                if i < skip:  # done before the stop
+                    continue
+                if run and run.stopping:
+                    meta = {"epoch": epoch, "step": epoch * steps + i, "best": best}
+                    run.leave(get_state(sampler, optimizer), meta, [part.cpu().numpy() for part in measured])
                 lr = schedules.learning_rate(config, epoch * steps + i, config.epochs * steps)
                 optimizer.param_groups[0]["lr"] = lr
                 optimizer.zero_grad()
@@ -188,7 +195,7 @@ def train(config: Config) -> None:
             last = epoch + 1 == config.epochs
             names = ("loss", "task_loss", "simplification_loss", "projection_loss", "soft_rotation_error_deg")
             values = {**dict(zip(names, measured.mean(0).tolist(), strict=True)), "lr": lr}
-            timing = {"step_ms": 1e3 * (time.perf_counter() - begin) / steps}
+            timing = {"step_ms": 1e3 * (time.perf_counter() - begin) / (steps - skip)}
             text = (
                 f"epoch {epoch + 1}/{config.epochs}  loss {values['loss']:.4f}  simplify "
                 f"{values['simplification_loss']:.4f}  sigma {values['projection_loss']:.4f}  soft "

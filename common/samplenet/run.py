@@ -13,6 +13,7 @@ import sys
 import time
 import types
 from pathlib import Path
+from typing import NoReturn
 
 import filelock
 import numpy as np
@@ -23,6 +24,7 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from samplenet import config as configs
 from samplenet.checkpoint import digest, load_checkpoint, save_checkpoint, write_atomic
 from samplenet.errors import InputError
+from samplenet.interrupt import Interrupt
 from samplenet.ops import native
 
 # TensorBoard's own switch: without it, writing events imports TensorFlow where there is one, which takes seconds
@@ -91,18 +93,23 @@ def finite(value: float, name: str, step: int) -> float:
 class Run:
     """The folder of one training run, locked while open.
 
+    SIGTERM and SIGINT do not end an open run: a loop asks `stopping` before each step, and `leave`s. With several
+    processes they end it at once, as not all would leave at the same step: what is left is the last epoch's checkpoint.
+
     Args:
         folder: made if missing. One that holds a run is refused unless `config.resume` is set, and then the
             settings must be the same.
         config: the script's dataclass, written to config.yaml.
         task: run folder of the frozen network that this run needs; it is refused when that network has changed since.
+        alone: whether no other process trains with this one.
 
     Attributes:
-        arrays, meta: of the last checkpoint when continuing, else None and {}.
+        arrays, meta: of the last checkpoint when continuing, else empty. A run that was stopped within an epoch has
+            arrays["within"], what that epoch had measured, one entry a step.
         done: whether the run had finished.
     """
 
-    def __init__(self, folder: str, config, task: str = ""):
+    def __init__(self, folder: str, config, task: str = "", alone: bool = True):
         if not folder:
             raise InputError("--out is needed: the folder to write the run to")
         self.folder = Path(folder)
@@ -112,14 +119,16 @@ class Run:
             self._lock.acquire(timeout=0)
         except filelock.Timeout as error:
             raise InputError(f"{folder} is in use by another process; choose another --out") from error
-        self.arrays, self.meta, self.done = None, {}, False
-        self._events = None
+        self.arrays, self.meta, self.done = {}, {}, False
+        self._events = self._interrupt = None
         try:
             self._task = digest(load_checkpoint(Path(task) / "last.safetensors")[0]) if task else None
             self._start(config)
         except BaseException:
             self._lock.release()
             raise
+        if alone:
+            self._interrupt = Interrupt()
 
     def _start(self, config) -> None:
         written = self.folder / "config.yaml"
@@ -185,8 +194,28 @@ class Run:
         save_checkpoint(self.path("last"), arrays, meta)
         self.meta, self.done = meta, done
 
+    @property
+    def stopping(self) -> bool:
+        """Whether a signal asked the run to stop."""
+        return bool(self._interrupt and self._interrupt.number)
+
+    def leave(self, arrays: dict[str, np.ndarray], meta: dict, within: list) -> NoReturn:
+        """Write a checkpoint within an epoch and end as a signal would: with status 143 or 130.
+
+        Args:
+            arrays, meta: as for `checkpoint`; the meta's "epoch" counts whole epochs.
+            within: what was measured in the steps of this epoch, an array a step that begins with the loss.
+        """
+        for i, values in enumerate(within):
+            finite(float(np.ravel(values)[0]), "the loss", meta["step"] - len(within) + i)
+        self.checkpoint({**arrays, "within": np.array(within)}, meta)
+        print(f"stopped before step {meta['step'] + 1}; the same command with --resume goes on from there", flush=True)
+        sys.exit(128 + self._interrupt.number)
+
     def close(self) -> None:
         """Release the folder."""
+        if self._interrupt:
+            self._interrupt.restore()
         if self._events:
             self._events.close()
             self._metrics.close()

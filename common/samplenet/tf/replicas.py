@@ -28,6 +28,7 @@ class Replicas:
 
     Attributes:
         count: how many devices there are in all.
+        alone: whether there is one process.
         first: whether this is the process that writes.
 
     Raises:
@@ -44,7 +45,7 @@ class Replicas:
             self.strategy = tf.distribute.get_strategy()  # TensorFlow's default: one device
         self.count = self.strategy.num_replicas_in_sync
         self.first = not cluster or task == {"type": "chief" if "chief" in cluster else "worker", "index": 0}
-        self._several_processes = bool(cluster)
+        self.alone = not cluster
         if batch_size % self.count:
             raise InputError(
                 f"--batch-size {batch_size} is no multiple of the {self.count} devices that share a batch; choose "
@@ -84,7 +85,7 @@ class Replicas:
 
     def agree(self, value):
         """The first process's value (anything that pickles), in all of them."""
-        if not self._several_processes:
+        if self.alone:
             return value
         packed = np.frombuffer(pickle.dumps(value), np.uint8).astype(np.int32) if self.first else np.zeros(0, np.int32)
         (length,) = self._of_first(np.array([len(packed)], np.int32))
