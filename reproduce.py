@@ -250,12 +250,18 @@ def main() -> int:
 
     out = Path(flags.out).resolve() if flags.out else ROOT / "results" / flags.preset
     jobs = Jobs(list(Plan(flags, out).jobs.values()), out, ROOT, flags.jobs)
+    heard = []
+
+    def stop(number, _):
+        heard.append(number)
+        jobs.stop()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: jobs.stop())
+        signal.signal(number, stop)
     jobs.run()
     if jobs.stopped:
         print("reproduce.sh: stopped; the same command goes on from here", file=sys.stderr)
-        return 130
+        return 128 + heard[0]
     for name, why in jobs.failed.items():
         print(f"reproduce.sh: {name} failed: {why}", file=sys.stderr)
     if any(out.glob("*/evaluation*/results.json")):

@@ -12,14 +12,19 @@ from safetensors.numpy import save
 from samplenet.errors import InputError
 
 
-def write_atomic(path: Path, content: bytes) -> None:
-    """Write a file so that a reader, or a kill at any moment, sees the old content or the new one."""
+def write_atomic(path: Path, content: bytes, previous: Path | None = None) -> None:
+    """Write a file so that a reader, or a kill at any moment, sees the old content or the new one.
+
+    With `previous` the old file is kept under that name, and a kill may leave it there alone.
+    """
     part = path.with_name(path.name + ".part")
     try:
         with open(part, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        if previous and path.exists():
+            os.replace(path, previous)
         os.replace(part, path)
     except BaseException:
         part.unlink(missing_ok=True)
@@ -36,17 +41,20 @@ def digest(arrays: dict[str, np.ndarray]) -> str:
     return hashed.hexdigest()
 
 
-def save_checkpoint(path: Path, arrays: dict[str, np.ndarray], meta: dict) -> None:
-    """Write the arrays and `meta` (JSON) to `path`, with a digest that `load_checkpoint` verifies."""
+def save_checkpoint(path: Path, arrays: dict[str, np.ndarray], meta: dict, previous: Path | None = None) -> None:
+    """Write the arrays and `meta` (JSON) to `path`, with a digest that `load_checkpoint` verifies.
+
+    The checkpoint that was there is kept as `previous`, if given.
+    """
     arrays = {name: np.asarray(a, order="C") for name, a in arrays.items()}
     header = {"meta": json.dumps(meta), "sha256": digest(arrays)}
-    write_atomic(path, save(arrays, header))
+    write_atomic(path, save(arrays, header), previous)
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], dict]:
     """The arrays and meta of a checkpoint; InputError when it is missing or damaged."""
     if not path.is_file():
-        raise InputError(f"no checkpoint {path}; is it the folder of a training run?")
+        raise InputError(f"there is no checkpoint {path}")
     try:
         with safetensors.safe_open(path, framework="np") as file:
             header = file.metadata() or {}
@@ -54,7 +62,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], dict]:
         meta = json.loads(header["meta"])
         intact = header["sha256"] == digest(arrays)
     except (safetensors.SafetensorError, KeyError, ValueError) as error:
-        raise InputError(f"checkpoint {path} is damaged ({error}); delete it and train again") from error
+        raise InputError(f"checkpoint {path} is damaged ({error})") from error
     if not intact:
-        raise InputError(f"checkpoint {path} is damaged (its digest differs); delete it and train again")
+        raise InputError(f"checkpoint {path} is damaged (its digest differs)")
     return arrays, meta

@@ -76,7 +76,7 @@ class Jobs:
                     future.result()
 
     def stop(self) -> None:
-        """End what runs, start nothing more."""
+        """End what runs, start nothing more: `run` returns when the children have, training ones with a checkpoint."""
         self.stopped = True
         for child in list(self._children):
             child.terminate()

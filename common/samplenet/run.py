@@ -139,8 +139,8 @@ class Run:
         else:
             self._write_json("environment.json", {"command": command(), **environment()})
             write_atomic(written, configs.dump(config).encode())
-        if self.path("last").exists():
-            self.arrays, self.meta = load_checkpoint(self.path("last"))
+        if self.path("last").exists() or self.path("previous").exists():
+            self.arrays, self.meta = self._load()
             self.done = self.meta["done"]
             if self.meta.get("task", self._task) != self._task:
                 raise InputError(
@@ -158,6 +158,20 @@ class Run:
             pairs = ", ".join(f"{name}: {was!r} -> {now!r}" for name, was, now in pairs)
             raise InputError(f"{self.folder} holds a run with other settings ({pairs}); choose another --out")
 
+    def _load(self) -> tuple[dict, dict]:
+        """The last checkpoint; the one before, put in its place, if it is damaged or a kill came as it was replaced."""
+        last, previous = self.path("last"), self.path("previous")
+        try:
+            return load_checkpoint(last)
+        except InputError as error:
+            try:
+                arrays, meta = load_checkpoint(previous)
+            except InputError as another:
+                raise InputError(f"{error}, and {another}; remove {self.folder} and train again") from another
+            print(f"{error}; continuing from {previous.name}, after epoch {meta['epoch']}", flush=True)
+        os.replace(previous, last)  # or the next checkpoint would keep the damaged one in its place
+        return arrays, meta
+
     def _cut_metrics(self) -> None:
         """Drop what a killed run logged after its last checkpoint: those steps are done again."""
         path = self.folder / "metrics.jsonl"
@@ -169,7 +183,7 @@ class Run:
         write_atomic(self.folder / name, (json.dumps(content, indent=1) + "\n").encode())
 
     def path(self, name: str) -> Path:
-        """Where the checkpoint `name` ("last" or "best") lies."""
+        """Where the checkpoint `name` ("last", "previous" or "best") lies."""
         return self.folder / f"{name}.safetensors"
 
     def log(self, step: int, values: dict[str, float], timing: dict[str, float]) -> None:
@@ -184,14 +198,17 @@ class Run:
         self._events.add_event(Event(step=step, wall_time=now, summary=summary))
 
     def checkpoint(self, arrays: dict[str, np.ndarray], meta: dict, best: bool = False, done: bool = False) -> None:
-        """Write the last checkpoint, and the best one as well when `best`; after it, a kill loses nothing."""
+        """Write the last checkpoint, and the best one as well when `best`; after it, a kill loses nothing.
+
+        The last one until now becomes the previous one, which a run whose last one is damaged continues from.
+        """
         self._metrics.flush()
         os.fsync(self._metrics.fileno())
         self._events.flush()
         meta = {**meta, "done": done, "metrics_bytes": self._metrics.tell(), "task": self._task}
         if best:
             save_checkpoint(self.path("best"), arrays, meta)
-        save_checkpoint(self.path("last"), arrays, meta)
+        save_checkpoint(self.path("last"), arrays, meta, self.path("previous"))
         self.meta, self.done = meta, done
 
     @property
@@ -240,9 +257,12 @@ def saved_config(folder: Path, cls):
 
 
 def finished_run(folder: str, cls) -> tuple:
-    """The settings, arrays and meta of a finished run's last checkpoint."""
+    """The settings, arrays and meta of a finished run's last checkpoint; never those of the one before."""
     config = saved_config(Path(folder), cls)
-    arrays, meta = load_checkpoint(Path(folder) / "last.safetensors")
+    try:
+        arrays, meta = load_checkpoint(Path(folder) / "last.safetensors")
+    except InputError as error:
+        raise InputError(f"{error}; continue the run with --resume") from error
     if not meta["done"]:
         raise InputError(f"{folder} stands at epoch {meta['epoch']} of {config.epochs}; continue it with --resume")
     return config, arrays, meta
