@@ -1,5 +1,6 @@
 """Checkpoints: named arrays and a little JSON in one safetensors file, written whole or not at all."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -12,6 +13,16 @@ from safetensors.numpy import save
 from samplenet.errors import InputError
 
 
+@contextlib.contextmanager
+def naming(path: Path):
+    """An OSError of what is done inside names `path`: that of a full disk names no file."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
 def write_atomic(path: Path, content: bytes, previous: Path | None = None) -> None:
     """Write a file so that a reader, or a kill at any moment, sees the old content or the new one.
 
@@ -19,7 +30,7 @@ def write_atomic(path: Path, content: bytes, previous: Path | None = None) -> No
     """
     part = path.with_name(path.name + ".part")
     try:
-        with open(part, "wb") as file:
+        with naming(path), open(part, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -27,7 +38,8 @@ def write_atomic(path: Path, content: bytes, previous: Path | None = None) -> No
             os.replace(path, previous)
         os.replace(part, path)
     except BaseException:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
         raise
 
 

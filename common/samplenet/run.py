@@ -19,10 +19,10 @@ import filelock
 import numpy as np
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.summary.writer.event_file_writer import EventFileWriter
+from tensorboard.summary.writer.record_writer import RecordWriter
 
 from samplenet import config as configs
-from samplenet.checkpoint import digest, load_checkpoint, save_checkpoint, write_atomic
+from samplenet.checkpoint import digest, load_checkpoint, naming, save_checkpoint, write_atomic
 from samplenet.errors import InputError
 from samplenet.interrupt import Interrupt
 from samplenet.ops import native
@@ -120,12 +120,12 @@ class Run:
         except filelock.Timeout as error:
             raise InputError(f"{folder} is in use by another process; choose another --out") from error
         self.arrays, self.meta, self.done = {}, {}, False
-        self._events = self._interrupt = None
+        self._metrics = self._events = self._interrupt = None
         try:
             self._task = digest(load_checkpoint(Path(task) / "last.safetensors")[0]) if task else None
             self._start(config)
         except BaseException:
-            self._lock.release()
+            self.close()
             raise
         if alone:
             self._interrupt = Interrupt()
@@ -148,8 +148,7 @@ class Run:
                 )
         if not self.done:
             self._cut_metrics()
-            self._metrics = open(self.folder / "metrics.jsonl", "a")  # noqa: SIM115 (open as long as the run)
-            self._events = EventFileWriter(str(self.folder / "events"))
+            self._open_logs()
 
     def _same_settings(self, old, new) -> None:
         names = [f.name for f in dataclasses.fields(new) if f.name not in ("resume", "out")]
@@ -179,6 +178,19 @@ class Run:
             kept = path.read_bytes()[: self.meta.get("metrics_bytes", 0)]
             write_atomic(path, kept)
 
+    def _open_logs(self) -> None:
+        """Metrics and events are files open as long as the run; TensorBoard's own writer would fail in a thread."""
+        self._metrics = open(self.folder / "metrics.jsonl", "a")  # noqa: SIM115
+        now = time.time()
+        events = self.folder / "events" / f"events.out.tfevents.{now:.6f}.{platform.node()}.{os.getpid()}"
+        events.parent.mkdir(exist_ok=True)
+        self._events = open(events, "ab")  # noqa: SIM115
+        self._add_event(Event(wall_time=now, file_version="brain.Event:2"))
+
+    def _add_event(self, event: Event) -> None:
+        with naming(self._events.name):
+            RecordWriter(self._events).write(event.SerializeToString())
+
     def _write_json(self, name: str, content: dict) -> None:
         write_atomic(self.folder / name, (json.dumps(content, indent=1) + "\n").encode())
 
@@ -193,18 +205,20 @@ class Run:
         """
         now = time.time()
         line = {"step": step, **values, "time": {"unix": round(now, 3), **timing}}
-        self._metrics.write(json.dumps(line) + "\n")
+        with naming(self._metrics.name):
+            self._metrics.write(json.dumps(line) + "\n")
         summary = Summary(value=[Summary.Value(tag=n, simple_value=v) for n, v in values.items()])
-        self._events.add_event(Event(step=step, wall_time=now, summary=summary))
+        self._add_event(Event(step=step, wall_time=now, summary=summary))
 
     def checkpoint(self, arrays: dict[str, np.ndarray], meta: dict, best: bool = False, done: bool = False) -> None:
         """Write the last checkpoint, and the best one as well when `best`; after it, a kill loses nothing.
 
         The last one until now becomes the previous one, which a run whose last one is damaged continues from.
         """
-        self._metrics.flush()
-        os.fsync(self._metrics.fileno())
-        self._events.flush()
+        for file in (self._metrics, self._events):
+            with naming(file.name):
+                file.flush()
+                os.fsync(file.fileno())
         meta = {**meta, "done": done, "metrics_bytes": self._metrics.tell(), "task": self._task}
         if best:
             save_checkpoint(self.path("best"), arrays, meta)
@@ -233,16 +247,17 @@ class Run:
         """Release the folder."""
         if self._interrupt:
             self._interrupt.restore()
-        if self._events:
-            self._events.close()
-            self._metrics.close()
-        self._lock.release()
+        with contextlib.ExitStack() as stack:  # all of it, whatever fails
+            stack.callback(self._lock.release)
+            for file in filter(None, (self._metrics, self._events)):
+                stack.callback(file.close)
 
     def __enter__(self):
         return self
 
-    def __exit__(self, *error):
-        self.close()
+    def __exit__(self, kind, *_):
+        with contextlib.suppress(OSError) if kind else contextlib.nullcontext():  # a full disk was told of already
+            self.close()
 
 
 def saved_config(folder: Path, cls):

@@ -1,0 +1,325 @@
+"""Runs that are killed or stopped, at whatever moment, and continued end as unbroken ones do, bit for bit."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from samplenet.checkpoint import load_checkpoint
+
+ROOT = Path(__file__).parents[1]
+# name: script, its flags, the run that it needs
+SCRIPTS = {
+    "pcrnet": (
+        "registration/train_pcrnet.py",
+        "--shapes-per-class 10 --pairs 40 --num-points 32 --batch-size 4 --device cpu",
+        "",
+    ),
+    "pcrnet-sampler": (
+        "registration/train_samplenet.py",
+        "--sample-sizes 3 6 --batch-size 4 --device cpu --checkpoint-epochs 2",
+        "pcrnet",
+    ),
+    "autoencoder": (
+        "reconstruction/train_autoencoder.py",
+        "--shapes-per-class 10 --num-points 32 --batch-size 4",
+        "",
+    ),
+    "autoencoder-sampler": ("reconstruction/train_samplenet.py", "--sample-sizes 6 --batch-size 4", "autoencoder"),
+    "classifier": (  # the whole PointNet: with dropout
+        "classification/train_classifier.py",
+        "--shapes-per-class 3 --num-points 32 --batch-size 8 --bn-decay-samples 20 --no-xla",
+        "",
+    ),
+    "classifier-sampler": (
+        "classification/train_samplenet.py",
+        "--shapes-per-class 3 --num-points 32 --batch-size 8 --bn-decay-samples 20 --sample-sizes 8",
+        "classifier",
+    ),
+}
+EPOCHS = 6
+IN_CI = ("pcrnet", "pcrnet-sampler", "autoencoder")
+slow = pytest.mark.slow
+
+
+class Process:
+    """A script, started or continued; prints go to a file beside its run folder."""
+
+    def __init__(self, command, out):
+        self.out, self.begin, self.printed = out, time.time(), out.with_name(out.name + ".log")
+        self.events = self.count_events()
+        with open(self.printed, "w") as log:
+            self.process = subprocess.Popen(
+                [*command, "--out", str(out), "--resume"],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored in a shell's background
+            )
+
+    def count_events(self):
+        return len(list(self.out.glob("events/*")))
+
+    def until(self, happened, seconds=300):
+        """Wait for something or for the end; whether it happened first."""
+        end = time.time() + seconds
+        while self.process.poll() is None:
+            if happened():
+                return True
+            assert time.time() < end, self.printed.read_text()
+            time.sleep(0.0005)
+        return False
+
+    def opened(self):
+        """Whether the run is open: it has an event file of its own."""
+        return self.count_events() > self.events
+
+    def writing(self):
+        """Whether a checkpoint is being written: not one that an earlier kill left half-written."""
+        parts = [self.out / f"{name}.safetensors.part" for name in ("last", "best")]
+        return any(part.exists() and os.stat(part).st_mtime > self.begin for part in parts)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def finish(self):
+        status = self.process.wait(timeout=300)
+        assert status == 0, self.printed.read_text()
+
+
+class Unbroken:
+    """The runs without a kill, each made once."""
+
+    def __init__(self, folder):
+        self.folder, self.seconds = folder, {}  # of start-up, of training
+
+    def command(self, name):
+        script, flags, task = SCRIPTS[name]
+        task = ["--task", str(self.run(task))] if task else []
+        return [sys.executable, str(ROOT / script), *flags.split(), *task, "--epochs", str(EPOCHS), "--deterministic"]
+
+    def run(self, name):
+        out = self.folder / name
+        if name not in self.seconds:
+            process = Process(self.command(name), out)
+            process.until(process.opened)
+            opened = time.time()
+            process.finish()
+            self.seconds[name] = (opened - process.begin, time.time() - opened)
+        return out
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    folder, old = tmp_path_factory.mktemp("unbroken"), os.environ.get("SAMPLENET_DATA")
+    os.environ["SAMPLENET_DATA"] = str(folder / "data")
+    yield Unbroken(folder)
+    if old is None:
+        del os.environ["SAMPLENET_DATA"]
+    else:
+        os.environ["SAMPLENET_DATA"] = old
+
+
+@pytest.fixture
+def assert_same(unbroken, metrics):
+    """Check that a run ended as the unbroken one did: weights, optimizer, seeds, metrics, best checkpoint."""
+
+    def check(name, out):
+        whole = unbroken.run(name)
+        best = (whole / "best.safetensors").exists()
+        assert (out / "best.safetensors").exists() == best
+        for file in ("last.safetensors", "best.safetensors")[: 1 + best]:
+            (found, meta), (want, its) = (load_checkpoint(folder / file) for folder in (out, whole))
+            assert found.keys() == want.keys()
+            for key, array in want.items():
+                np.testing.assert_array_equal(found[key], array, err_msg=key)
+            assert [meta[key] for key in ("epoch", "step", "best", "done")] == [
+                its[key] for key in ("epoch", "step", "best", "done")
+            ]
+        assert metrics(out) == metrics(whole)
+
+    return check
+
+
+# SIGKILL
+
+
+def kill_once(process, moment, rng, startup, training):
+    """Let a process run until its moment and kill it; whether it still ran then."""
+    if moment == "anywhere":
+        end = process.begin + rng.uniform(0, startup + training)
+        return _kill(process, process.until(lambda: time.time() > end))
+    if not process.until(process.opened):
+        return False
+    if moment == "training":
+        end = time.time() + rng.uniform(0, training)
+        return _kill(process, process.until(lambda: time.time() > end))
+    for _ in range(rng.randrange(3)):  # of some checkpoints, the next ones
+        if not (process.until(process.writing) and process.until(lambda: not process.writing())):
+            return False
+    there = process.until(process.writing)
+    time.sleep(rng.uniform(0, 0.02))
+    return _kill(process, there)
+
+
+def _kill(process, there):
+    if there:
+        process.kill()
+    return there and process.process.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("name, kills", [*((n, 2) for n in IN_CI), *(pytest.param(n, 20, marks=slow) for n in SCRIPTS)])
+def test_kills_are_survived(tmp_path, unbroken, assert_same, name, kills):
+    unbroken.run(name)
+    rng, survived, torn, runs = random.Random(name), 0, 0, [tmp_path / "run"]
+    moments = ["writing", "training", "writing", "training", "anywhere"]
+    while survived < kills:
+        process = Process(unbroken.command(name), runs[-1])
+        if kill_once(process, moments[survived % len(moments)], rng, *unbroken.seconds[name]):
+            survived += 1
+            torn += process.writing()
+        else:
+            process.finish()
+            runs.append(tmp_path / f"run{len(runs)}")
+    if runs[-1].exists():
+        Process(unbroken.command(name), runs[-1]).finish()
+    for run in filter(Path.exists, runs):
+        assert_same(name, run)
+    print(f"{name}: kills survived {survived}/{kills}, {torn} of them while a checkpoint was written")
+
+
+# SIGTERM and SIGINT
+
+
+@pytest.mark.parametrize(
+    "name, number",
+    [
+        ("pcrnet", signal.SIGTERM),
+        ("autoencoder", signal.SIGINT),
+        *(pytest.param(n, s, marks=slow) for n in SCRIPTS for s in (signal.SIGTERM, signal.SIGINT)),
+    ],
+)
+def test_a_stopped_run_continues_to_the_same_weights(tmp_path, unbroken, assert_same, name, number):
+    unbroken.run(name)
+    process = Process(unbroken.command(name), tmp_path / "run")
+    assert process.until((tmp_path / "run" / "last.safetensors").exists)  # an epoch has ended
+    time.sleep(random.Random(name).uniform(0, unbroken.seconds[name][1] / 4))
+    process.process.send_signal(number)
+    sent = time.time()
+    assert process.process.wait(timeout=60) == 128 + number, process.printed.read_text()
+    print(f"{name}: {time.time() - sent:.1f} s from {number.name} to the end of the process")
+    said = process.printed.read_text().splitlines()[-1]
+    _, meta = load_checkpoint(tmp_path / "run" / "last.safetensors")
+    assert said == f"stopped before step {meta['step'] + 1}; the same command with --resume goes on from there"
+    Process(unbroken.command(name), tmp_path / "run").finish()
+    assert_same(name, tmp_path / "run")
+
+
+STOPS = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import {module} as script
+from samplenet import config
+from samplenet.run import Run
+
+asked, flags, script_file = 0, sys.argv[2:], script.__file__
+
+def stopping(run):
+    global asked
+    asked += 1
+    return asked % {every} == 0
+
+Run.stopping, ended = property(stopping), False
+sys.argv = [script_file]
+while not ended:
+    try:
+        script.train(config.load(script.Config, flags))
+        ended = True
+    except SystemExit:
+        pass
+"""
+
+
+@pytest.mark.parametrize(
+    "name, every",
+    [("pcrnet", 7), ("pcrnet-sampler", 7), *(pytest.param(n, 13, marks=slow) for n in SCRIPTS)],
+)
+def test_a_run_stopped_over_and_over_ends_the_same(tmp_path, unbroken, assert_same, name, every):
+    """In one process; the asking for a signal is what stops it, before every seventh step."""
+    _, script, *flags = unbroken.command(name)
+    program = STOPS.format(module=Path(script).stem, every=every)
+    command = [sys.executable, "-c", program, str(Path(script).parent), *flags]
+    process = Process(command, tmp_path / "run")
+    process.finish()
+    said = [line for line in process.printed.read_text().splitlines() if line.startswith("stopped before step")]
+    assert len(said) >= 3
+    assert_same(name, tmp_path / "run")
+
+
+HEARING = """
+import time
+from samplenet.interrupt import Interrupt
+interrupt = Interrupt()
+print("ready", flush=True)
+while not interrupt.number:
+    time.sleep(0.01)
+print(interrupt.number, flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_at_once_but_not_the_same_one_passed_on(number):
+    process = subprocess.Popen(
+        [sys.executable, "-c", HEARING],
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    with process:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(number)
+        assert process.stdout.readline() == f"{number.value}\n"
+        process.send_signal(signal.SIGTERM)
+        time.sleep(1.2)
+        assert process.poll() is None
+        process.send_signal(number)
+        assert process.wait(timeout=10) == -number
+
+
+def test_reproduce_waits_for_what_it_stops(tmp_path):
+    """The training script that runs leaves a checkpoint of the step it is at; the same command then goes on."""
+    command = [sys.executable, str(ROOT / "reproduce.py"), "registration", "--preset", "smoke", "--samplers", "snet"]
+    env = {**os.environ, "SAMPLENET_DATA": str(tmp_path / "data")}
+    run = tmp_path / "out" / "registration" / "pcrnet"
+    with open(tmp_path / "log", "w") as log:
+        process = subprocess.Popen([*command, "--out", tmp_path / "out"], env=env, stdout=log, stderr=log)
+    while process.poll() is None and not list(run.glob("events/*")):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 128 + signal.SIGTERM
+    printed = (tmp_path / "log").read_text()
+    assert "stopped before step" in printed and printed.endswith("the same command goes on from here\n")
+    assert not load_checkpoint(run / "last.safetensors")[1]["done"]
+    assert not (run / "job.json").exists()
+
+
+@slow
+def test_several_processes_end_at_once_and_keep_the_last_epoch(tmp_path, unbroken, metrics):
+    """They would not all leave at one step: what is kept is the checkpoint of the last epoch."""
+    _, script, *flags = unbroken.command("pcrnet")
+    launch = ["-m", "torch.distributed.run", "--standalone", "--local-addr", "localhost", "--nproc-per-node", "2"]
+    process = Process([sys.executable, *launch, script, *flags, "--epochs", "40"], tmp_path / "run")
+    assert process.until((tmp_path / "run" / "last.safetensors").exists)
+    process.process.send_signal(signal.SIGTERM)
+    assert process.process.wait(timeout=40) != 0
+    arrays, meta = load_checkpoint(tmp_path / "run" / "last.safetensors")
+    assert "within" not in arrays and meta["epoch"] >= 1
+    assert json.dumps(metrics(tmp_path / "run"))
