@@ -1,14 +1,20 @@
 """The published sizes of the networks, and the table of what they cost."""
 
+import json
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import cost
 import pointnet
+from samplenet import config as configs
+from samplenet.run import main
 from samplenet.tf import SampleNet
 from samplenet.tf.cost import count
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("model, parameters, macs", [("pointnet", 3.48e6, 448e6), ("vanilla", 0.82e6, 152e6)])
@@ -70,3 +76,53 @@ def test_the_text_says_which_devices_were_seen_and_what_was_not_measured():
     alone = [r for r in ROWS if r["device"] != "gpu" and r["metric"] != "peak_memory_bytes"]
     text = cost.report({**RESULTS, "gpu": None, "rows": alone})
     assert "No GPU seen: CPU only." in text and "peak memory, " not in text and "not measured here" in text
+
+
+@pytest.fixture
+def measure_cost(monkeypatch):
+    """Run cost.py in this process, apart from the processes that it starts."""
+
+    def run(*flags):
+        monkeypatch.setattr("sys.argv", [str(ROOT / "classification" / "cost.py"), *map(str, flags)])
+        main(lambda: cost.measure_all(configs.load(cost.Config)))
+
+    return run
+
+
+def test_cost_of_a_trained_sampler_beside_the_classifier_alone(tmp_path, measure_cost, trained, capsys):
+    flags = ["--task", trained / "cls", "--samplers", "random", trained / "samplenet", "--sizes", "8"]
+    measure_cost(*flags, "--batch-size", "64", "--repeats", "2", "--out", tmp_path)
+    found = json.loads((tmp_path / "cost.json").read_text())
+    assert found["schema"] == 1 and "cost.py" in found["command"] and "libraries" in found["environment"]
+    assert {frozenset(row) for row in found["rows"]} == {frozenset({"sampler", "m", "metric", "value", "device"})}
+    values = {(r["sampler"], r["m"], r["metric"], r["device"]): r["value"] for r in found["rows"]}
+    assert len(values) == len(found["rows"])
+    lines = ("none", 64), ("random", 8), ("samplenet", 8)
+    for line in lines:
+        assert {key[2:] for key in values if key[:2] == line} >= {
+            *((metric, "any") for metric in ("parameters", "macs", "sampler_parameters", "sampler_macs")),
+            ("ms_per_cloud", "cpu"),
+            ("peak_memory_bytes", "cpu"),
+        }
+        assert values[*line, "ms_per_cloud", "cpu"] > 0
+        own, alone = values[*line, "sampler_parameters", "any"], values["none", 64, "parameters", "any"]
+        assert values[*line, "parameters", "any"] == alone + own and (own > 0) == (line[0] == "samplenet")
+    assert values["none", 64, "peak_memory_bytes", "cpu"] > 64 * 64 * 1024 * 4  # the widest layer of the batch
+    text = (tmp_path / "cost.md").read_text()
+    assert text in capsys.readouterr().out and text.count("+ classifier |") == 2 and "the paper" in text
+
+
+def test_cost_names_bad_flags(tmp_path, measure_cost, trained):
+    for flags, words in (
+        (["--task", trained / "cls", "--batch-size", "1"], "--batch-size must be at least 2, got 1"),
+        (["--task", trained / "cls", "--repeats", "0"], "--repeats must be at least 1, got 0"),
+        (["--task", trained / "cls", "--sizes", "65"], "--sizes must be at most N = 64.*got 65"),
+        (["--task", trained / "cls", "--samplers", "poisson"], "'poisson' is neither random nor fps nor a run folder"),
+        (["--task", trained / "samplenet"], "another kind of run"),
+        ([], "--task is needed"),
+    ):
+        with pytest.raises(SystemExit, match=f"cost.py: error: .*{words}"):
+            measure_cost(*flags, "--out", tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+    with pytest.raises(SystemExit, match="cost.py: error: --out is needed"):
+        measure_cost("--task", trained / "cls")
