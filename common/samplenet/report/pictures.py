@@ -59,9 +59,11 @@ def ratio_curves(rows: list[dict], ylabel: str, unit: str, scale: float = 1, yli
         line, marker, face = LOOKS[protocol]
         words = label(sampler) + ("" if protocol == "matched" else f", {protocol} points")
         look = {"ls": line, "marker": marker, "mfc": face or color(sampler), "color": color(sampler), "ms": 6}
+        if protocol != "matched":
+            look |= {"ms": 4, "lw": 1, "alpha": 0.7}
         # equal values of learned samplers would hide each other: they stand a little apart along the axis
         place = learned.index((sampler, protocol)) - (len(learned) - 1) / 2 if (sampler, protocol) in learned else 0
-        shift = 1.06**place
+        shift = 1.2 ** (place / max(len(learned), 4))
         axes.plot([shift * n / m for m in sizes], means, label=words, **look)
     axes.set_xscale("log", base=2)
     ticks = sorted({n / r["m"] for r in rows})
