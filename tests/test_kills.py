@@ -1,8 +1,13 @@
-"""Runs that are killed or stopped, at whatever moment, and continued end as unbroken ones do, bit for bit."""
+"""Runs that are killed or stopped, at whatever moment, and continued end as unbroken ones do, bit for bit.
+
+Importing a framework takes most of a tiny run's time. So a script is imported once, and each run of it is a process
+forked from there, which nothing but its run folder outlives; those marked fresh are started as users start them.
+"""
 
 import json
 import os
 import random
+import select
 import signal
 import subprocess
 import sys
@@ -45,19 +50,88 @@ SCRIPTS = {
     ),
 }
 EPOCHS = 6
+ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")}
 IN_CI = ("pcrnet", "pcrnet-sampler", "autoencoder")
 slow = pytest.mark.slow
 
 
-class Process:
-    """A script, started or continued; prints go to a file beside its run folder."""
+FORKS = """
+import json, os, signal, sys
+sys.path.insert(0, os.path.dirname(sys.argv[1]))
+script = __import__(os.path.basename(sys.argv[1]).removesuffix(".py"))
+from samplenet import config
+from samplenet.run import main
 
-    def __init__(self, command, out):
+for line in sys.stdin:
+    flags, log = json.loads(line)
+    if child := os.fork():
+        print(child, flush=True)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+        continue
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (1, 2):
+        os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+    sys.argv = [sys.argv[1], *flags]
+    main(lambda: script.train(config.load(script.Config)))
+    break
+"""
+
+
+class Forks:
+    """A process that has imported a script and forks one for each run, one at a time."""
+
+    def __init__(self, script):
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "bufsize": 0}
+        env = {**os.environ, **ONE_THREAD}
+        self.process = subprocess.Popen([sys.executable, "-c", FORKS, script], env=env, **pipes)
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+class Forked:
+    """One of them, with the methods of `subprocess.Popen` that are needed here."""
+
+    def __init__(self, forks, flags, log):
+        self.answers, self.returncode = forks.process.stdout, None
+        forks.process.stdin.write(json.dumps([flags, str(log)]).encode() + b"\n")
+        self.pid = int(self.answers.readline())
+
+    def poll(self):
+        if self.returncode is None and select.select([self.answers], [], [], 0)[0]:
+            self.returncode = int(self.answers.readline())
+        return self.returncode
+
+    def wait(self, timeout=60):
+        end = time.time() + timeout
+        while self.poll() is None:
+            assert time.time() < end, f"still there after {timeout} s"
+            time.sleep(0.005)
+        return self.returncode
+
+    def send_signal(self, number):
+        os.kill(self.pid, number)
+
+    def kill(self):
+        self.send_signal(signal.SIGKILL)
+
+
+class Process:
+    """A run, started or continued, of the command or, if given, in a fork; it prints to a file beside its folder."""
+
+    def __init__(self, command, out, forks=None):
         self.out, self.begin, self.printed = out, time.time(), out.with_name(out.name + ".log")
         self.events = self.count_events()
+        flags = ["--out", str(out), "--resume"]
+        if forks:
+            self.process = Forked(forks, [*command[2:], *flags], self.printed)
+            return
         with open(self.printed, "w") as log:
             self.process = subprocess.Popen(
-                [*command, "--out", str(out), "--resume"],
+                [*command, *flags],
+                env={**os.environ, **ONE_THREAD},
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored in a shell's background
@@ -95,10 +169,16 @@ class Process:
 
 
 class Unbroken:
-    """The runs without a kill, each made once."""
+    """The runs without a kill, each made once, and how to start another of the same settings."""
 
     def __init__(self, folder):
-        self.folder, self.seconds = folder, {}  # of start-up, of training
+        self.folder, self.seconds, self.forks = folder, {}, {}  # seconds of start-up, of training
+
+    def start(self, name, out, fresh=False):
+        command = self.command(name)
+        if not fresh and name not in self.forks:
+            self.forks[name] = Forks(command[1])
+        return Process(command, out, None if fresh else self.forks[name])
 
     def command(self, name):
         script, flags, task = SCRIPTS[name]
@@ -108,7 +188,7 @@ class Unbroken:
     def run(self, name):
         out = self.folder / name
         if name not in self.seconds:
-            process = Process(self.command(name), out)
+            process = self.start(name, out)
             process.until(process.opened)
             opened = time.time()
             process.finish()
@@ -120,7 +200,10 @@ class Unbroken:
 def unbroken(tmp_path_factory):
     folder, old = tmp_path_factory.mktemp("unbroken"), os.environ.get("SAMPLENET_DATA")
     os.environ["SAMPLENET_DATA"] = str(folder / "data")
-    yield Unbroken(folder)
+    runs = Unbroken(folder)
+    yield runs
+    for forks in runs.forks.values():
+        forks.close()
     if old is None:
         del os.environ["SAMPLENET_DATA"]
     else:
@@ -181,7 +264,7 @@ def test_kills_are_survived(tmp_path, unbroken, assert_same, name, kills):
     rng, survived, torn, runs = random.Random(name), 0, 0, [tmp_path / "run"]
     moments = ["writing", "training", "writing", "training", "anywhere"]
     while survived < kills:
-        process = Process(unbroken.command(name), runs[-1])
+        process = unbroken.start(name, runs[-1])
         if kill_once(process, moments[survived % len(moments)], rng, *unbroken.seconds[name]):
             survived += 1
             torn += process.writing()
@@ -189,7 +272,7 @@ def test_kills_are_survived(tmp_path, unbroken, assert_same, name, kills):
             process.finish()
             runs.append(tmp_path / f"run{len(runs)}")
     if runs[-1].exists():
-        Process(unbroken.command(name), runs[-1]).finish()
+        unbroken.start(name, runs[-1]).finish()
     for run in filter(Path.exists, runs):
         assert_same(name, run)
     print(f"{name}: kills survived {survived}/{kills}, {torn} of them while a checkpoint was written")
@@ -199,16 +282,16 @@ def test_kills_are_survived(tmp_path, unbroken, assert_same, name, kills):
 
 
 @pytest.mark.parametrize(
-    "name, number",
+    "name, number, fresh",
     [
-        ("pcrnet", signal.SIGTERM),
-        ("autoencoder", signal.SIGINT),
-        *(pytest.param(n, s, marks=slow) for n in SCRIPTS for s in (signal.SIGTERM, signal.SIGINT)),
+        ("pcrnet", signal.SIGTERM, True),
+        ("autoencoder", signal.SIGINT, True),
+        *(pytest.param(n, s, False, marks=slow) for n in SCRIPTS for s in (signal.SIGTERM, signal.SIGINT)),
     ],
 )
-def test_a_stopped_run_continues_to_the_same_weights(tmp_path, unbroken, assert_same, name, number):
+def test_a_stopped_run_continues_to_the_same_weights(tmp_path, unbroken, assert_same, name, number, fresh):
     unbroken.run(name)
-    process = Process(unbroken.command(name), tmp_path / "run")
+    process = unbroken.start(name, tmp_path / "run", fresh)
     assert process.until((tmp_path / "run" / "last.safetensors").exists)  # an epoch has ended
     time.sleep(random.Random(name).uniform(0, unbroken.seconds[name][1] / 4))
     process.process.send_signal(number)
@@ -218,7 +301,7 @@ def test_a_stopped_run_continues_to_the_same_weights(tmp_path, unbroken, assert_
     said = process.printed.read_text().splitlines()[-1]
     _, meta = load_checkpoint(tmp_path / "run" / "last.safetensors")
     assert said == f"stopped before step {meta['step'] + 1}; the same command with --resume goes on from there"
-    Process(unbroken.command(name), tmp_path / "run").finish()
+    unbroken.start(name, tmp_path / "run", fresh).finish()
     assert_same(name, tmp_path / "run")
 
 
