@@ -1,6 +1,7 @@
 """Run folders and checkpoints: continue, refuse, never half-written."""
 
 import json
+import signal
 from dataclasses import dataclass
 
 import numpy as np
@@ -171,3 +172,44 @@ def test_another_folder_is_no_run(tmp_path):
 def test_a_non_finite_loss_stops_and_names_the_step(value):
     with pytest.raises(InputError, match=r"the loss became (nan|inf) at step 17"):
         finite(value, "the loss", 17)
+
+
+def test_tensorboard_reads_the_curves(tmp_path):
+    from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
+
+    with Run(tmp_path, Config()) as run:
+        run.log(4, {"loss": 0.5, "lr": 0.25}, {})
+        run.checkpoint(ARRAYS, {"epoch": 1})
+    (file,) = (tmp_path / "events").iterdir()
+    first, second = LegacyEventFileLoader(str(file)).Load()
+    assert first.file_version == "brain.Event:2"
+    assert second.step == 4 and {v.tag: v.simple_value for v in second.summary.value} == {"loss": 0.5, "lr": 0.25}
+
+
+def test_a_stop_writes_a_checkpoint_within_the_epoch(tmp_path, capsys):
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as ended, Run(tmp_path, Config()) as run:
+        assert not run.stopping
+        signal.raise_signal(signal.SIGTERM)
+        assert run.stopping
+        run.leave(ARRAYS, {"epoch": 1, "step": 7}, [np.float32(0.1), np.float32(0.2)])
+    assert ended.value.code == 143 and signal.getsignal(signal.SIGTERM) is before
+    assert capsys.readouterr().out == "stopped before step 8; the same command with --resume goes on from there\n"
+    with Run(tmp_path, Config(resume=True)) as run:
+        within = run.arrays["within"]
+        assert not run.done and within.dtype == np.float32 and within.tolist() == [np.float32(0.1), np.float32(0.2)]
+
+
+def test_a_stop_saves_no_loss_that_is_not_finite(tmp_path):
+    with Run(tmp_path, Config()) as run:
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(InputError, match="the loss became nan at step 6"):
+            run.leave(ARRAYS, {"epoch": 1, "step": 7}, [np.array([0.1, 1]), np.array([np.nan, 1])])
+    assert not (tmp_path / "last.safetensors").exists()
+
+
+def test_a_run_of_several_processes_does_not_handle_signals(tmp_path):
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    with Run(tmp_path, Config(), alone=False) as run:
+        assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
+        assert not run.stopping
