@@ -312,7 +312,7 @@ def test_a_stopped_run_continues_to_the_same_weights(tmp_path, unbroken, assert_
         out = tmp_path / f"run{attempt}"
         process = unbroken.start(name, out, fresh)
         process.until(process.saved)
-        time.sleep(random.Random(name).uniform(0, unbroken.seconds[name][2] / 4))
+        time.sleep(random.Random(f"{name} {number} {attempt}").uniform(0, unbroken.seconds[name][2] / 2))
         process.process.send_signal(number)
         sent = time.time()
         status, took = process.process.wait(timeout=60), time.time() - sent
