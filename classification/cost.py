@@ -4,7 +4,7 @@
         --out results/cost
 
 Parameters, multiply-adds, time and peak memory at inference, on the CPU and, where TensorFlow sees one, on the GPU.
-Random clouds: the work is the same. What the paper calls memory is the number of parameters.
+Random clouds: the work is the same.
 """
 
 import json
@@ -24,18 +24,9 @@ from samplenet import config as configs
 from samplenet import evaluation
 from samplenet.checkpoint import write_atomic
 from samplenet.config import option
-from samplenet.report.rows import label
+from samplenet.report import cost as costs
 from samplenet.run import command, environment, main
 from samplenet.tf import RandomSampler, cost
-
-# metric: (what it is, unit, factor, digits), in the order of the table
-METRICS = {
-    "parameters": ("parameters", "M", 1e-6, 3),
-    "macs": ("MACs a cloud", "M", 1e-6, 1),
-    "ms_per_cloud": ("time a cloud", "ms", 1, 3),
-    "peak_memory_bytes": ("peak memory", "MB", 1e-6, 1),
-}
-PAPER_RATIO, PAPER = 32, {"parameters": "+6 %", "macs": "−90 %"}
 
 
 @dataclass
@@ -128,29 +119,6 @@ def row(sampler: str, m: int, metric: str, value: float, device: str = "any") ->
     return {"sampler": sampler, "m": m, "metric": metric, "value": round(value, 6), "device": device}
 
 
-def table(rows: list[dict]) -> str:
-    """Markdown: a line a sampler and size, each value with its change against the classifier on all points."""
-    values = {(r["sampler"], r["m"], r["metric"], r["device"]): r["value"] for r in rows}
-    columns = [
-        (metric, device) for metric in METRICS for device in dict.fromkeys(d for *_, k, d in values if k == metric)
-    ]
-    lines = list(dict.fromkeys((r["sampler"], r["m"]) for r in rows))
-    n = lines[0][1]
-    heads = [f"{METRICS[k][0]}{'' if d == 'any' else ', ' + d.upper()}, {METRICS[k][1]}" for k, d in columns]
-    text = ["| | m | ratio | " + " | ".join(heads) + " |", "| --- " * (3 + len(heads)) + "|"]
-    for sampler, m in lines:
-        cells = []
-        for metric, device in columns:
-            _, _, factor, digits = METRICS[metric]
-            value, full = values[sampler, m, metric, device], values["none", n, metric, device]
-            change = "" if sampler == "none" or not full else f" ({100 * (value / full - 1):+.0f} %)".replace("-", "−")
-            cells.append(f"{factor * value:.{digits}f}{change}")
-        name = "classifier alone" if sampler == "none" else f"{label(sampler)} + classifier"
-        text.append(f"| {name} | {m} | {n / m:g} | " + " | ".join(cells) + " |")
-    claim = [PAPER.get(metric, "") for metric, _ in columns]
-    return "\n".join([*text, f"| *the paper, as quoted* | | {PAPER_RATIO} | " + " | ".join(claim) + " |"])
-
-
 def report(results: dict) -> str:
     """The Markdown text of cost.json's content."""
     first, machine = results["rows"][0], results["environment"]
@@ -158,13 +126,14 @@ def report(results: dict) -> str:
     gpu = f"GPU: {results['gpu']}." if results["gpu"] else "No GPU seen: CPU only."
     lacking = not any(r["metric"] == "peak_memory_bytes" and r["device"] == "cpu" for r in results["rows"])
     return (
-        f"Inference on clouds of {first['m']} points, {results['batch_size']} at once; in brackets the change against "
-        f"the classifier alone. {machine['machine']}; FPS and matching by {ops}. {gpu}\n\n"
-        f"    {results['command']}\n\n{table(results['rows'])}\n\n"
-        "Parameters are what the paper calls memory; batch norm's running statistics are left out. MACs are the "
-        "multiply-adds of matrix products and convolutions; the distances of FPS (3 m N) and of matching (up to twice "
-        f"that) are left out. Time: the median of {results['repeats']} calls, all lines in turns. Peak memory: what a "
-        "batch takes above the loaded networks, on the CPU the growth of the resident set in a process of its own"
+        f"Inference on clouds of {first['m']} points, {results['batch_size']} at once. {machine['machine']}; FPS and "
+        f"matching by {ops}. {gpu}\n\n"
+        f"    {results['command']}\n\n{costs.table(results).markdown()}\n\n"
+        "The paper's claim is as a later book quotes it, unverified; what it calls memory is taken to be the "
+        "parameters. The running statistics of batch norm are no parameters here. MACs are the multiply-adds of matrix "
+        "products and convolutions; the distances of FPS (3 m N) and of matching (up to twice that) are left out. "
+        f"Time: the median of {results['repeats']} calls, all lines in turns. Peak memory: what a batch takes above "
+        "the loaded networks, on the CPU the growth of the resident set in a process of its own"
         f"{f'; not measured here, as it needs {cost.CLEAR}' if lacking else ''}.\n"
     )
 

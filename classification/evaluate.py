@@ -148,7 +148,7 @@ def evaluate(config: Config) -> None:
             gallery[f"predicted_{name}"] = np.array([test.names[c] for c in predicted["matched"][shown]])
     if not curves:
         print("retrieval is left out: no class has two test clouds")
-    evaluation.write(out, "classification", folder.resolve().name, samplers, rows, gallery, curves=curves)
+    evaluation.write(out, "classification", folder.resolve().name, config.task, samplers, rows, gallery, curves=curves)
     evaluation.save_samples(config, samplers, originals)
     print(report.write(out))
 

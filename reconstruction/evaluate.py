@@ -148,7 +148,7 @@ def evaluate(config: Config) -> None:
                 gallery[f"idx_{name}"] = matched["idx"][shown]
     root = task_config.data_root
     data = f"{', '.join(test.names)} of {'the built-in shapes' if root is None else Path(root).name}"
-    evaluation.write(out, "reconstruction", data, samplers, rows, gallery)
+    evaluation.write(out, "reconstruction", data, config.task, samplers, rows, gallery)
     evaluation.save_samples(config, samplers, originals)
     print(report.write(out))
 

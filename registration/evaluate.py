@@ -252,7 +252,7 @@ def evaluate(config: Config) -> None:
             twist = icp(made).to(device)
             score("icp", n, config.seed, {"matched": {"twist": twist}})
             show(gallery, "icp", twist, made, [], True)
-    evaluation.write(out, "registration", data, samplers, rows, gallery, curves=curves)
+    evaluation.write(out, "registration", data, config.task, samplers, rows, gallery, curves=curves)
     with torch.no_grad():
         evaluation.save_samples(config, samplers, originals, made[:2], lambda idx: idx.cpu().numpy())
     print(report.write(out))

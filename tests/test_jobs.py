@@ -1,17 +1,24 @@
 """Lists of commands that need each other: order, failures, what is done again and what is not, several at a time."""
 
 import json
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from samplenet.jobs import Job, Jobs
 
-# appends its name to the log, so that a test sees what ran; "fail" fails
-SCRIPT = (
-    "import sys; open('ran', 'a').write(sys.argv[1] + ' '); print('said', sys.argv[1]); sys.exit('fail' in sys.argv)"
-)
+# appends its name to the log, so that a test sees what ran, and writes what it was told as its output; "fail" fails
+SCRIPT = """
+import sys
+open('ran', 'a').write(sys.argv[1] + ' ')
+open(f'results/{sys.argv[1]}/out', 'w').write(' '.join(sys.argv))
+print('said', sys.argv[1])
+sys.exit('fail' in sys.argv)
+"""
 
 
 @pytest.fixture
@@ -24,7 +31,7 @@ def run(tmp_path):
         made = []
         for name, (needs, extra) in jobs.items():
             given = {"wants": needs} if name in wants else {"needs": needs}
-            made.append(Job(name, ["-c", script, name, *extra], config, **given))
+            made.append(Job(name, ["-c", script, name, *extra], config, "out", **given))
             (tmp_path / "results" / name).mkdir(parents=True, exist_ok=True)
         (tmp_path / "ran").write_text("")
         jobs = Jobs(made, tmp_path / "results", tmp_path, count)
@@ -58,6 +65,64 @@ def test_a_change_reruns_the_job_and_what_was_made_from_it_and_nothing_else(run)
     assert run(**plan)[0] == ["a", "b", "c"]
 
 
+def test_an_output_that_has_changed_is_made_again_and_so_is_what_was_made_from_it(run, tmp_path):
+    plan = {"a": ([], []), "b": (["a"], []), "c": ([], [])}
+    run(**plan)
+    (tmp_path / "results" / "a" / "out").unlink()
+    assert run(**plan)[0] == ["a"]  # and it is what it was: so is b
+    run(**plan | {"a": ([], ["--more"])})
+    (tmp_path / "results" / "a" / "out").write_text("by hand")
+    assert run(**plan | {"a": ([], ["--more"])})[0] == ["a"]
+
+
+def test_a_fault_of_the_disk_fails_the_job_and_the_rest_goes_on(run, tmp_path):
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "logs").mkdir()
+    (tmp_path / "results" / "logs" / "a.log").mkdir()  # where the log would be
+    ran, jobs = run(a=([], []), b=([], []))
+    assert "a.log" in jobs.failed["a"] and ran[-1] == "b" and list(jobs.finished) == ["b"]
+
+
+def test_a_job_that_takes_times_runs_alone(tmp_path):
+    """It would see the other's file if both ran at once."""
+    (tmp_path / "preset").touch()
+    code = (
+        "import pathlib, sys, time; me = pathlib.Path(sys.argv[1]); assert not list(pathlib.Path().glob('*.on')), me\n"
+        "on = pathlib.Path(f'{me.name}.on'); on.touch(); time.sleep(0.5); on.unlink(); (me / 'out').touch()"
+    )
+    jobs = []
+    for name, alone in (("a", False), ("b", True), ("c", False)):
+        (tmp_path / name).mkdir()
+        jobs.append(Job(name, ["-c", code, str(tmp_path / name)], tmp_path / "preset", "out", alone=alone))
+    (jobs := Jobs(jobs[:2] + jobs[2:], tmp_path, tmp_path, 2)).run()
+    assert "b" in jobs.finished
+
+
+def test_jobs_that_wait_for_none_in_the_list_are_a_mistake(run):
+    with pytest.raises(ValueError, match="wait for each other or for none in the list: a, b"):
+        run(a=(["b"], []), b=(["a"], []))
+
+
+def test_a_child_ends_with_its_killed_parent(tmp_path):
+    code = "import pathlib, os, time; pathlib.Path('pid').write_text(str(os.getpid())); time.sleep(600)"
+    (tmp_path / "preset").touch()
+    script = (
+        "import sys; from pathlib import Path; from samplenet.jobs import Job, Jobs; here = Path(sys.argv[1])\n"
+        f"Jobs([Job('a', ['-c', {code!r}], here / 'preset', 'out')], here, here).run()"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.DEVNULL)
+    end = time.time() + 60
+    while not ((tmp_path / "pid").exists() and (tmp_path / "pid").read_text()):
+        assert time.time() < end
+        time.sleep(0.01)
+    parent.kill()
+    parent.wait()
+    child = Path("/proc") / (tmp_path / "pid").read_text()
+    while child.exists() and "State:\tZ" not in (child / "status").read_text():
+        assert time.time() < end
+        time.sleep(0.01)
+
+
 def test_a_failure_stops_what_needs_it_and_the_rest_goes_on(run):
     plan = {"a": ([], ["fail"]), "b": (["a"], []), "c": (["b"], []), "d": ([], []), "e": (["b", "d"], [])}
     ran, jobs = run(wants=["e"], **plan)
@@ -83,8 +148,8 @@ def test_a_function_gives_the_command_from_what_has_finished(tmp_path):
         return ["-c", "pass"]
 
     (tmp_path / "a").mkdir()
-    first = Job("a", ["-c", "pass"], tmp_path / "preset")
-    Jobs([first, Job("table", command, tmp_path / "preset", ["a"])], tmp_path, tmp_path).run()
+    first = Job("a", ["-c", "pass"], tmp_path / "preset", "../preset")
+    Jobs([first, Job("table", command, tmp_path / "preset", "../preset", ["a"])], tmp_path, tmp_path).run()
     assert seen == [["a"]]
 
 
@@ -92,6 +157,7 @@ def test_two_run_at_once(run):
     """Each waits for the other's file, so one after the other they would never end."""
     script = (
         "import sys, time, pathlib; me = sys.argv[1]; pathlib.Path('here-' + me).touch(); end = time.time() + 60\n"
+        "pathlib.Path(f'results/{me}/out').touch()\n"
         "while not pathlib.Path('here-' + {'a': 'b', 'b': 'a'}[me]).exists():\n"
         "    assert time.time() < end; time.sleep(0.01)"
     )
@@ -102,7 +168,7 @@ def test_two_run_at_once(run):
 def test_stop_ends_what_runs_and_starts_nothing_more(tmp_path):
     (tmp_path / "preset").touch()
     sleep = ["-c", "import pathlib, time; pathlib.Path('started').touch(); time.sleep(600)"]
-    jobs = Jobs([Job("a", sleep, tmp_path / "preset"), Job("b", sleep, tmp_path / "preset")], tmp_path, tmp_path)
+    jobs = Jobs([Job(name, sleep, tmp_path / "preset", "out") for name in "ab"], tmp_path, tmp_path)
 
     def stop():
         while not (tmp_path / "started").exists():

@@ -11,11 +11,12 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
+import plan as plans  # noqa: E402
 import reproduce  # noqa: E402
 
 
 def plan(*flags, out=Path("/nowhere")):
-    return reproduce.Plan(reproduce.arguments(list(flags)), out).jobs
+    return plans.Plan(reproduce.arguments(list(flags)), out).jobs
 
 
 def test_every_job_comes_after_those_it_needs():
@@ -61,11 +62,14 @@ def test_the_papers_progressive_sampler_has_the_vanilla_classifier():
 
 
 def test_an_evaluation_takes_what_finished_and_what_earlier_calls_left(tmp_path):
+    for name in ("snet-64-seed3", "samplenet_progressive-seed1", "snet-seed0", "other-8-seed0"):
+        folder = tmp_path / "registration" / name
+        folder.mkdir(parents=True)
+        (folder / "job.json").write_text("{}")
     folder = tmp_path / "registration" / "snet-64-seed3"
-    folder.mkdir(parents=True)
-    (folder / "job.json").write_text("{}")
     job = plan("registration", "--samplers", "samplenet", "--sizes", "8", out=tmp_path)["registration/evaluation"]
-    assert job.wants == ["registration/samplenet-8-seed0", "registration/snet-64-seed3"]
+    names = ("samplenet-8-seed0", "samplenet_progressive-seed1", "snet-64-seed3")
+    assert job.wants == [f"registration/{name}" for name in names]  # checked, and run again if they are stale
     command = job.command({"registration/snet-64-seed3": "key"})
     assert str(folder) in command and str(tmp_path / "registration" / "samplenet-8-seed0") not in command
 
@@ -73,10 +77,32 @@ def test_an_evaluation_takes_what_finished_and_what_earlier_calls_left(tmp_path)
 def test_one_setting_differs_in_each_ablation():
     jobs = plan("ablation")
     main = jobs["classification/samplenet-32-seed0"].command
-    for name, changes in reproduce.ABLATIONS.items():
-        changed = jobs[f"classification/ablation/{name}/samplenet"].command
+    for name, changes in plans.ABLATIONS.items():
+        changed = jobs[f"classification/ablation/{name}/samplenet-32-seed0"].command
         assert [w for w in changed if w not in main and "ablation" not in w] == [w for w in changes if w not in main]
         assert jobs[f"classification/ablation/{name}/evaluation"].needs[0] == "classification/classifier"
+
+
+def test_the_ablation_alone_has_the_unchanged_samplers_table():
+    jobs = plan("ablation", "--seeds", "0", "1")
+    names = {f"classification/{kind}-32-seed{seed}" for kind in ("snet", "samplenet") for seed in (0, 1)}
+    assert set(jobs["classification/evaluation"].wants) == names
+    assert set(jobs["classification/ablation/vanilla-to-pointnet/evaluation"].needs[1:]) == names
+    assert {n for n in jobs["classification/ablation/k-2/evaluation"].needs[1:]} == {
+        f"classification/ablation/k-2/samplenet-32-seed{seed}" for seed in (0, 1)
+    }
+
+
+def test_each_experiment_has_its_data():
+    jobs = plan("all", "--preset", "paper", "--data-root", "/d/m40", "--shapenet-root", "/d/snc")
+    trained = {name: job.command for name, job in jobs.items() if isinstance(job.command, list)}
+    roots = {name: command[command.index("--data-root") + 1] for name, command in trained.items()}
+    assert {name.split("/")[0]: root for name, root in roots.items()} == {
+        "classification-m40": "/d/m40",
+        "registration-m40": "/d/m40",
+        "reconstruction-snc": "/d/snc",
+    }
+    assert "reconstruction-snc/evaluation" in plan("reconstruction", "--data-root", "/d/snc")
 
 
 @pytest.fixture(scope="module")
@@ -104,8 +130,8 @@ def smoke(tmp_path_factory):
 
 
 def test_smoke_makes_every_table(smoke):
-    kinds = {"none", "random", "fps", *reproduce.KINDS}
-    for experiment in reproduce.EXPERIMENTS:
+    kinds = {"none", "random", "fps", *plans.KINDS}
+    for experiment in plans.EXPERIMENTS:
         rows = json.loads((smoke[0] / experiment / "evaluation" / "results.json").read_text())["rows"]
         assert {r["sampler"] for r in rows} - {"fps_same_start", "icp"} == kinds
     variants = {f.parent.parent.name for f in (smoke[0] / "classification" / "ablation").glob("*/*/results.json")}

@@ -43,7 +43,9 @@ def test_runners_and_reproduce_refuse_flags_before_setting_up(flags, words):
     "flags, words",
     [
         (["segmentation"], "unknown experiment 'segmentation'"),
-        (["all", "--data-root", "."], "reconstruction reads ShapeNetCore, the others ModelNet40; run them apart"),
+        (["all", "--data-root", "."], "give both --data-root and --shapenet-root"),
+        (["registration", "--shapenet-root", "."], "--shapenet-root is for reconstruction"),
+        (["ablation", "--sizes", "8"], "the ablation has its own size and samplers"),
         (["classification", "--skip-bad"], "--skip-bad is for reconstruction"),
     ],
 )

@@ -152,25 +152,30 @@ def save_samples(config, scored: list[Scored], test: samples.Originals, clouds=N
         samples.write(config.save_samples, name, seed, test, idx, ordered=ordered)
 
 
-def runs_of(out: Path, samplers: list[Scored]) -> list[dict]:
-    """Where each trained sampler came from: its run folder, seen from `out`, and the command that trained it."""
-    found = []
-    for folder, one in {one.folder: one for one in samplers if one.folder}.items():
+def runs_of(out: Path, samplers: list[Scored], task: str) -> list[dict]:
+    """Where the task network (`none`) and each sampler came from: folder, seen from `out`, and the command of it.
+
+    The run of a progressive sampler has the largest of the sizes it is scored at as `m`, and all as `sizes`.
+    """
+    found, scored = [], [samplers[0]._replace(folder=task), *(one for one in samplers if one.folder)]
+    for folder in dict.fromkeys(one.folder for one in scored):
+        one, *_ = mine = [one for one in scored if one.folder == folder]
         try:
             trained = json.loads((Path(folder) / "environment.json").read_text())["command"]
         except (OSError, ValueError, KeyError):
             trained = ""  # a copied folder without it is as good a sampler
         where = os.path.relpath(folder, out)
-        found.append({"sampler": one.name, "m": one.m, "seed": one.seed, "folder": where, "command": trained})
+        run = {"sampler": one.name, "m": one.m, "seed": one.seed, "folder": where, "command": trained}
+        found.append(run | ({"sizes": [other.m for other in mine]} if len(mine) > 1 else {}))
     return found
 
 
 def write(
-    out: Path, experiment: str, data: str, samplers: list[Scored], rows: list[dict], gallery: dict, **more
+    out: Path, experiment: str, data: str, task: str, samplers: list[Scored], rows: list[dict], gallery: dict, **more
 ) -> None:
     """Write results.json, with `more` beside the rows, and gallery.npz, the arrays that the pictures show."""
     results = {"schema": 1, "experiment": experiment, "data": data, "command": command(), "environment": environment()}
-    more["runs"] = runs_of(out, samplers)
+    more["runs"] = runs_of(out, samplers, task)
     packed = io.BytesIO()
     np.savez_compressed(packed, **gallery)
     write_atomic(out / "results.json", (json.dumps({**results, "rows": rows, **more}, indent=1) + "\n").encode())

@@ -1,12 +1,14 @@
 """Run a list of commands that need each other: each once, several at a time, going on where an earlier call ended.
 
 What has finished is remembered in the job.json of its folder, with a key made of its command, its preset file and the
-jobs it was made from: when one of these has changed, it is run again.
+outputs of the jobs it was made from: when one of these has changed, or its own output has, it is run again.
 """
 
+import ctypes
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -17,6 +19,9 @@ from pathlib import Path
 
 from samplenet.checkpoint import write_atomic
 
+LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+PR_SET_PDEATHSIG = 1
+
 
 @dataclass
 class Job:
@@ -26,28 +31,32 @@ class Job:
         name: its folder below the results.
         command: what follows "python"; or a function of the finished jobs that gives it.
         config: preset file.
+        output: what it leaves in its folder.
         needs: jobs that must have finished.
         wants: jobs to wait for, finished or failed.
+        alone: nothing else may run beside it: it takes times.
     """
 
     name: str
     command: list[str] | Callable[[dict], list[str]]
     config: Path
+    output: str
     needs: list[str] = field(default_factory=list)
     wants: list[str] = field(default_factory=list)
+    alone: bool = False
 
 
 class Jobs:
     """The jobs of one results folder.
 
     Args:
-        jobs: in an order in which they can run. One may want a job that is not among them, if it finished earlier.
+        jobs: those that a job needs or wants are among them.
         folder: results; logs go to `logs/` in it.
         root: where the commands run.
         count: how many at once.
 
     Attributes:
-        finished: name -> key.
+        finished: name -> digest of the output.
         failed: name -> why, one line.
         stopped: whether `stop` was called.
     """
@@ -59,17 +68,17 @@ class Jobs:
     def run(self) -> None:
         """Run all that can be; what needs a job that failed is left out."""
         left, running = dict(self.jobs), {}
-        for name in {n for job in left.values() for n in job.wants if n not in left}:
-            self.finished[name] = finished(self.folder / name)
         with ThreadPoolExecutor(self.count) as pool:
             while left or running:
                 for name, job in list(left.items()):
                     if lacking := [n for n in job.needs if n in self.failed]:
                         self.failed[name] = f"not run: it needs {lacking[0]}"
                         del left[name]
-                    elif len(running) < self.count and not self.stopped and self._ready(job):
-                        running[pool.submit(self._run, left.pop(name))] = name
-                if not running and (self.stopped or left):
+                    elif self._may_start(job, running):
+                        running[pool.submit(self._run, left.pop(name))] = job
+                if not running:
+                    if left and not self.stopped:
+                        raise ValueError(f"jobs that wait for each other or for none in the list: {', '.join(left)}")
                     return
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     del running[future]
@@ -81,28 +90,41 @@ class Jobs:
         for child in list(self._children):
             child.terminate()
 
-    def _ready(self, job: Job) -> bool:
-        return all(n in self.finished or n in self.failed for n in (*job.needs, *job.wants))
+    def _may_start(self, job: Job, running: dict) -> bool:
+        if self.stopped or len(running) >= self.count or any(other.alone for other in running.values()):
+            return False
+        ready = all(n in self.finished or n in self.failed for n in (*job.needs, *job.wants))
+        return ready and not (job.alone and running)
 
     def _run(self, job: Job) -> None:
-        command = job.command(self.finished) if callable(job.command) else job.command
-        made_from = [self.finished[n] for n in (*job.needs, *job.wants) if n in self.finished]
-        content = json.dumps([command, job.config.read_text(), made_from])
-        key = hashlib.sha256(content.encode()).hexdigest()
-        if finished(self.folder / job.name) == key:
-            print(f"== {job.name} is finished", flush=True)
-            self.finished[job.name] = key
-            return
-        begin = time.time()
-        if why := self._execute(job.name, command):
-            self.failed[job.name] = why
-            return
-        record = {"command": ["python", *command], "key": key, "seconds": round(time.time() - begin, 1)}
-        write_atomic(self.folder / job.name / "job.json", (json.dumps(record, indent=1) + "\n").encode())
-        self.finished[job.name] = key
+        try:
+            self.finished[job.name] = self._output(job)
+        except (OSError, RuntimeError) as error:  # of the disk, or RuntimeError: what the command said last
+            self.failed[job.name] = " ".join(str(error).split())
 
-    def _execute(self, name: str, command: list[str]) -> str:
-        """Run a command, show and keep what it prints; empty, or why it failed."""
+    def _output(self, job: Job) -> str:
+        """Run the job unless it has finished before; the digest of its output."""
+        command = job.command(self.finished) if callable(job.command) else job.command
+        made_from = {n: self.finished[n] for n in (*job.needs, *job.wants) if n in self.finished}
+        content = json.dumps([command, job.config.read_text(), made_from], sort_keys=True)
+        key, folder = hashlib.sha256(content.encode()).hexdigest(), self.folder / job.name
+        if (output := finished(folder, key, job.output)) is not None:
+            print(f"== {job.name} is finished", flush=True)
+            return output
+        begin = time.time()
+        self._execute(job.name, command)
+        output = _digest(folder / job.output)
+        record = {
+            "command": ["python", *command],
+            "key": key,
+            "output": output,
+            "seconds": round(time.time() - begin, 1),
+        }
+        write_atomic(folder / "job.json", (json.dumps(record, indent=1) + "\n").encode())
+        return output
+
+    def _execute(self, name: str, command: list[str]) -> None:
+        """Run a command, show and keep what it prints; RuntimeError with its last line when it fails."""
         print(f"== python {' '.join(command)}", flush=True)
         log, last = self.folder / "logs" / f"{name.replace('/', '.')}.log", ""
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -115,6 +137,7 @@ class Jobs:
             text=True,
             errors="replace",
             env={"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ},
+            preexec_fn=_die_with_parent if LIBC else None,
         )
         self._children.add(child)
         if self.stopped:  # just before this one was known
@@ -125,12 +148,27 @@ class Jobs:
                 last = line.strip() or last
                 print(line if self.count == 1 else f"[{name}] {line}", end="", flush=True)
         self._children.discard(child)
-        return f"{last or f'ended with status {child.returncode}'} (see {log})" if child.returncode else ""
+        if child.returncode:
+            raise RuntimeError(f"{last or f'ended with status {child.returncode}'} (see {log})")
 
 
-def finished(folder: Path) -> str:
-    """The key of the job that finished in `folder`, empty if none did."""
+def _die_with_parent() -> None:
+    """In a child: SIGTERM, which a training script answers with a checkpoint, when the parent is killed."""
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def finished(folder: Path, key: str, output: str) -> str | None:
+    """The digest of the output of the job that finished in `folder`; None if none did, it had another key, or the
+    output has changed since."""
     try:
-        return json.loads((folder / "job.json").read_text())["key"]
+        record = json.loads((folder / "job.json").read_text())
+        if record["key"] == key and record["output"] == _digest(folder / output):
+            return record["output"]
     except (OSError, ValueError, KeyError, TypeError):
-        return ""
+        pass
+    return None

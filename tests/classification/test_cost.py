@@ -10,6 +10,7 @@ import pytest
 import cost
 import pointnet
 from samplenet import config as configs
+from samplenet.report import cost as costs
 from samplenet.run import main
 from samplenet.tf import SampleNet
 from samplenet.tf.cost import count
@@ -58,16 +59,18 @@ RESULTS = {
 
 
 def test_each_device_has_its_columns_and_each_value_its_change():
-    head, _, full, sampled, paper = cost.table(ROWS).splitlines()
+    head, _, full, sampled, paper = costs.table(RESULTS).markdown().splitlines()[2:]
     columns = [f"{what}, {d}, {unit}" for what, unit in (("time a cloud", "ms"), ("peak memory", "MB"))
                for d in ("CPU", "GPU")]  # fmt: skip
-    assert head == "| | m | ratio | parameters, M | MACs a cloud, M | " + " | ".join(columns) + " |"
-    assert full == "| classifier alone | 64 | 1 | 3.480 | 448.0 | 20.000 | 0.500 | 100.0 | 200.0 |"
+    assert head == "|  | m | ratio | parameters, M | MACs a cloud, M | " + " | ".join(columns) + " |"
+    assert full == "| task network alone | 64 | 1 | 3.480 | 448.0 | 20.000 | 0.500 | 100.0 | 200.0 |"
     assert sampled == (
-        "| SampleNet + classifier | 2 | 32 | 3.705 (+6 %) | 50.9 (−89 %) | 5.000 (−75 %) | 0.600 (+20 %) "
+        "| SampleNet + task network | 2 | 32 | 3.705 (+6 %) | 50.9 (−89 %) | 5.000 (−75 %) | 0.600 (+20 %) "
         "| 25.0 (−75 %) | 20.0 (−90 %) |"
     )
-    assert paper.startswith("| *the paper, as quoted* | | 32 | +6 % | −90 % |") and paper.count("|") == head.count("|")
+    assert paper.startswith("| the paper, as quoted, unverified |  | 32 | +6 % | −90 % |") and paper.count(
+        "|"
+    ) == head.count("|")
 
 
 def test_the_text_says_which_devices_were_seen_and_what_was_not_measured():
@@ -109,7 +112,7 @@ def test_cost_of_a_trained_sampler_beside_the_classifier_alone(tmp_path, measure
         assert values[*line, "parameters", "any"] == alone + own and (own > 0) == (line[0] == "samplenet")
     assert values["none", 64, "peak_memory_bytes", "cpu"] > 64 * 64 * 1024 * 4  # the widest layer of the batch
     text = (tmp_path / "cost.md").read_text()
-    assert text in capsys.readouterr().out and text.count("+ classifier |") == 2 and "the paper" in text
+    assert text in capsys.readouterr().out and text.count("+ task network |") == 2 and "the paper" in text
 
 
 def test_cost_names_bad_flags(tmp_path, measure_cost, trained):

@@ -67,7 +67,8 @@ def preset(tmp_path):
     (trained / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"step": 3, "proj')
     (shown.parent / "cost").mkdir()
     cost = {"sampler": "fps", "m": 64, "metric": "ms_per_cloud", "value": 0.123456, "device": "CPU <x>"}
-    costs = [cost, {**cost, "metric": "parameters", "value": 3480000, "device": "any"}, {**cost, "sampler": "snet"}]
+    alone = {**cost, "sampler": "none", "m": 1024, "value": 0.2}
+    costs = [alone, {**alone, "metric": "parameters", "value": 3480000, "device": "any"}, cost]
     (shown.parent / "cost" / "cost.json").write_text(json.dumps({"rows": costs}))
     evaluation(folder / "registration-cars" / "evaluation", "registration", ROTATION, "car of cars")
     evaluation(folder / "reconstruction" / "evaluation-short", "reconstruction", NRE, "chair of shapes")
@@ -92,7 +93,7 @@ def test_ablations_stand_below_the_unchanged_sampler(preset):
     variant("k-2", "samplenet", 0.7)
     found = ablation.table(home / "evaluation")
     assert found.lines == [
-        ["unchanged", "SampleNet", "64", "90.0", "81.0", "87.6", "", "0.5"],  # of seed 0
+        ["unchanged", "SampleNet", "64", "90.0", "82.0 ± 1.4", "87.6", "", "0.5"],  # of two seeds
         ["k = 2", "SampleNet", "64", "90.0", "70.0", "71.0", "", ""],
         ["λ = 0.1", "SampleNet", "64", "90.0", "60.0", "61.0", "", "0.25"],
         ["λ = 10", "SampleNet", "64", "90.0", "50.0", "51.0", "", ""],
@@ -129,7 +130,7 @@ def test_every_number_stands_in_a_table_in_its_unit(preset):
         "11.00",
         "1.44",
         "0.21",
-        "0.1235",
+        "0.123 (−38 %)",
     ):
         assert re.search(rf"<td[^>]*>(<b>)?{re.escape(cell)}<", text), cell
     for title in ("Accuracy, % (full cloud 90.0)", "Mean NRE: chair", "Mean rotation error, degrees (full cloud 3.00)"):
@@ -227,9 +228,12 @@ def test_commands_and_costs_are_listed(preset):
     text = bare(written(preset))
     assert "<td>classification/samplenet-64-seed0</td><td>python train.py -x</td>" in text
     assert "full cloud, FPS, random</th>" in text and "<td>python evaluate.py --out x</td>" in text
-    costs = text[text.index("points cost</h3>") :]
-    assert re.search(r"<th colspan=.1. scope=.colgroup.>CPU &lt;x&gt;</th>", costs) and ">ms per cloud</th>" in costs
-    assert '<th scope="row">FPS</th><td>64</td><td>3,480,000</td><td class="edge">0.1235</td>' in costs
+    costs = text[text.index("Cost at inference") :]
+    assert "time a cloud, CPU &lt;X&gt;, ms</th>" in costs
+    line = "<td>64</td><td>16</td><td></td><td>0.123 (−38 %)</td>"
+    assert f'<th scope="row">FPS + task network</th>{line}' in costs
+    assert "the paper, as quoted, unverified</th><td></td><td>32</td><td>+6 %</td>" in costs
+    assert "FPS + task network" in (preset / "tables.md").read_text()
 
 
 @pytest.mark.parametrize("fields, x", [({"recall": [0, 0.5, 1]}, [0, 50, 100]), ({"step_deg": 90}, [0, 90, 180])])

@@ -184,7 +184,8 @@ def _read(folder: Path, test: Originals, convert: Callable) -> Saved:
         log.warning(
             "%d samples of %d are no subsets (%s), so all are scored as generated", len(alien), len(points), alien[0]
         )
-    return Saved(folder, header.sampler, header.seed, header.ordered, points, None if alien else indices, convert)
+    generated = alien or header.protocol == "generated"
+    return Saved(folder, header.sampler, header.seed, header.ordered, points, None if generated else indices, convert)
 
 
 def _header(folder: Path) -> Header:

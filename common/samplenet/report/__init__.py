@@ -7,6 +7,7 @@ function of (results, gallery) that returns the file's content, None where its d
 
 import io
 import json
+import math
 import zipfile
 from pathlib import Path
 
@@ -52,6 +53,11 @@ def read(folder: Path) -> dict:
             if lacking := fields - set(item):
                 short = {key: value for key, value in item.items() if not isinstance(value, list)}
                 raise InputError(f"{path}: in {kind}, {short} lacks {', '.join(sorted(lacking))}")
+    for row in rows:
+        whole = all(type(row[name]) is int and row[name] >= 0 for name in ("m", "n", "seed"))
+        words = all(isinstance(row[name], str) for name in ("sampler", "protocol", "metric"))
+        if not (whole and words and type(row["value"]) in (int, float) and math.isfinite(row["value"])):
+            raise InputError(f"{path}: m, n and seed must be whole numbers and value a finite one, got {row}")
     headline = EXPERIMENTS[name].HEADLINE
     if not select(rows, sampler="none", metric=headline):
         raise InputError(f"{path} has no row for the full cloud (sampler none, metric {headline})")

@@ -21,7 +21,8 @@ def table(evaluation: Path) -> Table | None:
     found = {path.parent.parent.name: read(path.parent) for path in variants}
     if not found:
         return None
-    sizes = {run["m"] for results in found.values() for run in results.get("runs", [])}
+    runs = (run for results in found.values() for run in results.get("runs", []))
+    sizes = {run["m"] for run in runs if run["sampler"] in ("snet", "samplenet")}
     lines = []
     for variant, results in [("unchanged", read(evaluation)), *sorted(found.items(), key=lambda item: order(item[0]))]:
         home = evaluation if variant == "unchanged" else evaluation.parent / "ablation" / variant / "evaluation"
@@ -48,19 +49,19 @@ def words(variant: str) -> str:
 
 
 def lines_of(variant: str, results: dict, home: Path, sizes: set[int]) -> list[list[str]]:
-    """The lines of one evaluation, of its trained samplers of these sizes and of the lowest seed."""
+    """The lines of one evaluation: of its trained samplers of these sizes, over all seeds."""
     metric = EXPERIMENTS[results["experiment"]].HEADLINE
     _, scale, digits = look(results["experiment"], metric)
     rows, lines = select(results["rows"], metric=metric), []
     full = cell(select(rows, sampler="none"), scale, digits)
-    for run in results.get("runs", []):
-        if run["m"] not in sizes or run["sampler"] not in ("snet", "samplenet") or run["seed"]:
-            continue
-        mine = select(rows, sampler=run["sampler"], m=run["m"], seed=run["seed"])
+    runs = [run for run in results.get("runs", []) if run["sampler"] in ("snet", "samplenet") and run["m"] in sizes]
+    for sampler, m in dict.fromkeys((run["sampler"], run["m"]) for run in runs):
+        mine = select(rows, sampler=sampler, m=m)
         values = [cell(select(mine, protocol=protocol), scale, digits) for protocol in PROTOCOLS]
-        steps = charts.logged(Path(os.path.normpath(home / run["folder"])))
-        sigma = steps[-1].get("projection_loss", 0) if steps else 0
-        lines.append(
-            [words(variant), label(run["sampler"]), str(run["m"]), full, *values, f"{sigma:.2g}" if sigma else ""]
-        )
+        logs = [
+            charts.logged(Path(os.path.normpath(home / run["folder"]))) for run in select(runs, sampler=sampler, m=m)
+        ]
+        sigmas = [steps[-1].get("projection_loss", 0) for steps in logs if steps]
+        sigma = sum(sigmas) / len(sigmas) if sigmas else 0
+        lines.append([words(variant), label(sampler), str(m), full, *values, f"{sigma:.2g}" if sigma else ""])
     return lines

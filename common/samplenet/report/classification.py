@@ -24,11 +24,13 @@ def text(results: dict) -> str:
     accuracy = select(results["rows"], metric="accuracy")
     full = select(accuracy, sampler="none")[0]
     error = 100 * (0.25 / full["n"]) ** 0.5  # of one accuracy, at most; of a difference, root 2 times that
+    several = len({r["seed"] for r in accuracy}) > 1
     parts = [
         f"Data: {results['data']}, {full['n']} test clouds of {full['m']} points. All of them: "
         f"{100 * full['value']:.1f} % right. Columns without a word are *matched*: a subset of the input. A value's "
         f"standard error over clouds is at most {error:.1f}; differences under {2 * 2**0.5 * error:.1f} (two standard "
-        f"errors of a difference) are ties. Seeds: {tables.seeds(accuracy)}.",
+        f"errors of a difference) are ties{'; what seeds differ by comes on top' if several else ''}. "
+        f"Seeds: {tables.seeds(accuracy)}.",
         f"    {results['command']}",
     ]
     for metric, title in METRICS.items():

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from samplenet.checkpoint import write_atomic
 from samplenet.errors import InputError
-from samplenet.report import EXPERIMENTS, ablation, charts, published, read, read_gallery, tables
+from samplenet.report import EXPERIMENTS, ablation, charts, cost, published, read, read_gallery, tables
 from samplenet.report.pictures import LeftOut
 from samplenet.report.rows import cell, color, columns, label, select
 from samplenet.report.tables import Table
@@ -42,14 +42,16 @@ class Section(NamedTuple):
     runs: list[dict]  # as in results.json, their folders from here
     tables: list[Table]
     notes: list[str]
+    cost: dict | None = None  # content of cost.json
 
 
-def write(folder: Path, preset: str = "") -> Path:
+def write(folder: Path, preset: str = "", failed: dict[str, str] | None = None) -> Path:
     """Write index.html and tables.md of a preset's results; the page's path.
 
     Args:
         folder: results, with <experiment>[-<data>]/evaluation*/results.json below it.
         preset: what they were made with; the folder's name if not given.
+        failed: runs that failed just now, and why; what is shown of them is older, or missing.
 
     Raises:
         InputError: no evaluation there, or a damaged file, which is named.
@@ -57,13 +59,13 @@ def write(folder: Path, preset: str = "") -> Path:
     folder = Path(folder)
     preset = preset or folder.resolve().name
     sections = [evaluated(path.parent, folder, preset) for path in folder.glob("*/evaluation*/results.json")]
-    if not sections:
-        raise InputError(f"no evaluation below {folder}: expected <experiment>/evaluation/results.json")
     if preset == "paper":
         sections += [not_run(name) for name in EXPERIMENTS if all(s.results["experiment"] != name for s in sections)]
+    if not sections:
+        raise InputError(f"no evaluation below {folder}: expected <experiment>/evaluation/results.json")
     sections.sort(key=lambda s: (list(EXPERIMENTS).index(s.results["experiment"]), s.place.split("/")))
     write_atomic(folder / "tables.md", markdown(preset, sections).encode())
-    write_atomic(folder / "index.html", document(preset, folder, sections).encode())
+    write_atomic(folder / "index.html", document(preset, folder, sections, failed or {}).encode())
     return folder / "index.html"
 
 
@@ -71,19 +73,20 @@ def evaluated(evaluation: Path, folder: Path, preset: str) -> Section:
     results = read(evaluation)
     name, place = results["experiment"], evaluation.relative_to(folder)
     headline = EXPERIMENTS[name].HEADLINE
-    compared = {r.metric: r for r in published.references(name) if r.data}
+    variant = place.name.removeprefix("evaluation").lstrip("-")  # another task network than the published tables'
+    compared = {r.metric: r for r in published.references(name) if r.data and not variant}
     made, notes = [], []
     for metric in dict.fromkeys([headline, *compared]):
         if metric == headline or select(results["rows"], metric=metric):
-            made.append(tables.main(results, metric, preset, compared.get(metric)))
+            made.append(tables.main(results, metric, "" if variant else preset, compared.get(metric)))
     if place.name == "evaluation" and (changed := ablation.table(evaluation)):
         made.append(changed)
     notes.append(tables.rule(results, made))
     notes += [tables.beside(results, preset, reference) for reference in compared.values()]
-    variant = place.name.removeprefix("evaluation").lstrip("-")
     title = f"{name.capitalize()}: {results['data']}" + (f", {variant}" if variant else "")
     runs = [{**run, "folder": os.path.normpath(place / str(run.get("folder", "")))} for run in results.get("runs", [])]
-    return Section(place.as_posix(), title, results, read_gallery(evaluation), runs, made, notes)
+    costs = None if variant else cost.read(evaluation.parent / "cost" / "cost.json")
+    return Section(place.as_posix(), title, results, read_gallery(evaluation), runs, made, notes, costs)
 
 
 def not_run(name: str) -> Section:
@@ -120,10 +123,14 @@ def markdown(preset: str, sections: list[Section]) -> str:
     parts = [f"# Results, preset {preset}", INTRO]
     for section in sections:
         parts += [f"## {section.title}", *(table.markdown() for table in section.tables), *section.notes]
+        if section.results["rows"]:
+            parts += [table.markdown() for table in (*tables.every(section.results), commands(section))]
+        parts += [cost.table(section.cost).markdown()] if section.cost else []
+        parts += [table.markdown() for table in tables.others(section.results["experiment"])]
     return html.escape("\n\n".join(parts) + "\n", quote=False)
 
 
-def document(preset: str, folder: Path, sections: list[Section]) -> str:
+def document(preset: str, folder: Path, sections: list[Section], failed: dict[str, str]) -> str:
     """The whole page."""
     try:
         library = f'<script type="text/plain" id="plotly">{plotly()}</script>'  # page.js starts it when it is needed
@@ -134,12 +141,14 @@ def document(preset: str, folder: Path, sections: list[Section]) -> str:
     links = tuple(f"#s{i}" for i in range(len(sections)))
     facts = "".join(f"<dt>{k}</dt><dd>{html.escape(v)}</dd>" for k, v in provenance(preset, folder, sections))
     title = html.escape(f"SampleNet results, preset {preset}")
+    missed = "".join(f"<li>{html.escape(f'{name}: {why}')}</li>" for name, why in failed.items())
+    missed = missed and f"<p>These runs failed; what is shown of them is older, or missing:</p><ul>{missed}</ul>"
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark"><title>{title}</title>
 <style>{asset("page.css")}</style></head>
 <body><header><h1>{title}</h1><p class="lead">{html.escape(INTRO)}</p>
-<dl>{facts}</dl></header>
+<dl>{facts}</dl>{missed}</header>
 <main>{glance(sections).html("numbers glance", links)}
 {missing}<noscript><p class="note">Curves and point clouds need JavaScript; the tables do not.</p></noscript>
 {"".join(bodies)}</main>
@@ -207,8 +216,8 @@ def body(number: int, section: Section, folder: Path, drawn: bool) -> str:
         more.append(("Commands and run folders", commands(section).html("words")))
     if others := tables.others(name):
         more.append(("More published numbers", "".join(table.html() for table in others)))
-    if costs := cost(folder / Path(section.place).parent / "cost" / "cost.json"):
-        more.append(("Cost", costs.html()))
+    if section.cost:
+        more.append(("Cost", cost.table(section.cost).html()))
     parts += [f"<details><summary>{html.escape(words)}</summary>{content}</details>" for words, content in more]
     return "\n".join(parts) + "</section>\n"
 
@@ -216,31 +225,13 @@ def body(number: int, section: Section, folder: Path, drawn: bool) -> str:
 def commands(section: Section) -> Table:
     """How each number was made: the training command of a learned sampler, that of the evaluation for the others."""
     columns_of = ("m", "seed", "folder", "command")
-    lines = [[label(str(run.get("sampler"))), *(str(run.get(key, "")) for key in columns_of)] for run in section.runs]
+    runs = [{**run, "m": ", ".join(map(str, run.get("sizes") or [run.get("m")]))} for run in section.runs]
+    lines = [[label(str(run.get("sampler"))), *(str(run.get(key, "")) for key in columns_of)] for run in runs]
     trained = {line[0] for line in lines}
     others = (label(name) for name in dict.fromkeys(r["sampler"] for r in section.results["rows"]))
     rest = ", ".join(name for name in others if name not in trained)
     lines.append([rest, "", "", section.place, section.results.get("command", "")])
     return Table("From the checkout's folder", [("", head, None) for head in ("sampler", *columns_of)], lines)
-
-
-def cost(path: Path) -> Table | None:
-    """A line a sampler and size of a cost.json, a column a metric and device; None where there is no such file."""
-    if not path.exists():
-        return None
-    try:
-        rows = json.loads(path.read_text())["rows"]
-        values = {(r["sampler"], r["m"], r["device"], r["metric"]): r["value"] for r in rows}
-        text = {key: f"{v:,.0f}" if abs(v) >= 1000 else f"{v:.4g}" for key, v in values.items()}
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is no file of costs ({error})") from error
-    devices = list(dict.fromkeys(device for _, _, device, _ in values))
-    shown = sorted(dict.fromkeys(key[2:] for key in values), key=lambda c: (c[0] != "any", devices.index(c[0])))
-    heads = [("", "sampler", None), ("", "m", None)]
-    heads += [("" if device == "any" else str(device), str(metric).replace("_", " "), None) for device, metric in shown]
-    pairs = dict.fromkeys(key[:2] for key in values)
-    lines = [[label(str(s)), str(m), *(text.get((s, m, *column), "") for column in shown)] for s, m in pairs]
-    return Table("What a sampler and the task network on its points cost", heads, lines)
 
 
 def figure(kind: str, data: dict) -> str:

@@ -63,8 +63,9 @@ def grid(rows: list[dict], num_points: int, scale: float = 1, digits: int = 1) -
 
 
 def markdown(heads: list[str], lines: list[list[str]]) -> str:
-    """A Markdown table."""
-    return "\n".join("| " + " | ".join(line) + " |" for line in [heads, ["---"] * len(heads), *lines])
+    """A Markdown table; what a cell holds cannot end it."""
+    lines = [[" ".join(text.replace("|", "\\|").split()) for text in line] for line in (heads, *lines)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in [lines[0], ["---"] * len(heads), *lines[1:]])
 
 
 def table(rows: list[dict], num_points: int, scale: float = 1, digits: int = 1) -> str:
