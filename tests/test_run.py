@@ -2,6 +2,7 @@
 
 import json
 import signal
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from samplenet import InputError
 from samplenet.checkpoint import load_checkpoint, save_checkpoint, write_atomic
-from samplenet.run import Run, finite, saved_config
+from samplenet.run import Run, environment, finite, saved_config
 
 ARRAYS = {"w": np.arange(6, dtype=np.float32).reshape(2, 3), "t": np.float32(0.5), "n": np.zeros(0, np.int64)}
 
@@ -102,6 +103,14 @@ def test_a_run_folder_explains_itself(tmp_path):
     line = lines(tmp_path / "run")[0]
     assert (line["step"], line["loss"], line["time"]["step_ms"]) == (1, 0.5, 3.0)
     assert saved_config(tmp_path / "run", Config).epochs == 2
+
+
+def test_outside_of_git_the_environment_tells_the_revision(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "argv", [str(tmp_path / "script.py")])
+    monkeypatch.delenv("SAMPLENET_REVISION", raising=False)
+    assert environment()["revision"] == "unknown"
+    monkeypatch.setenv("SAMPLENET_REVISION", "0123abc")
+    assert environment()["revision"] == "0123abc"
 
 
 def test_an_existing_run_is_not_overwritten(tmp_path):

@@ -65,7 +65,7 @@ def environment() -> dict:
 
 
 def _revision() -> str:
-    """The git revision of the running script, marked when files differ from it."""
+    """The git revision of the running script, marked when files differ from it; outside of git SAMPLENET_REVISION."""
     git = ["git", "-C", str(Path(sys.argv[0]).resolve().parent)]
     try:
         ask = {"capture_output": True, "text": True, "timeout": 10, "check": True}
@@ -73,7 +73,7 @@ def _revision() -> str:
         changed = subprocess.run([*git, "status", "--porcelain", "-uno"], **ask).stdout.strip()
         return commit + ("+changes" if changed else "")
     except (OSError, subprocess.SubprocessError):
-        return "unknown"
+        return os.environ.get("SAMPLENET_REVISION") or "unknown"  # a container image says it so
 
 
 def command() -> str:

@@ -189,6 +189,21 @@ def test_cuda_where_the_framework_has_none_is_an_error(monkeypatch, tmp_path):
         build.build(framework, cuda=True)
 
 
+@pytest.mark.parametrize("named, gpu, target", [("80;90", "H200", "80;90"), ("", "H200", "native"), ("", None, "all")])
+def test_cuda_kernels_are_for_the_architectures_named_or_the_gpu_or_all(named, gpu, target, monkeypatch, tmp_path):
+    def stop(*command):
+        raise InputError(command[-1])
+
+    monkeypatch.setenv("CUDAARCHS", named)
+    monkeypatch.setattr(build, "gpu", lambda: gpu)
+    monkeypatch.setattr(build, "tool", lambda name: name)
+    monkeypatch.setattr(build, "_run", stop)
+    with pytest.raises(InputError, match=f"CUDA_ARCHITECTURES={target}$"):
+        build._compile("torch", {"compile": [], "link": []}, "c++", False, "nvcc", tmp_path / "library.so")
+    expected = {"80;90": "architectures 80;90", "native": "H200", "all": "every architecture"}
+    assert build.cuda_target() == expected[target]
+
+
 def needs_nvcc():
     if build.nvcc() is None:
         pytest.skip("nvcc is not installed: the CUDA sources are not compiled")

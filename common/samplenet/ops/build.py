@@ -2,7 +2,8 @@
 
 Without --torch or --tf, for every framework installed. For PyTorch, CUDA kernels are built where it has CUDA, nvcc is
 found and a GPU is visible; --cuda builds them also without a GPU (for every architecture nvcc knows), and for
-TensorFlow, where they have never run. A build is kept until the sources, a compiler, the GPU or the framework change.
+TensorFlow, where they have never run. CUDAARCHS, as CMake reads it, names the architectures instead ("80;90").
+A build is kept until the sources, a compiler, the GPU or the framework change.
 Needs a C++17 compiler (g++ or clang++; CXX names another), CMake and ninja (both from pip: the extra `build`).
 """
 
@@ -89,6 +90,13 @@ def gpu() -> str | None:
         if done.returncode == 0 and done.stdout.strip():
             return done.stdout.splitlines()[0]
     return None
+
+
+def cuda_target() -> str:
+    """What the CUDA kernels are compiled for, in words."""
+    if names := os.environ.get("CUDAARCHS"):
+        return f"architectures {names}"
+    return gpu() or "every architecture"
 
 
 ASK = {
@@ -184,7 +192,7 @@ def _build(framework: str, version: str, found: tuple, folder: Path, cuda: bool,
     if cuda and why:
         raise InputError(f"--cuda: {why}")
     cuda_compiler, release = (None, None) if why else nvcc(use["cuda_home"])
-    if same and old["cuda"] == release and old["gpu"] in (None if why else gpu(), "every architecture"):
+    if same and old["cuda"] == release and old["gpu"] in (None if why else cuda_target(), "every architecture"):
         return old
     name = f"{NAMES[framework]} {version}"
     print(f"{name}: compiling with {found[1]}" + ("" if why else f" and {release}"), flush=True)
@@ -198,7 +206,7 @@ def _build(framework: str, version: str, found: tuple, folder: Path, cuda: bool,
         why, release = "they do not compile here; --cuda shows why", None
         _compile(framework, use, found[0], sanitize, None, folder / library)
     kinds = {"device": "cpu" if why else "cuda", "without_cuda": why, "cuda": release}
-    done = {"library": library, **asked, **kinds, "gpu": None if why else gpu() or "every architecture"}
+    done = {"library": library, **asked, **kinds, "gpu": None if why else cuda_target()}
     write_atomic(folder / "build.json", json.dumps(done, indent=1).encode())
     for stale in folder.glob("samplenet_*.so"):
         if stale.name != library:
@@ -220,7 +228,7 @@ def _compile(framework: str, use: dict, cxx: str, sanitize: bool, cuda: str | No
     }
     if cuda:
         settings["CMAKE_CUDA_COMPILER"] = cuda
-        settings["CMAKE_CUDA_ARCHITECTURES"] = "native" if gpu() else "all"
+        settings["CMAKE_CUDA_ARCHITECTURES"] = os.environ.get("CUDAARCHS") or ("native" if gpu() else "all")
     flags = [f"-D{key}={value}" for key, value in settings.items()]
     with tempfile.TemporaryDirectory(dir=library.parent) as work:
         _run(tool("cmake"), "-G", "Ninja", "-S", str(native.SOURCES), "-B", work, *flags)
