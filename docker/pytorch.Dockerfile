@@ -1,0 +1,50 @@
+# Registration in a container: PyTorch, the library, its ops compiled. docker/run.sh builds and runs it; by hand:
+#
+#   docker build -f docker/pytorch.Dockerfile -t samplenet-pytorch:cpu .
+#   docker build -f docker/pytorch.Dockerfile -t samplenet-pytorch:cuda --build-arg DEVICE=cuda \
+#       --build-arg TOOLKIT=docker.io/nvidia/cuda:13.0.2-devel-ubuntu24.04 .
+#
+# BASE       image with Python 3.11 and venv; give one with a digest to pin it for good
+# DEVICE     cpu or cuda: the lock file, which pins PyTorch, and whether CUDA kernels are compiled
+# TOOLKIT    image with nvcc in /usr/local/cuda-*, of the CUDA that PyTorch is built for; only looked into while compiling
+# CUDAARCHS  GPU architectures as CMake names them: all-major, all, or a list like 80;90
+# WHEELS     page or folder with PyTorch's CPU wheels; those of the package index bring CUDA
+# REVISION   git revision, noted beside every result
+ARG BASE=docker.io/library/python:3.11-slim-bookworm
+ARG TOOLKIT=${BASE}
+
+FROM ${TOOLKIT} AS toolkit
+
+FROM ${BASE} AS build
+# a Debian release has one g++
+# hadolint ignore=DL3008
+RUN apt-get update && apt-get install -y --no-install-recommends g++ && rm -rf /var/lib/apt/lists/*
+WORKDIR /opt/samplenet
+RUN python3 -m venv .venv
+ENV PATH=/opt/samplenet/.venv/bin:$PATH
+ARG DEVICE=cpu
+ARG WHEELS=https://download.pytorch.org/whl/cpu/torch/
+COPY docker/lock/pytorch-${DEVICE}.txt lock.txt
+RUN pip install --no-cache-dir --no-deps --require-hashes --find-links "$WHEELS" -r lock.txt
+ARG CUDAARCHS=all-major
+COPY common common
+RUN --mount=type=bind,from=toolkit,target=/toolkit \
+    pip install --no-cache-dir --no-deps --no-build-isolation ./common && \
+    if [ "$DEVICE" = cuda ]; then set -- --cuda; CUDACXX=$(ls /toolkit/usr/local/cuda-*.*/bin/nvcc); export CUDACXX; fi && \
+    python -m samplenet.ops.build --torch "$@" && \
+    pip uninstall --yes cmake ninja && pip check
+
+FROM ${BASE}
+WORKDIR /opt/samplenet
+RUN mkdir -m 1777 results data
+COPY --from=build /opt/samplenet/.venv .venv
+# readable by every user, whatever the checkout's modes
+COPY --chmod=755 LICENSE reproduce.py ./
+COPY --chmod=755 registration registration
+ARG REVISION=unknown
+LABEL org.opencontainers.image.revision=${REVISION}
+# whoever runs it has a home for caches, also without an entry in /etc/passwd
+ENV PATH=/opt/samplenet/.venv/bin:$PATH HOME=/tmp USER=samplenet PYTHONUNBUFFERED=1 SAMPLENET_REVISION=${REVISION}
+USER 1000:1000
+ENTRYPOINT ["python"]
+CMD ["reproduce.py", "--help"]

@@ -1,0 +1,50 @@
+# Classification and reconstruction in a container: TensorFlow, the library, its ops compiled. docker/run.sh builds and runs
+# it; by hand:
+#
+#   docker build -f docker/tensorflow.Dockerfile -t samplenet-tensorflow:cpu .
+#   docker build -f docker/tensorflow.Dockerfile -t samplenet-tensorflow:cuda --build-arg DEVICE=cuda \
+#       --build-arg TOOLKIT=docker.io/nvidia/cuda:12.9.1-devel-ubuntu24.04 .
+#
+# BASE       image with Python 3.11 and venv; give one with a digest to pin it for good
+# DEVICE     cpu or cuda: the lock file, which pins TensorFlow, and whether CUDA kernels are compiled
+# TOOLKIT    image with nvcc in /usr/local/cuda-*, of the CUDA that TensorFlow is built for; only looked into while compiling
+# CUDAARCHS  GPU architectures as CMake names them: all-major, all, or a list like 80;90
+# REVISION   git revision, noted beside every result
+ARG BASE=docker.io/library/python:3.11-slim-bookworm
+ARG TOOLKIT=${BASE}
+
+FROM ${TOOLKIT} AS toolkit
+
+FROM ${BASE} AS build
+# a Debian release has one g++
+# hadolint ignore=DL3008
+RUN apt-get update && apt-get install -y --no-install-recommends g++ && rm -rf /var/lib/apt/lists/*
+WORKDIR /opt/samplenet
+RUN python3 -m venv .venv
+ENV PATH=/opt/samplenet/.venv/bin:$PATH
+ARG DEVICE=cpu
+COPY docker/lock/tensorflow-${DEVICE}.txt lock.txt
+RUN pip install --no-cache-dir --no-deps --require-hashes -r lock.txt
+ARG CUDAARCHS=all-major
+COPY common common
+RUN --mount=type=bind,from=toolkit,target=/toolkit \
+    pip install --no-cache-dir --no-deps --no-build-isolation ./common && \
+    if [ "$DEVICE" = cuda ]; then set -- --cuda; CUDACXX=$(ls /toolkit/usr/local/cuda-*.*/bin/nvcc); export CUDACXX; fi && \
+    TF_CPP_MIN_LOG_LEVEL=3 python -m samplenet.ops.build --tf "$@" && \
+    pip uninstall --yes cmake ninja && pip check
+
+FROM ${BASE}
+WORKDIR /opt/samplenet
+RUN mkdir -m 1777 results data
+COPY --from=build /opt/samplenet/.venv .venv
+# readable by every user, whatever the checkout's modes
+COPY --chmod=755 LICENSE reproduce.py ./
+COPY --chmod=755 classification classification
+COPY --chmod=755 reconstruction reconstruction
+ARG REVISION=unknown
+LABEL org.opencontainers.image.revision=${REVISION}
+# whoever runs it has a home for caches, also without an entry in /etc/passwd
+ENV PATH=/opt/samplenet/.venv/bin:$PATH HOME=/tmp USER=samplenet PYTHONUNBUFFERED=1 SAMPLENET_REVISION=${REVISION}
+USER 1000:1000
+ENTRYPOINT ["python"]
+CMD ["reproduce.py", "--help"]
