@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# Run an experiment in a container: docker/run.sh classification --preset paper --data-root DIR
+#
+#   docker/run.sh classification|reconstruction|registration|ablation [flags of reproduce.sh]
+#   docker/run.sh gpu-check    CUDA kernels against the CPU's, bit for bit, and their times
+#
+# Builds the image if it is missing or of another revision than the checkout. Results go to results/, data made here to
+# data/, as without a container. From the environment: CONTAINER_ENGINE (docker, else podman), DEVICE (cuda where
+# nvidia-smi works, else cpu), and for the build BASE, TOOLKIT, CUDAARCHS and WHEELS, explained in the Dockerfiles.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+fail() { echo "run.sh: error: $*" >&2; exit 1; }
+
+experiment=${1:-}
+case $experiment in
+    classification | reconstruction | ablation) framework=tensorflow cuda=12.9.1 command=(reproduce.py "$experiment") ;;
+    registration) framework=pytorch cuda=13.0.2 command=(reproduce.py registration) ;;
+    gpu-check) framework=pytorch cuda=13.0.2 command=(-m samplenet.ops.gpu) ;;
+    *) fail "unknown experiment '$experiment', known: classification reconstruction registration ablation gpu-check" ;;
+esac
+shift
+
+engine=${CONTAINER_ENGINE:-$(command -v docker || command -v podman || echo docker)}
+command -v "$engine" >/dev/null || fail "$engine not found; install docker or podman, or name one with CONTAINER_ENGINE"
+if [ -z "${DEVICE:-}" ]; then
+    if nvidia-smi >/dev/null 2>&1; then DEVICE=cuda; else DEVICE=cpu; fi
+fi
+case $DEVICE in cpu | cuda) ;; *) fail "DEVICE must be cpu or cuda, got '$DEVICE'" ;; esac
+[ "$experiment$DEVICE" != gpu-checkcpu ] || fail "gpu-check needs a GPU, and nvidia-smi finds none"
+
+options=(--rm --user "$(id -u):$(id -g)" --volume "$root/results:/opt/samplenet/results" --volume "$root/data:/opt/samplenet/data")
+case ${engine##*/} in
+    podman)
+        options+=(--security-opt label=disable) # or SELinux keeps the folders shut
+        [ "$(id -u)" -eq 0 ] || options+=(--userns keep-id)
+        [ "$DEVICE" = cpu ] || options+=(--device nvidia.com/gpu=all) ;;
+    *) [ "$DEVICE" = cpu ] || options+=(--gpus all) ;;
+esac
+
+flags=()
+while [ $# -gt 0 ]; do
+    case $1 in
+        --data-root | --out) [ $# -gt 1 ] || fail "$1: expected a folder"; set -- "$1=$2" "${@:3}" ;;
+        --data-root=*) # the folder's name is in that of the results
+            folder=$(cd "${1#*=}" 2>/dev/null && pwd) || fail "--data-root: no folder ${1#*=}"
+            options+=(--volume "$folder:/data/${folder##*/}:ro") flags+=(--data-root "/data/${folder##*/}"); shift ;;
+        --out=*)
+            case ${1#*=} in results/*) ;; *) fail "--out must be below results/, which outlives the container, got ${1#*=}" ;; esac
+            flags+=("$1"); shift ;;
+        *) flags+=("$1"); shift ;;
+    esac
+done
+
+image=samplenet-$framework:$DEVICE
+revision=$(git -C "$root" rev-parse HEAD 2>/dev/null || echo unknown)
+[ -z "$(git -C "$root" status --porcelain -uno 2>/dev/null)" ] || revision+=+changes
+made=$("$engine" image inspect --format '{{index .Config.Labels "org.opencontainers.image.revision"}}' "$image" 2>/dev/null || true)
+if [ "$made" != "$revision" ] || [[ $revision == *+changes ]]; then # what is unchanged comes from the engine's cache
+    build=(--file "$root/docker/$framework.Dockerfile" --tag "$image" --build-arg "DEVICE=$DEVICE" --build-arg "REVISION=$revision")
+    [ "$DEVICE" = cpu ] || TOOLKIT=${TOOLKIT:-docker.io/nvidia/cuda:$cuda-devel-ubuntu24.04}
+    for name in BASE TOOLKIT CUDAARCHS WHEELS; do
+        [ -z "${!name:-}" ] || build+=(--build-arg "$name=${!name}")
+    done
+    echo "run.sh: building $image (the first time takes minutes)"
+    "$engine" build "${build[@]}" "$root" || fail "$engine could not build $image; its message stands above"
+fi
+
+mkdir -p "$root/results" "$root/data" # by the caller, or the engine makes them as root
+exec "$engine" run "${options[@]}" "$image" "${command[@]}" "${flags[@]}"

@@ -1,0 +1,167 @@
+"""What can be known of the images without building them; docker/verify.sh builds them."""
+
+import fnmatch
+import importlib.metadata
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).parents[2]
+FRAMEWORKS = ("tensorflow", "pytorch")
+EXTRA = {"tensorflow": "tf", "pytorch": "torch"}
+LOCKS = [f"{framework}-{device}" for framework in FRAMEWORKS for device in ("cpu", "cuda")]
+
+
+def stages(framework: str) -> list[list[tuple[str, str]]]:
+    """(instruction, rest) of each stage of a Dockerfile; the first stage is what stands before FROM."""
+    text = (ROOT / "docker" / f"{framework}.Dockerfile").read_text()
+    lines = "\n".join(line for line in text.splitlines() if not line.startswith("#")).replace("\\\n", " ").splitlines()
+    found = [[]]
+    for line in filter(None, lines):
+        instruction, rest = line.split(maxsplit=1)
+        if instruction == "FROM":
+            found.append([])
+        found[-1].append((instruction, rest))
+    return found
+
+
+def locked(name: str) -> dict[str, str]:
+    """Distribution -> version; every line has a hash."""
+    lines = [x for x in (ROOT / "docker/lock" / f"{name}.txt").read_text().splitlines() if not x.startswith("#")]
+    found = [re.fullmatch(r"([a-z0-9-]+)==(\S+) --hash=sha256:[0-9a-f]{64}", line) for line in lines]
+    assert all(found) and lines == sorted(lines)
+    return {match[1]: match[2] for match in found}
+
+
+def wanted(requirement: str) -> Requirement:
+    return Requirement(re.sub(r"\s#.*", "", requirement))
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_build_arguments_are_declared_where_they_are_used(framework):
+    before, *rest = stages(framework)
+    outer = {text.split("=")[0] for instruction, text in before if instruction == "ARG"}
+    assert outer == {"BASE", "TOOLKIT"}  # what an image is made from can be chosen
+    for stage in rest:
+        known = {"PATH"}
+        for instruction, text in stage:
+            if instruction == "ARG":
+                known.add(text.split("=")[0])
+            names = set(re.findall(r"\$\{?([A-Z]+)", text))
+            assert names <= (outer if instruction == "FROM" else known), text
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_layers(framework):
+    _, toolkit, build, run = stages(framework)
+    assert toolkit == [("FROM", "${TOOLKIT} AS toolkit")]
+    assert run[0] == ("FROM", "${BASE}")
+    assert [instruction for instruction, _ in run][-3:] == ["USER", "ENTRYPOINT", "CMD"]
+    assert dict(run)["USER"].split(":")[0] not in ("root", "0")
+    copies = [text.split()[0] for instruction, text in build if instruction == "COPY"]
+    assert copies == [f"docker/lock/{framework}-${{DEVICE}}.txt", "common"]  # dependencies before the source
+    for instruction, text in build + run:
+        if instruction == "RUN" and "apt-get install" in text:
+            assert "--no-install-recommends" in text and text.endswith("rm -rf /var/lib/apt/lists/*")
+        if instruction == "RUN" and "pip install" in text:
+            assert text.count("pip install --no-cache-dir --no-deps ") == text.count("pip install")
+            assert ("-r lock.txt" in text) == ("--require-hashes" in text)
+        assert instruction != "ADD"
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_what_is_copied_exists_and_nothing_else_is_sent_to_the_engine(framework):
+    lines = [x for x in (ROOT / ".dockerignore").read_text().splitlines() if x and not x.startswith("#")]
+    sent = [line[1:] for line in lines if line.startswith("!")]
+    assert lines[0] == "*"
+    for stage in stages(framework)[1:]:
+        for instruction, text in stage:
+            if instruction == "COPY" and not text.startswith("--from"):
+                for source in text.removeprefix("--chmod=755 ").split()[:-1]:
+                    for name in (source.replace("${DEVICE}", device) for device in ("cpu", "cuda")):
+                        assert (ROOT / name).exists(), name
+                        assert any(name == s or name.startswith(f"{s}/") for s in sent), name
+    tracked = subprocess.run(["git", "ls-files", *sent], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    needed = [name for name in tracked.split() if not name.endswith((".md", ".png"))]
+    kept_out = [line.removeprefix("**/") for line in lines if line.startswith("**/")]
+    assert needed and not [p for p in needed for part in Path(p).parts for k in kept_out if fnmatch.fnmatch(part, k)]
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_the_lock_satisfies_pyproject_and_constraints(name):
+    versions = locked(name)
+    project = tomllib.loads((ROOT / "common/pyproject.toml").read_text())
+    extras = project["project"]["optional-dependencies"]
+    asked = [*project["build-system"]["requires"], *project["project"]["dependencies"]]
+    for extra in (EXTRA[name.split("-")[0]], "viz", "build"):
+        asked += extras[extra]
+    for requirement in map(wanted, asked):
+        assert requirement.specifier.contains(versions[canonicalize_name(requirement.name)]), requirement
+    for line in (ROOT / "constraints.txt").read_text().splitlines():
+        if not line.startswith("#"):
+            pinned, version = line.split("==")
+            assert versions.get(canonicalize_name(pinned), version).removesuffix("+cpu") == version, line
+    other = {"tensorflow": "torch", "pytorch": "tensorflow"}[name.split("-")[0]]
+    assert other not in versions
+    assert ("cuda" in name) == any(distribution.startswith("nvidia-") for distribution in versions)
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_the_lock_holds_what_its_distributions_need(name):
+    """As far as the same versions are installed here, and say what they need."""
+    versions, looked_at = locked(name), 0
+    for distribution, version in versions.items():
+        try:
+            found = importlib.metadata.distribution(distribution)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        if Version(found.version) != Version(version):
+            continue
+        looked_at += 1
+        for requirement in map(Requirement, found.requires or []):
+            if requirement.marker is None or requirement.marker.evaluate({"extra": "", "python_version": "3.11"}):
+                needed = versions[canonicalize_name(requirement.name)]
+                assert requirement.specifier.contains(needed, prereleases=True), f"{distribution} {requirement}"
+    if not looked_at:
+        pytest.skip("no distribution of the lock is installed here in its version")
+
+
+def test_the_toolkits_that_run_sh_takes_are_those_of_the_dockerfiles():
+    script = (ROOT / "docker/run.sh").read_text()
+    for framework in FRAMEWORKS:
+        (version,) = set(re.findall(rf"framework={framework} cuda=(\S+)", script))
+        assert (
+            f"docker.io/nvidia/cuda:{version}-devel-ubuntu24.04"
+            in (ROOT / "docker" / f"{framework}.Dockerfile").read_text()
+        )
+
+
+def test_the_experiments_run_in_the_image_of_their_framework():
+    script = (ROOT / "docker/run.sh").read_text()
+    for experiment, framework in {
+        "classification": "tensorflow",
+        "reconstruction": "tensorflow",
+        "registration": "pytorch",
+    }.items():
+        (line,) = [x for x in script.splitlines() if ") framework=" in x and experiment in x]
+        assert f"framework={framework} " in line
+        assert ("COPY", f"--chmod=755 {experiment} {experiment}") in stages(framework)[-1]
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (["segmentation"], "unknown framework 'segmentation', known: pytorch tensorflow"),
+        (["pytorch", "torch"], "unknown framework 'torch', known: pytorch tensorflow"),
+    ],
+)
+def test_verify_refuses(words, said):
+    done = subprocess.run(["bash", ROOT / "docker/verify.sh", *words], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert said in done.stderr

@@ -1,0 +1,131 @@
+"""docker/run.sh, with an engine that only notes what it is asked."""
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ENGINE = """#!/bin/sh
+for word in "$@"; do printf '%s\\0' "$word"; done >>"$RECORD"; printf '\\n' >>"$RECORD"
+[ "$1" != image ] || { [ -n "$MADE" ] && echo "$MADE"; }
+[ "$1" != build ] || exit "${BUILD_FAILS:-0}"
+"""
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Function of the flags that runs a copy of run.sh: (exit code, stderr, the engine's calls)."""
+    checkout, programs = tmp_path / "checkout", tmp_path / "bin"
+    (checkout / "docker").mkdir(parents=True)
+    shutil.copy(ROOT / "docker/run.sh", checkout / "docker")
+    programs.mkdir()
+    for name in ("bash", "sh", "id", "mkdir", "dirname"):  # without git the revision is unknown
+        (programs / name).symlink_to(shutil.which(name))
+
+    def program(name, text):
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
+
+    def call(*flags, engines=("docker",), gpu=False, cwd=None, **environment):
+        for engine in engines:
+            program(engine, ENGINE)
+        if gpu:
+            program("nvidia-smi", "#!/bin/sh\n")
+        record = tmp_path / "record"
+        record.unlink(missing_ok=True)
+        environment = {"PATH": str(programs), "RECORD": str(record), "MADE": "unknown", **environment}
+        command = [programs / "bash", checkout / "docker/run.sh", *flags]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=cwd)
+        calls = record.read_text().splitlines() if record.exists() else []
+        return done.returncode, done.stderr, [line.split("\0")[:-1] for line in calls]
+
+    call.checkout = checkout
+    return call
+
+
+def pairs(words: list[str]) -> list[tuple[str, str]]:
+    return list(zip(words, words[1:], strict=False))
+
+
+def test_an_image_of_this_revision_is_run_and_not_built(run):
+    code, _, (inspect, ran) = run("registration", "--preset", "smoke")
+    assert code == 0 and inspect[:2] == ["image", "inspect"] and inspect[-1] == "samplenet-pytorch:cpu"
+    assert ran[:4] == ["run", "--rm", "--user", f"{os.getuid()}:{os.getgid()}"]
+    assert ran[-5:] == ["samplenet-pytorch:cpu", "reproduce.py", "registration", "--preset", "smoke"]
+    for folder in ("results", "data"):
+        assert ("--volume", f"{run.checkout / folder}:/opt/samplenet/{folder}") in pairs(ran)
+        assert (run.checkout / folder).is_dir()
+    assert not {"--gpus", "--device", "--userns"} & set(ran)
+
+
+@pytest.mark.parametrize("made", ["", "0123abc"])
+def test_an_image_that_is_missing_or_of_another_revision_is_built(run, made):
+    code, _, (_, build, ran) = run("classification", MADE=made, BASE="mine:1", CUDAARCHS="90")
+    assert code == 0 and ran[0] == "run" and build[0] == "build" and build[-1] == str(run.checkout)
+    assert ("--file", f"{run.checkout}/docker/tensorflow.Dockerfile") in pairs(build)
+    given = [value for flag, value in pairs(build) if flag == "--build-arg"]
+    assert given == ["DEVICE=cpu", "REVISION=unknown", "BASE=mine:1", "CUDAARCHS=90"]
+
+
+def test_the_data_folder_is_mounted_for_reading_under_its_own_name(run, tmp_path):
+    (tmp_path / "my data").mkdir()
+    for flags in (["--data-root", "my data"], ["--data-root=my data"]):
+        code, _, calls = run("classification", "--preset", "paper", *flags, "--jobs", "2", cwd=tmp_path)
+        assert code == 0
+        assert ("--volume", f"{tmp_path}/my data:/data/my data:ro") in pairs(calls[-1])
+        assert calls[-1][-6:] == ["--preset", "paper", "--data-root", "/data/my data", "--jobs", "2"]
+
+
+@pytest.mark.parametrize(
+    "engine, flags", [("docker", ("--gpus", "all")), ("podman", ("--device", "nvidia.com/gpu=all"))]
+)
+def test_gpus_are_passed_where_there_are_any(run, engine, flags):
+    code, _, (_, build, ran) = run("registration", engines=[engine], gpu=True, MADE="")
+    assert code == 0 and flags in pairs(ran) and "samplenet-pytorch:cuda" in ran
+    assert ("--build-arg", "DEVICE=cuda") in pairs(build)
+    assert any(word.startswith("TOOLKIT=docker.io/nvidia/cuda:13") for word in build)
+    _, _, calls = run("registration", engines=[engine], gpu=True, DEVICE="cpu")
+    assert flags not in pairs(calls[-1]) and "samplenet-pytorch:cpu" in calls[-1]
+
+
+def test_podman_keeps_the_caller(run):
+    _, _, calls = run("registration", engines=["podman"])
+    assert (("--userns", "keep-id") in pairs(calls[-1])) == (os.getuid() != 0)
+    assert ("--security-opt", "label=disable") in pairs(calls[-1])
+
+
+def test_docker_comes_before_podman_and_can_be_named(run):
+    assert run("registration", engines=["docker", "podman"], CONTAINER_ENGINE="podman")[2][-1].count("label=disable")
+    assert "label=disable" not in run("registration", engines=["docker", "podman"])[2][-1]
+
+
+def test_the_gpu_check_runs_in_the_cuda_image(run):
+    code, _, calls = run("gpu-check", "--out", "results/gpu.json", gpu=True)
+    assert code == 0
+    assert calls[-1][-4:] == ["samplenet-pytorch:cuda", "-m", "samplenet.ops.gpu", "--out=results/gpu.json"]
+
+
+@pytest.mark.parametrize(
+    "words, environment, said",
+    [
+        ([], {}, "unknown experiment '', known: classification reconstruction registration ablation gpu-check"),
+        (["segmentation"], {}, "unknown experiment 'segmentation'"),
+        (["registration"], {"engines": []}, "docker not found; install docker or podman"),
+        (["registration"], {"CONTAINER_ENGINE": "runc"}, "runc not found"),
+        (["registration", "--data-root", "nowhere"], {}, "--data-root: no folder nowhere"),
+        (["registration", "--data-root"], {}, "--data-root: expected a folder"),
+        (["registration", "--out", "elsewhere"], {}, "--out must be below results/"),
+        (["registration"], {"DEVICE": "tpu"}, "DEVICE must be cpu or cuda, got 'tpu'"),
+        (["gpu-check"], {}, "gpu-check needs a GPU, and nvidia-smi finds none"),
+        (["registration"], {"MADE": "", "BUILD_FAILS": "1"}, "docker could not build samplenet-pytorch:cpu"),
+    ],
+    ids=json.dumps,
+)
+def test_faults_are_told_in_one_sentence_and_nothing_is_run(run, words, environment, said):
+    code, stderr, calls = run(*words, **environment)
+    assert code == 1 and stderr.startswith("run.sh: error: ") and stderr.count("\n") == 1 and said in stderr
+    assert not [call for call in calls if call[0] == "run"]
