@@ -7,7 +7,7 @@
 # BASE       image with Python 3.11 and venv; give one with a digest to pin it for good
 # DEVICE     cpu or cuda: the lock file, which pins PyTorch, and whether CUDA kernels are compiled
 # TOOLKIT    image with nvcc in /usr/local/cuda-*, of the CUDA that PyTorch is built for; only looked into while compiling
-# CUDAARCHS  GPU architectures as CMake names them: all-major, all, or a list like 80;90
+# CUDAARCHS  GPU architectures as CMake names them: 90, or the list that is the default (Turing and later)
 # WHEELS     page or folder with PyTorch's CPU wheels; those of the package index bring CUDA
 # REVISION   git revision, noted beside every result
 ARG BASE=docker.io/library/python:3.11-slim-bookworm
@@ -26,7 +26,7 @@ ARG DEVICE=cpu
 ARG WHEELS=https://download.pytorch.org/whl/cpu/torch/
 COPY docker/lock/pytorch-${DEVICE}.txt lock.txt
 RUN pip install --no-cache-dir --no-deps --require-hashes --find-links "$WHEELS" -r lock.txt
-ARG CUDAARCHS=all-major
+ARG CUDAARCHS=75;80;90;100;120
 COPY common common
 RUN --mount=type=bind,from=toolkit,target=/toolkit \
     pip install --no-cache-dir --no-deps --no-build-isolation ./common && \
