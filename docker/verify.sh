@@ -53,7 +53,7 @@ for framework in "$@"; do
         tensorflow) experiments=(classification reconstruction) tests=(tests/ops/test_ops.py tests/ops/test_tf.py tests/tf/test_sampler.py) ;;
     esac
     start=$SECONDS
-    buildah build --pull-never --layers=false "${volumes[@]}" --build-arg BASE=$base --build-arg "REVISION=$revision" \
+    buildah build --pull-never --layers=false --force-rm "${volumes[@]}" --build-arg BASE=$base --build-arg "REVISION=$revision" \
         ${WHEELS:+--build-arg "WHEELS=$WHEELS"} --file "$root/docker/$framework.Dockerfile" --tag "$image" "$root"
     built=$((SECONDS - start))
 
