@@ -39,7 +39,7 @@ WORKDIR /opt/samplenet
 RUN mkdir -m 1777 results data
 COPY --from=build /opt/samplenet/.venv .venv
 # readable by every user, whatever the checkout's modes
-COPY --chmod=755 LICENSE reproduce.py ./
+COPY --chmod=755 LICENSE plan.py reproduce.py ./
 COPY --chmod=755 registration registration
 ARG REVISION=unknown
 LABEL org.opencontainers.image.revision=${REVISION}

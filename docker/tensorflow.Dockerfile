@@ -38,7 +38,7 @@ WORKDIR /opt/samplenet
 RUN mkdir -m 1777 results data
 COPY --from=build /opt/samplenet/.venv .venv
 # readable by every user, whatever the checkout's modes
-COPY --chmod=755 LICENSE reproduce.py ./
+COPY --chmod=755 LICENSE plan.py reproduce.py ./
 COPY --chmod=755 classification classification
 COPY --chmod=755 reconstruction reconstruction
 ARG REVISION=unknown
