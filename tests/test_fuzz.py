@@ -1,5 +1,6 @@
 """Damaged files of every kind that is read: what they hold is read, or one sentence told; no traceback, no hang."""
 
+import hashlib
 import json
 import re
 import time
@@ -147,8 +148,11 @@ def results_file(folder):
 
 
 def job_file(folder):
-    (folder / "job.json").write_text(json.dumps({"command": ["python", "x"], "key": "ab12", "seconds": 1.5}))
-    return folder / "job.json", lambda path: finished(path.parent)
+    (folder / "out").write_bytes(b"")
+    record = {"command": ["python", "x"], "key": "ab12", "output": hashlib.sha256(b"").hexdigest(), "seconds": 1.5}
+    (folder / "job.json").write_text(json.dumps(record))
+    assert finished(folder, "ab12", "out")
+    return folder / "job.json", lambda path: finished(path.parent, "ab12", "out")
 
 
 KINDS = [

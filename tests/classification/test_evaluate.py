@@ -26,8 +26,10 @@ def test_a_progressive_sampler_serves_every_size(tmp_path, script, trained, resu
     assert {m for s, m, _ in scored if s == "samplenet"} == {8}
     of_all = {r["value"] for r in found["rows"] if (r["m"], r["metric"]) == (64, "accuracy")}
     assert len(of_all) == 1  # an order of the whole cloud loses nothing
-    assert [run["folder"] for run in found["runs"]] == [os.path.relpath(run, tmp_path / "out") for run in runs]
-    assert all("train_samplenet.py" in run["command"] for run in found["runs"][:2])
+    sources = [trained / "cls", *runs]
+    assert [run["folder"] for run in found["runs"]] == [os.path.relpath(run, tmp_path / "out") for run in sources]
+    assert all("train_samplenet.py" in run["command"] for run in found["runs"][1:3])
+    assert [run.get("sizes") for run in found["runs"]] == [None, [64, 16, 8, 4], [64, 16, 8, 4], None]
 
 
 def test_every_cloud_counts_and_the_batch_size_makes_no_difference(tmp_path, script, trained, results):

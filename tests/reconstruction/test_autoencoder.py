@@ -67,7 +67,7 @@ def test_errors_are_of_every_cloud_whatever_the_batch_size(loss):
 
 def test_errors_of_a_sampler_are_of_what_it_leaves_against_all_points():
     net = autoencoder.build(40)
-    found = autoencoder.errors(net, CLOUD, 2, sampler=lambda points, training: Sampled(points[:, :6], None, None))
+    found = autoencoder.errors(net, CLOUD, 2, sampler=lambda points: Sampled(points[:, :6], None, None))
     np.testing.assert_allclose(found, autoencoder.chamfer_distance(net(CLOUD[:, :6]), CLOUD), rtol=1e-5)
 
 
