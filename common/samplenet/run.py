@@ -120,15 +120,14 @@ class Run:
         except filelock.Timeout as error:
             raise InputError(f"{folder} is in use by another process; choose another --out") from error
         self.arrays, self.meta, self.done = {}, {}, False
-        self._metrics = self._events = self._interrupt = None
+        self._metrics = self._events = None
+        self._interrupt = Interrupt() if alone else None
         try:
             self._task = digest(load_checkpoint(Path(task) / "last.safetensors")[0]) if task else None
             self._start(config)
         except BaseException:
             self.close()
             raise
-        if alone:
-            self._interrupt = Interrupt()
 
     def _start(self, config) -> None:
         written = self.folder / "config.yaml"
