@@ -312,11 +312,13 @@ def test_a_stopped_run_continues_to_the_same_weights(tmp_path, unbroken, assert_
         out = tmp_path / f"run{attempt}"
         process = unbroken.start(name, out, fresh)
         process.until(process.saved)
-        time.sleep(random.Random(f"{name} {number} {attempt}").uniform(0, unbroken.seconds[name][2] / 2))
+        time.sleep(
+            random.Random(f"{name} {number} {attempt}").uniform(0, unbroken.seconds[name][2] / 2 ** (attempt + 1))
+        )
         process.process.send_signal(number)
         sent = time.time()
         status, took = process.process.wait(timeout=60), time.time() - sent
-        if status:  # else it finished just before
+        if status == 128 + number:  # else it finished just before
             break
     assert process.process.returncode == 128 + number, process.printed.read_text()
     said = process.printed.read_text().splitlines()[-1]
