@@ -57,7 +57,7 @@ for framework in "$@"; do
         ${WHEELS:+--build-arg "WHEELS=$WHEELS"} --file "$root/docker/$framework.Dockerfile" --tag "$image" "$root"
     built=$((SECONDS - start))
 
-    # in the image itself, as a user that it does not know; pytest lies beside it
+    # in the image itself, as a user that it does not know; pytest lies beside it, in no layer
     container=$(buildah from --pull-never "$image")
     containers+=("$container")
     mkdir -m 777 "$work/$framework" "$work/$framework/pytest" "$work/$framework/results" "$work/$framework/data"
@@ -68,6 +68,7 @@ for framework in "$@"; do
     inside python -m samplenet.ops.build --check | tee "$work/check"
     grep -q "native ops for the CPU" "$work/check" || fail "$image holds no native ops"
     inside pip install --quiet --no-cache-dir --target /pytest -c /constraints.txt pytest hypothesis
+    inside pip install --quiet --no-cache-dir --target /pytest --no-deps ml_dtypes # the tests' bfloat16; part of TensorFlow
     start=$SECONDS
     inside env PYTHONPATH=/pytest HYPOTHESIS_STORAGE_DIRECTORY=/tmp/hypothesis TF_CPP_MIN_LOG_LEVEL=3 \
         python -m pytest -q -p no:cacheprovider -m "not slow" "${tests[@]}"
