@@ -46,7 +46,7 @@ def test_each_runs_after_those_it_needs_and_leaves_its_record_and_log(run, tmp_p
     ran, jobs = run(table=(["b", "a"], []), b=(["a"], []), a=([], []))
     assert ran == ["a", "b", "table"] and not jobs.failed
     record = json.loads((tmp_path / "results" / "b" / "job.json").read_text())
-    assert record["command"][0] == "python" and record["command"][-1] == "b" and record["seconds"] > 0
+    assert record["command"][0] == "python" and record["command"][-1] == "b" and 0 <= record["seconds"] < 60
     assert (tmp_path / "results" / "logs" / "b.log").read_text() == "said b\n"
 
 
@@ -96,6 +96,11 @@ def test_a_job_that_takes_times_runs_alone(tmp_path):
         jobs.append(Job(name, ["-c", code, str(tmp_path / name)], tmp_path / "preset", "out", alone=alone))
     (jobs := Jobs(jobs[:2] + jobs[2:], tmp_path, tmp_path, 2)).run()
     assert "b" in jobs.finished
+
+
+def test_a_failure_reaches_what_stands_before_it(run):
+    _, jobs = run(c=(["b"], []), b=(["a"], []), a=([], ["fail"]))
+    assert jobs.failed["b"] == "not run: it needs a" and jobs.failed["c"] == "not run: it needs b"
 
 
 def test_jobs_that_wait_for_none_in_the_list_are_a_mistake(run):

@@ -77,6 +77,8 @@ class Jobs:
                     elif self._may_start(job, running):
                         running[pool.submit(self._run, left.pop(name))] = job
                 if not running:
+                    if any(n in self.failed for job in left.values() for n in job.needs):
+                        continue  # what failed just now is needed by one that stands before it
                     if left and not self.stopped:
                         raise ValueError(f"jobs that wait for each other or for none in the list: {', '.join(left)}")
                     return
@@ -128,21 +130,20 @@ class Jobs:
         print(f"== python {' '.join(command)}", flush=True)
         log, last = self.folder / "logs" / f"{name.replace('/', '.')}.log", ""
         log.parent.mkdir(parents=True, exist_ok=True)
-        child = subprocess.Popen(
-            [sys.executable, *command],
-            cwd=self.root,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            env={"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ},
-            preexec_fn=_die_with_parent if LIBC else None,
-        )
-        self._children.add(child)
-        if self.stopped:  # just before this one was known
-            child.terminate()
-        with child, open(log, "w") as file:
+        how = {
+            "cwd": self.root,
+            "stdin": subprocess.DEVNULL,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.STDOUT,
+            "text": True,
+            "errors": "replace",
+            "env": {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ},
+            "preexec_fn": _die_with_parent if LIBC else None,
+        }
+        with open(log, "w") as file, subprocess.Popen([sys.executable, *command], **how) as child:
+            self._children.add(child)
+            if self.stopped:  # just before this one was known
+                child.terminate()
             for line in child.stdout:
                 file.write(line)
                 last = line.strip() or last

@@ -10,7 +10,7 @@ from samplenet.errors import InputError
 from samplenet.report import EXPERIMENTS
 from samplenet.report.pairs import SOURCE, TEMPLATE, alignments
 from samplenet.report.pictures import UNTRAINED
-from samplenet.report.rows import FULL_CLOUD, SAMPLERS, color, columns, label, select
+from samplenet.report.rows import FULL_CLOUD, SAMPLERS, color, columns, label, mean_curves, select
 from samplenet.report.tables import look
 
 DASHES = {"matched": "solid", "soft": "dash", "generated": "dot"}
@@ -78,14 +78,11 @@ def precision(results: dict, size: int | None) -> dict | None:
     variants = []
     for m in sizes:
         lines = []
-        for sampler in (*FULL_CLOUD, *(name for name, _ in columns(curves))):
-            mine = select(curves, sampler=sampler) if sampler in FULL_CLOUD else select(curves, sampler=sampler, m=m)
-            if mine:
-                share = 100 * np.mean([c["precision"] for c in mine], 0)  # of the seeds
-                along = 100 * np.array(mine[0]["recall"]) if "recall" in mine[0] else None
-                along = mine[0]["step_deg"] * np.arange(len(share)) if along is None else along
-                dash = "dot" if sampler in FULL_CLOUD else "solid"
-                lines.append(line(label(sampler), sampler, listed(along, 3), listed(share, 2), dash))
+        for sampler, curve, share in mean_curves(curves, m):
+            retrieval = "recall" in curve
+            along = 100 * np.array(curve["recall"]) if retrieval else curve["step_deg"] * np.arange(len(share))
+            dash = "dot" if sampler in FULL_CLOUD else "solid"
+            lines.append(line(label(sampler), sampler, listed(along, 3), listed(share, 2), dash))
         variants.append({"label": f"m = {m}", "y": "linear", "span": [0, 100], "lines": lines})
     if not variants:
         return None

@@ -4,7 +4,7 @@ import numpy as np
 
 from samplenet.report import rows as tables
 from samplenet.report.pictures import dots, png, pyplot, ratio_curves, row_title, stage, tidy
-from samplenet.report.rows import FULL_CLOUD, SAMPLERS, color, columns, label, select
+from samplenet.report.rows import FULL_CLOUD, SAMPLERS, color, label, mean_curves, select
 
 HEADLINE = "accuracy"
 CURVE = {"recall", "precision"}
@@ -84,13 +84,9 @@ def draw_retrieval(results: dict, gallery: dict) -> bytes | None:
     if not curves or not sizes:
         return None
     figure, axes = pyplot().subplots(figsize=(7, 4.3), layout="constrained")
-    for sampler in ("none", *(s for s, _ in columns(curves))):
-        full = sampler in FULL_CLOUD
-        mine = [c for c in select(curves, sampler=sampler) if full or c["m"] == sizes[0]]
-        if mine:
-            precision = 100 * np.mean([c["precision"] for c in mine], 0)  # of the seeds
-            look = {"color": color(sampler), "ls": ":" if full else "-", "label": label(sampler)}
-            axes.plot(100 * np.array(mine[0]["recall"]), precision, **look)
+    for sampler, curve, precision in mean_curves(curves, sizes[0]):
+        look = {"color": color(sampler), "ls": ":" if sampler in FULL_CLOUD else "-", "label": label(sampler)}
+        axes.plot(100 * np.array(curve["recall"]), precision, **look)
     axes.set(xlabel="recall, %", ylabel="precision, %", xlim=(0, 100), ylim=(0, 102))
     axes.set_title(f"retrieval, m = {sizes[0]}, matched points", fontsize=11)
     tidy(axes)

@@ -5,7 +5,7 @@ import numpy as np
 from samplenet.report import rows as tables
 from samplenet.report.pairs import draw_page, draw_pairs
 from samplenet.report.pictures import png, pyplot, ratio_curves, tidy
-from samplenet.report.rows import FULL_CLOUD, color, columns, label, select
+from samplenet.report.rows import FULL_CLOUD, color, label, mean_curves, select
 
 HEADLINE = "rotation_error_deg"
 CURVE = {"step_deg", "precision"}
@@ -89,13 +89,9 @@ def draw_precision(results: dict, gallery: dict) -> bytes | None:
         return None
     m = min(trained or sizes, default=None)
     figure, axes = pyplot().subplots(figsize=(7, 4.3), layout="constrained")
-    for sampler in (*FULL_CLOUD, *(s for s, _ in columns(curves))):
-        mine = select(curves, sampler=sampler) if sampler in FULL_CLOUD else select(curves, sampler=sampler, m=m)
-        if mine:
-            share = 100 * np.mean([c["precision"] for c in mine], 0)  # of the seeds
-            angles = mine[0]["step_deg"] * np.arange(len(share))
-            line = ":" if sampler in FULL_CLOUD else "-"
-            axes.plot(angles, share, color=color(sampler), ls=line, label=label(sampler))
+    for sampler, curve, share in mean_curves(curves, m):
+        line = ":" if sampler in FULL_CLOUD else "-"
+        axes.plot(curve["step_deg"] * np.arange(len(share)), share, color=color(sampler), ls=line, label=label(sampler))
     # most happens at small errors: the axis is linear in the angle's root
     axes.set_xscale("function", functions=(lambda a: np.sqrt(np.maximum(a, 0)), np.square))
     axes.set_xticks([0, 1, 5, 10, 20, 45, 90, 180])

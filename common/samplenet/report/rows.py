@@ -38,6 +38,16 @@ def columns(rows: list[dict]) -> list[tuple[str, str]]:
     return sorted(found, key=lambda c: (rank.get(c[0], len(rank)), c[0], PROTOCOLS.index(c[1])))
 
 
+def mean_curves(curves: list[dict], m: int | None) -> list[tuple[str, dict, np.ndarray]]:
+    """(sampler, its first curve, mean precision of the seeds in percent): full clouds, then each sampler at size m."""
+    found = []
+    for sampler in (*FULL_CLOUD, *dict.fromkeys(s for s, _ in columns(curves))):
+        mine = [c for c in select(curves, sampler=sampler) if sampler in FULL_CLOUD or c["m"] == m]
+        if mine:
+            found.append((sampler, mine[0], 100 * np.mean([c["precision"] for c in mine], 0)))
+    return found
+
+
 def cell(rows: list[dict], scale: float = 1, digits: int = 1) -> str:
     """One value times `scale`, or the mean over seeds and their standard deviation; empty without rows."""
     if not rows:
