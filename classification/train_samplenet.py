@@ -21,7 +21,7 @@ from tqdm import tqdm
 import pointnet
 import train_classifier
 from samplenet import config as configs
-from samplenet import schedules
+from samplenet import schedules, weights
 from samplenet.config import DataConfig, option
 from samplenet.data import clouds as data
 from samplenet.data import modelnet40
@@ -190,7 +190,11 @@ def train(config: Config) -> None:
             is_best = judged > best
             best = max(best, judged)
             meta = {"epoch": epoch + 1, "step": step + 1, "best": best}
-            run.checkpoint(get_state(sampler, optimizer), meta, is_best, done=epoch + 1 == config.epochs)
+            last = epoch + 1 == config.epochs
+            if last:  # for samplenet.load_pretrained
+                about = {"sizes": config.sample_sizes, "num_points": config.num_points, "normalisation": "unit_sphere"}
+                weights.save(sampler, run.folder / "sampler.safetensors", about)
+            run.checkpoint(get_state(sampler, optimizer), meta, is_best, done=last)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from tqdm import tqdm
 import autoencoder
 import train_autoencoder
 from samplenet import config as configs
-from samplenet import schedules
+from samplenet import schedules, weights
 from samplenet.config import RunConfig, option
 from samplenet.data import clouds as data
 from samplenet.errors import InputError
@@ -205,7 +205,15 @@ def train(config: Config) -> None:
             is_best = best is None or judged < best
             best = judged if is_best else best
             meta = {"epoch": epoch + 1, "step": step + 1, "best": best}
-            run.checkpoint(get_state(sampler, optimizer), meta, is_best, done=epoch + 1 == config.epochs)
+            last = epoch + 1 == config.epochs
+            if last:  # for samplenet.load_pretrained
+                about = {
+                    "sizes": config.sample_sizes,
+                    "num_points": task_config.num_points,
+                    "normalisation": "box_diagonal",
+                }
+                weights.save(sampler, run.folder / "sampler.safetensors", about)
+            run.checkpoint(get_state(sampler, optimizer), meta, is_best, done=last)
 
 
 if __name__ == "__main__":

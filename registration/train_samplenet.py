@@ -25,7 +25,7 @@ import rigid
 import train_pcrnet
 from pcrnet import PCRNet, task_loss
 from samplenet import config as configs
-from samplenet import schedules
+from samplenet import schedules, weights
 from samplenet.config import RunConfig, option
 from samplenet.data import clouds as data
 from samplenet.errors import InputError
@@ -213,6 +213,13 @@ def train(config: Config) -> None:
             print(text, flush=True)
             if saved:
                 meta = {"epoch": epoch + 1, "step": (epoch + 1) * steps, "best": best}
+                if last:  # for samplenet.load_pretrained
+                    about = {
+                        "sizes": config.sample_sizes,
+                        "num_points": task_config.num_points,
+                        "normalisation": "box_side",
+                    }
+                    weights.save(sampler, run.folder / "sampler.safetensors", about)
                 run.checkpoint(get_state(sampler, optimizer), meta, is_best, done=last)
 
 

@@ -1,11 +1,13 @@
 """SampleNet: learn which few points of a point cloud a task needs (CVPR 2020, arXiv 1912.03663).
 
 Importing this package loads no framework. The sampler lives in `samplenet.tf` (Keras) and `samplenet.torch`, the
-ops in `samplenet.ops`, the data sets in `samplenet.data`; `samplenet.weights` keeps a network's weights for both.
+ops in `samplenet.ops`, the data sets in `samplenet.data`; `samplenet.weights` keeps a network's weights for both, and
+`samplenet.load_pretrained` gives trained samplers.
 """
 
 from samplenet.errors import InputError
+from samplenet.pretrained import list_weights, load_pretrained, normalise
 from samplenet.sampled import Prefix, Sampled, random_indices
 
-__all__ = ["InputError", "Prefix", "Sampled", "random_indices"]
+__all__ = ["InputError", "Prefix", "Sampled", "list_weights", "load_pretrained", "normalise", "random_indices"]
 __version__ = "0.1.0"

@@ -5,8 +5,11 @@
 
 A PyTorch module's file holds its state dict. A Keras model made of `samplenet.tf` layers has its weights renamed and
 transposed: conv1/fc/kernel (in, out) is conv1.weight, fc1/bn/gamma is bn_fc1.weight. Importing this loads no framework.
+
+The file of a `SampleNet` also tells its settings, so that `samplenet.load_pretrained` makes the sampler from it.
 """
 
+import json
 import pickle
 import sys
 from collections.abc import Callable
@@ -38,12 +41,26 @@ class _Slot(NamedTuple):
     write: Callable[[np.ndarray], object]
 
 
-def save(model, path) -> None:
+def save(model, path, about: dict | None = None) -> None:
     """Write the weights of a torch module or a built Keras model to `path`, whole or not at all.
 
     bfloat16 is written as float32.
+
+    Args:
+        about: what the file shall tell about them, for `about`; a `SampleNet`'s settings are added as "network".
     """
-    save_checkpoint(Path(path), {name: slot.read() for name, slot in _slots(model).items()}, {})
+    network = getattr(model, "config", None)  # of a SampleNet
+    meta = {**(about or {}), **({"network": network} if isinstance(network, dict) else {})}
+    save_checkpoint(Path(path), {name: slot.read() for name, slot in _slots(model).items()}, meta)
+
+
+def about(path) -> dict:
+    """What `save` was told about the weights in `path`; {} for those of others."""
+    path = _found(path)
+    try:
+        return json.loads(_read(path)[1].get("meta", "{}"))
+    except ValueError as error:
+        raise InputError(f"weights {path} are damaged (what they tell is no JSON: {error})") from error
 
 
 def load(model, path, part: str = "") -> None:
@@ -60,10 +77,8 @@ def load(model, path, part: str = "") -> None:
         InputError: when the file is missing or damaged, or its names and shapes are not the model's; all that differ
             are listed, and nothing is changed.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"no weights {path}")
-    arrays, slots = _read_pth(path) if path.suffix in (".pth", ".pt") else _read(path), _slots(model)
+    path = _found(path)
+    arrays, slots = _read_pth(path) if path.suffix in (".pth", ".pt") else _read(path)[0], _slots(model)
     if part:
         inside = part + "."
         arrays = {name.removeprefix(inside): a for name, a in arrays.items() if name.startswith(inside)}
@@ -81,7 +96,15 @@ def load(model, path, part: str = "") -> None:
         slots[name].write(arrays[name])
 
 
-def _read(path: Path) -> dict[str, np.ndarray]:
+def _found(path) -> Path:
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"no weights {path}")
+    return path
+
+
+def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The arrays and the header of a safetensors file."""
     try:
         with safetensors.safe_open(path, framework="np") as file:
             header = file.metadata() or {}
@@ -90,7 +113,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
         raise InputError(f"weights {path} are damaged or no safetensors file ({error})") from error
     if header.get("sha256", (found := digest(arrays))) != found:
         raise InputError(f"weights {path} are damaged (their digest differs)")
-    return arrays
+    return arrays, header
 
 
 def _read_pth(path: Path) -> dict[str, np.ndarray]:

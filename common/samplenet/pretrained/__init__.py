@@ -1,0 +1,140 @@
+"""Trained samplers by name; and the sampler in any file that `samplenet.weights.save` wrote.
+
+The weights were trained by the committed presets on the built-in shapes: `card` tells on what, by which command, and
+how well they do. Clouds have to be normalised as theirs were, and turned the same way (y up):
+
+    sampler = samplenet.load_pretrained("classification-32", framework="torch")
+    clouds = samplenet.normalise(scans, samplenet.pretrained.card("classification-32")["normalisation"])
+    sampled = sampler(torch.from_numpy(clouds))  # sampled.idx (B, 32): which points of the scans
+"""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from samplenet import weights
+from samplenet.errors import InputError
+from samplenet.sampled import Prefix
+
+FOLDER = Path(__file__).resolve().parent
+PACKAGES = {"torch": "torch", "tf": "tensorflow"}  # by framework
+
+# each experiment's: offset and scale of float64 clouds (B, N, 3), (B, 1, 3) and (B, 1, 1)
+NORMALISATIONS = {
+    "unit_sphere": lambda x: (_mean(x), np.linalg.norm(x - _mean(x), axis=2).max(1)[:, None, None]),
+    "box_side": lambda x: (_mean(x), np.ptp(x, axis=1).max(1)[:, None, None]),
+    "box_diagonal": lambda x: (
+        (x.max(1) + x.min(1))[:, None] / 2,
+        np.linalg.norm(np.ptp(x, axis=1), axis=1)[:, None, None],
+    ),
+}
+
+
+def normalise(clouds, how: str = "unit_sphere"):
+    """Clouds (B, N, 3) as a sampler has to get them -> float32 (B, N, 3).
+
+    Args:
+        how: "unit_sphere" (classification), mean 0 and largest norm 1; "box_side" (registration), mean 0 and longest
+            side of the bounding box 1; "box_diagonal" (reconstruction), box centred and its diagonal 1.
+
+    Raises:
+        InputError: another shape or word, or a coordinate that is not finite.
+    """
+    clouds = np.asarray(clouds, np.float64)
+    if clouds.ndim != 3 or clouds.shape[2] != 3 or not clouds.shape[1]:
+        raise InputError(f"clouds must have shape (B, N, 3), got {clouds.shape}")
+    if how not in NORMALISATIONS:
+        raise InputError(f"normalisation must be one of {', '.join(NORMALISATIONS)}, got {how!r}")
+    if not np.isfinite(clouds).all():
+        b, n = np.argwhere(~np.isfinite(clouds))[0, :2]
+        raise InputError(f"point {n} of cloud {b} is not finite: {clouds[b, n]}")
+    offset, scale = NORMALISATIONS[how](clouds)
+    return ((clouds - offset) / np.maximum(scale, 1e-12)).astype(np.float32)  # a cloud of one point has no size
+
+
+def list_weights() -> list[str]:
+    """The names of the trained samplers that come with the library."""
+    return sorted(path.stem for path in FOLDER.glob("*.safetensors"))
+
+
+def card(name) -> dict:
+    """What is known of the weights `name`, or of those in a file.
+
+    Of those that come with the library: "m", "sizes" (several: a progressive sampler), "num_points", "normalisation"
+    (see `normalise`), "experiment", "data", "command", "revision", "metrics", and "network", the settings of
+    `SampleNet`. Of a file of a run: the first four and "network"; of another: what `samplenet.weights.save` was told.
+    """
+    path = _file(name)
+    told = weights.about(path)
+    if "network" not in told:
+        raise InputError(f"{path} does not tell which SampleNet it is of; make one and use samplenet.weights.load")
+    beside = path.with_suffix(".json")
+    more = json.loads(beside.read_text()) if path.parent == FOLDER else {}
+    return {"m": told["network"]["m"], "sizes": [told["network"]["m"]], **told, **more}
+
+
+def load_pretrained(name, m: int | None = None, framework: str | None = None):
+    """A trained sampler, for inference.
+
+    Args:
+        name: one of `list_weights()`, or a file: `sampler.safetensors` of a run folder.
+        m: points to sample. A progressive sampler serves every m; of others it is their own, or None.
+        framework: "torch" or "tf"; without it the one that is imported, or installed (PyTorch if both are).
+
+    Returns:
+        `samplenet.torch.SampleNet` in eval mode, `samplenet.tf.SampleNet`, or with m of a progressive one a
+        `samplenet.Prefix` of it: call it on normalised clouds (B, N, 3).
+
+    Raises:
+        InputError: unknown name, damaged file, an m that these weights do not serve, or no framework.
+    """
+    known, framework = card(name), framework or _framework()
+    if framework not in PACKAGES:
+        raise InputError(f"framework must be 'torch' or 'tf', got {framework!r}")
+    if m is not None and m != known["m"] and len(known["sizes"]) == 1:
+        progressive = [other for other in list_weights() if other.endswith("-progressive")]
+        raise InputError(f"weights {name} sample {known['m']} points, not {m}; those for every m: {progressive}")
+    try:
+        sampler = _make(framework, known["network"])
+    except TypeError as error:
+        raise InputError(f"weights {name} are of a SampleNet with other settings than this one's ({error})") from error
+    weights.load(sampler, _file(name))
+    return sampler if m is None or len(known["sizes"]) == 1 else Prefix(sampler, m)
+
+
+def _mean(clouds):
+    return clouds.mean(1, keepdims=True)
+
+
+def _make(framework: str, network: dict):
+    if framework == "torch":
+        from samplenet.torch import SampleNet
+
+        return SampleNet(**network).eval()
+    from samplenet.tf import SampleNet
+
+    sampler = SampleNet(**network)
+    sampler.build((None, None, 3))
+    return sampler
+
+
+def _file(name) -> Path:
+    path = Path(name)
+    if path.is_dir():
+        path = path / "sampler.safetensors"
+    if path.suffix == ".safetensors":
+        return path
+    if str(name) not in list_weights():
+        raise InputError(f"no weights {str(name)!r}; known: {', '.join(list_weights())}, or a .safetensors file")
+    return FOLDER / f"{name}.safetensors"
+
+
+def _framework() -> str:
+    for there in (lambda package: package in sys.modules, importlib.util.find_spec):
+        for framework, package in PACKAGES.items():
+            if there(package):
+                return framework
+    raise InputError('neither PyTorch nor TensorFlow is installed: pip install "samplenet[torch]" or "samplenet[tf]"')
