@@ -26,17 +26,18 @@ class Prefix:
 
     Args:
         sampler: a trained `SampleNet`.
-        m: points to sample, at most N. Above `sampler.m` there are no simplified points: `queries` is None.
+        m: points to sample, in [1, N]. Above `sampler.m` there are no simplified points: `queries` is None.
     """
 
     def __init__(self, sampler, m: int):
+        if m < 1:
+            raise InputError(f"m must be at least 1, got {m}")
         self.sampler, self.m, self.project = sampler, m, sampler.project
 
     def __call__(self, points, cloud=None) -> Sampled:
         """points (B, N, 3); `cloud` makes no difference."""
-        ordered = self.sampler.order(points)
-        queries = ordered.queries[:, : self.m] if self.m <= self.sampler.m else None
-        return Sampled(ordered.points[:, : self.m], ordered.idx[:, : self.m], queries)
+        ordered = self.sampler.order(points, self.m)
+        return ordered._replace(queries=ordered.queries[:, : self.m] if self.m <= self.sampler.m else None)
 
 
 def largest_size(sizes: list[int], limit: int, words: str) -> int:

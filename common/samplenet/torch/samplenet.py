@@ -110,18 +110,18 @@ class SampleNet(nn.Module):
         _, nearest = ops.knn(queries, points, 1)  # (B, M, 1)
         return ops.farthest_points(points, m or self.m, chosen=nearest[..., 0])
 
-    def order(self, points) -> Sampled:
-        """The whole cloud in a progressive sampler's order: the sample of size c is its first c points.
+    def order(self, points, m=None) -> Sampled:
+        """The whole cloud in a progressive sampler's order, or its first m points: those are the sample of size m.
 
         All of Q is matched, duplicates are dropped, and farthest point sampling continues to N. Not while training.
-        points (B, N, 3) -> Sampled, points (B, N, 3) and idx (B, N) in order, queries (B, m, 3).
+        points (B, N, 3) -> Sampled, points (B, N or m, 3) and idx in order, queries (B, self.m, 3).
         """
         self._check(points)
         if self.training:
             raise InputError("SampleNet: order is for inference; call eval() first")
         queries = self.simplify(points)
         points = points.to(queries.dtype)
-        idx = self.match(points, queries, points.shape[1])
+        idx = self.match(points, queries, m or points.shape[1])
         return Sampled(ops.gather(points, idx), idx, queries)
 
     def forward(self, points, cloud=None) -> Sampled:
