@@ -40,10 +40,11 @@ esac
 flags=()
 while [ $# -gt 0 ]; do
     case $1 in
-        --data-root | --out) [ $# -gt 1 ] || fail "$1: expected a folder"; set -- "$1=$2" "${@:3}" ;;
-        --data-root=*) # the folder's name is in that of the results
-            folder=$(cd "${1#*=}" 2>/dev/null && pwd) || fail "--data-root: no folder ${1#*=}"
-            options+=(--volume "$folder:/data/${folder##*/}:ro") flags+=(--data-root "/data/${folder##*/}"); shift ;;
+        --data-root | --shapenet-root | --out) [ $# -gt 1 ] || fail "$1: expected a folder"; set -- "$1=$2" "${@:3}" ;;
+        --data-root=* | --shapenet-root=*) # the folder's name is in that of the results
+            folder=$(cd "${1#*=}" 2>/dev/null && pwd) || fail "${1%%=*}: no folder ${1#*=}"
+            place=${1%%-root=*} place=/${place#--}/${folder##*/} # /data/NAME, /shapenet/NAME
+            options+=(--volume "$folder:$place:ro") flags+=("${1%%=*}" "$place"); shift ;;
         --out=*)
             case ${1#*=} in results/*) ;; *) fail "--out must be below results/, which outlives the container, got ${1#*=}" ;; esac
             flags+=("$1"); shift ;;

@@ -80,6 +80,17 @@ def test_the_data_folder_is_mounted_for_reading_under_its_own_name(run, tmp_path
         assert calls[-1][-6:] == ["--preset", "paper", "--data-root", "/data/my data", "--jobs", "2"]
 
 
+def test_two_data_folders_of_one_name_are_mounted_apart(run, tmp_path):
+    for parent in ("m40", "snc"):
+        (tmp_path / parent / "h5").mkdir(parents=True)
+    flags = ["classification", "reconstruction", "--data-root", "m40/h5", "--shapenet-root", "snc/h5"]
+    code, _, calls = run(*flags, cwd=tmp_path)
+    assert code == 0
+    for volume in (f"{tmp_path}/m40/h5:/data/h5:ro", f"{tmp_path}/snc/h5:/shapenet/h5:ro"):
+        assert ("--volume", volume) in pairs(calls[-1])
+    assert calls[-1][-5:] == ["reconstruction", "--data-root", "/data/h5", "--shapenet-root", "/shapenet/h5"]
+
+
 @pytest.mark.parametrize(
     "engine, flags", [("docker", ("--gpus", "all")), ("podman", ("--device", "nvidia.com/gpu=all"))]
 )
@@ -117,6 +128,7 @@ def test_the_gpu_check_runs_in_the_cuda_image(run):
         (["registration"], {"engines": []}, "docker not found; install docker or podman"),
         (["registration"], {"CONTAINER_ENGINE": "runc"}, "runc not found"),
         (["registration", "--data-root", "nowhere"], {}, "--data-root: no folder nowhere"),
+        (["reconstruction", "--shapenet-root=nowhere"], {}, "--shapenet-root: no folder nowhere"),
         (["registration", "--data-root"], {}, "--data-root: expected a folder"),
         (["registration", "--out", "elsewhere"], {}, "--out must be below results/"),
         (["registration"], {"DEVICE": "tpu"}, "DEVICE must be cpu or cuda, got 'tpu'"),
