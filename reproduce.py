@@ -15,9 +15,16 @@ from pathlib import Path
 from plan import ABLATION_SIZE, EXPERIMENTS, KINDS, PRESETS, ROOT, Plan
 
 
+class Parser(argparse.ArgumentParser):
+    """As samplenet.config's, which is not there before set-up."""
+
+    def error(self, message):
+        self.exit(2, f"{self.prog}: error: {message}; --help lists the flags\n")
+
+
 def arguments(argv=None) -> argparse.Namespace:
     """The flags, checked; exits with 2 and a sentence when they make no sense."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "reproduce.sh",
         description="Set up and make the tables and figures. Without an experiment: SampleNet and S-NET for "
         "classification, at one size (paper: at all). Runs that have finished are kept and killed ones continued.",
@@ -81,8 +88,18 @@ def _check_data(parser: argparse.ArgumentParser, flags: argparse.Namespace) -> N
             setattr(flags, name, str(Path(root).resolve()))
 
 
+def _check_folders(flags: argparse.Namespace) -> None:
+    """End with a sentence, before anything is installed or trained, where a folder is none."""
+    for name, root in (("--data-root", flags.data_root), ("--shapenet-root", flags.shapenet_root)):
+        if root and not Path(root).is_dir():
+            sys.exit(f"reproduce.sh: error: {name}: {root} is not a folder; correct it, or leave it out")
+    if flags.out and Path(flags.out).exists() and not Path(flags.out).is_dir():
+        sys.exit(f"reproduce.sh: error: --out: {flags.out} is a file; choose another folder")
+
+
 def main() -> int:
     flags = arguments()
+    _check_folders(flags)
     if flags.extras:
         frameworks = {EXPERIMENTS.get(e, EXPERIMENTS["classification"]).framework for e in flags.experiments}
         print(*sorted(frameworks), "viz")

@@ -55,7 +55,8 @@ def accuracy(net, clouds: Clouds, rows: np.ndarray, batch_size: int, sampler=Non
 
 
 def train(config: Config) -> None:
-    configs.at_least(config, num_points=1, batch_size=2, epochs=1, lr=0, jitter=0)
+    configs.above(config, lr=0)
+    configs.at_least(config, num_points=1, batch_size=2, epochs=1, lr_decay=0, jitter=0)
     configs.at_least(config, seed=0, shapes_per_class=1, lr_decay_samples=1, bn_decay_samples=1)
     configs.at_most(config, seed=2**32 - 1)
     configs.one_of(config, model=pointnet.MODELS, lr_schedule=schedules.SCHEDULES)

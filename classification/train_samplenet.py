@@ -86,7 +86,8 @@ def load_task(folder: str) -> tuple[pointnet.PointNet, list[str], train_classifi
 
 
 def train(config: Config) -> None:
-    configs.at_least(config, batch_size=2, epochs=1, lr=0, alpha=0, lmbda=0, beta=0, gamma=0, delta=0)
+    configs.above(config, lr=0)
+    configs.at_least(config, batch_size=2, epochs=1, lr_decay=0, alpha=0, lmbda=0, beta=0, gamma=0, delta=0)
     configs.at_least(config, seed=0, shapes_per_class=1, lr_decay_samples=1, bn_decay_samples=1)
     configs.at_most(config, seed=2**32 - 1)
     configs.one_of(config, lr_schedule=schedules.SCHEDULES, over_sizes=("sum", "mean"))

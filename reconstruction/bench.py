@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 import autoencoder
+from samplenet import config as configs
 from samplenet.ops import use_native
 from samplenet.run import environment, main
 
@@ -67,9 +68,16 @@ def measure(flags) -> None:
     )
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def arguments() -> argparse.Namespace:
+    """The flags, checked."""
+    parser = configs.Parser(description=__doc__.splitlines()[0])
     for name, value in (("num-points", 2048), ("batch-size", 50), ("steps", 3), ("turns", 5)):
         parser.add_argument(f"--{name}", type=int, default=value, help="(default: %(default)s)")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    main(lambda: measure(parser.parse_args()))
+    flags = parser.parse_args()
+    configs.at_least(flags, num_points=1, batch_size=1, steps=1, turns=1)
+    return flags
+
+
+if __name__ == "__main__":
+    main(lambda: measure(arguments()))

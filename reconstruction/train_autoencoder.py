@@ -45,7 +45,8 @@ class Config(DataConfig):
 
 def check(config: Config) -> None:
     """InputError for settings out of their range."""
-    configs.at_least(config, num_points=1, batch_size=2, epochs=1, lr=0, seed=0, shapes_per_class=10)
+    configs.above(config, lr=0)
+    configs.at_least(config, num_points=1, batch_size=2, epochs=1, seed=0, shapes_per_class=10)
     configs.at_least(config, lr_decay=0, lr_decay_samples=1)
     configs.at_most(config, seed=2**32 - 1)
     configs.one_of(config, loss=autoencoder.DISTANCES, lr_schedule=schedules.SCHEDULES)

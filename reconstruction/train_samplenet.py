@@ -63,7 +63,8 @@ class Config(RunConfig):
 
 def check(config: Config) -> None:
     """InputError for settings out of their range."""
-    configs.at_least(config, batch_size=2, epochs=1, lr=0, seed=0, lr_decay=0, lr_decay_samples=1)
+    configs.above(config, lr=0)
+    configs.at_least(config, batch_size=2, epochs=1, seed=0, lr_decay=0, lr_decay_samples=1)
     configs.at_least(config, alpha=0, lmbda=0, beta=0, gamma=0, delta=0, min_sigma=0)
     configs.at_most(config, seed=2**32 - 1)
     configs.one_of(config, lr_schedule=schedules.SCHEDULES, over_sizes=("sum", "mean"))

@@ -17,6 +17,7 @@ import pcrnet
 import processes
 import rigid
 import train_samplenet
+from samplenet import config as configs
 from samplenet.ops import Chamfer
 from samplenet.ops import torch as ops
 from samplenet.run import environment, main
@@ -93,10 +94,17 @@ def measure(flags) -> None:
     )
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def arguments() -> argparse.Namespace:
+    """The flags, checked."""
+    parser = configs.Parser(description=__doc__.splitlines()[0])
     for name, value in (("num-points", 1024), ("size", 64), ("batch-size", 32), ("steps", 10), ("turns", 7)):
         parser.add_argument(f"--{name}", type=int, default=value, help="(default: %(default)s)")
     parser.add_argument("--device", default="auto", choices=processes.DEVICES)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    main(lambda: measure(parser.parse_args()))
+    flags = parser.parse_args()
+    configs.at_least(flags, num_points=1, batch_size=1, steps=1, turns=1)
+    return flags
+
+
+if __name__ == "__main__":
+    main(lambda: measure(arguments()))

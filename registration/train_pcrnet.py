@@ -53,7 +53,8 @@ class Config(DataConfig):
 
 def check(config) -> None:
     """InputError for settings out of their range."""
-    configs.at_least(config, num_points=1, batch_size=1, epochs=1, lr=0, seed=0, shapes_per_class=1)
+    configs.above(config, lr=0)
+    configs.at_least(config, num_points=1, batch_size=1, epochs=1, seed=0, shapes_per_class=1)
     configs.at_least(config, pairs=1, noise=0, iterations=1, lr_decay=0, lr_decay_samples=1, checkpoint_epochs=1)
     configs.at_most(config, seed=2**32 - 1)
     configs.one_of(config, lr_schedule=schedules.SCHEDULES, device=processes.DEVICES, init=INITS)

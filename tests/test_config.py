@@ -67,7 +67,8 @@ def test_defaults_are_not_shared_between_configs():
         ("epochs: 1.5", "epochs must be int, got 1.5"),
         ("epochs: true", "epochs must be int, got True"),
         ("epochs: null", "epochs must be int, got None"),
-        ("lr: [1]", "lr must be float"),
+        ("lr: [1]", "lr must be a finite number"),
+        ("lr: .inf", "lr must be a finite number, got inf"),
         ("projection: 'False'", "projection must be bool, got 'False'"),
         ("projection: 0", "projection must be bool, got 0"),
         ("sample_sizes: 8", "sample_sizes must be a list"),
@@ -107,3 +108,5 @@ def test_at_least():
         configs.at_most(Config(), epochs=4)
     with pytest.raises(InputError, match="--lr must be at least 0, got nan"):
         configs.at_least(Config(lr=float("nan")), lr=0)
+    with pytest.raises(InputError, match="--lr must be above 0, got 0"):
+        configs.above(Config(lr=0.0), lr=0)

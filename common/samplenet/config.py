@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import difflib
+import math
 import sys
 import types
 import typing
@@ -39,6 +40,13 @@ class DataConfig(RunConfig):
     num_points: int = option(1024, "points of each cloud that are used, N")
 
 
+class Parser(argparse.ArgumentParser):
+    """Tells what is wrong in one sentence, without the pages of usage that argparse puts before it."""
+
+    def error(self, message):
+        self.exit(2, f"{self.prog}: error: {message}; --help lists the flags\n")
+
+
 def checkout() -> Path:
     """The repository's root, seen from the running script (classification/train_classifier.py and its like)."""
     return Path(sys.argv[0]).resolve().parent.parent  # parents[1] would fail for "python -c" in /
@@ -59,7 +67,7 @@ def load(cls, argv: list[str] | None = None, description: str = ""):
         InputError: unknown section or field, or a value of the wrong type, by name.
     """
     script = Path(sys.argv[0])
-    parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
+    parser = Parser(description=description, allow_abbrev=False)
     parser.add_argument("--config", metavar="FILE", help="YAML preset; flags win over it")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     kinds = typing.get_type_hints(cls)
@@ -134,11 +142,11 @@ def _convert(where: str, kind, value):
     if kind in (int, float) and not isinstance(value, bool):
         try:
             number = kind(value)  # YAML reads 1e-3 as a string
-            if kind is float or isinstance(value, str) or number == value:
+            if math.isfinite(number) if kind is float else isinstance(value, str) or number == value:
                 return number
         except (TypeError, ValueError, OverflowError):
             pass
-    raise InputError(f"{where} must be {kind.__name__}, got {value!r}")
+    raise InputError(f"{where} must be {'a finite number' if kind is float else kind.__name__}, got {value!r}")
 
 
 def dump(config) -> str:
@@ -148,19 +156,24 @@ def dump(config) -> str:
 
 def at_least(config, **lowest) -> None:
     """Raise InputError unless each named field (or each entry of a list) is at least its value."""
-    _bound(config, lowest, "least", lambda value, low: value >= low)
+    _bound(config, lowest, "at least", lambda value, low: value >= low)
+
+
+def above(config, **bounds) -> None:
+    """Raise InputError unless each named field (or each entry of a list) is greater than its value."""
+    _bound(config, bounds, "above", lambda value, low: value > low)
 
 
 def at_most(config, **highest) -> None:
     """Raise InputError unless each named field (or each entry of a list) is at most its value."""
-    _bound(config, highest, "most", lambda value, high: value <= high)
+    _bound(config, highest, "at most", lambda value, high: value <= high)
 
 
 def _bound(config, bounds: dict, word: str, holds) -> None:
     for name, bound in bounds.items():
         value = getattr(config, name)
         if not all(holds(v, bound) for v in (value if isinstance(value, list) else [value])):  # false for NaN
-            raise InputError(f"--{name.replace('_', '-')} must be at {word} {bound}, got {value}")
+            raise InputError(f"--{name.replace('_', '-')} must be {word} {bound}, got {value}")
 
 
 def one_of(config, **allowed) -> None:

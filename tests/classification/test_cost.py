@@ -113,19 +113,3 @@ def test_cost_of_a_trained_sampler_beside_the_classifier_alone(tmp_path, measure
     assert values["none", 64, "peak_memory_bytes", "cpu"] > 64 * 64 * 1024 * 4  # the widest layer of the batch
     text = (tmp_path / "cost.md").read_text()
     assert text in capsys.readouterr().out and text.count("+ task network |") == 2 and "the paper" in text
-
-
-def test_cost_names_bad_flags(tmp_path, measure_cost, trained):
-    for flags, words in (
-        (["--task", trained / "cls", "--batch-size", "1"], "--batch-size must be at least 2, got 1"),
-        (["--task", trained / "cls", "--repeats", "0"], "--repeats must be at least 1, got 0"),
-        (["--task", trained / "cls", "--sizes", "65"], "--sizes must be at most N = 64.*got 65"),
-        (["--task", trained / "cls", "--samplers", "poisson"], "'poisson' is neither random nor fps nor a run folder"),
-        (["--task", trained / "samplenet"], "another kind of run"),
-        ([], "--task is needed"),
-    ):
-        with pytest.raises(SystemExit, match=f"cost.py: error: .*{words}"):
-            measure_cost(*flags, "--out", tmp_path / "out")
-        assert not (tmp_path / "out").exists()
-    with pytest.raises(SystemExit, match="cost.py: error: --out is needed"):
-        measure_cost("--task", trained / "cls")

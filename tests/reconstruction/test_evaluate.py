@@ -1,4 +1,4 @@
-"""The evaluation: its numbers against plain NumPy, what it writes, the runner end to end, bad input."""
+"""The evaluation: its numbers against plain NumPy, what it writes, the runner end to end."""
 
 import json
 import sys
@@ -11,7 +11,6 @@ from samplenet.data import samples
 from samplenet.data.modelnet40 import Clouds
 from samplenet.data.sample_layouts import SHAPENET
 from samplenet.ops import reference
-from samplenet.run import main
 
 TINY = ["--batch-size", "8", "--epochs", "1", "--sample-sizes", "6"]
 
@@ -179,29 +178,3 @@ def test_samples_that_cannot_be_scored_or_saved(evaluate, tmp_path):
     with pytest.raises(InputError, match=f"{folder} lacks .*, one of 1 test clouds; give a sample of each"):
         evaluate(out, "--samplers", "none", "--samples", folder)
     assert not out.exists()
-
-
-BAD_FLAGS = {
-    "no task": (["--task", "{empty}"], "is no run folder: it has no config.yaml"),
-    "unknown sampler": (["--samplers", "voxel"], "'voxel' is neither random nor fps nor a run folder"),
-    "m above N": (["--sizes", "33"], "--sizes must be at most N = 32, the task network's points, got 33"),
-    "no size": (["--sizes", "0"], r"--sizes must be at least 1, got \[0\]"),
-    "no such data": (["--data-root", "{empty}/nowhere"], "nowhere is not a folder: correct it"),
-}
-
-
-@pytest.mark.parametrize("case", BAD_FLAGS)
-def test_bad_flags_are_named(tmp_path, evaluate, case):
-    flags, words = BAD_FLAGS[case]
-    with pytest.raises(SystemExit, match=f"evaluate.py: error: .*{words}"):
-        main(lambda: evaluate(tmp_path / "out", "--sizes", 6, *(flag.format(empty=tmp_path) for flag in flags)))
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_run_of_another_kind_is_refused(scripts, task, runs, tmp_path, evaluate):
-    other = tmp_path / "other"
-    other.mkdir()
-    for name in ("config.yaml", "last.safetensors"):
-        (other / name).write_bytes((task / name).read_bytes())
-    with pytest.raises(InputError, match="is damaged or of another kind of run"):
-        evaluate(tmp_path / "out", "--samplers", other, "--sizes", 6)

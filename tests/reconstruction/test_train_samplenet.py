@@ -1,12 +1,11 @@
-"""The sampler's training in front of the autoencoder: sizes, losses, kill and continue, edge sizes, bad input."""
+"""The sampler's training in front of the autoencoder: sizes, losses, kill and continue, edge sizes."""
 
 import numpy as np
 import pytest
 
 from samplenet import InputError, config
-from samplenet.checkpoint import load_checkpoint, save_checkpoint
+from samplenet.checkpoint import load_checkpoint
 from samplenet.ops import check_inputs, reference
-from samplenet.run import main
 from samplenet.tf.state import get_state
 
 TINY = ["--batch-size", "8", "--epochs", "2", "--sample-sizes", "6"]
@@ -160,37 +159,3 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(tmp_path, tr
     with pytest.raises(InputError, match=r"the loss became (nan|inf) at step [1-3]; try a lower --lr"):
         train(tmp_path / "run", "--lr", 1e30)
     assert not (tmp_path / "run" / "last.safetensors").exists()
-
-
-BAD_FLAGS = {
-    "no task": (["--task", "{empty}"], "is no run folder: it has no config.yaml"),
-    "m above N": (
-        ["--sample-sizes", "33"],
-        r"--sample-sizes must be in \[1, the autoencoder's N\] = \[1, 32\], got 33",
-    ),
-    "m of zero": (["--sample-sizes", "0"], r"--sample-sizes must be in \[1, the autoencoder's N\]"),
-    "a size twice": (["--sample-sizes", "4", "8", "4"], r"--sample-sizes must be sizes that differ, got \[4, 8, 4\]"),
-    "unknown reduction": (["--over-sizes", "max"], "--over-sizes must be one of sum, mean, got 'max'"),
-    "k above N": (["--k", "33"], r"--k must be in \[1, N\] = \[1, 32\]"),
-    "batch of one": (["--batch-size", "1"], "--batch-size must be at least 2, got 1"),
-    "batch too large": (["--batch-size", "400"], "--batch-size 400 is larger than the training set of 34 clouds"),
-    "negative weight": (["--alpha", "-1"], "--alpha must be at least 0, got -1"),
-    "unknown schedule": (["--lr-schedule", "x"], "--lr-schedule must be one of step, cosine, got 'x'"),
-}
-
-
-@pytest.mark.parametrize("case", BAD_FLAGS)
-def test_bad_flags_are_named(tmp_path, train, case):
-    flags, words = BAD_FLAGS[case]
-    with pytest.raises(SystemExit, match=f"train_samplenet.py: error: .*{words}"):
-        main(lambda: train(tmp_path / "out", *(flag.format(empty=tmp_path) for flag in flags)))
-    assert not (tmp_path / "out").exists()
-
-
-def test_an_unfinished_autoencoder_is_refused(tmp_path, train, task):
-    arrays, meta = load_checkpoint(task / "last.safetensors")
-    (tmp_path / "half").mkdir()
-    (tmp_path / "half" / "config.yaml").write_bytes((task / "config.yaml").read_bytes())
-    save_checkpoint(tmp_path / "half" / "last.safetensors", arrays, {**meta, "done": False, "epoch": 1})
-    with pytest.raises(InputError, match="half stands at epoch 1 of 2; continue it with --resume"):
-        train(tmp_path / "out", "--task", tmp_path / "half")

@@ -3,7 +3,6 @@
 python -m samplenet.data.modelnet40 --root DIR      # download (435 MB), verify, extract, print the folder
 """
 
-import argparse
 import json
 import logging
 import os
@@ -16,6 +15,7 @@ from pathlib import Path, PurePosixPath
 import h5py
 import numpy as np
 
+from samplenet.config import Parser
 from samplenet.data.archive import extract_zip, replace_folder
 from samplenet.data.download import fetch, locked, md5_of
 from samplenet.errors import InputError
@@ -276,7 +276,7 @@ def write_split(
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Download, verify and extract ModelNet40.")
+    parser = Parser(description="Download, verify and extract ModelNet40.")
     parser.add_argument("--root", required=True, help=f"folder that is to hold {FOLDER}")
     parser.add_argument("--url", nargs="+", default=MIRRORS, help="addresses of the archive, tried in order")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")

@@ -4,7 +4,6 @@ python -m samplenet.data.shapenet --root DIR                  # download (1.4 GB
 python -m samplenet.data.shapenet --root DIR --archive FILE   # the same from an archive that is there already
 """
 
-import argparse
 import hashlib
 import logging
 import os
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from samplenet.config import Parser
 from samplenet.data import ply, shapes
 from samplenet.data.clouds import own_folder
 from samplenet.data.modelnet40 import Clouds
@@ -173,7 +173,7 @@ def _report(folder: Path, split: str, unfit: dict[str, str], total: int, skip_ba
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Download and extract ShapeNetCore as clouds of 2048 points.")
+    parser = Parser(description="Download and extract ShapeNetCore as clouds of 2048 points.")
     parser.add_argument("--root", required=True, help=f"folder that is to hold {FOLDER}")
     parser.add_argument("--archive", help="use this archive instead of downloading it")
     parser.add_argument("--url", nargs="+", default=MIRRORS, help="addresses of the archive, tried in order")

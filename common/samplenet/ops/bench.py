@@ -6,7 +6,6 @@ thousand) are checked against samplenet.ops.reference, gradients against the fra
 extra `bench` (pykdtree, scipy, scikit-learn, fpsample, KeOps); those not installed are named as left out.
 """
 
-import argparse
 import json
 import os
 import statistics
@@ -20,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from samplenet.checkpoint import write_atomic
+from samplenet.config import Parser
 from samplenet.ops import build, native, reference, use_native
 from samplenet.run import environment
 
@@ -262,7 +262,7 @@ CASES = {
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m samplenet.ops.bench", description=__doc__.splitlines()[0])
+    parser = Parser(prog="python -m samplenet.ops.bench", description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, help="write the times as JSON to this file")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of either side")
     parser.add_argument("--only", default="", help="run the cases whose name holds this")

@@ -7,7 +7,6 @@ A build is kept until the sources, a compiler, the GPU or the framework change.
 Needs a C++17 compiler (g++ or clang++; CXX names another), CMake and ninja (both from pip: the extra `build`).
 """
 
-import argparse
 import json
 import os
 import platform
@@ -22,6 +21,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from samplenet.checkpoint import write_atomic
+from samplenet.config import Parser
 from samplenet.errors import InputError
 from samplenet.ops import native
 
@@ -272,7 +272,7 @@ def status() -> str:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m samplenet.ops.build", description=__doc__.splitlines()[0])
+    parser = Parser(prog="python -m samplenet.ops.build", description=__doc__.splitlines()[0])
     parser.add_argument("--torch", action="store_true", help="build for PyTorch")
     parser.add_argument("--tf", action="store_true", help="build for TensorFlow")
     parser.add_argument("--cuda", action="store_true", help="build CUDA kernels even if no GPU is visible")

@@ -6,7 +6,6 @@ bit, gradients to rounding, and a second backward pass must repeat the first in 
 the same motions with the CPU kernels on both sides, to try this script.
 """
 
-import argparse
 import json
 import sys
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 import torch
 
 from samplenet.checkpoint import write_atomic
+from samplenet.config import Parser
 from samplenet.errors import InputError
 from samplenet.ops import build, native, use_native
 from samplenet.ops import torch as ops
@@ -166,7 +166,7 @@ def bench(device: str) -> list[dict]:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m samplenet.ops.gpu", description=__doc__.splitlines()[0])
+    parser = Parser(prog="python -m samplenet.ops.gpu", description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, help="write the times as JSON to this file")
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
     args = parser.parse_args()

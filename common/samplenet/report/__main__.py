@@ -1,13 +1,13 @@
 """`python -m samplenet.report FOLDER`, `python -m samplenet.report --page results/quick`"""
 
-import argparse
 from pathlib import Path
 
+from samplenet.config import Parser
 from samplenet.report import page, write
 from samplenet.run import main
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser("python -m samplenet.report", description="Write table and pictures of a result.")
+    parser = Parser("python -m samplenet.report", description="Write table and pictures of a result.")
     parser.add_argument("folder", type=Path, help="folder that holds results.json; with --page, of a preset's results")
     parser.add_argument("--page", action="store_true", help="write index.html and tables.md of all evaluations below")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")

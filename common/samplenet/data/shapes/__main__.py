@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 from samplenet import run
+from samplenet.config import Parser
 from samplenet.data.shapes import ensure
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m samplenet.data.shapes", description=__doc__)
+    parser = Parser(prog="python -m samplenet.data.shapes", description=__doc__)
     parser.add_argument("--root", type=Path, required=True, help="folder that receives the data set's own folder")
     parser.add_argument("--train-per-class", type=int, default=100)
     parser.add_argument("--test-per-class", type=int, default=40)

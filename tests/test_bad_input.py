@@ -1,0 +1,595 @@
+"""Bad input to every script: status 1 or 2, one sentence that names the value, no traceback, nothing written.
+
+Each case is a call in this process with flags that are right but for one fault. `{name}` in them is a folder or file
+that the fixtures below make; `no:--out` leaves a flag out. Lines after the sentence list details, each indented.
+"""
+
+import contextlib
+import functools
+import importlib
+import re
+import runpy
+import shutil
+import signal
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from samplenet import InputError
+from samplenet import config as configs
+from samplenet.checkpoint import save_checkpoint
+from samplenet.data import download, modelnet40, ply, shapenet
+from samplenet.run import main
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+import reproduce  # noqa: E402
+
+LONGEST = 120  # seconds for one case: far more than any takes, far less than for ever
+N = 32
+
+TRAINING = "--batch-size 4 --epochs 1 --out {out} "
+RIGHT = {
+    "classification/train_classifier.py": TRAINING + f"--data-root {{m40}} --num-points {N} --model vanilla --no-xla",
+    "classification/train_samplenet.py": TRAINING
+    + f"--data-root {{m40}} --num-points {N} --task {{task}} --sample-sizes 4",
+    "classification/evaluate.py": "--data-root {m40} --task {task} --sizes 4 --out {out}",
+    "classification/cost.py": "--task {task} --sizes 4 --out {out}",
+    "reconstruction/train_autoencoder.py": TRAINING + f"--data-root {{snc}} --classes chair car --num-points {N}",
+    "reconstruction/train_samplenet.py": TRAINING + "--task {task} --sample-sizes 4",
+    "reconstruction/evaluate.py": "--task {task} --sizes 4 --out {out}",
+    "registration/train_pcrnet.py": TRAINING + f"--data-root {{m40}} --num-points {N} --pairs 10 --device cpu",
+    "registration/train_samplenet.py": TRAINING + "--task {task} --sample-sizes 4 --device cpu",
+    "registration/evaluate.py": "--task {task} --sizes 4 --device cpu --out {out}",
+    "registration/bench.py": "--device cpu",
+    "reconstruction/bench.py": "",
+    "reproduce.py": "--preset smoke --out {out}",
+    "samplenet.data.modelnet40": "--root {out}",
+    "samplenet.data.shapenet": "--root {out}",
+    "samplenet.data.shapes": "--root {out}",
+    "samplenet.ops.build": "--quiet",
+    "samplenet.ops.gpu": "--device cpu",
+    "samplenet.ops.bench": "--only none",
+    "samplenet.report": "",
+}
+WITH_CONFIG = [name for name in RIGHT if "/" in name and "bench" not in name]
+TRAIN = [name for name in WITH_CONFIG if "/train_" in name]
+SAMPLERS = [name for name in TRAIN if "samplenet" in name]
+TASKS = [name for name in TRAIN if name not in SAMPLERS]
+WITH_TASK = [name for name in WITH_CONFIG if name not in TASKS]
+SCORES = [name for name in WITH_TASK if name not in SAMPLERS]
+EVALUATE = [name for name in SCORES if "evaluate" in name]
+READS_M40 = ["classification/train_classifier.py", "registration/train_pcrnet.py"]
+
+# (scripts, {what is wrong: (flags, what the sentence holds)})
+FAULTS = [
+    (
+        list(RIGHT),
+        {
+            "unknown flag": ("--epoch 3", "unrecognized arguments: --epoch"),
+        },
+    ),
+    (
+        WITH_CONFIG,
+        {
+            "flag without a value": ("--batch-size", "argument --batch-size: expected one argument"),
+            "missing config": ("--config {nowhere}", r"cannot read the config nowhere: No such file"),
+            "config that is a folder": ("--config {empty}", "cannot read the config .*empty: Is a directory"),
+            "config of a list": ("--config {list}", "list.yaml must hold fields or sections of fields, got list"),
+            "config that is no YAML": ("--config {broken}", "broken.yaml is not a YAML file"),
+            "config that runs code": ("--config {code}", "code.yaml is not a YAML file"),
+            "config with an unknown key": (
+                "--config {key}",
+                "key.yaml: unknown key 'batchsize'; did you mean 'batch_size'",
+            ),
+            "config of another script": ("--config {alien}/config.yaml", "config.yaml: unknown key"),
+            "config with an unknown section": ("--config {section}", "section 'trian' names no script"),
+            "config of a wrong type": ("--config {type}", "batch_size must be int, got 'many'"),
+            "no whole number": ("--batch-size 2.5", "--batch-size must be int, got '2.5'"),
+            "no clouds a step": ("--batch-size 0", "--batch-size must be at least [12], got 0"),
+            "negative seed": ("--seed -1", "--seed must be at least 0, got -1"),
+            "no out": ("no:--out", "--out is needed: the folder to write the"),
+            "empty out": ("--out=", "--out is empty; name a folder"),
+            "out that is a file": ("--out {file}", "file.txt: File exists"),
+            "out below a file": ("--out {file}/run", "run: Not a directory"),
+        },
+    ),
+    (
+        TRAIN,
+        {
+            "learning rate nan": ("--lr nan", "--lr must be a finite number, got 'nan'"),
+            "learning rate infinite": ("--lr inf", "--lr must be a finite number, got 'inf'"),
+            "learning rate negative": ("--lr -0.1", "--lr must be above 0, got -0.1"),
+            "learning rate zero": ("--lr 0", "--lr must be above 0, got 0"),
+            "unknown schedule": ("--lr-schedule x", "--lr-schedule must be one of step, cosine, got 'x'"),
+            "negative decay": ("--lr-decay -1", "--lr-decay must be at least 0, got -1"),
+            "no epochs": ("--epochs 0", "--epochs must be at least 1, got 0"),
+            "large seed": ("--seed 4294967296", "--seed must be at most 4294967295"),
+            "batch larger than the set": ("--batch-size 4000", "--batch-size 4000 is larger than the training set"),
+            "missing data root": ("--data-root {nowhere}", "nowhere is not a folder: correct it, or fetch"),
+            "empty data root name": ("--data-root=", "--data-root is empty; name a folder or leave it out"),
+            "out that holds a run": ("--out {held}", "held already holds a run; give --resume or another --out"),
+            "out of a run with other settings": (
+                "--out {held} --resume --seed 7",
+                "seed: 0 -> 7.*choose another --out",
+            ),
+        },
+    ),
+    (
+        TASKS,
+        {
+            "no points": ("--num-points 0", "--num-points must be at least 1, got 0"),
+            "more points than there are": (
+                "--num-points 4096",
+                "num_points must be at most that, got 4096|16 of 16 train clouds",
+            ),
+            "no shapes": ("no:--data-root --shapes-per-class 0", "--shapes-per-class must be at least 10?, got 0"),
+        },
+    ),
+    (
+        READS_M40,
+        {
+            "all held out": ("--hold-out 1", r"--hold-out must be in \[0, 1\), got 1"),
+            "data root that is a file": ("--data-root {file}", "file.txt is not a folder"),
+            "data root that is empty": (
+                "--data-root {empty}",
+                "shape_names.txt is missing: is this a folder in the ModelNet40",
+            ),
+            "data root of another data set": ("--data-root {snc}", "shape_names.txt is missing"),
+            "h5 that is missing": ("--data-root {m40-missing}", "holds no file 'ply_data_train0.h5': fetch"),
+            "h5 that is cut off": ("--data-root {m40-cut}", "train0.h5 cannot be read as HDF5.*fetch it again"),
+            "h5 that is none": ("--data-root {m40-none}", "train0.h5 cannot be read as HDF5"),
+            "h5 with a bit flipped": ("--data-root {m40-flipped}", "train0.h5 cannot be read as HDF5"),
+            "h5 without labels": ("--data-root {m40-unlabelled}", "train0.h5 has no dataset 'label'"),
+            "cloud of NaN": (
+                "--data-root {m40-nan}",
+                "train0.h5 has a coordinate that is not finite in cloud 3: remove",
+            ),
+            "clouds of a wrong shape": (
+                "--data-root {m40-shape}",
+                r"'data' of shape \(20, 40, 4\): make it \(n, P, 3\)",
+            ),
+            "labels out of range": ("--data-root {m40-labels}", r"labels 0\.\.9, but shape_names.txt has 2 names"),
+        },
+    ),
+    (
+        ["reconstruction/train_autoencoder.py"],
+        {
+            "data root that is a file": ("--data-root {file}", "file.txt is not a folder"),
+            "data root that is empty": ("--data-root {empty}", r"03001627 \(chair\) is missing: leave this class out"),
+            "data root of another data set": ("--data-root {m40}", r"03001627 \(chair\) is missing"),
+            "PLY that is cut off": ("--data-root {snc-cut}", "1 of 16 train clouds cannot be used; replace the files"),
+            "PLY that is none": ("--data-root {snc-none}", "1 of 16 train clouds cannot be used"),
+            "PLY with NaN": ("--data-root {snc-nan}", "1 of 16 train clouds cannot be used"),
+            "PLY of few points": ("--data-root {snc-few}", "1 of 16 train clouds cannot be used"),
+            "unknown class": ("--classes chair dog", "got 'dog'"),
+            "a class twice": ("--classes chair chair", "each of them once; got chair, chair"),
+            "unknown loss": ("--loss x", "--loss must be one of chamfer, emd, got 'x'"),
+            "batch of one": ("--batch-size 1", "--batch-size must be at least 2, got 1"),
+        },
+    ),
+    (
+        ["classification/train_classifier.py"],
+        {"unknown model": ("--model resnet", "--model must be one of pointnet, vanilla, got 'resnet'")},
+    ),
+    (
+        ["registration/train_pcrnet.py"],
+        {
+            "unknown class": ("--class-name cars", "--class-name must be one of car, chair; got 'cars'"),
+            "no iterations": ("--iterations 0", "--iterations must be at least 1, got 0"),
+            "negative noise": ("--noise -0.1", "--noise must be at least 0, got -0.1"),
+            "unknown init": ("--init x", "--init must be one of default, he, got 'x'"),
+            "unknown device": ("--device tpu", "--device must be one of auto, cpu, cuda, got 'tpu'"),
+            "too few points for an independent source": ("--independent", "40 points a cloud: .* got 64"),
+        },
+    ),
+    (
+        WITH_TASK,
+        {
+            "no task": ("no:--task", "--task is needed: the run folder of the trained"),
+            "empty task": ("--task=", "--task is empty"),
+            "missing task": ("--task {nowhere}", "nowhere is no run folder: it has no config.yaml"),
+            "task that is no run": ("--task {empty}", "empty is no run folder: it has no config.yaml"),
+            "task of another experiment": ("--task {alien}", "config.yaml is damaged or of another kind of run"),
+            "sampler as task": ("--task {sampler}", "config.yaml is damaged or of another kind of run"),
+            "unfinished task": ("--task {unfinished}", "unfinished stands at epoch 1 of 9; continue it with --resume"),
+            "damaged task": ("--task {damaged}", "last.safetensors is damaged .*; continue the run with --resume"),
+            "task without a checkpoint": (
+                "--task {unwritten}",
+                "there is no checkpoint .*; continue the run with --resume",
+            ),
+        },
+    ),
+    (
+        SAMPLERS,
+        {
+            "m of zero": ("--sample-sizes 0", rf"--sample-sizes must be in \[1, .*\] = \[1, {N}\], got 0"),
+            "m above N": ("--sample-sizes 33", rf"--sample-sizes must be in \[1, .*\] = \[1, {N}\], got 33"),
+            "a size twice": ("--sample-sizes 4 8 4", r"--sample-sizes must be sizes that differ, got \[4, 8, 4\]"),
+            "a size that is no number": ("--sample-sizes 4,8", "--sample-sizes must be int, got '4,8'"),
+            "no size": ("no:--sample-sizes --config {sizes}", r"--sample-sizes must be sizes that differ, got \[\]"),
+            "k of zero": ("--k 0", r"--k must be in \[1, .*32\].* got 0"),
+            "k above N": ("--k 33", r"--k must be in \[1, .*32\].* got 33"),
+            "batch of one": ("--batch-size 1", "--batch-size must be at least 2, got 1"),
+            "negative weight": ("--alpha -1", "--alpha must be at least 0, got -1"),
+            "unknown reduction": ("--over-sizes max", "--over-sizes must be one of sum, mean, got 'max'"),
+        },
+    ),
+    (
+        ["classification/train_samplenet.py"],
+        {
+            "fewer points than m": ("--num-points 2", r"\[1, --num-points\] = \[1, 2\], got 4"),
+            "other points than the task": ("--num-points 16", f"--num-points must be the classifier's, {N}, got 16"),
+        },
+    ),
+    (
+        ["classification/train_samplenet.py", "classification/evaluate.py"],
+        {"data of other classes": ("--data-root {m40-renamed}", "was trained on other classes than .*renamed has")},
+    ),
+    (
+        ["registration/train_samplenet.py"],
+        {"batch norm over processes": ("--sync-bn", "--sync-bn needs GPUs; on the CPU each process")},
+    ),
+    (
+        SCORES,
+        {
+            "unknown sampler": ("--samplers poisson", "'poisson' is neither random nor fps.* nor a run folder"),
+            "missing sampler": ("--samplers {nowhere}", "'nowhere' is neither random nor fps.* nor a run folder"),
+            "sampler that is no run": ("--samplers {empty}", "empty is no run folder: it has no config.yaml"),
+            "task as sampler": ("--samplers {task}", "config.yaml is damaged or of another kind of run"),
+            "unfinished sampler": (
+                "--samplers {unfinished-sampler}",
+                "stands at epoch 1 of 9; continue it with --resume",
+            ),
+            "sampler of other points": ("--samplers {wide}", rf"was trained on 64 points|= \[1, {N}\], got 64"),
+            "size of zero": ("--sizes 0", r"--sizes must be at least 1, got \[0\]"),
+            "size above N": ("--sizes 33", f"--sizes must be at most N = {N}, the task network's points, got 33"),
+        },
+    ),
+    (
+        EVALUATE,
+        {
+            "missing data root": ("--data-root {nowhere}", "nowhere is not a folder: correct it, or fetch"),
+            "the same sampler twice": (
+                "--samplers {sampler} {twin}",
+                "are both samplenet, m = 4, seed 0; score them apart",
+            ),
+            "missing samples": ("--samples {nowhere}", "--samples: .*nowhere is not a folder; name one"),
+            "empty samples": ("--samples {empty}", "--samples: .*empty holds no samples; name one"),
+            "samples with an unknown key": ("--samples {samples}", "sampler.yaml: unknown key 'name'"),
+            "samples that are there": (
+                "--samplers fps --save-samples {taken}",
+                "fps-4-seed0 is there already; remove it",
+            ),
+        },
+    ),
+    (["classification/cost.py"], {"no repeats": ("--repeats 0", "--repeats must be at least 1, got 0")}),
+    (["registration/evaluate.py"], {"unknown device": ("--device tpu", "--device must be one of auto, cpu, cuda")}),
+    (
+        ["registration/bench.py", "reconstruction/bench.py"],
+        {
+            "no steps": ("--steps 0", "--steps must be at least 1, got 0"),
+            "no clouds a step": ("--batch-size 0", "--batch-size must be at least 1, got 0"),
+            "no number": ("--num-points many", "argument --num-points: invalid int value: 'many'"),
+        },
+    ),
+    (["registration/bench.py"], {"m above N": ("--size 2000", r"\[1, 1024\], got 2000")}),
+    (
+        ["reproduce.py"],
+        {
+            "unknown experiment": ("segmentation", "unknown experiment 'segmentation', known: classification"),
+            "unknown preset": ("--preset slow", "no preset 'slow', known: smoke quick paper"),
+            "unknown sampler": ("--samplers fps", "--samplers: unknown 'fps', known: snet"),
+            "negative seed": ("--seeds -1", "--seeds must be at least 0, got -1"),
+            "size of zero": ("--sizes 0", "--sizes must be at least 1, got 0"),
+            "sizes with a comma": ("--sizes 32,16", "argument --sizes: invalid int value: '32,16'"),
+            "no jobs": ("--jobs 0", "--jobs must be at least 1, got 0"),
+            "paper without data": ("--preset paper", "the paper preset is for the published data.*--data-root"),
+            "one data root for two data sets": ("all --data-root {m40}", "give both --data-root and --shapenet-root"),
+            "missing data root": ("--data-root {nowhere}", "--data-root: .*nowhere is not a folder; correct it"),
+            "missing ShapeNet root": ("reconstruction --shapenet-root {nowhere}", "--shapenet-root: .*is not a folder"),
+            "ShapeNet for registration": (
+                "registration --shapenet-root {snc}",
+                "--shapenet-root is for reconstruction",
+            ),
+            "skipping elsewhere": ("registration --skip-bad", "--skip-bad is for reconstruction"),
+            "ablation with sizes": ("ablation --sizes 8", "the ablation has its own size and samplers"),
+            "out that is a file": ("--out {file}", "--out: .*file.txt is a file; choose another folder"),
+        },
+    ),
+    (
+        ["samplenet.data.modelnet40", "samplenet.data.shapenet", "samplenet.data.shapes"],
+        {
+            "no root": ("no:--root", "the following arguments are required: --root"),
+            "root that is a file": (
+                "--root {file}",
+                r"file.txt cannot be written|file.txt.*: (File exists|Not a directory)",
+            ),
+        },
+    ),
+    (
+        ["samplenet.data.modelnet40", "samplenet.data.shapenet"],
+        {
+            "address that is none": ("--url nonsense", "could not be downloaded; get it by other means and put it at"),
+            "server that is not there": (
+                "--url http://127.0.0.1:1/a.zip",
+                "could not be downloaded; get it by other means",
+            ),
+        },
+    ),
+    (
+        ["samplenet.data.shapenet"],
+        {
+            "missing archive": ("--archive {nowhere}", "nowhere is not a file: correct --archive"),
+            "archive that is none": ("--archive {file}", "file.txt is damaged"),
+            "archive of something else": ("--archive {zip}", "other.zip holds no .*: it is another archive"),
+        },
+    ),
+    (
+        ["samplenet.data.shapes"],
+        {"no shapes": ("--train-per-class 0", "train_per_class must be at least 1, got 0")},
+    ),
+    (
+        ["samplenet.ops.build"],
+        {"compiler that is none": ("CXX=nonsense --torch --force", "CXX names 'nonsense', which is no program here")},
+    ),
+    (["samplenet.ops.gpu"], {"unknown device": ("--device tpu", "argument --device: invalid choice: 'tpu'")}),
+    (["samplenet.ops.bench"], {"no number": ("--threads many", "argument --threads: invalid int value: 'many'")}),
+    (
+        ["samplenet.report"],
+        {
+            "missing folder": ("{nowhere}", "cannot read .*nowhere"),
+            "folder without results": ("{empty}", "cannot read .*results.json"),
+            "page of nothing": ("--page {empty}", "no evaluation below .*empty"),
+        },
+    ),
+]
+CASES = [
+    pytest.param(script, *case, id=f"{script}: {what}")
+    for scripts, faults in FAULTS
+    for script in scripts
+    for what, case in faults.items()
+]
+
+
+def write_run(folder, config, arrays, done=True, **meta):
+    """A run folder as a training script leaves it."""
+    folder.mkdir()
+    (folder / "config.yaml").write_text(configs.dump(config))
+    epoch = config.epochs if done else 1
+    save_checkpoint(folder / "last.safetensors", arrays, {"epoch": epoch, "step": epoch, "done": done, **meta})
+
+
+def write_m40(folder, **change):
+    """Twenty clouds of two classes to train on, eight to test; `change`s datasets of the first training file."""
+    rng = np.random.default_rng(0)
+    points, labels = rng.uniform(-1, 1, (28, 40, 3)).astype(np.float32), np.arange(28) % 2
+    parts = [(points[rows], labels[rows], [f"{i}" for i in range(28)[rows]]) for rows in (slice(20), slice(20, 28))]
+    modelnet40.write(folder, ["car", "chair"], *parts)
+    with h5py.File(folder / "ply_data_train0.h5", "r+") as h5:
+        for key, array in change.items():
+            del h5[key]
+            if array is not None:
+                h5[key] = array
+    return folder / "ply_data_train0.h5"
+
+
+def write_snc(folder):
+    """Ten chairs and ten cars; the first chair of the training split."""
+    for synset in ("03001627", "02958343"):
+        (folder / synset).mkdir(parents=True)
+        for i in range(10):
+            points = np.random.default_rng(i).uniform(-0.5, 0.5, (40, 3)).astype(np.float32)
+            (folder / synset / f"{i}.ply").write_bytes(ply.encode(points))
+    return folder / "03001627" / f"{shapenet.split_rows(10, 'train')[0]}.ply"
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Folders and files by name: data sets, presets, what is in the way."""
+    folder = tmp_path_factory.mktemp("input")
+    points = np.random.default_rng(0).uniform(-1, 1, (20, 40, 4)).astype(np.float32)
+    nan = points[..., :3].copy()
+    nan[3, 5, 1] = np.nan
+    write_m40(folder / "m40")
+    write_m40(folder / "m40-missing").unlink()
+    write_m40(folder / "m40-none").write_text("hello")
+    write_m40(folder / "m40-unlabelled", label=None)
+    write_m40(folder / "m40-nan", data=nan)
+    write_m40(folder / "m40-shape", data=points)
+    write_m40(folder / "m40-labels", label=np.full((20, 1), 9, np.uint8) * (np.arange(20) % 2)[:, None])
+    write_m40(folder / "m40-renamed")
+    (folder / "m40-renamed" / "shape_names.txt").write_text("chair\ncar\n")
+    cut = write_m40(folder / "m40-cut")
+    cut.write_bytes(cut.read_bytes()[:-2000])
+    flipped = write_m40(folder / "m40-flipped")
+    with h5py.File(flipped) as h5:
+        place = h5["data"].id.get_chunk_info(0).byte_offset + 100
+    content = bytearray(flipped.read_bytes())
+    content[place] ^= 1
+    flipped.write_bytes(content)
+    write_snc(folder / "snc")
+    cut = write_snc(folder / "snc-cut")
+    cut.write_bytes(cut.read_bytes()[:-20])
+    write_snc(folder / "snc-none").write_text("hello")
+    write_snc(folder / "snc-nan").write_bytes(ply.encode(nan[3]))
+    write_snc(folder / "snc-few").write_bytes(ply.encode(nan[0, :20]))
+    for name, text in {
+        "list": "- 1",
+        "broken": "a: [",
+        "code": "out: !!python/object/apply:os.system ['true']",
+        "key": "batchsize: 3",
+        "section": "trian: {epochs: 3}",
+        "type": "batch_size: many",
+        "sizes": "sample_sizes: []",
+    }.items():
+        (folder / f"{name}.yaml").write_text(text)
+    (folder / "file.txt").write_text("hello")
+    with zipfile.ZipFile(folder / "other.zip", "w") as archive:
+        archive.writestr("notes.txt", "hello")
+    (folder / "empty").mkdir()
+    (folder / "taken" / "fps-4-seed0").mkdir(parents=True)
+    (folder / "samples").mkdir()
+    (folder / "samples" / "sampler.yaml").write_text("name: mine\n")
+    found = {path.name.removesuffix(".yaml"): path for path in folder.iterdir()}
+    return {**found, "file": folder / "file.txt", "zip": folder / "other.zip", "nowhere": "nowhere"}
+
+
+@pytest.fixture(scope="module")
+def runs(import_scripts, tmp_path_factory):
+    """Function of an experiment's name: its modules, and its runs by name, untrained ones that look finished or not."""
+
+    @functools.cache
+    def make(experiment):
+        scripts, folder = import_scripts(experiment), tmp_path_factory.mktemp(experiment)
+        sampler_config = scripts.train_samplenet.Config(sample_sizes=[4], epochs=9)
+        if experiment == "classification":
+            config = scripts.train_classifier.Config(model="vanilla", num_points=N, epochs=9)
+            sampler_config.num_points = N
+            net, sampler = scripts.pointnet.build("vanilla", 2), scripts.train_samplenet.build(sampler_config)
+        elif experiment == "reconstruction":
+            classes = {"classes": ["chair", "car"], "shapes_per_class": 10}
+            config = scripts.train_autoencoder.Config(num_points=N, epochs=9, **classes)
+            net, sampler = scripts.autoencoder.build(N), scripts.train_samplenet.build(sampler_config, N)
+        else:
+            config = scripts.train_pcrnet.Config(num_points=N, epochs=9, pairs=10, shapes_per_class=10)
+            net, sampler = scripts.train_pcrnet.build(config), scripts.train_samplenet.build(sampler_config, N)
+        get_state = scripts.train_samplenet.get_state
+        write_run(folder / "task", config, get_state(net), names=["car", "chair"])
+        write_run(folder / "sampler", sampler_config, get_state(sampler))
+        shutil.copytree(folder / "sampler", folder / "twin")
+        weights = {"w": np.zeros(1000, np.float32)}
+        for name in ("damaged", "unwritten"):
+            write_run(folder / name, config, weights)
+        last = folder / "damaged" / "last.safetensors"
+        last.write_bytes(last.read_bytes()[:-100])
+        (folder / "unwritten" / "last.safetensors").unlink()
+        write_run(folder / "unfinished", config, weights, done=False)
+        write_run(folder / "unfinished-sampler", sampler_config, weights, done=False)
+        if experiment == "classification":
+            sampler_config.num_points = 64
+        sampler_config.sample_sizes = [64]
+        write_run(folder / "wide", sampler_config, weights)
+        (folder / "alien").mkdir()
+        of_another = "classes: [chair]" if experiment == "registration" else "class_name: car"
+        (folder / "alien" / "config.yaml").write_text(f"{of_another}\nout: results/x\n")
+        return scripts, {path.name: path for path in folder.iterdir()}
+
+    return make
+
+
+def call(script, runs):
+    """What to call for a script in this process, and its own path."""
+    if script == "reproduce.py":
+        return lambda: sys.exit(reproduce.main()), ROOT / script
+    if script == "samplenet.report":
+        return lambda: runpy.run_module(script, run_name="__main__"), ROOT / "common/samplenet/report/__main__.py"
+    if script.startswith("samplenet."):
+        module = importlib.import_module(f"{script}.__main__" if script.endswith("shapes") else script)
+        return module.main, module.__file__
+    experiment, name = Path(script).parent.name, Path(script).stem
+    module = getattr(runs(experiment)[0], name)
+    if name == "bench":
+        return lambda: main(lambda: module.measure(module.arguments())), module.__file__
+    action = getattr(module, {"evaluate": "evaluate", "cost": "measure_all"}.get(name, "train"))
+    return lambda: main(lambda: action(configs.load(module.Config))), module.__file__
+
+
+def command_line(script, flags):
+    """The right flags of a script and then these, without what is to be left out; and the environment's part."""
+    right, more = RIGHT[script].split(), flags.split()
+    environment = dict(word.split("=") for word in more if re.match("[A-Z]+=", word))
+    for gone in [word.removeprefix("no:") for word in more if word.startswith("no:")]:
+        place = right.index(gone) if gone in right else len(right)
+        del right[place : place + 2]
+    return right + [w for w in more if not w.startswith("no:") and w.split("=")[0] not in environment], environment
+
+
+def held(folder, script, runs, words):
+    """The folder of a run with the right settings that has just begun."""
+    module = getattr(runs(Path(script).parent.name)[0], Path(script).stem)
+    folder.mkdir()
+    (folder / "config.yaml").write_text(configs.dump(configs.load(module.Config, words)))
+    return folder
+
+
+@contextlib.contextmanager
+def limited(seconds):
+    """End with an error what takes longer."""
+
+    def stop(*_):
+        raise AssertionError(f"takes more than {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize("script, flags, words", CASES)
+def test_bad_input_is_told(script, flags, words, files, runs, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(download, "PAUSE", 0)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("SAMPLENET_DATA", str(tmp_path / "data"))
+    run, path = call(script, runs)
+    monkeypatch.setattr("sys.argv", [str(path)])
+    places = {**files, "out": tmp_path / "out"}
+    if script in WITH_CONFIG:
+        places |= runs(Path(script).parent.name)[1]
+    line, environment = command_line(script, flags)
+    if "{held}" in line:
+        right = [word.format_map(places) for word in RIGHT[script].split()]
+        places["held"] = held(tmp_path / "held", script, runs, right)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("sys.argv", [str(path), *(word.format_map(places) for word in line)])
+    capsys.readouterr()
+    with limited(LONGEST), pytest.raises(SystemExit) as ended:
+        run()
+    said = capsys.readouterr().err
+    if isinstance(ended.value.code, str):  # Python prints it, and the status is 1
+        said += ended.value.code
+    else:
+        assert ended.value.code in (1, 2)
+    sentence, *details = said.splitlines()
+    assert re.search(f"^[^ ]*( -m [^ ]*)?: error: .*({words})", sentence), said
+    assert all(detail.startswith("  ") for detail in details), said
+    left = {path.relative_to(tmp_path) for path in tmp_path.rglob("*")}
+    if "held" in places:
+        assert left == {Path("held"), Path("held/config.yaml"), Path("held/.lock")}
+    elif script.startswith("samplenet.data"):  # which makes and locks the folder to download to
+        assert all(path.suffix == ".lock" or path == Path("out") for path in left)
+    else:
+        assert not left
+
+
+@pytest.mark.parametrize("script", READS_M40)
+def test_the_shell_sees_one_line_and_a_code(tmp_path, script):
+    command = [sys.executable, ROOT / script, "--data-root", "nowhere", "--out", tmp_path / "out"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert re.match(f"{Path(script).name}: error: .*nowhere is not a folder", done.stderr.splitlines()[-1])
+
+
+def test_debug_shows_the_traceback(runs, monkeypatch):
+    run, path = call("registration/train_pcrnet.py", runs)
+    monkeypatch.setattr("sys.argv", [str(path), "--lr", "0", "--debug"])
+    with pytest.raises(InputError, match="--lr must be above 0"):
+        run()
+
+
+def test_no_script_is_left_out():
+    files = [f for pattern in ("*.py", "*/*.py", "common/samplenet/**/*.py") for f in ROOT.glob(pattern)]
+    there = {f.relative_to(ROOT).as_posix() for f in files if 'if __name__ == "__main__":' in f.read_text()}
+    modules = {name: name.removeprefix("common/").removesuffix(".py").replace("/", ".") for name in there}
+    names = {modules[n].removesuffix(".__main__") if n.startswith("common/") else n for n in there}
+    assert {name for name in names if not name.startswith(("tests/", "docker/"))} == set(RIGHT)
