@@ -1,0 +1,7 @@
+"""python -m samplenet: the console command."""
+
+import sys
+
+from samplenet.cli import main
+
+sys.exit(main())

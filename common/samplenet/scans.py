@@ -1,0 +1,318 @@
+"""Files of one point cloud each: reading and writing with everything they tell of a point.
+
+    .ply             every property of the vertices; read by trimesh, written binary
+    .pcd             every field; pypcd4
+    .las .laz        every dimension; laspy (written only from .las and .laz, whose header is kept)
+    .npz             "points" (N, 3 or more) or the only such array; other arrays of N rows are kept beside it
+    .npy             (N, 3 or more), or a structured array with fields x, y and z
+    .xyz .txt        numbers, a line a point; # and // begin comments; names of columns are lost
+
+Faces and other things that are no points' are left out. Importing this loads none of the readers.
+"""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.lib import recfunctions
+from numpy.typing import NDArray
+
+from samplenet.checkpoint import write_atomic
+from samplenet.errors import InputError
+
+KNOWN = {
+    "normals": ("nx", "ny", "nz"),
+    "colors": ("red", "green", "blue", "alpha"),
+}  # by column
+
+
+class Scan(NamedTuple):
+    """A cloud of N points.
+
+    Attributes:
+        rows: (N,) structured: x, y, z and whatever else the file has, as stored.
+        las: of a .las file, laspy's object with the header.
+    """
+
+    rows: NDArray
+    las: Any = None
+
+    @property
+    def points(self) -> NDArray:
+        """(N, 3) in the file's own precision: float32, or float64 for anything longer or whole."""
+        points = np.stack([self.rows[axis] for axis in "xyz"], 1)
+        return points.astype(np.float32 if points.dtype in (np.float16, np.float32) else np.float64, copy=False)
+
+    def take(self, idx: NDArray) -> "Scan":
+        """Those points, in the order of idx (m,)."""
+        if self.las is None:
+            return Scan(self.rows[idx])
+        import laspy
+
+        las = laspy.LasData(self.las.header)
+        las.points = self.las.points[idx]
+        return Scan(self.rows[idx], las)
+
+
+def read(path: Path) -> Scan:
+    """The cloud in a file.
+
+    Raises:
+        InputError: unknown extension, missing library, damaged or empty file, no points, no x, y and z, or a
+            coordinate that is not finite.
+    """
+    reader = _by_extension(path, READERS, "read")
+    try:
+        if not path.stat().st_size:
+            raise InputError(f"{path} is empty")
+        scan = reader(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror or error})") from error
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # each library fails in its own ways, for example by IndexError in a header cut off
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path} is damaged, cut off or no {path.suffix} file ({reason})") from error
+    if missing := [axis for axis in "xyz" if axis not in (scan.rows.dtype.names or ())]:
+        raise InputError(f"{path} has no {missing[0]}; points need x, y and z")
+    if not len(scan.rows):
+        raise InputError(f"{path} has 0 points")
+    finite = np.isfinite(scan.points).all(1)
+    if not finite.all():
+        raise InputError(
+            f"{path}: point {finite.argmin()} has a coordinate that is not finite, one of "
+            f"{len(finite) - finite.sum()} such points of {len(finite)}; remove them"
+        )
+    return scan
+
+
+def write(path: Path, scan: Scan) -> None:
+    """Write a cloud in the format of the file's extension, whole or not at all."""
+    put(path, _by_extension(path, WRITERS, "write")(scan))
+
+
+def check_extension(path: Path, indices: bool = False) -> None:
+    """InputError where neither `write` nor, for `indices`, `write_indices` knows the extension of the file."""
+    _by_extension(path, INDICES if indices else WRITERS, "write")
+
+
+def write_indices(path: Path, idx: NDArray) -> None:
+    """Write the numbers (m,) of points, counted from 0, to .npy or .txt."""
+    put(path, _by_extension(path, INDICES, "write indices to")(idx))
+
+
+def put(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all; InputError where that fails."""
+    try:
+        write_atomic(path, content)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror or error})") from error
+
+
+def _by_extension(path: Path, table: dict[str, Callable], verb: str) -> Callable:
+    found = table.get(path.suffix.lower())
+    if found is None:
+        raise InputError(f"cannot {verb} {path}: its extension must be one of {' '.join(table)}")
+    return found
+
+
+def _needs(name: str, path: Path, error: ImportError) -> InputError:
+    return InputError(f'{path} needs {name}; pip install {name}, or the library with its extra "io" ({error})')
+
+
+# readers: Path -> Scan
+
+
+def _read_ply(path: Path) -> Scan:
+    from trimesh.exchange.ply import load_ply
+
+    with open(path, "rb") as file:
+        content = load_ply(file, fix_texture=False, skip_materials=True)
+    vertex = content["metadata"]["_ply_raw"].get("vertex")
+    if not vertex or not vertex["length"]:
+        raise InputError(f"{path} has 0 points")
+    data = vertex["data"]
+    if isinstance(data, dict):  # an ASCII file's
+        if len(short := data["x"]) != vertex["length"]:
+            raise InputError(f"{path} is cut off: {len(short)} of {vertex['length']} points")
+        return Scan(_rows(**{name: array[:, 0] for name, array in data.items() if array.shape[1] == 1}))
+    return Scan(data.astype(data.dtype.newbyteorder("="), copy=False))
+
+
+def _read_pcd(path: Path) -> Scan:
+    try:
+        from pypcd4 import PointCloud
+    except ImportError as error:
+        raise _needs("pypcd4", path, error) from error
+    cloud = PointCloud.from_path(path)
+    rows = np.atleast_1d(cloud.pc_data)
+    if len(rows) != cloud.metadata.points:
+        raise InputError(f"{path} is cut off: {len(rows)} of {cloud.metadata.points} points")
+    return Scan(rows[[name for name in rows.dtype.names if not name.startswith("#")]])  # padding, as pypcd4 calls it
+
+
+def _read_las(path: Path) -> Scan:
+    try:
+        import laspy
+    except ImportError as error:
+        raise _needs("laspy[lazrs]", path, error) from error
+    las = laspy.read(path)
+    others = [name for name in las.point_format.dimension_names if name not in "XYZ"]
+    return Scan(_rows(x=las.x, y=las.y, z=las.z, **{name: las[name] for name in others}), las)
+
+
+def _read_npz(path: Path) -> Scan:
+    with np.load(path, allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    clouds = [name for name, a in arrays.items() if a.ndim == 2 and a.shape[1] >= 3]
+    if "points" not in clouds and len(clouds) != 1:
+        raise InputError(f"{path} must hold an array 'points' of shape (N, 3), got {_shapes(arrays)}")
+    name = "points" if "points" in clouds else clouds[0]
+    points = arrays.pop(name)
+    kept = {name: a for name, a in arrays.items() if a.ndim and len(a) == len(points)}
+    return Scan(_rows(**_named(points, path), **kept))
+
+
+def _read_npy(path: Path) -> Scan:
+    array = np.load(path, allow_pickle=False)
+    return Scan(array.ravel() if array.dtype.names else _rows(**_named(array, path)))
+
+
+def _read_text(path: Path) -> Scan:
+    with open(path, encoding="utf-8") as file:
+        lines = (line for line in file if line.strip() and not line.lstrip().startswith(("#", "//")))
+        first = next(lines, None)
+        if first is None:
+            raise InputError(f"{path} has 0 points")
+        separator = next((mark for mark in ",;" if mark in first), None)
+        file.seek(0)
+        return Scan(_rows(**_named(np.loadtxt(file, comments=("#", "//"), delimiter=separator, ndmin=2), path)))
+
+
+def _named(array: NDArray, path: Path) -> dict[str, NDArray]:
+    """The columns of (N, C): x, y, z, column_3, ..."""
+    if array.ndim != 2 or array.shape[1] < 3 or array.dtype.kind not in "iuf":
+        raise InputError(f"{path} must hold numbers of shape (N, 3 or more), got {array.dtype} of shape {array.shape}")
+    names = ["x", "y", "z", *(f"column_{i}" for i in range(3, array.shape[1]))]
+    return dict(zip(names, array.T, strict=True))
+
+
+def _rows(**columns: Any) -> NDArray:
+    """Arrays of N rows -> (N,) structured."""
+    columns = {name: np.asarray(array) for name, array in columns.items()}
+    rows = np.empty(len(columns["x"]), [(name, a.dtype.newbyteorder("="), a.shape[1:]) for name, a in columns.items()])
+    for name, array in columns.items():
+        rows[name] = array
+    return rows
+
+
+def _shapes(arrays: dict[str, NDArray]) -> str:
+    return ", ".join(f"{name} {a.shape}" for name, a in arrays.items()) or "nothing"
+
+
+# writers: Scan -> the content of the file
+
+
+def _flat(scan: Scan, kinds: str) -> NDArray:
+    """Rows with x, y, z first, one number a field, and only the dtypes ("f4 f8 ...") that the format has."""
+    columns = {}
+    for name in [*"xyz", *(name for name in scan.rows.dtype.names if name not in "xyz")]:
+        array = scan.rows[name].reshape(len(scan.rows), -1)
+        if array.dtype.kind not in "biuf":
+            raise InputError(f"{name} holds {array.dtype}; only numbers can be written to this format")
+        names = [name] if array.shape[1] == 1 else KNOWN.get(name, ())[: array.shape[1]]
+        if len(names) < array.shape[1]:
+            names = [f"{name}_{i}" for i in range(array.shape[1])]
+        columns |= {n: _as_one_of(kinds.split(), column) for n, column in zip(names, array.T, strict=True)}
+    return _rows(**columns)
+
+
+def _as_one_of(kinds: list[str], array: NDArray) -> NDArray:
+    """In its own dtype if the format has it, else in the first that holds every value."""
+    if array.dtype.str[1:] in kinds:
+        return array
+    for kind in kinds:
+        with np.errstate(all="ignore"):
+            if np.array_equal(array.astype(kind), array):
+                return array.astype(kind)
+    return array.astype("f8")
+
+
+PLY_TYPES = {"u1": "uchar", "i1": "char", "u2": "ushort", "i2": "short", "i4": "int", "u4": "uint"}
+PLY_TYPES |= {"f4": "float", "f8": "double"}
+
+
+def _to_ply(scan: Scan) -> bytes:
+    rows = _flat(scan, " ".join(PLY_TYPES))
+    kinds = [(name, rows.dtype[name].str[1:]) for name in rows.dtype.names]
+    properties = "".join(f"property {PLY_TYPES[kind]} {name.replace(' ', '_')}\n" for name, kind in kinds)
+    header = f"ply\nformat binary_little_endian 1.0\nelement vertex {len(rows)}\n{properties}end_header\n"
+    return header.encode() + rows.astype(rows.dtype.newbyteorder("<")).tobytes()
+
+
+def _to_pcd(scan: Scan) -> bytes:
+    try:
+        from pypcd4 import PointCloud
+    except ImportError as error:
+        raise _needs("pypcd4", Path("the .pcd file"), error) from error
+    rows, buffer = _flat(scan, "u1 i1 u2 i2 i4 u4 i8 u8 f4 f8"), io.BytesIO()
+    names = rows.dtype.names
+    PointCloud.from_points([rows[n] for n in names], names, [rows.dtype[n] for n in names]).save(buffer)
+    return buffer.getvalue()
+
+
+def _to_las(scan: Scan, compress: bool) -> bytes:
+    if scan.las is None:
+        raise InputError(".las and .laz are written only from .las and .laz; name another extension, such as .ply")
+    buffer = io.BytesIO()
+    scan.las.write(buffer, do_compress=compress)
+    return buffer.getvalue()
+
+
+def _to_npz(scan: Scan) -> bytes:
+    others = {name: scan.rows[name] for name in scan.rows.dtype.names if name not in "xyz"}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, points=np.stack([scan.rows[axis] for axis in "xyz"], 1), **others)
+    return buffer.getvalue()
+
+
+def _to_npy(scan: Scan) -> bytes:
+    return _saved(recfunctions.structured_to_unstructured(_flat(scan, "u1 i1 u2 i2 i4 u4 i8 u8 f4 f8")))
+
+
+def _saved(array: NDArray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+def _to_text(scan: Scan) -> bytes:
+    """The shortest digits that read back as the same numbers."""
+    rows = _flat(scan, "u1 i1 u2 i2 i4 u4 i8 u8 f4 f8")
+    short = [[np.format_float_positional(v, trim="-") for v in rows[n]] for n in rows.dtype.names]
+    return "".join(" ".join(line) + "\n" for line in zip(*short, strict=True)).encode()
+
+
+READERS = {
+    ".ply": _read_ply,
+    ".pcd": _read_pcd,
+    ".las": _read_las,
+    ".laz": _read_las,
+    ".npz": _read_npz,
+    ".npy": _read_npy,
+    ".xyz": _read_text,
+    ".txt": _read_text,
+}
+WRITERS = {
+    ".ply": _to_ply,
+    ".pcd": _to_pcd,
+    ".las": lambda scan: _to_las(scan, False),
+    ".laz": lambda scan: _to_las(scan, True),
+    ".npz": _to_npz,
+    ".npy": _to_npy,
+    ".xyz": _to_text,
+    ".txt": _to_text,
+}
+INDICES = {".npy": _saved, ".txt": lambda idx: "".join(f"{i}\n" for i in idx.tolist()).encode()}

@@ -1,0 +1,106 @@
+"""A cloud with its sampled points: a page to turn, or an Open3D window."""
+
+import html
+import os
+import sys
+
+import numpy as np
+
+from samplenet.errors import InputError
+from samplenet.scans import Scan
+
+SHOWN = 50_000  # points of the cloud that a browser turns without effort
+PLAIN, PICKED = "#86b4de", "#b8430b"
+
+
+def has_display() -> bool:
+    """Whether a window can open."""
+    return not sys.platform.startswith("linux") or bool({"DISPLAY", "WAYLAND_DISPLAY"} & {*os.environ})
+
+
+def require_display() -> None:
+    """InputError where no window can open."""
+    if not has_display():
+        raise InputError("--open3d needs a display, and there is none; leave it out for a page")
+
+
+def page(scan: Scan, sample: np.ndarray, title: str, up: str) -> bytes:
+    """HTML that needs nothing beside it: of the cloud at most 50000 points, drawn at random; all of `sample` (m, 3)."""
+    try:
+        from plotly import graph_objects
+    except ImportError as error:
+        raise InputError("the page needs plotly; pip install plotly") from error
+    points, colors = _shown(scan)
+    centre = points.mean(0)
+    words = f"{len(scan.rows)} points" + (f", {len(points)} of them shown" if len(points) < len(scan.rows) else "")
+    marker = {"size": 1.5, "color": PLAIN if colors is None else [f"rgb({r},{g},{b})" for r, g, b in colors.tolist()]}
+    traces = [_trace(graph_objects, words, points - centre, marker)]
+    if len(sample):
+        marker = {"size": 5 if len(sample) <= 2048 else 3, "color": PICKED}
+        traces.append(_trace(graph_objects, f"{len(sample)} sampled", sample - centre, marker))
+    hidden = {f"{axis}axis": {"visible": False} for axis in "xyz"}
+    eye = {"y": {"x": 0.75, "y": 0.5, "z": 1.0}, "z": {"x": 0.75, "y": -1.0, "z": 0.5}}[up]
+    camera = {"up": {axis: int(axis == up) for axis in "xyz"}, "eye": eye}
+    figure = graph_objects.Figure(traces)
+    figure.update_layout(
+        title={"text": html.escape(title), "x": 0.5},
+        scene={**hidden, "aspectmode": "data", "camera": camera},
+        margin={"l": 0, "r": 0, "t": 50, "b": 0},
+        legend={"orientation": "h", "x": 0.5, "xanchor": "center", "y": 0, "itemsizing": "constant"},
+    )
+    return figure.to_html(include_plotlyjs=True, div_id="cloud", config={"displaylogo": False}).encode()
+
+
+def window(scan: Scan, sample: np.ndarray, title: str, up: str) -> None:
+    """Show all points, and sampled ones as balls, until the window is closed."""
+    try:
+        import open3d
+    except ImportError as error:
+        raise InputError("--open3d needs Open3D; pip install open3d") from error
+    draw = open3d.visualization.draw_geometries
+    front = {"y": [0.6, 0.4, 0.8], "z": [0.6, -0.8, 0.4]}[up]
+    axis, centre = [float(axis == up) for axis in "xyz"], scan.points.mean(0, dtype=float)
+    draw(geometries(open3d, scan, sample), window_name=title, lookat=centre, up=axis, front=front, zoom=0.7)
+
+
+def geometries(open3d, scan: Scan, sample: np.ndarray) -> list:
+    """The cloud, and a ball at each sampled point, as Open3D draws them."""
+    points, colors = _shown(scan, len(scan.rows))
+    cloud = open3d.geometry.PointCloud(open3d.utility.Vector3dVector(points.astype(float)))
+    if colors is None:
+        cloud.paint_uniform_color(_rgb(PLAIN))
+    else:
+        cloud.colors = open3d.utility.Vector3dVector(colors / 255)
+    ball = open3d.geometry.TriangleMesh.create_sphere(0.006 * float(np.linalg.norm(np.ptp(points, axis=0))) or 1.0, 6)
+    at, corners = np.asarray(ball.vertices), np.asarray(ball.triangles)
+    vertices = (sample[:, None] + at).reshape(-1, 3).astype(float)  # (m V, 3)
+    triangles = (corners + len(at) * np.arange(len(sample))[:, None, None]).reshape(-1, 3)
+    balls = open3d.geometry.TriangleMesh(
+        open3d.utility.Vector3dVector(vertices), open3d.utility.Vector3iVector(triangles.astype(np.int32))
+    )
+    balls.paint_uniform_color(_rgb(PICKED))
+    balls.compute_vertex_normals()
+    return [cloud, balls] if len(sample) else [cloud]
+
+
+def _rgb(color: str) -> list[float]:
+    return [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+
+
+def _shown(scan: Scan, most: int = SHOWN) -> tuple[np.ndarray, np.ndarray | None]:
+    """At most so many points (n, 3), and their colours (n, 3) of 0 to 255 if the file has them."""
+    n = len(scan.rows)
+    some = np.arange(n) if n <= most else np.sort(np.random.default_rng(0).choice(n, most, replace=False))
+    if not {"red", "green", "blue"} <= {*scan.rows.dtype.names}:
+        return scan.points[some], None
+    colors = np.stack([scan.rows[name] for name in ("red", "green", "blue")], 1)
+    if colors.dtype.kind == "f":
+        colors = colors * (255 if colors.max() <= 1 else 1)
+    elif colors.dtype.itemsize > 1 and colors.max() > 255:  # of a .las file
+        colors = colors >> 8
+    return scan.points[some], np.clip(colors[some], 0, 255).astype(np.uint8)
+
+
+def _trace(graph_objects, name: str, points: np.ndarray, marker: dict):
+    x, y, z = points.astype(np.float32).T
+    return graph_objects.Scatter3d(x=x, y=y, z=z, name=name, mode="markers", marker=marker, hoverinfo="skip")
