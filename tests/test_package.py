@@ -11,7 +11,14 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
-WITHOUT = ["samplenet", "samplenet.ops", "samplenet.ops.reference", "samplenet.weights", "samplenet.pretrained"]
+WITHOUT = [
+    "samplenet",
+    "samplenet.cli",
+    "samplenet.ops",
+    "samplenet.ops.reference",
+    "samplenet.weights",
+    "samplenet.pretrained",
+]
 WITHOUT += ["samplenet.data.shapes", "samplenet.data.samples"]
 
 
@@ -20,6 +27,10 @@ def test_importing_loads_no_framework(module):
     code = f"import sys, {module}; print([m for m in ('tensorflow', 'keras', 'torch') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_library_has_the_licence_of_the_repository():
+    assert (ROOT / "common" / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
 
 
 def test_the_code_of_the_readme_runs():

@@ -63,10 +63,10 @@ def _square(delta: NDArray) -> NDArray:
 def _morton(points: NDArray) -> NDArray[np.int64]:
     """Where each point lies on a Z curve of 1024 cells a side: neighbours on it are neighbours in space."""
     low = points.min(0)
-    side = max(float((points.max(0) - low).max()), 1e-300)
+    side = (points.max(0) - low).max() or 1
     code = np.zeros(len(points), np.int64)
     for axis in range(3):
-        bits = ((points[:, axis] - low[axis]) * (1023 / side)).astype(np.int64)
+        bits = ((points[:, axis] - low[axis]) / side * 1023).astype(np.int64)
         for shift, mask in ((16, 0x030000FF), (8, 0x0300F00F), (4, 0x030C30C3), (2, 0x09249249)):
             bits = (bits | bits << shift) & mask  # two zeros after each bit
         code |= bits << axis
@@ -90,7 +90,7 @@ def grid(points: NDArray, m: int | None = None, cell: float | None = None) -> ND
 
 
 def _cell_size(points: NDArray, m: int) -> float:
-    span = max(float(np.ptp(points, axis=0).max()), 1e-300)
+    span = float(np.ptp(points, axis=0).max()) or 1.0  # all points coincide
     size = span
     while size > span / CELLS and len(np.unique(_cells(points, size))) < m:
         size /= 2

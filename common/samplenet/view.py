@@ -30,7 +30,7 @@ def page(scan: Scan, sample: np.ndarray, title: str, up: str) -> bytes:
         from plotly import graph_objects
     except ImportError as error:
         raise InputError("the page needs plotly; pip install plotly") from error
-    points, colors = _shown(scan)
+    points, colors = _shown(scan, SHOWN)
     centre = points.mean(0)
     words = f"{len(scan.rows)} points" + (f", {len(points)} of them shown" if len(points) < len(scan.rows) else "")
     marker = {"size": 1.5, "color": PLAIN if colors is None else [f"rgb({r},{g},{b})" for r, g, b in colors.tolist()]}
@@ -87,7 +87,7 @@ def _rgb(color: str) -> list[float]:
     return [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
 
 
-def _shown(scan: Scan, most: int = SHOWN) -> tuple[np.ndarray, np.ndarray | None]:
+def _shown(scan: Scan, most: int) -> tuple[np.ndarray, np.ndarray | None]:
     """At most so many points (n, 3), and their colours (n, 3) of 0 to 255 if the file has them."""
     n = len(scan.rows)
     some = np.arange(n) if n <= most else np.sort(np.random.default_rng(0).choice(n, most, replace=False))

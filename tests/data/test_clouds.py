@@ -1,5 +1,7 @@
 """From a data set to batches."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -52,3 +54,13 @@ def test_the_built_in_shapes_go_where_the_environment_says(tmp_path, monkeypatch
     folder = data.open_set(None, 1)
     assert folder.parent == tmp_path and (folder / "train_files.txt").is_file()
     assert data.open_set("elsewhere", 1).name == "elsewhere"
+
+
+def test_only_scripts_of_a_checkout_make_data_beside_themselves(tmp_path, monkeypatch):
+    monkeypatch.delenv("SAMPLENET_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    root = Path(__file__).parents[2]
+    monkeypatch.setattr("sys.argv", [str(root / "classification" / "train_classifier.py")])
+    assert data.own_folder() == root / "data"
+    monkeypatch.setattr("sys.argv", [str(tmp_path / "bin" / "samplenet")])
+    assert data.own_folder() == tmp_path / "cache" / "samplenet"

@@ -20,8 +20,15 @@ def open_set(data_root: str | None, shapes_per_class: int) -> Path:
 
 
 def own_folder() -> Path:
-    """Where data made here goes: the folder SAMPLENET_DATA of the environment, else data/ of the checkout."""
-    return Path(os.environ.get("SAMPLENET_DATA") or checkout() / "data")
+    """Where data made here goes: the folder SAMPLENET_DATA of the environment, else data/ of the checkout.
+
+    Where no script of a checkout runs, samplenet/ in the user's folder of caches (XDG_CACHE_HOME, else ~/.cache).
+    """
+    if folder := os.environ.get("SAMPLENET_DATA"):
+        return Path(folder)
+    if (checkout() / "reproduce.py").is_file():
+        return checkout() / "data"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "samplenet"
 
 
 def hold_out(clouds: Clouds, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,187 @@
+"""The console command: samplenet sample, samplenet view."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from samplenet import cli, scans, subset
+from samplenet.data import shapes
+
+
+@pytest.fixture
+def cloud(tmp_path):
+    """chair.ply: 600 points, with a colour and far from the origin."""
+    points = shapes.generate("chair", 0, split="test", num_points=600)
+    rows = np.zeros(600, [("x", "f8"), ("y", "f8"), ("z", "f8"), ("red", "u1"), ("green", "u1"), ("blue", "u1")])
+    for axis, column in zip("xyz", points.T, strict=True):
+        rows[axis] = 3 * column.astype(float) + 1000.123
+    rows["red"] = np.arange(600) % 256
+    path = tmp_path / "chair.ply"
+    scans.write(path, scans.Scan(rows))
+    return path
+
+
+def run(*words):
+    return cli.main([str(word) for word in words])
+
+
+def refused(capsys, *words):
+    """The sentence that a command ends with."""
+    assert run(*words) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("samplenet: error: ") and captured.err.count("\n") == 1
+    return captured.err
+
+
+@pytest.mark.parametrize("sampler", ["fps", "random", "grid"])
+def test_samples_are_rows_of_the_input(cloud, tmp_path, sampler, capsys):
+    out = tmp_path / "out.ply"
+    assert run("sample", cloud, "--sampler", sampler, "-m", 50, "-o", out) == 0
+    assert "50 of 600 points" in capsys.readouterr().out
+    assert run("sample", cloud, "--sampler", sampler, "-m", 50, "-o", tmp_path / "idx.npy", "--indices") == 0
+    idx = np.load(tmp_path / "idx.npy")
+    assert len(set(idx.tolist())) == 50
+    np.testing.assert_array_equal(scans.read(out).rows, scans.read(cloud).rows[idx])
+
+
+def test_the_output_has_the_format_of_its_extension(cloud, tmp_path):
+    run("sample", cloud, "-m", 5, "-o", tmp_path / "a.xyz")
+    idx = subset.farthest_points(scans.read(cloud).points, 5)
+    np.testing.assert_array_equal(scans.read(tmp_path / "a.xyz").points, scans.read(cloud).points[idx])
+    run("sample", cloud, "-m", 5, "--indices", "-o", tmp_path / "a.txt")
+    assert (tmp_path / "a.txt").read_text().split() == [str(i) for i in idx]
+
+
+def test_random_draws_follow_the_seed(cloud, tmp_path):
+    for seed, name in ((0, "a"), (0, "b"), (1, "c")):
+        run("sample", cloud, "--sampler", "random", "-m", 9, "--seed", seed, "-o", tmp_path / f"{name}.npz")
+    a, b, c = (scans.read(tmp_path / f"{name}.npz").points.tolist() for name in "abc")
+    assert a == b != c
+
+
+def test_a_folder_is_sampled_into_a_folder_and_one_bad_file_stops_no_other(cloud, tmp_path, capsys):
+    folder, out = tmp_path / "in", tmp_path / "out"
+    (folder / "deep").mkdir(parents=True)
+    cloud.rename(folder / "deep" / "chair.ply")
+    np.save(folder / "b.npy", np.random.default_rng(0).normal(size=(90, 3)))
+    (folder / "cut.ply").write_bytes((folder / "deep" / "chair.ply").read_bytes()[:-1])
+    (folder / "notes.md").write_text("no cloud")
+    assert run("sample", folder, "-m", 40, "-o", out) == 2
+    captured = capsys.readouterr()
+    assert "cut.ply is damaged" in captured.err and "2 of 3 clouds sampled" in captured.out
+    assert sorted(str(p.relative_to(out)) for p in out.rglob("*.*")) == ["b.npy", "deep/chair.ply"]
+    assert len(scans.read(out / "b.npy").rows) == 40
+    assert (
+        run("sample", folder / "b.npy", folder / "deep" / "chair.ply", "-m", 4, "--indices", "-o", tmp_path / "i") == 0
+    )
+    assert sorted(p.name for p in (tmp_path / "i").iterdir()) == ["b.npy", "chair.npy"]
+
+
+def test_faults_are_told_in_a_sentence(cloud, tmp_path, capsys):
+    out = tmp_path / "out.ply"
+    assert "has 600 points, -m asks for 601" in refused(capsys, "sample", cloud, "-m", 601, "-o", out)
+    assert "-m must be at least 1, got 0" in refused(capsys, "sample", cloud, "-m", 0, "-o", out)
+    assert "-m is needed" in refused(capsys, "sample", cloud, "-o", out)
+    assert "extension must be one of" in refused(capsys, "sample", cloud, "-m", 5, "-o", tmp_path / "out.obj")
+    assert "one of .npy .txt" in refused(capsys, "sample", cloud, "-m", 5, "--indices", "-o", out)
+    assert "cannot be written" in refused(capsys, "sample", cloud, "-m", 5, "-o", tmp_path / "gone" / "out.ply")
+    assert "is the input" in refused(capsys, "sample", cloud, "-m", 5, "-o", cloud)
+    assert "must be a folder for 2 files" in refused(capsys, "sample", cloud, cloud, "-m", 5, "-o", out)
+    assert "two inputs" in refused(capsys, "sample", cloud, cloud, "-m", 5, "-o", tmp_path / "both")
+    assert "there is no file" in refused(capsys, "sample", tmp_path / "gone.ply", "-m", 5, "-o", out)
+    assert "--cell is for" in refused(capsys, "sample", cloud, "--cell", 0.1, "-o", out)
+    options = ("--sampler", "samplenet", "--weights", "wrong")
+    assert "no weights 'wrong'; known: classification-32" in refused(
+        capsys, "sample", cloud, *options, "-m", 5, "-o", out
+    )
+    options = ("--sampler", "samplenet", "--weights", "classification-32")
+    said = refused(capsys, "sample", cloud, *options, "-m", 5, "-o", out)
+    assert "sample 32 points, not 5" in said and "classification-progressive" in said
+    assert [file.name for file in tmp_path.iterdir()] == [cloud.name]
+
+
+@pytest.mark.parametrize("framework, package", [("torch", "torch"), ("tf", "tensorflow")])
+def test_a_trained_sampler_picks_as_it_does_from_python(cloud, tmp_path, framework, package):
+    pytest.importorskip(package, reason=f"--framework {framework} needs {package}")
+    import samplenet
+
+    options = ("--sampler", "samplenet", "--framework", framework, "--indices")
+    for m in (20, 200):  # within the sizes it was trained for, and beyond
+        assert run("sample", cloud, *options, "-m", m, "-o", tmp_path / "idx.npy") == 0
+        sampler = samplenet.load_pretrained("classification-progressive", m, framework)
+        normal = samplenet.normalise(scans.read(cloud).points[None])
+        if framework == "torch":
+            import torch
+
+            with torch.no_grad():
+                expected = sampler(torch.from_numpy(normal)).idx
+        else:
+            expected = sampler(normal).idx
+        # farthest points continue in the file's precision there, in float32 here
+        assert np.mean(np.load(tmp_path / "idx.npy") == np.asarray(expected)[0]) > 0.9
+
+
+def test_large_scans_are_sampled_patch_by_patch(monkeypatch):
+    pytest.importorskip("torch", reason="--framework torch needs torch")
+    monkeypatch.setattr(subset, "WHOLE", 300)
+    points = shapes.generate("car", 0, split="test", num_points=2000).astype(float)
+    learned = subset.Learned("classification-progressive", 300, framework="torch")
+    assert learned.most == 128
+    patches = learned._patches(points, 128)
+    assert len(patches) == 2 and sorted(np.concatenate(patches).tolist()) == list(range(2000))
+    seen = []
+    monkeypatch.setattr(learned, "_match", lambda points, share: seen.append(len(points)) or np.arange(share))
+    idx = learned(points)
+    assert seen == [300, 300]  # thinned
+    assert len(set(idx.tolist())) == 300
+    assert set(idx[:128]) <= set(patches[0].tolist()) and set(idx[128:256]) <= set(patches[1].tolist())
+
+
+def test_clouds_with_z_up_are_turned():
+    pytest.importorskip("torch", reason="--framework torch needs torch")
+    points = shapes.generate("chair", 0, split="test", num_points=600).astype(float)
+    x, y, z = points.T
+    upright = subset.Learned("classification-progressive", 30, framework="torch")(points)
+    turned = subset.Learned("classification-progressive", 30, "z", "torch")(np.stack([x, -z, y], 1))
+    np.testing.assert_array_equal(upright, turned)
+
+
+def test_the_page_shows_the_cloud_and_its_sample(cloud, tmp_path, capsys, monkeypatch):
+    pytest.importorskip("plotly", reason="pages need plotly")
+    opened = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    monkeypatch.setenv("DISPLAY", ":0")
+    page = tmp_path / "a.html"
+    assert run("view", cloud, "-m", 20, "-o", page, "--no-open") == 0
+    text = page.read_text()
+    assert "600 points" in text and "20 sampled" in text and "plotly.js v" in text and not opened
+    run("sample", cloud, "-m", 7, "-o", tmp_path / "s.ply")
+    assert run("view", cloud, "--sample", tmp_path / "s.ply", "-o", page) == 0
+    assert "7 sampled" in page.read_text() and opened == [page.as_uri()]
+    assert "must end in .html" in refused(capsys, "view", cloud, "-o", tmp_path / "a.png")
+
+
+def test_a_large_cloud_is_thinned_on_the_page(cloud, tmp_path, monkeypatch):
+    pytest.importorskip("plotly", reason="pages need plotly")
+    monkeypatch.setattr("samplenet.view.SHOWN", 100)
+    from samplenet import view
+
+    scan = scans.read(cloud)
+    assert b"600 points, 100 of them shown" in view.page(scan, scan.points[:0], "chair", "y")
+
+
+def test_a_window_needs_a_display(cloud, capsys, monkeypatch):
+    monkeypatch.setattr("sys.platform", "linux")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    assert "needs a display" in refused(capsys, "view", cloud, "-m", 5, "--open3d")
+
+
+def test_the_command_loads_no_framework_for_other_samplers(cloud, tmp_path):
+    code = "import sys; from samplenet.cli import main; main(sys.argv[1:]); "
+    code += "print([m for m in ('tensorflow', 'torch', 'plotly') if m in sys.modules])"
+    words = [sys.executable, "-c", code, "sample", str(cloud), "-m", "5", "-o", str(tmp_path / "o.ply")]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
