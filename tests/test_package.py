@@ -12,14 +12,19 @@ ROOT = Path(__file__).parents[1]
 
 
 WITHOUT = [
-    "samplenet",
-    "samplenet.cli",
-    "samplenet.ops",
-    "samplenet.ops.reference",
-    "samplenet.weights",
-    "samplenet.pretrained",
+    f"samplenet{name}"
+    for name in (
+        "",
+        ".cli",
+        ".data.samples",
+        ".data.shapes",
+        ".export",
+        ".ops",
+        ".ops.reference",
+        ".pretrained",
+        ".weights",
+    )
 ]
-WITHOUT += ["samplenet.data.shapes", "samplenet.data.samples"]
 
 
 @pytest.mark.parametrize("module", WITHOUT)

@@ -51,7 +51,12 @@ def save(model, path, about: dict | None = None) -> None:
     """
     network = getattr(model, "config", None)  # of a SampleNet
     meta = {**(about or {}), **({"network": network} if isinstance(network, dict) else {})}
-    save_checkpoint(Path(path), {name: slot.read() for name, slot in _slots(model).items()}, meta)
+    save_checkpoint(Path(path), arrays(model), meta)
+
+
+def arrays(model) -> dict[str, np.ndarray]:
+    """The weights of a torch module or a built Keras model under their released names, as `save` writes them."""
+    return {name: slot.read() for name, slot in _slots(model).items()}
 
 
 def about(path) -> dict:

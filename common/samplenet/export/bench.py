@@ -1,0 +1,117 @@
+"""Time a sampler in every runtime: one cloud at a time, matching included.
+
+    python -m samplenet.export.bench --weights classification-progressive --size 64 --threads 2
+
+Each runtime has a process of its own and is timed call by call. On a machine with other work read the best, and run it
+again when it is idle for the median.
+"""
+
+import argparse
+import importlib.util
+import multiprocessing
+import os
+import statistics
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from samplenet import export, load_pretrained, weights
+from samplenet.checkpoint import save_checkpoint
+from samplenet.data import shapes
+from samplenet.errors import InputError
+from samplenet.run import main
+
+RUNTIMES = {  # what is timed: the packages it needs
+    "PyTorch, eager": ("torch",),
+    "torch.export": ("torch",),
+    "torch.compile": ("torch",),
+    "ONNX": ("onnx", "onnxruntime"),
+    "Keras, eager": ("tensorflow",),
+    "SavedModel": ("tensorflow",),
+}
+
+
+def first_points(name: str, size: int, file: Path) -> None:
+    """Write a sampler of the first `size` points that the weights `name` simplify to."""
+    sampler = load_pretrained(name)
+    if size > sampler.m or sampler.output_order != "m3":
+        raise InputError(f"--size must be at most the {sampler.m} points of {name}, a sampler of classification")
+    last = f"fc{len(sampler.config['fc_widths']) + 1}."
+    arrays = {n: a[: 3 * size] if last in n and a.ndim else a for n, a in weights.arrays(sampler).items()}
+    save_checkpoint(file, arrays, {"network": {**sampler.config, "m": size}})
+
+
+def prepare(runtime: str, file: Path, cloud: np.ndarray):
+    """A function that samples the cloud once."""
+    if runtime == "ONNX":
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = int(os.environ["OMP_NUM_THREADS"])
+        export.export(load_pretrained(file), file.with_suffix(".onnx"))
+        session = onnxruntime.InferenceSession(file.with_suffix(".onnx"), options)
+        return lambda: session.run(None, {"cloud": cloud})
+    if runtime in ("Keras, eager", "SavedModel"):
+        import tensorflow as tf
+
+        tf.config.threading.set_intra_op_parallelism_threads(int(os.environ["OMP_NUM_THREADS"]))
+        sampler, cloud = load_pretrained(file, framework="tf"), tf.constant(cloud)
+        if runtime == "SavedModel":
+            export.export(sampler, file.with_suffix(""))
+            sampler = tf.saved_model.load(file.with_suffix(""))
+        return lambda: sampler(cloud)
+    import torch
+
+    from samplenet.torch.export import Inference
+
+    torch.set_grad_enabled(False)
+    sampler, cloud = load_pretrained(file, framework="torch"), torch.from_numpy(cloud)
+    if runtime == "torch.export":
+        export.export(sampler, file.with_suffix(".pt2"))
+        sampler = torch.export.load(file.with_suffix(".pt2")).module()
+    elif runtime == "torch.compile":
+        sampler = torch.compile(Inference(export.fold(sampler)))
+    return lambda: sampler(cloud)
+
+
+def milliseconds(runtime: str, file: Path, cloud: np.ndarray, repeats: int) -> list[float]:
+    """Of each call, after three that warm up."""
+    call, found = prepare(runtime, file, cloud), []
+    for _ in range(repeats + 3):
+        begin = time.perf_counter()
+        call()
+        found.append(1e3 * (time.perf_counter() - begin))
+    return found[3:]
+
+
+def start() -> None:
+    parser = argparse.ArgumentParser("samplenet.export.bench", description=__doc__.splitlines()[0])
+    parser.add_argument("--weights", default="classification-progressive", help="name or file (default: %(default)s)")
+    parser.add_argument("--only", nargs="+", choices=RUNTIMES, default=list(RUNTIMES), help="(default: all)")
+    counts = {"size": 64, "num-points": 1024, "threads": os.cpu_count(), "repeats": 300}
+    for name, value in counts.items():
+        parser.add_argument(f"--{name}", type=int, default=value, help="(default: %(default)s)")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    flags = parser.parse_args()
+    os.environ["OMP_NUM_THREADS"] = str(flags.threads)  # of the processes below
+    cloud = shapes.generate("chair", 0, split="test", num_points=flags.num_points)[None]
+    title = f"m {flags.size}, N {flags.num_points}, B 1, {flags.threads} threads"
+    print(f"{flags.weights}, {title}; load of the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    print("| runtime | best, ms | median, ms |\n| --- | --- | --- |", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "sampler.safetensors"
+        first_points(flags.weights, flags.size, file)
+        for runtime in flags.only:
+            if missing := [name for name in RUNTIMES[runtime] if importlib.util.find_spec(name) is None]:
+                print(f"| {runtime} | {' and '.join(missing)} not installed | |")
+                continue
+            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+                found = pool.submit(milliseconds, runtime, file, cloud, flags.repeats).result()
+            print(f"| {runtime} | {min(found):.2f} | {statistics.median(found):.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main(start)
