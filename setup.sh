@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
 # Make .venv and install the library with the extras asked for. Safe to repeat; seconds when nothing changed.
 #
-#   bash setup.sh tf viz [test]     (extras: tf torch viz icp export test bench)
+#   bash setup.sh tf viz [test]     (extras: tf torch viz icp io export docs test bench)
 #
 # PYTHON names another interpreter than python3. Versions tested together are in constraints.txt.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 fail() { echo "setup: error: $*" >&2; exit 1; }
 
-[ $# -gt 0 ] || fail "name the extras to install, of: tf torch viz icp export test bench"
+[ $# -gt 0 ] || fail "name the extras to install, of: tf torch viz icp io export docs test bench"
 for extra in "$@"; do
-    case $extra in tf | torch | viz | icp | export | test | bench) ;; *) fail "unknown extra '$extra', known: tf torch viz icp export test bench" ;; esac
+    case $extra in tf | torch | viz | icp | io | export | docs | test | bench) ;; *) fail "unknown extra '$extra', known: tf torch viz icp io export docs test bench" ;; esac
 done
 
 exec 9>.setup.lock # two runners started at once install one after the other

@@ -4,7 +4,7 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 slow=(-m "not slow")
 if [ "${1:-}" = --slow ]; then slow=(); shift; fi
-bash "$here/setup.sh" tf torch viz export test
+bash "$here/setup.sh" tf torch viz export docs test
 cd "$here"
 export TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-3}
 .venv/bin/ruff check .
