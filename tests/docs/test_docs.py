@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 import samplenet
+from samplenet import cli
 
 ROOT = Path(__file__).parents[2]
 READMES = ["README.md", "CONTRIBUTING.md", *(f"{n}/README.md" for n in ("classification", "registration"))]
@@ -168,6 +169,15 @@ def sources(words: list[str]) -> tuple[list[Path], list[str]]:
     return [], []
 
 
+def understood(words: list[str]) -> bool:
+    """Whether the console command takes these arguments."""
+    try:
+        cli._parser().parse_args(words)
+    except SystemExit as end:
+        return not end.code  # 0 after --help
+    return True
+
+
 def flags(files: list[Path]) -> set[str]:
     """Flags that the files spell out, and those of their settings."""
     text = "".join(file.read_text() for file in files)
@@ -178,6 +188,8 @@ def flags(files: list[Path]) -> set[str]:
 @pytest.mark.parametrize("page", PAGES)
 def test_commands_name_files_and_flags_that_exist(page):
     for words in commands(page):
+        if words[0] == "samplenet" and len(words) > 2:
+            assert understood(words[1:]), f"{page}: {' '.join(words)}"
         if words[0] not in ("bash", "python", "torchrun", ".venv/bin/python", "docker/run.sh"):
             continue
         files, rest = sources(words)
@@ -210,6 +222,8 @@ def test_the_check_of_commands_finds_what_does_not_exist():
     assert "--task" in flags(files) and "--sampler" not in flags(files) and rest[0] == "--task"
     files, _ = sources(shlex.split("python -m samplenet.data.modelnet --root data"))
     assert not files[0].is_file()
+    assert understood(["sample", "a.ply", "-m", "8", "-o", "b.ply"])
+    assert not understood(["sample", "a.ply", "-n", "8", "-o", "b.ply"])
 
 
 def test_versions_agree():

@@ -6,8 +6,8 @@ The same four functions, with one contract, in each backend; README.md beside th
     samplenet.ops.tf          TensorFlow
     samplenet.ops.torch       PyTorch
 
-Clouds are (B, N, 3); distances are squared, d2 = ((dx*dx + dy*dy) + dz*dz) with every operation rounded, so
-that indices agree on every backend; equal distances go to the lowest index. float16, bfloat16 and float32 are
+Clouds are (B, N, 3); distances are squared, `d2 = ((dx*dx + dy*dy) + dz*dz)` with every operation rounded,
+so that indices agree on every backend; equal distances go to the lowest index. float16, bfloat16 and float32 are
 computed and returned in float32, float64 in float64; all inputs of one call share a dtype. Arguments outside
 the contract raise `InputError` (a ValueError) with the argument's name and value. Non-finite coordinates
 are an error only after `check_inputs(True)` (or with SAMPLENET_CHECK=1 in the environment).

@@ -14,8 +14,10 @@ class Chamfer(NamedTuple):
     """Squared distance of each point to its nearest point in the other cloud, and which one that is.
 
     Attributes:
-        a2b, b2a: (B, M) and (B, N).
-        idx_ab, idx_ba: (B, M) into b, (B, N) into a.
+        a2b: (B, M).
+        b2a: (B, N).
+        idx_ab: (B, M), into b.
+        idx_ba: (B, N), into a.
     """
 
     a2b: Any
