@@ -1,15 +1,24 @@
 """Faults of disk and folder: one sentence that names the file, the last checkpoint whole, and the run can go on."""
 
+import json
 import os
 import subprocess
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from samplenet import InputError
+from samplenet import InputError, evaluation
 from samplenet.checkpoint import load_checkpoint, save_checkpoint
+from samplenet.data import ply, samples, shapes
+from samplenet.data.archive import extract_zip
+from samplenet.data.modelnet40 import Clouds
+from samplenet.data.sample_layouts import MODELNET40, SHAPENET
+from samplenet.data.samples import Originals
+from samplenet.evaluation import Scored
+from samplenet.jobs import Job, Jobs
 from samplenet.run import Run, finished_run, main
 
 WEIGHTS = np.arange(3000, dtype=np.float32)  # 12 kB
@@ -128,6 +137,72 @@ def test_a_file_that_does_not_fit_is_named(tmp_path, says, assert_ends, file):
     assert str(tmp_path / file) in said and said.endswith(": No space left on device")
     assert stands(tmp_path) == 1
     assert_ends(tmp_path)
+
+
+CLOUDS = Clouds(
+    np.random.default_rng(0).normal(size=(60, 1024, 3)).astype(np.float32),
+    np.zeros(60, np.int64),
+    ("car",),
+    [f"car/{i}" for i in range(60)],
+)
+PICKED = [np.tile(np.arange(512), (60, 1))]
+
+
+def unpack(disk):
+    """An archive from elsewhere, of more than the disk holds."""
+    with zipfile.ZipFile(disk.parent / "a.zip", "w") as archive:
+        archive.writestr("a", CLOUDS.points.tobytes())
+    extract_zip(disk.parent / "a.zip", disk / "out", 10**9)
+
+
+WRITERS = {  # more than the disk holds
+    "built-in shapes": lambda disk: shapes.ensure(disk, 3, 2),
+    "archive": unpack,
+    "samples in HDF5": lambda disk: samples.write(disk, "fps", 0, Originals({"": CLOUDS}, MODELNET40), PICKED),
+    "samples in PLY": lambda disk: samples.write(disk, "fps", 0, Originals({"": CLOUDS}, SHAPENET), PICKED),
+}
+
+
+@pytest.mark.parametrize("what", WRITERS)
+def test_a_data_set_that_does_not_fit_the_disk(disk, says, what):
+    said = says(lambda: WRITERS[what](disk))
+    assert str(disk) in said and "No space left on device" in said
+    assert not [path for path in disk.rglob("*") if path.suffix != ".lock"]
+
+
+def test_a_cache_that_does_not_fit_the_disk_is_done_without(disk, tmp_path, caplog):
+    for i, cloud in enumerate(CLOUDS.points):
+        (tmp_path / f"{i}.ply").write_bytes(ply.encode(cloud))
+    assert len(ply.read_folder(tmp_path, [disk / "cache.h5"]).names) == 60
+    assert f"{disk} cannot be written" in caplog.text and "No space left on device" in caplog.text
+    assert not list(disk.iterdir())
+
+
+@pytest.mark.parametrize("file", ["results.json", "gallery.npz"])
+def test_results_that_do_not_fit_the_disk(tmp_path, says, file):
+    """What an earlier evaluation wrote stays whole."""
+
+    def write(value):
+        none = [Scored("none", 8, None, 0)]
+        evaluation.write(tmp_path, "classification", "x", "task", none, [{"value": value}], {"points": CLOUDS.points})
+
+    write(1)
+    (tmp_path / f"{file}.part").symlink_to("/dev/full")
+    assert says(lambda: write(2)).endswith(f"{tmp_path / file}: No space left on device")
+    assert not (tmp_path / f"{file}.part").is_symlink()
+    rows = json.loads((tmp_path / "results.json").read_text())["rows"]
+    assert rows == [{"value": 1 if file == "results.json" else 2}]
+    np.testing.assert_array_equal(np.load(tmp_path / "gallery.npz")["points"], CLOUDS.points)
+    write(3)
+
+
+def test_the_log_of_a_job_that_does_not_fit_the_disk(tmp_path):
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "a.log").symlink_to("/dev/full")
+    (tmp_path / "config").touch()
+    jobs = Jobs([Job("a", ["-c", "print(1)"], tmp_path / "config", "out")], tmp_path, tmp_path)
+    jobs.run()
+    assert jobs.failed == {"a": f"[Errno 28] No space left on device: '{tmp_path / 'logs' / 'a.log'}'"}
 
 
 # the folder

@@ -431,3 +431,19 @@ def test_several_processes_end_at_once_and_keep_the_last_epoch(tmp_path, unbroke
     arrays, meta = load_checkpoint(tmp_path / "run" / "last.safetensors")
     assert "within" not in arrays and meta["epoch"] >= 1
     assert json.dumps(metrics(tmp_path / "run"))
+
+
+def test_a_process_that_dies_ends_the_others(tmp_path, unbroken):
+    """torchrun tells which one it was; the checkpoint of the last epoch is whole."""
+    _, script, *flags = unbroken.command("pcrnet")
+    launch = ["-m", "torch.distributed.run", "--standalone", "--local-addr", "localhost", "--nproc-per-node", "2"]
+    process = Process([sys.executable, *launch, script, *flags, "--epochs", "4000"], tmp_path / "run")
+    assert process.until((tmp_path / "run" / "last.safetensors").exists)
+    pid = process.process.pid
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    (second,) = (c for c in children if b"\0RANK=1\0" in Path(f"/proc/{c}/environ").read_bytes())
+    os.kill(int(second), signal.SIGKILL)
+    assert process.process.wait(timeout=300) == 1
+    said = process.printed.read_text()
+    assert f"exitcode  : -9 (pid: {second})" in said and f"{Path(script).name} FAILED" in said
+    assert load_checkpoint(tmp_path / "run" / "last.safetensors")[1]["epoch"] >= 1

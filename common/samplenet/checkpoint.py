@@ -19,7 +19,8 @@ def naming(path: Path):
     try:
         yield
     except OSError as error:
-        error.filename = error.filename or str(path)
+        if error.strerror:  # else it would lose its own words
+            error.filename = error.filename or str(path)
         raise
 
 

@@ -17,7 +17,7 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from samplenet.checkpoint import write_atomic
+from samplenet.checkpoint import naming, write_atomic
 
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 PR_SET_PDEATHSIG = 1
@@ -140,7 +140,7 @@ class Jobs:
             "env": {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ},
             "preexec_fn": _die_with_parent if LIBC else None,
         }
-        with open(log, "w") as file, subprocess.Popen([sys.executable, *command], **how) as child:
+        with naming(log), open(log, "w") as file, subprocess.Popen([sys.executable, *command], **how) as child:
             self._children.add(child)
             if self.stopped:  # just before this one was known
                 child.terminate()

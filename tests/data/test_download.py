@@ -271,6 +271,13 @@ def test_folder_that_cannot_be_made(tmp_path):
         download.fetch([], tmp_path / "file" / "x.zip", MD5)
 
 
+def test_disk_that_is_full(fetch, tmp_path):
+    (tmp_path / "file.zip.part").symlink_to("/dev/full")
+    with pytest.raises(InputError, match=r"file\.zip cannot be written .*No space left on device.*: free space"):
+        fetch("good")
+    assert not (tmp_path / "file.zip").exists()
+
+
 SCRIPT = "import sys; from samplenet.data.download import fetch; fetch([sys.argv[1]], sys.argv[2], sys.argv[3])"
 
 

@@ -1,5 +1,6 @@
 """The training script of PCRNet: same seed same weights, kill and continue, several processes."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -142,6 +143,23 @@ def test_a_state_that_does_not_fit_is_named_and_changes_nothing():
             train_pcrnet.set_state(net, damaged, source="run/x")
     for name, array in train_pcrnet.get_state(net).items():
         np.testing.assert_array_equal(array, before[name])
+
+
+def test_data_damaged_in_the_middle_of_an_epoch_is_in_memory_by_then(tmp_path, shapes_folder, monkeypatch, assert_same):
+    data = shutil.copytree(shapes_folder, tmp_path / "data")
+    train(tmp_path / "whole", "--data-root", data)
+    learning_rate = train_pcrnet.schedules.learning_rate
+
+    def damaging(config, step, steps):
+        if step == steps // 2 + 1:
+            (data / "ply_data_train0.h5").write_bytes(b"hello")
+        return learning_rate(config, step, steps)
+
+    monkeypatch.setattr(train_pcrnet.schedules, "learning_rate", damaging)
+    train(tmp_path / "run", "--data-root", data)
+    assert_same(tmp_path / "whole", tmp_path / "run")
+    with pytest.raises(InputError, match=r"ply_data_train0\.h5 cannot be read as HDF5"):
+        train(tmp_path / "next", "--data-root", data)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

@@ -6,6 +6,7 @@ import re
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +83,8 @@ def alone(script, flags):
     return finish([start(script, flags)])
 
 
-def two_processes(script, flags):
+def start_two(script, flags):
+    """Two processes of a script, the first one first."""
     holders = [socket.socket() for _ in range(2)]
     for holder in holders:
         holder.bind(("localhost", 0))
@@ -90,7 +92,11 @@ def two_processes(script, flags):
     for holder in holders:
         holder.close()
     tasks = [{"cluster": {"worker": hosts}, "task": {"type": "worker", "index": i}} for i in range(2)]
-    return finish([start(script, flags, task) for task in tasks])
+    return [start(script, flags, task) for task in tasks]
+
+
+def two_processes(script, flags):
+    return finish(start_two(script, flags))
 
 
 def two_devices(script, flags):
@@ -181,3 +187,24 @@ def test_a_batch_that_cannot_be_divided(tmp_path):
     script, flags = SCRIPTS["autoencoder"]
     with pytest.raises(AssertionError, match="--batch-size 7 is no multiple of the 2 devices that share a batch"):
         two_devices(script, [*flags, "--batch-size", 7, "--out", tmp_path / "run"])
+
+
+@pytest.mark.parametrize("dying", [0, 1])
+def test_a_process_that_dies_ends_the_other_one(tmp_path, dying):
+    """It does not wait for ever for gradients that never come."""
+    script, flags = SCRIPTS["autoencoder"]
+    processes = start_two(script, [*flags, "--epochs", 4000, "--out", tmp_path / "run"])
+    try:
+        while not (tmp_path / "run" / "last.safetensors").exists():
+            assert all(process.poll() is None for process in processes)
+            time.sleep(0.05)
+        processes[dying].kill()
+        _, errors = processes[1 - dying].communicate(timeout=300)
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+    assert processes[1 - dying].returncode == 1
+    told = "train_autoencoder.py: error: another process of this training has ended or cannot be reached "
+    assert errors.splitlines()[-1].startswith(told) and "Traceback" not in errors
+    assert load_checkpoint(tmp_path / "run" / "last.safetensors")[1]["epoch"] >= 1

@@ -15,7 +15,9 @@ from pathlib import Path, PurePosixPath
 import h5py
 import numpy as np
 
+from samplenet.checkpoint import naming
 from samplenet.config import Parser
+from samplenet.data import h5
 from samplenet.data.archive import extract_zip, replace_folder
 from samplenet.data.download import fetch, locked, md5_of
 from samplenet.errors import InputError
@@ -164,11 +166,11 @@ def _lines(file: Path) -> list[str]:
 def _read(file: Path, num_points: int | None) -> tuple[np.ndarray, np.ndarray]:
     """Points (n, num_points, 3) float32, all of them for None, and labels (n,) of one h5 file, n at least 1."""
     try:
-        with h5py.File(file, "r") as h5:
+        with h5py.File(file, "r") as source:
             for key in ("data", "label"):
-                if not isinstance(h5.get(key), h5py.Dataset):
-                    raise InputError(f"{file} has no dataset {key!r}, only {sorted(h5)}: fetch it again")
-            data, label = h5["data"], h5["label"]
+                if not isinstance(source.get(key), h5py.Dataset):
+                    raise InputError(f"{file} has no dataset {key!r}, only {sorted(source)}: fetch it again")
+            data, label = source["data"], source["label"]
             _check(file, data, label, num_points)
             with np.errstate(over="ignore"):  # what does not fit float32 becomes infinite, and is told as such
                 return data[:, :num_points].astype(np.float32), label[()].reshape(-1)
@@ -242,7 +244,7 @@ def write(
         if labels.min() < 0 or labels.max() >= min(len(names), 256):
             raise InputError(f"{folder}: {split} has labels {labels.min()}..{labels.max()} for {len(names)} names: fix")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
+    with naming(folder), tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
         new = Path(temporary, "new")  # made by mkdir for the usual permissions: the outer one is private
         new.mkdir()
         (new / "shape_names.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
@@ -264,12 +266,9 @@ def write_split(
     for i, start in enumerate(range(0, len(points), CLOUDS_PER_FILE)):
         rows = slice(start, start + CLOUDS_PER_FILE)
         file = folder / f"ply_data_{split}{i}.h5"
-        with h5py.File(file, "w") as h5:
-            packed = {"compression": "gzip", "shuffle": True}
-            h5.create_dataset("data", data=np.asarray(points[rows], np.float32), **packed)
-            h5.create_dataset("label", data=np.asarray(labels[rows], np.uint8)[:, None], **packed)
-            for key, array in more.items():
-                h5.create_dataset(key, data=array[rows], **packed)
+        datasets = {"data": np.asarray(points[rows], np.float32), "label": np.asarray(labels[rows], np.uint8)[:, None]}
+        datasets |= {key: array[rows] for key, array in more.items()}
+        h5.write(file, datasets, compression="gzip", shuffle=True)
         ids_file(file).write_text(json.dumps(list(ids[rows])), encoding="utf-8")
         listing.append(f"data/{prefix}/{file.name}\n")
     (folder / f"{split}_files.txt").write_text("".join(listing), encoding="utf-8")

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from samplenet.data import h5
 from samplenet.errors import InputError
 
 FORMAT = 1  # of the cache; another number makes older ones stale
@@ -83,7 +84,7 @@ def read_folder(folder: Path, caches: Sequence[Path]) -> PlyFolder:
     for cache in caches:
         try:
             _store(cache, stamp, *content)
-        except (OSError, RuntimeError) as error:  # h5py's too, where the disk is full
+        except OSError as error:
             reasons.append(f"{cache.parent} cannot be written ({error})")
             continue
         if reasons:
@@ -139,10 +140,10 @@ def _recall(cache: Path, stamp: str) -> tuple[NDArray[np.float32], NDArray[np.in
     if not cache.is_file():
         return None
     try:
-        with h5py.File(cache, "r") as h5:
-            if h5.attrs.get("stamp") != stamp:
+        with h5py.File(cache, "r") as file:
+            if file.attrs.get("stamp") != stamp:
                 return None
-            return h5["points"][()], h5["counts"][()], json.loads(h5["bad"].asstr()[()])
+            return file["points"][()], file["counts"][()], json.loads(file["bad"].asstr()[()])
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:  # damaged
         log.warning("the cache %s cannot be read (%s): made anew", cache, error)
         return None
@@ -153,10 +154,8 @@ def _store(
 ) -> None:
     cache.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{cache.name}.", dir=cache.parent) as temporary:
-        new = Path(temporary, "new.h5")  # made by h5py for the usual permissions: the folder around it is private
-        with h5py.File(new, "w") as h5:
-            h5.attrs["stamp"] = stamp
-            h5["points"], h5["counts"], h5["bad"] = points, counts, json.dumps(bad)
+        new = Path(temporary, "new.h5")  # of the usual permissions: the folder around it is private
+        h5.write(new, {"points": points, "counts": counts, "bad": json.dumps(bad)}, {"stamp": stamp})
         with open(new, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(new, cache)

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from samplenet import config as configs
+from samplenet.checkpoint import naming
 from samplenet.data.modelnet40 import Clouds
 from samplenet.data.sample_layouts import Layout, visible
 from samplenet.errors import InputError
@@ -122,7 +123,7 @@ def write(
     m = points[0].shape[1]
     folder = place(root, name, m, seed, ordered)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
+    with naming(folder), tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
         new = Path(temporary, folder.name)  # made by mkdir for the usual permissions: the outer one is private
         for part, of, some, picked in zip(test.parts, clouds, points, idx, strict=True):
             (new / part).mkdir(parents=True)

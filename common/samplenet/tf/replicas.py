@@ -69,7 +69,7 @@ class Replicas:
             found = self.strategy.run(step, parts)
             return tf.nest.map_structure(lambda value: self.strategy.reduce("MEAN", value, axis=None), found)
 
-        return run
+        return run if self.alone else _together(run)
 
     def spread(self, *arrays: np.ndarray) -> tuple:
         """Arrays (B, ...), equal in every process, as arguments of a compiled step."""
@@ -101,6 +101,27 @@ class Replicas:
             return context.all_reduce("SUM", tf.constant(mine))
 
         return self.strategy.experimental_local_results(self.strategy.run(add))[0].numpy()
+
+
+def _together(step: Callable) -> Callable:
+    """`step`, which all processes do; where one of them is gone, the others end with InputError."""
+    gone = (
+        tf.errors.UnavailableError,
+        tf.errors.AbortedError,
+        tf.errors.CancelledError,
+        tf.errors.DeadlineExceededError,
+    )
+
+    def run(*parts):
+        try:
+            return step(*parts)
+        except gone as error:
+            raise InputError(
+                f"another process of this training has ended or cannot be reached ({type(error).__name__}); mend what "
+                "it tells and start all of them again with --resume, which goes on from the last epoch's end"
+            ) from error
+
+    return run
 
 
 def _cluster() -> tuple[dict, dict]:
