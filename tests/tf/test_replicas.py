@@ -189,7 +189,7 @@ def test_a_batch_that_cannot_be_divided(tmp_path):
         two_devices(script, [*flags, "--batch-size", 7, "--out", tmp_path / "run"])
 
 
-@pytest.mark.parametrize("dying", [0, 1])
+@pytest.mark.parametrize("dying", [1, pytest.param(0, marks=pytest.mark.slow)])
 def test_a_process_that_dies_ends_the_other_one(tmp_path, dying):
     """It does not wait for ever for gradients that never come."""
     script, flags = SCRIPTS["autoencoder"]
