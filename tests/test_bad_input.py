@@ -56,6 +56,10 @@ RIGHT = {
     "samplenet.ops.gpu": "--device cpu",
     "samplenet.ops.bench": "--only none",
     "samplenet.report": "",
+    "samplenet.export": "--weights classification-32 --out {out}",
+    "samplenet.export.bench": "",
+    "samplenet.pretrained": "ours --run {empty} --results {empty}",
+    "samplenet.cli": "sample {snc}/03001627/0.ply -m 5 -o {out}.ply",
 }
 WITH_CONFIG = [name for name in RIGHT if "/" in name and "bench" not in name]
 TRAIN = [name for name in WITH_CONFIG if "/train_" in name]
@@ -341,6 +345,26 @@ FAULTS = [
     (["samplenet.ops.gpu"], {"unknown device": ("--device tpu", "argument --device: invalid choice: 'tpu'")}),
     (["samplenet.ops.bench"], {"no number": ("--threads many", "argument --threads: invalid int value: 'many'")}),
     (
+        ["samplenet.export"],
+        {
+            "no weights": ("no:--weights", "the following arguments are required: --weights"),
+            "unknown weights": ("--weights nonsense", "nonsense"),
+            "unknown format": ("--out {out}.abc", "out.abc must end in .onnx, .pt2 or .keras"),
+        },
+    ),
+    (["samplenet.export.bench"], {"unknown runtime": ("--only x", "argument --only: invalid choice: 'x'")}),
+    (["samplenet.pretrained"], {"folder without results": ("", "results.json: No such file")}),
+    (
+        ["samplenet.cli"],
+        {
+            "unknown format": ("-o {out}.abc", "out.abc: its extension must be one of .ply"),
+            "unknown sampler": ("--sampler x", "argument --sampler: invalid choice: 'x'"),
+            "m of zero": ("-m 0", "-m must be at least 1, got 0"),
+            "more points than there are": ("-m 41", "it has 40 points, -m asks for 41"),
+            "weights for another sampler": ("--weights x", "--weights is for --sampler samplenet, not fps"),
+        },
+    ),
+    (
         ["samplenet.report"],
         {
             "missing folder": ("{nowhere}", "cannot read .*nowhere"),
@@ -487,11 +511,14 @@ def call(script, runs):
     """What to call for a script in this process, and its own path."""
     if script == "reproduce.py":
         return lambda: sys.exit(reproduce.main()), ROOT / script
-    if script == "samplenet.report":
-        return lambda: runpy.run_module(script, run_name="__main__"), ROOT / "common/samplenet/report/__main__.py"
+    program = ROOT / "common" / script.replace(".", "/") / "__main__.py"
+    if program.exists():
+        return lambda: runpy.run_module(script, run_name="__main__"), program
     if script.startswith("samplenet."):
-        module = importlib.import_module(f"{script}.__main__" if script.endswith("shapes") else script)
-        return module.main, module.__file__
+        module = importlib.import_module(script)
+        if hasattr(module, "start"):
+            return lambda: main(module.start), module.__file__
+        return lambda: sys.exit(module.main()), module.__file__
     experiment, name = Path(script).parent.name, Path(script).stem
     module = getattr(runs(experiment)[0], name)
     if name == "bench":
@@ -561,7 +588,7 @@ def test_bad_input_is_told(script, flags, words, files, runs, tmp_path, capsys, 
     else:
         assert ended.value.code in (1, 2)
     sentence, *details = said.splitlines()
-    assert re.search(f"^[^ ]*( -m [^ ]*)?: error: .*({words})", sentence), said
+    assert re.search(f"^[a-z][^:]*: error: .*({words})", sentence), said
     assert all(detail.startswith("  ") for detail in details), said
     left = {path.relative_to(tmp_path) for path in tmp_path.rglob("*")}
     if "held" in places:
@@ -592,4 +619,4 @@ def test_no_script_is_left_out():
     there = {f.relative_to(ROOT).as_posix() for f in files if 'if __name__ == "__main__":' in f.read_text()}
     modules = {name: name.removeprefix("common/").removesuffix(".py").replace("/", ".") for name in there}
     names = {modules[n].removesuffix(".__main__") if n.startswith("common/") else n for n in there}
-    assert {name for name in names if not name.startswith(("tests/", "docker/"))} == set(RIGHT)
+    assert {name for name in names if not name.startswith(("tests/", "docker/"))} | {"samplenet.cli"} == set(RIGHT)

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 import samplenet
 from samplenet import scans, subset
+from samplenet.config import Parser
 from samplenet.errors import InputError
 
 SAMPLERS = """samplers:
@@ -42,8 +43,8 @@ def main(argv: list[str] | None = None) -> int:
         return 130
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="samplenet", description=samplenet.__doc__.splitlines()[0])
+def _parser() -> Parser:
+    parser = Parser(prog="samplenet", description=samplenet.__doc__.splitlines()[0])
     parser.add_argument("--version", action="version", version=f"samplenet {samplenet.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     shape = {"formatter_class": argparse.RawDescriptionHelpFormatter, "epilog": SAMPLERS, "allow_abbrev": False}

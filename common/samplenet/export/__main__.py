@@ -5,13 +5,13 @@
 --weights is one of `samplenet.list_weights()`, or the sampler.safetensors of a run folder.
 """
 
-import argparse
 from pathlib import Path
 
 import numpy as np
 
 import samplenet
 from samplenet import export
+from samplenet.config import Parser
 from samplenet.data import shapes
 from samplenet.errors import InputError
 from samplenet.run import main
@@ -38,7 +38,7 @@ def _arrays(sampler, clouds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def start() -> None:
-    parser = argparse.ArgumentParser("samplenet.export", description=__doc__.splitlines()[0])
+    parser = Parser("samplenet.export", description=__doc__.splitlines()[0])
     parser.add_argument("--weights", required=True, help="name or file of the sampler's weights")
     parser.add_argument("-o", "--out", required=True, type=Path, help="NAME.onnx, NAME.pt2, NAME.keras, or a folder")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")

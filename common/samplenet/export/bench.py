@@ -6,7 +6,6 @@ Each runtime has a process of its own and is timed call by call. On a machine wi
 again when it is idle for the median.
 """
 
-import argparse
 import importlib.util
 import multiprocessing
 import os
@@ -20,6 +19,7 @@ import numpy as np
 
 from samplenet import export, load_pretrained, weights
 from samplenet.checkpoint import save_checkpoint
+from samplenet.config import Parser
 from samplenet.data import shapes
 from samplenet.errors import InputError
 from samplenet.run import main
@@ -88,7 +88,7 @@ def milliseconds(runtime: str, file: Path, cloud: np.ndarray, repeats: int) -> l
 
 
 def start() -> None:
-    parser = argparse.ArgumentParser("samplenet.export.bench", description=__doc__.splitlines()[0])
+    parser = Parser("samplenet.export.bench", description=__doc__.splitlines()[0])
     parser.add_argument("--weights", default="classification-progressive", help="name or file (default: %(default)s)")
     parser.add_argument("--only", nargs="+", choices=RUNTIMES, default=list(RUNTIMES), help="(default: all)")
     counts = {"size": 64, "num-points": 1024, "threads": os.cpu_count(), "repeats": 300}

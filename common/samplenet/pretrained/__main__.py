@@ -6,7 +6,6 @@
 Writes the run's sampler.safetensors and the card beside it: sizes, data, command, and its matched rows of results.json.
 """
 
-import argparse
 import json
 import re
 import shutil
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from samplenet import weights
 from samplenet.checkpoint import write_atomic
+from samplenet.config import Parser
 from samplenet.errors import InputError
 from samplenet.pretrained import FOLDER
 from samplenet.run import main
@@ -42,7 +42,7 @@ def release(name: str, run: Path, results: Path) -> None:
 
 
 def start() -> None:
-    parser = argparse.ArgumentParser("samplenet.pretrained", description=__doc__.splitlines()[0])
+    parser = Parser("samplenet.pretrained", description=__doc__.splitlines()[0])
     parser.add_argument("name", help="what load_pretrained shall call it")
     parser.add_argument("--run", type=Path, required=True, help="finished run folder of a train_samplenet.py")
     parser.add_argument("--results", type=Path, required=True, help="evaluation folder with its results.json")
