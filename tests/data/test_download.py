@@ -109,6 +109,15 @@ class Handler(BaseHTTPRequestHandler):
     def do_redirect(self, start):
         self.send(302, b"", Location="/good")
 
+    def do_circle(self, start):
+        self.send(302, b"", Location="/circle")
+
+    def do_to_a_page(self, start):
+        self.send(302, b"", Location="/html")
+
+    def do_to_a_file(self, start):
+        self.send(302, b"", Location="file:///etc/passwd")
+
     def do_slow(self, start):
         time.sleep(0.5)
         self.part(BODY, start)
@@ -156,7 +165,10 @@ def test_fetches_then_reuses(fetch, server, tmp_path):
     assert leftovers(tmp_path) == ["file.zip"]
 
 
-@pytest.mark.parametrize("bad", ["missing", "wrong", "html", "markup", "encoded", "always_short", "stall"])
+BAD = ["missing", "wrong", "html", "markup", "encoded", "always_short", "stall", "circle", "to_a_page", "to_a_file"]
+
+
+@pytest.mark.parametrize("bad", BAD)
 def test_bad_mirror_is_told_and_the_next_one_used(bad, fetch, tmp_path):
     with pytest.raises(InputError) as caught:
         fetch(bad)

@@ -318,7 +318,7 @@ def test_replicas_of_two_processes_stay_identical(tmp_path):
         for rank in range(2)
     ]
     try:
-        errors = [worker.communicate(timeout=120)[1] for worker in workers]
+        errors = [worker.communicate(timeout=600)[1] for worker in workers]
     finally:
         for worker in workers:
             worker.kill()
