@@ -159,6 +159,13 @@ def cut(root):
     (root / "ply_data_train0.h5").write_bytes(content[: len(content) // 2])
 
 
+def huge(root):
+    """A small file that says it holds more than any memory."""
+    with h5py.File(root / "ply_data_train0.h5", "w") as h5:
+        h5.create_dataset("data", (10**12, P, 3), "f4", chunks=(1, P, 3))
+        h5.create_dataset("label", (10**12,), "u1", chunks=(1,))
+
+
 H5, IDS = "ply_data_train0.h5", "ply_data_train_0_id2file.json"
 FAULTS = {
     "no list": (remove("train_files.txt"), "train_files.txt", "missing"),
@@ -167,6 +174,7 @@ FAULTS = {
     "no names": (remove("shape_names.txt"), "shape_names.txt", "missing"),
     "no h5": (remove(H5), H5, "holds no file"),
     "cut h5": (cut, H5, "cut off"),
+    "huge h5": (huge, H5, "cannot be read as HDF5 .*allocate"),
     "not h5": (text(H5, b"hello"), H5, "HDF5"),
     "no data": (h5_fault(data=None), H5, "no dataset 'data'"),
     "no label": (h5_fault(label=None), H5, "no dataset 'label'"),

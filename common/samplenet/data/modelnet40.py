@@ -176,7 +176,7 @@ def _read(file: Path, num_points: int | None) -> tuple[np.ndarray, np.ndarray]:
                 return data[:, :num_points].astype(np.float32), label[()].reshape(-1)
     except InputError:
         raise
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:  # h5py's, for damaged files
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError) as error:  # h5py's, for damaged files
         raise InputError(
             f"{file} cannot be read as HDF5 ({error}): it is cut off or damaged, fetch it again"
         ) from error
