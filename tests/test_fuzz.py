@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from samplenet import InputError, config, weights
+from samplenet import InputError, config, scans, weights
 from samplenet.checkpoint import load_checkpoint, save_checkpoint
 from samplenet.config import option
 from samplenet.data import modelnet40, ply
@@ -155,6 +155,28 @@ def job_file(folder):
     return folder / "job.json", lambda path: finished(path.parent, "ab12", "out")
 
 
+def scan_file(extension):
+    """Of a kind for each format that the console command reads."""
+
+    def made(folder):
+        path, rng = folder / f"a{extension}", np.random.default_rng(0)
+        if extension == ".las":
+            laspy = pytest.importorskip("laspy", reason=".las needs laspy")
+            las = laspy.create(point_format=3, file_version="1.2")
+            las.x, las.y, las.z = rng.normal(size=(3, 20))
+            las.write(path)
+        else:
+            if extension == ".pcd":
+                pytest.importorskip("pypcd4", reason=".pcd needs pypcd4")
+            rows = np.zeros(20, [("x", "f4"), ("y", "f4"), ("z", "f4"), ("red", "u1"), ("time", "f8")])
+            rows["x"] = rng.normal(size=20)
+            scans.write(path, scans.Scan(rows))
+        return path, scans.read
+
+    made.__name__ = f"scan_{extension[1:]}"
+    return made
+
+
 KINDS = [
     yaml_file,
     sections_file,
@@ -168,6 +190,7 @@ KINDS = [
     ply_header,
     results_file,
     job_file,
+    *map(scan_file, (".ply", ".pcd", ".las", ".npz", ".npy", ".xyz")),
 ]
 
 

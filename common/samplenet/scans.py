@@ -68,13 +68,18 @@ def read(path: Path) -> Scan:
         if not path.stat().st_size:
             raise InputError(f"{path} is empty")
         scan = reader(path)
+        _check(path, scan)
+    except InputError:
+        raise
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror or error})") from error
-    except (InputError, MemoryError):
-        raise
     except Exception as error:  # each library fails in its own ways, for example by IndexError in a header cut off
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{path} is damaged, cut off or no {path.suffix} file ({reason})") from error
+    return scan
+
+
+def _check(path: Path, scan: Scan) -> None:
     if missing := [axis for axis in "xyz" if axis not in (scan.rows.dtype.names or ())]:
         raise InputError(f"{path} has no {missing[0]}; points need x, y and z")
     if not len(scan.rows):
@@ -85,7 +90,6 @@ def read(path: Path) -> Scan:
             f"{path}: point {finite.argmin()} has a coordinate that is not finite, one of "
             f"{len(finite) - finite.sum()} such points of {len(finite)}; remove them"
         )
-    return scan
 
 
 def write(path: Path, scan: Scan) -> None:
@@ -133,12 +137,13 @@ def _read_ply(path: Path) -> Scan:
     vertex = content["metadata"]["_ply_raw"].get("vertex")
     if not vertex or not vertex["length"]:
         raise InputError(f"{path} has 0 points")
-    data = vertex["data"]
+    data, n = vertex["data"], vertex["length"]
     if isinstance(data, dict):  # an ASCII file's
-        if len(short := data["x"]) != vertex["length"]:
-            raise InputError(f"{path} is cut off: {len(short)} of {vertex['length']} points")
-        return Scan(_rows(**{name: array[:, 0] for name, array in data.items() if array.shape[1] == 1}))
-    return Scan(data.astype(data.dtype.newbyteorder("="), copy=False))
+        if data["x"].size != n:
+            raise InputError(f"{path} is cut off: {data['x'].size} of {n} points")
+        return Scan(_rows(**{name: a.reshape(n) for name, a in data.items() if a.size == n and a.dtype != object}))
+    numbers = [name for name in data.dtype.names if data.dtype[name].kind in "iuf"]  # and no lists
+    return Scan(data[numbers].astype(data[numbers].dtype.newbyteorder("="), copy=False))
 
 
 def _read_pcd(path: Path) -> Scan:
@@ -158,14 +163,19 @@ def _read_las(path: Path) -> Scan:
         import laspy
     except ImportError as error:
         raise _needs("laspy[lazrs]", path, error) from error
+    with open(path, "rb") as file:
+        head = file.read(247)
+    for at, least in ((100, 54), (243, 60))[: 2 if head[25] >= 4 else 1]:  # laspy would read 2^32 records past the end
+        if (count := int.from_bytes(head[at : at + 4], "little")) * least > path.stat().st_size:
+            raise InputError(f"{path} is damaged or cut off: its header tells of {count} records, more than fit")
     las = laspy.read(path)
     others = [name for name in las.point_format.dimension_names if name not in "XYZ"]
     return Scan(_rows(x=las.x, y=las.y, z=las.z, **{name: las[name] for name in others}), las)
 
 
 def _read_npz(path: Path) -> Scan:
-    with np.load(path, allow_pickle=False) as file:
-        arrays = {name: file[name] for name in file.files}
+    with open(path, "rb") as file, np.load(file, allow_pickle=False) as content:  # np.load leaves damaged ones open
+        arrays = {name: content[name] for name in content.files}
     clouds = [name for name, a in arrays.items() if a.ndim == 2 and a.shape[1] >= 3]
     if "points" not in clouds and len(clouds) != 1:
         raise InputError(f"{path} must hold an array 'points' of shape (N, 3), got {_shapes(arrays)}")
@@ -176,7 +186,8 @@ def _read_npz(path: Path) -> Scan:
 
 
 def _read_npy(path: Path) -> Scan:
-    array = np.load(path, allow_pickle=False)
+    with open(path, "rb") as file:
+        array = np.load(file, allow_pickle=False)
     return Scan(array.ravel() if array.dtype.names else _rows(**_named(array, path)))
 
 
