@@ -31,24 +31,26 @@ def page(scan: Scan, sample: np.ndarray, title: str, up: str) -> bytes:
     except ImportError as error:
         raise InputError("the page needs plotly; pip install plotly") from error
     points, colors = _shown(scan, SHOWN)
-    centre = points.mean(0)
+    low, high = points.min(0), points.max(0)
+    centre, half = (low + high) / 2, float((high - low).max()) / 2 or 1.0
     words = f"{len(scan.rows)} points" + (f", {len(points)} of them shown" if len(points) < len(scan.rows) else "")
     marker = {"size": 1.5, "color": PLAIN if colors is None else [f"rgb({r},{g},{b})" for r, g, b in colors.tolist()]}
     traces = [_trace(graph_objects, words, points - centre, marker)]
     if len(sample):
         marker = {"size": 5 if len(sample) <= 2048 else 3, "color": PICKED}
         traces.append(_trace(graph_objects, f"{len(sample)} sampled", sample - centre, marker))
-    hidden = {f"{axis}axis": {"visible": False} for axis in "xyz"}
+    axes = {f"{axis}axis": {"visible": False, "range": [-half, half]} for axis in "xyz"}
     eye = {"y": {"x": 0.75, "y": 0.5, "z": 1.0}, "z": {"x": 0.75, "y": -1.0, "z": 0.5}}[up]
     camera = {"up": {axis: int(axis == up) for axis in "xyz"}, "eye": eye}
     figure = graph_objects.Figure(traces)
     figure.update_layout(
         title={"text": html.escape(title), "x": 0.5},
-        scene={**hidden, "aspectmode": "data", "camera": camera},
+        scene={**axes, "aspectmode": "cube", "camera": camera},
         margin={"l": 0, "r": 0, "t": 50, "b": 0},
         legend={"orientation": "h", "x": 0.5, "xanchor": "center", "y": 0, "itemsizing": "constant"},
     )
-    return figure.to_html(include_plotlyjs=True, div_id="cloud", config={"displaylogo": False}).encode()
+    whole = {"include_plotlyjs": True, "default_height": "96vh", "config": {"displaylogo": False}}
+    return figure.to_html(div_id="cloud", **whole).encode()
 
 
 def window(scan: Scan, sample: np.ndarray, title: str, up: str) -> None:
