@@ -45,6 +45,12 @@ def test_projection_weights_are_the_softmax_of_distance_over_sigma():
     assert out[0, 0, 0].item() == pytest.approx(far / (near + far), rel=1e-6)
 
 
+def test_features_are_propagated_by_the_weights_that_project_the_points():
+    layer, queries, linear = SoftProjection(k=4), CLOUD[:, :6] + 0.1, torch.tensor([[1.0, 0], [0, 2], [3, -1]])
+    features = CLOUD @ linear  # what is linear in the points stays so
+    torch.testing.assert_close(layer.propagate(CLOUD, features, queries), layer(CLOUD, queries) @ linear)
+
+
 def test_a_cold_projection_is_the_nearest_point():
     out = SoftProjection(k=5, temperature=1e-2)(CLOUD, CLOUD[:, :7] + 1e-3)
     torch.testing.assert_close(out, CLOUD[:, :7], atol=1e-4, rtol=0)

@@ -42,9 +42,15 @@ class SoftProjection(keras.layers.Layer):
 
     def call(self, points, queries):
         """points (B, N, 3), queries (B, m, 3) -> (B, m, 3)."""
+        return self.propagate(points, points, queries)
+
+    def propagate(self, points, features, queries) -> tf.Tensor:
+        """Features of the points at the queries, by the same weights: features (B, N, C) -> (B, m, C)."""
+        if not self.built:
+            self.build(points.shape)
         dist2, idx = ops.knn(queries, points, self.k)  # (B, m, k)
         weights = tf.nn.softmax(-dist2 / tf.cast(self.sigma, dist2.dtype))
-        neighbours = tf.cast(ops.gather(points, idx), dist2.dtype)  # (B, m, k, 3)
+        neighbours = tf.cast(ops.gather(features, idx), dist2.dtype)  # (B, m, k, C)
         return tf.reduce_sum(weights[..., None] * neighbours, axis=2)
 
     def compute_output_shape(self, points_shape, queries_shape):

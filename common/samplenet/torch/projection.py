@@ -43,6 +43,10 @@ class SoftProjection(nn.Module):
         """points (B, N, 3), queries (B, m, 3) -> (B, m, 3)."""
         return blend(*self.weights(points, queries), points)
 
+    def propagate(self, points, features, queries) -> Tensor:
+        """Features of the points at the queries, by the same weights: features (B, N, C) -> (B, m, C)."""
+        return blend(*self.weights(points, queries), features)
+
 
 def blend(weights, idx, values) -> Tensor:
     """weights, idx (B, m, k), values (B, N, C) -> (B, m, C): the weighted sum of the neighbours' values."""

@@ -1,0 +1,73 @@
+"""The examples run as their README says and print what they should."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[1] / "examples"
+ACCURACIES = r"""all 128 points: accuracy (0\.\d\d|1\.00)
+4 points, random: accuracy (0\.\d\d|1\.00)
+4 points, FPS: accuracy (0\.\d\d|1\.00)
+4 points, SampleNet: accuracy (0\.\d\d|1\.00)
+"""
+TUNED = r"loss (\d\.\d\d), accuracy (0\.\d\d|1\.00) on 4 matched points\n"
+
+
+def printed(name: str, pattern: str) -> list[float]:
+    """Run an example; all it prints must match the pattern: the numbers in its groups."""
+    done = subprocess.run([sys.executable, FOLDER / f"{name}.py"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = re.fullmatch(pattern, done.stdout)
+    assert found, done.stdout
+    return [float(number) for number in found.groups()]
+
+
+def test_a_sampler_in_front_of_a_pytorch_model():
+    pytest.importorskip("torch")
+    lines = r"step 0: loss (\d+\.\d\d)\nstep 149: loss (\d+\.\d\d)\n" + ACCURACIES
+    first, last, whole, random, _, learned = printed("pytorch_model", lines)
+    assert last < first / 4
+    assert whole > 0.9 and learned > random
+
+
+def test_a_sampler_in_front_of_a_keras_model():
+    pytest.importorskip("tensorflow")
+    first, last, whole, random, _, learned = printed("keras_model", r"loss (\d+\.\d\d) -> (\d+\.\d\d)\n" + ACCURACIES)
+    assert last < first / 4
+    assert whole > 0.9 and learned > random
+
+
+def test_a_sampler_in_a_set_abstraction_layer():
+    pytest.importorskip("torch")
+    losses = r"{0}, step 0: cross entropy (\d\.\d\d)\n{0}, step 30: cross entropy (\d\.\d\d)\n"
+    losses += r"{0}: 16 distinct input points are the centres at inference\n"
+    found = printed("pointnet2", losses.format("FPS") + losses.format("SampleNet"))
+    assert found[1] < found[0] / 3 and found[3] < found[2] / 3
+
+
+def test_joint_fine_tuning():
+    pytest.importorskip("torch")
+    frozen, _, tuned, correct = printed(
+        "joint_finetuning", f"sampler trained, classifier frozen: {TUNED}both fine-tuned: {TUNED}"
+    )
+    assert tuned < frozen and correct > 0.8
+
+
+def test_features_carried_through_the_projection():
+    pytest.importorskip("torch")
+    (share,) = printed(
+        "features",
+        r"projected: points \(2, 32, 3\), features \(2, 32, 2\)\nsame weights: True\n"
+        r"the temperature learns from features: True\n"
+        r"matched: features \(2, 32, 2\), those of the points: True\n"
+        r"back on all points: \(2, 1024, 3\), right part for (\d+)%\n",
+    )
+    assert share > 60
+
+
+def test_the_table_names_every_example():
+    named = re.findall(r"`python examples/(\w+\.py)`", (FOLDER / "README.md").read_text())
+    assert sorted(named) == sorted(path.name for path in FOLDER.glob("*.py"))
