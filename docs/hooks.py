@@ -10,7 +10,7 @@ from latex2mathml.converter import convert
 from mkdocs.structure.files import File
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDERS = ["classification", "registration", "reconstruction", "docker", "common/samplenet/ops"]
+FOLDERS = ["classification", "registration", "reconstruction", "docker", "examples", "common/samplenet/ops"]
 PAGES = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", *(f"{folder}/README.md" for folder in FOLDERS)]
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s#]*)(#[^)\s]*)?\)")
 

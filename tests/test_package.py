@@ -62,7 +62,10 @@ def test_the_code_of_the_registration_readme_runs():
 
 @pytest.mark.parametrize(
     "readme",
-    ["README.md", *(f"{name}/README.md" for name in ("classification", "registration", "reconstruction", "docker"))],
+    [
+        "README.md",
+        *(f"{name}/README.md" for name in ("classification", "registration", "reconstruction", "docker", "examples")),
+    ],
 )
 def test_the_files_that_the_readme_names_exist(readme):
     text = (ROOT / readme).read_text()
