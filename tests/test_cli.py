@@ -185,3 +185,15 @@ def test_the_command_loads_no_framework_for_other_samplers(cloud, tmp_path):
     words = [sys.executable, "-c", code, "sample", str(cloud), "-m", "5", "-o", str(tmp_path / "o.ply")]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_window_holds_the_cloud_and_a_ball_for_each_sampled_point(cloud):
+    open3d = pytest.importorskip("open3d", reason="windows need Open3D")
+    from samplenet import view
+
+    scan = scans.read(cloud)
+    points, balls = view.geometries(open3d, scan, scan.points[[3, 5]])
+    np.testing.assert_array_equal(np.asarray(points.points), scan.points)
+    np.testing.assert_allclose(np.asarray(points.colors)[:, 0] * 255, scan.rows["red"])
+    centres = np.asarray(balls.vertices).reshape(2, -1, 3).mean(1)
+    np.testing.assert_allclose(centres, scan.points[[3, 5]], atol=1e-6)
