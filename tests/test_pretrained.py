@@ -117,6 +117,9 @@ def test_a_run_becomes_one_of_the_weights(tmp_path, monkeypatch):
     row = {"sampler": "samplenet", "m": 4, "protocol": "matched", "metric": "accuracy", "value": 0.5, "n": 8, "seed": 1}
     found = {"experiment": "classification", "data": "d", "command": "c", "rows": [{**row, "seed": 0}]}
     (results / "results.json").write_text(json.dumps(found))
+    (results / "environment.json").write_text("{}")
+    with pytest.raises(InputError, match=r"evaluation must have a name that tells sampler and seed"):
+        releasing.release("mine", results, results)
     with pytest.raises(InputError, match=r"has no row of samplenet, seed 1, m in \[4\]"):
         releasing.release("mine", run, results)
     assert not list(kept.iterdir())

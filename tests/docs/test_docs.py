@@ -182,7 +182,8 @@ def flags(files: list[Path]) -> set[str]:
     """Flags that the files spell out, and those of their settings."""
     text = "".join(file.read_text() for file in files)
     fields = [name.replace("_", "-") for name in re.findall(r"^    (\w+): .*= option\(", text, re.M)]
-    return {*re.findall(r"--[a-z][a-z-]*", text), *(f"--{no}{name}" for name in fields for no in ("", "no-")), "--help"}
+    of_settings = (f"--{no}{name}" for name in fields for no in ("", "no-"))
+    return {*re.findall(r"--[a-z][a-z0-9-]*", text), *of_settings, "--help"}
 
 
 @pytest.mark.parametrize("page", PAGES)

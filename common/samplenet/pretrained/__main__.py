@@ -23,7 +23,9 @@ def release(name: str, run: Path, results: Path) -> None:
     """Copy the run's sampler under `name` and write its card; InputError when its evaluation has no row of it."""
     found = json.loads((results / "results.json").read_text())
     trained = json.loads((run / "environment.json").read_text())
-    kind, seed = re.fullmatch(r"(\w+?)(?:-\d+)?-seed(\d+)", run.name).groups()
+    if (named := re.fullmatch(r"(\w+?)(?:-\d+)?-seed(\d+)", run.name)) is None:
+        raise InputError(f"--run {run} must have a name that tells sampler and seed, such as samplenet-32-seed0")
+    kind, seed = named.groups()
     told = weights.about(run / "sampler.safetensors")
     mine = {"sampler": kind, "seed": int(seed), "protocol": "matched"}
     rows = [row for row in found["rows"] if mine.items() <= row.items() and row["m"] in told["sizes"]]
