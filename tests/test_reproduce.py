@@ -68,7 +68,7 @@ def test_an_evaluation_takes_what_finished_and_what_earlier_calls_left(tmp_path)
         (folder / "job.json").write_text("{}")
     folder = tmp_path / "registration" / "snet-64-seed3"
     job = plan("registration", "--samplers", "samplenet", "--sizes", "8", out=tmp_path)["registration/evaluation"]
-    names = ("samplenet-8-seed0", "samplenet_progressive-seed1", "snet-64-seed3")
+    names = ("snet-64-seed3", "samplenet-8-seed0", "samplenet_progressive-seed1")
     assert job.wants == [f"registration/{name}" for name in names]  # checked, and run again if they are stale
     command = job.command({"registration/snet-64-seed3": "key"})
     assert str(folder) in command and str(tmp_path / "registration" / "samplenet-8-seed0") not in command
