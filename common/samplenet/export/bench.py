@@ -91,9 +91,9 @@ def start() -> None:
     parser = Parser("samplenet.export.bench", description=__doc__.splitlines()[0])
     parser.add_argument("--weights", default="classification-progressive", help="name or file (default: %(default)s)")
     parser.add_argument("--only", nargs="+", choices=RUNTIMES, default=list(RUNTIMES), help="(default: all)")
-    counts = {"size": 64, "num-points": 1024, "threads": os.cpu_count(), "repeats": 300}
+    counts = {"--size": 64, "--num-points": 1024, "--threads": os.cpu_count(), "--repeats": 300}
     for name, value in counts.items():
-        parser.add_argument(f"--{name}", type=int, default=value, help="(default: %(default)s)")
+        parser.add_argument(name, type=int, default=value, help="(default: %(default)s)")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     flags = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(flags.threads)  # of the processes below
