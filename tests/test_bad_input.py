@@ -513,7 +513,7 @@ def call(script, runs):
         return lambda: sys.exit(reproduce.main()), ROOT / script
     program = ROOT / "common" / script.replace(".", "/") / "__main__.py"
     if program.exists():
-        return lambda: runpy.run_module(script, run_name="__main__"), program
+        return lambda: runpy.run_path(str(program), run_name="__main__"), program
     if script.startswith("samplenet."):
         module = importlib.import_module(script)
         if hasattr(module, "start"):
