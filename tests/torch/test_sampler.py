@@ -139,6 +139,8 @@ def test_an_order_holds_every_sample_as_its_first_points():
             assert one.queries is None
     with pytest.raises(InputError, match=r"SampleNet: points must have shape \(B, N, 3\)"):
         sampler.order(CLOUD[0])
+    with pytest.raises(InputError, match=r"points must be a torch tensor, got ndarray; torch\.as_tensor"):
+        sampler(np.asarray(CLOUD))
     with pytest.raises(InputError, match=r"order is for inference; call eval\(\) first"):
         sampler.train().order(CLOUD)
 

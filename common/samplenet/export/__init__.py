@@ -91,4 +91,4 @@ def _module(name: str):
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         extra = {"torch": "torch", "tensorflow": "tf", "keras": "tf"}.get(error.name, "export")
-        raise InputError(f'{error.name} is not installed: pip install "samplenet[{extra}]"') from error
+        raise InputError(f'{error.name} is not installed: install samplenet with its extra "{extra}"') from error

@@ -137,4 +137,4 @@ def _framework() -> str:
         for framework, package in PACKAGES.items():
             if there(package):
                 return framework
-    raise InputError('neither PyTorch nor TensorFlow is installed: pip install "samplenet[torch]" or "samplenet[tf]"')
+    raise InputError('neither PyTorch nor TensorFlow is installed: install samplenet with its extra "torch" or "tf"')

@@ -135,6 +135,8 @@ class SampleNet(nn.Module):
         return Sampled(ops.gather(points, idx), idx, queries)
 
     def _check(self, points):
+        if not isinstance(points, Tensor):
+            raise InputError(f"SampleNet: points must be a torch tensor, got {type(points).__name__}; torch.as_tensor")
         shape = tuple(points.shape)
         if len(shape) != 3 or shape[2] != 3:
             raise InputError(f"SampleNet: points must have shape (B, N, 3), got {shape}")
