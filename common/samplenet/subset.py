@@ -141,13 +141,8 @@ class Learned:
 
     def __init__(self, weights, m: int, up: str = "y", framework: str | None = None, seed: int = 0):
         card = pretrained.card(weights)
-        self.m, self.up, self.seed, self.most, self.how = (
-            m,
-            up,
-            seed,
-            card["m"],
-            card.get("normalisation", "unit_sphere"),
-        )
+        self.m, self.up, self.seed = m, up, seed
+        self.most, self.how = card["m"], card.get("normalisation", "unit_sphere")
         self.sampler = pretrained.load_pretrained(weights, m if len(card["sizes"]) == 1 else None, framework)
         self.in_torch = type(self.sampler).__module__.startswith("samplenet.torch")
 
