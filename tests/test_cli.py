@@ -88,7 +88,7 @@ def test_faults_are_told_in_a_sentence(cloud, tmp_path, capsys):
     assert "one of .npy .txt" in refused(capsys, "sample", cloud, "-m", 5, "--indices", "-o", out)
     assert "cannot be written" in refused(capsys, "sample", cloud, "-m", 5, "-o", tmp_path / "gone" / "out.ply")
     assert "is the input" in refused(capsys, "sample", cloud, "-m", 5, "-o", cloud)
-    assert "must be a folder for 2 files" in refused(capsys, "sample", cloud, cloud, "-m", 5, "-o", out)
+    assert "several clouds or a folder need a folder" in refused(capsys, "sample", cloud, cloud, "-m", 5, "-o", out)
     assert "two inputs" in refused(capsys, "sample", cloud, cloud, "-m", 5, "-o", tmp_path / "both")
     assert "there is no file" in refused(capsys, "sample", tmp_path / "gone.ply", "-m", 5, "-o", out)
     assert "--cell is for" in refused(capsys, "sample", cloud, "--cell", 0.1, "-o", out)

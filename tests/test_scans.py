@@ -136,6 +136,7 @@ def bad_files(folder, rows):
     np.save(folder / "none.npy", np.ones((0, 3)))
     np.savez(folder / "no.npz", a=np.ones(3))
     (folder / "two.xyz").write_text("1 2\n3 4\n")
+    (folder / "headed.xyz").write_text("x,y,z\n1,2,3\n")
     (folder / "ragged.xyz").write_text("1 2 3\n3 4\n")
     (folder / "none.txt").write_text("# nothing\n")
     (folder / "scan.obj").write_text("v 1 2 3\n")
@@ -153,10 +154,11 @@ def bad_files(folder, rows):
         "none.npy": "has 0 points",
         "no.npz": r"must hold an array 'points' of shape \(N, 3\), got a \(3,\)",
         "two.xyz": r"got float64 of shape \(2, 2\)",
+        "headed.xyz": r"first line holds no numbers \('x,y,z'\); begin it with #",
         "ragged.xyz": "number of columns changed",
         "none.txt": "has 0 points",
         "scan.obj": r"its extension must be one of .ply",
-        "gone.ply": "No such file",
+        "gone.ply": "there is no file",
     }
 
 

@@ -20,6 +20,11 @@ def test_cosine_schedule_halves_in_the_middle_and_ends_at_the_floor():
     assert [learning_rate(COSINE, s, 100) for s in (0, 50, 100)] == pytest.approx([1e-2, 5e-3, 1e-5])
 
 
+def test_a_rate_below_the_floor_is_kept():
+    low = SimpleNamespace(**{**vars(COSINE), "lr": 1e-6})
+    assert [learning_rate(low, s, 100) for s in (0, 50, 100)] == [1e-6] * 3
+
+
 @pytest.mark.parametrize(
     "samples, momentum", [(0, 0.5), (199_999, 0.5), (200_000, 0.75), (10**6, 0.984375), (10**9, 0.99)]
 )

@@ -158,7 +158,7 @@ def _jobs(args) -> list[tuple[Path, Path]]:
             raise InputError(f"there is no file or folder {path}")
     into_folder = args.output.is_dir() or len(files) > 1 or any(path.is_dir() for path in args.inputs)
     if into_folder and args.output.suffix.lower() in scans.WRITERS or args.output.is_file() and into_folder:
-        raise InputError(f"-o {args.output} must be a folder for {len(files)} files")
+        raise InputError(f"-o {args.output} is named like a file; several clouds or a folder need a folder")
     targets = [args.output]
     if into_folder:
         targets = [args.output / (name.with_suffix(".npy") if args.indices else name) for _, name in files]
@@ -168,7 +168,7 @@ def _jobs(args) -> list[tuple[Path, Path]]:
     for (source, _), target in zip(files, targets, strict=True):
         scans.check_extension(target, args.indices)
         if target.exists() and target.samefile(source):
-            raise InputError(f"-o {target} is the input; name another file")
+            raise InputError(f"-o {target} is the input; name another file or folder")
     return [(source, target) for (source, _), target in zip(files, targets, strict=True)]
 
 

@@ -71,6 +71,8 @@ def read(path: Path) -> Scan:
         _check(path, scan)
     except InputError:
         raise
+    except FileNotFoundError as error:
+        raise InputError(f"there is no file {path}") from error
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror or error})") from error
     except Exception as error:  # each library fails in its own ways, for example by IndexError in a header cut off
@@ -198,6 +200,11 @@ def _read_text(path: Path) -> Scan:
         if first is None:
             raise InputError(f"{path} has 0 points")
         separator = next((mark for mark in ",;" if mark in first), None)
+        try:
+            [float(word) for word in first.split(separator)]
+        except ValueError:
+            told = f"its first line holds no numbers ('{first.strip()[:40]}')"
+            raise InputError(f"{path}: {told}; begin it with # or delete it") from None
         file.seek(0)
         return Scan(_rows(**_named(np.loadtxt(file, comments=("#", "//"), delimiter=separator, ndmin=2), path)))
 

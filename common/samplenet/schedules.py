@@ -6,7 +6,8 @@ SCHEDULES = ("step", "cosine")
 
 
 def learning_rate(config, step: int, steps: int) -> float:
-    """The learning rate at `step` of `steps`, by the fields lr* and batch_size of `config`; never below 1e-5.
+    """The learning rate at `step` of `steps`, by the fields lr* and batch_size of `config`; never below 1e-5
+    unless lr is.
 
     lr_schedule "step": lr times lr_decay for every lr_decay_samples clouds seen, the released code's. "cosine":
     half a cosine from lr to the floor over the whole run, for short runs.
@@ -15,7 +16,7 @@ def learning_rate(config, step: int, steps: int) -> float:
         factor = config.lr_decay ** (step * config.batch_size // config.lr_decay_samples)
     else:
         factor = 0.5 * (1 + math.cos(math.pi * step / steps))
-    return max(config.lr * factor, 1e-5)
+    return max(config.lr * factor, min(config.lr, 1e-5))
 
 
 def bn_momentum(samples: int, decay_samples: int) -> float:

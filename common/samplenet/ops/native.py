@@ -100,7 +100,8 @@ def load(framework: str, version: str, loader: Callable[[str], object]) -> objec
         ImportError: a build is there and does not load; with the loader's message in full.
     """
     if why := missing(framework, version):
-        warnings.warn(f"samplenet: framework operations serve instead of native ones: {why}", stacklevel=3)
+        told = "samplenet: framework operations serve instead of native ones (slower, same results)"
+        warnings.warn(f"{told}: {why}", stacklevel=3)
         return None
     path = folder(framework, version) / built(framework, version)["library"]
     try:
