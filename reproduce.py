@@ -118,7 +118,11 @@ def main() -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    jobs.run()
+    try:
+        jobs.run()
+    except (InputError, OSError) as error:
+        print(f"reproduce.sh: error: {error}", file=sys.stderr)
+        return 1
     if jobs.stopped:
         print("reproduce.sh: stopped; the same command goes on from here", file=sys.stderr)
         return 128 + heard[0]
@@ -126,7 +130,7 @@ def main() -> int:
         print(f"reproduce.sh: {name} failed: {why}", file=sys.stderr)
     try:
         print(f"All tables and figures: {page.write(out, flags.preset, jobs.failed)}")
-    except InputError as error:
+    except (InputError, OSError) as error:
         print(f"reproduce.sh: no page of the results: {error}", file=sys.stderr)
         return 1
     return 1 if jobs.failed else 0

@@ -248,13 +248,22 @@ def cut(path):
     path.write_bytes(path.read_bytes()[:-100])
 
 
-def flip(path):
-    content = bytearray(path.read_bytes())
-    content[-100] ^= 1
-    path.write_bytes(content)
+def flip(at):
+    def damage(path):
+        content = bytearray(path.read_bytes())
+        content[at(content)] ^= 1
+        path.write_bytes(content)
+
+    return damage
 
 
-DAMAGE = {"cut": cut, "empty": lambda path: path.write_bytes(b""), "flipped bit": flip, "missing": Path.unlink}
+DAMAGE = {
+    "cut": cut,
+    "empty": lambda path: path.write_bytes(b""),
+    "flipped bit": flip(lambda _: -100),
+    "flipped number": flip(lambda content: content.index(b"metrics_bytes") + 18),
+    "missing": Path.unlink,
+}
 
 
 @pytest.mark.parametrize("damage", DAMAGE)

@@ -7,8 +7,10 @@ import threading
 import time
 from pathlib import Path
 
+import filelock
 import pytest
 
+from samplenet.errors import InputError
 from samplenet.jobs import Job, Jobs
 
 # appends its name to the log, so that a test sees what ran, and writes what it was told as its output; "fail" fails
@@ -126,6 +128,30 @@ def test_a_child_ends_with_its_killed_parent(tmp_path):
     while child.exists() and "State:\tZ" not in (child / "status").read_text():
         assert time.time() < end
         time.sleep(0.01)
+
+
+def test_a_second_call_is_refused_and_the_first_goes_on(run, tmp_path):
+    with filelock.FileLock(tmp_path / "results" / ".lock"):
+        with pytest.raises(InputError, match=r"results is in use by another process; wait for it or choose another"):
+            run(a=([], []))
+        assert (tmp_path / "ran").read_text() == "" and not (tmp_path / "results" / "logs").exists()
+    assert run(a=([], []))[0] == ["a"]
+
+
+def test_a_job_waits_for_the_one_that_a_killed_call_has_left(run, tmp_path):
+    (tmp_path / "results" / "a").mkdir(parents=True)
+    left = filelock.FileLock(tmp_path / "results" / "a" / ".lock", thread_local=False)
+    left.acquire()
+    threading.Timer(1, left.release).start()
+    script = SCRIPT + "import filelock\nfilelock.FileLock('results/a/.lock', timeout=0).acquire()\n"
+    script = script.replace("sys.exit('fail' in sys.argv)\n", "")
+    assert run(script=script, a=([], []))[0] == ["a"]
+
+
+def test_the_log_of_a_killed_run_is_kept(run, tmp_path):
+    run(a=([], ["fail"]))
+    run(a=([], []))
+    assert (tmp_path / "results" / "logs" / "a.log").read_text() == "said a\nsaid a\n"
 
 
 def test_a_failure_stops_what_needs_it_and_the_rest_goes_on(run):

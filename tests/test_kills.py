@@ -419,6 +419,46 @@ def test_reproduce_waits_for_what_it_stops(tmp_path):
     assert not (run / "job.json").exists()
 
 
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=slow)])
+def test_reproduce_is_killed_and_continued(tmp_path, metrics, kills):
+    """Each time the same command follows at once, while the script that it left may still write its checkpoint."""
+    command = [sys.executable, str(ROOT / "reproduce.py"), "registration", "--preset", "smoke", "--samplers", "snet"]
+    env = {**os.environ, "SAMPLENET_DATA": str(tmp_path / "data")}
+
+    def start(out):
+        with open(tmp_path / f"{out}.log", "a") as log:
+            return subprocess.Popen([*command, "--out", tmp_path / out], env=env, stdout=log, stderr=log)
+
+    def check(out):
+        whole, continued = (tmp_path / folder / "registration" for folder in ("whole", out))
+        for run in ("pcrnet", "snet-8-seed0"):
+            assert metrics(continued / run) == metrics(whole / run)
+            found, want = (load_checkpoint(folder / run / "last.safetensors")[0] for folder in (continued, whole))
+            assert found.keys() == want.keys()
+            for key, array in want.items():
+                np.testing.assert_array_equal(found[key], array, err_msg=key)
+        found, want = (json.loads((f / "evaluation" / "results.json").read_text()) for f in (continued, whole))
+        assert found["rows"] == want["rows"]
+
+    begin = time.time()
+    assert start("whole").wait(timeout=300) == 0
+    seconds, rng, killed, ended = time.time() - begin, random.Random(kills), 0, 0
+    while killed < kills:
+        process = start(f"killed-{ended}")
+        time.sleep(rng.uniform(0.1, 0.7) * seconds)
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+            killed += 1
+        else:
+            assert process.returncode == 0, (tmp_path / f"killed-{ended}.log").read_text()
+            check(f"killed-{ended}")
+            ended += 1
+    assert start(f"killed-{ended}").wait(timeout=300) == 0, (tmp_path / f"killed-{ended}.log").read_text()
+    check(f"killed-{ended}")
+    print(f"reproduce.sh: {killed} of {kills} kills survived, in {ended + 1} calls")
+
+
 @slow
 def test_several_processes_end_at_once_and_keep_the_last_epoch(tmp_path, unbroken, metrics):
     """They would not all leave at one step: what is kept is the checkpoint of the last epoch."""

@@ -54,13 +54,18 @@ def digest(arrays: dict[str, np.ndarray]) -> str:
     return hashed.hexdigest()
 
 
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def save_checkpoint(path: Path, arrays: dict[str, np.ndarray], meta: dict, previous: Path | None = None) -> None:
-    """Write the arrays and `meta` (JSON) to `path`, with a digest that `load_checkpoint` verifies.
+    """Write the arrays and `meta` (JSON) to `path`, with a digest of each that `load_checkpoint` verifies.
 
     The checkpoint that was there is kept as `previous`, if given.
     """
     arrays = {name: np.asarray(a, order="C") for name, a in arrays.items()}
-    header = {"meta": json.dumps(meta), "sha256": digest(arrays)}
+    text = json.dumps(meta)
+    header = {"meta": text, "meta_sha256": _sha256(text), "sha256": digest(arrays)}
     write_atomic(path, save(arrays, header), previous)
 
 
@@ -73,7 +78,8 @@ def load_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], dict]:
             header = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
         meta = json.loads(header["meta"])
-        intact = header["sha256"] == digest(arrays)
+        # files of earlier versions have no digest of the meta
+        intact = header["sha256"] == digest(arrays) and header.get("meta_sha256") in (None, _sha256(header["meta"]))
     except (safetensors.SafetensorError, KeyError, ValueError) as error:
         raise InputError(f"checkpoint {path} is damaged ({error})") from error
     if not intact:

@@ -4,6 +4,7 @@ What has finished is remembered in the job.json of its folder, with a key made o
 outputs of the jobs it was made from: when one of these has changed, or its own output has, it is run again.
 """
 
+import contextlib
 import ctypes
 import hashlib
 import json
@@ -17,10 +18,14 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import filelock
+
 from samplenet.checkpoint import naming, write_atomic
+from samplenet.errors import InputError
 
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 PR_SET_PDEATHSIG = 1
+PATIENCE = 60.0  # seconds that a script which outlived its killed parent has for its last checkpoint
 
 
 @dataclass
@@ -66,7 +71,17 @@ class Jobs:
         self.finished, self.failed, self.stopped, self._children = {}, {}, False, set()
 
     def run(self) -> None:
-        """Run all that can be; what needs a job that failed is left out."""
+        """Run all that can be; what needs a job that failed is left out. InputError where another call is at it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with filelock.FileLock(self.folder / ".lock", timeout=0):
+                self._run_all()
+        except filelock.Timeout as error:
+            raise InputError(
+                f"{self.folder} is in use by another process; wait for it or choose another --out"
+            ) from error
+
+    def _run_all(self) -> None:
         left, running = dict(self.jobs), {}
         with ThreadPoolExecutor(self.count) as pool:
             while left or running:
@@ -113,6 +128,7 @@ class Jobs:
         if (output := finished(folder, key, job.output)) is not None:
             print(f"== {job.name} is finished", flush=True)
             return output
+        self._wait_for_orphan(folder)
         begin = time.time()
         self._execute(job.name, command)
         output = _digest(folder / job.output)
@@ -125,11 +141,21 @@ class Jobs:
         write_atomic(folder / "job.json", (json.dumps(record, indent=1) + "\n").encode())
         return output
 
+    @staticmethod
+    def _wait_for_orphan(folder: Path) -> None:
+        """A script whose parent was killed stops as well, but first ends its step and writes a checkpoint."""
+        lock = folder / ".lock"
+        if lock.exists():
+            with contextlib.suppress(filelock.Timeout), filelock.FileLock(lock, timeout=PATIENCE):
+                pass  # if it is still there, the script that is started now says so
+
     def _execute(self, name: str, command: list[str]) -> None:
         """Run a command, show and keep what it prints; RuntimeError with its last line when it fails."""
         print(f"== python {' '.join(command)}", flush=True)
         log, last = self.folder / "logs" / f"{name.replace('/', '.')}.log", ""
         log.parent.mkdir(parents=True, exist_ok=True)
+        # PyTorch's idle threads would hold the cores that the other jobs need
+        sharing = {"OMP_WAIT_POLICY": "PASSIVE"} if self.count > 1 else {}
         how = {
             "cwd": self.root,
             "stdin": subprocess.DEVNULL,
@@ -137,10 +163,10 @@ class Jobs:
             "stderr": subprocess.STDOUT,
             "text": True,
             "errors": "replace",
-            "env": {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ},
+            "env": {"TF_CPP_MIN_LOG_LEVEL": "3", **sharing, **os.environ},
             "preexec_fn": _die_with_parent if LIBC else None,
         }
-        with naming(log), open(log, "w") as file, subprocess.Popen([sys.executable, *command], **how) as child:
+        with naming(log), open(log, "a") as file, subprocess.Popen([sys.executable, *command], **how) as child:
             self._children.add(child)
             if self.stopped:  # just before this one was known
                 child.terminate()

@@ -160,10 +160,10 @@ class Run:
         """The last checkpoint; the one before, put in its place, if it is damaged or a kill came as it was replaced."""
         last, previous = self.path("last"), self.path("previous")
         try:
-            return load_checkpoint(last)
+            return _load(last)
         except InputError as error:
             try:
-                arrays, meta = load_checkpoint(previous)
+                arrays, meta = _load(previous)
             except InputError as another:
                 raise InputError(f"{error}, and {another}; remove {self.folder} and train again") from another
             print(f"{error}; continuing from {previous.name}, after epoch {meta['epoch']}", flush=True)
@@ -259,6 +259,14 @@ class Run:
             self.close()
 
 
+def _load(path: Path) -> tuple[dict, dict]:
+    """A checkpoint of a training run."""
+    arrays, meta = load_checkpoint(path)
+    if not {"epoch", "done"} <= meta.keys():
+        raise InputError(f"checkpoint {path} is of no training run")
+    return arrays, meta
+
+
 def saved_config(folder: Path, cls):
     """The settings a finished or running run was started with, as its dataclass."""
     path = Path(folder) / "config.yaml"
@@ -274,7 +282,7 @@ def finished_run(folder: str, cls) -> tuple:
     """The settings, arrays and meta of a finished run's last checkpoint; never those of the one before."""
     config = saved_config(Path(folder), cls)
     try:
-        arrays, meta = load_checkpoint(Path(folder) / "last.safetensors")
+        arrays, meta = _load(Path(folder) / "last.safetensors")
     except InputError as error:
         raise InputError(f"{error}; continue the run with --resume") from error
     if not meta["done"]:
