@@ -456,7 +456,7 @@ def test_reproduce_is_killed_and_continued(tmp_path, metrics, kills):
             ended += 1
     assert start(f"killed-{ended}").wait(timeout=300) == 0, (tmp_path / f"killed-{ended}.log").read_text()
     check(f"killed-{ended}")
-    print(f"reproduce.sh: {killed} of {kills} kills survived, in {ended + 1} calls")
+    print(f"reproduce.sh: {killed} of {kills} kills survived, over {ended + 1} runs")
 
 
 @slow
