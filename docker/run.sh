@@ -2,7 +2,7 @@
 # Run an experiment in a container: docker/run.sh classification --preset paper --data-root DIR
 #
 #   docker/run.sh classification|reconstruction|registration|ablation [flags of reproduce.sh]
-#   docker/run.sh gpu-check    CUDA kernels against the CPU's, bit for bit, and their times
+#   docker/run.sh gpu-check [tensorflow]    CUDA kernels of PyTorch against the CPU's, bit for bit, and their times; or of TensorFlow
 #
 # Builds the image if it is missing or of another revision than the checkout. Results go to results/, data made here to
 # data/, as without a container. From the environment: CONTAINER_ENGINE (docker, else podman), DEVICE (cuda where
@@ -13,12 +13,17 @@ fail() { echo "run.sh: error: $*" >&2; exit 1; }
 
 experiment=${1:-}
 case $experiment in
-    classification | reconstruction | ablation) framework=tensorflow cuda=12.9.1 command=(reproduce.py "$experiment") ;;
-    registration) framework=pytorch cuda=13.0.2 command=(reproduce.py registration) ;;
-    gpu-check) framework=pytorch cuda=13.0.2 command=(-m samplenet.ops.gpu) ;;
+    classification | reconstruction | ablation) framework=tensorflow command=(reproduce.py "$experiment") ;;
+    registration) framework=pytorch command=(reproduce.py registration) ;;
+    gpu-check)
+        case ${2:-} in
+            tensorflow) framework=tensorflow command=(-m samplenet.ops.gpu_tf); shift ;;
+            *) framework=pytorch command=(-m samplenet.ops.gpu) ;;
+        esac ;;
     *) fail "unknown experiment '$experiment', known: classification reconstruction registration ablation gpu-check" ;;
 esac
 shift
+case $framework in tensorflow) cuda=12.9.1 ;; pytorch) cuda=13.0.2 ;; esac
 
 engine=${CONTAINER_ENGINE:-$(command -v docker || command -v podman || echo docker)}
 command -v "$engine" >/dev/null || fail "$engine not found; install docker or podman, or name one with CONTAINER_ENGINE"
@@ -28,7 +33,7 @@ fi
 case $DEVICE in cpu | cuda) ;; *) fail "DEVICE must be cpu or cuda, got '$DEVICE'" ;; esac
 [ "$experiment$DEVICE" != gpu-checkcpu ] || fail "gpu-check needs a GPU, and nvidia-smi finds none"
 
-options=(--rm --user "$(id -u):$(id -g)" --volume "$root/results:/opt/samplenet/results" --volume "$root/data:/opt/samplenet/data")
+options=(--rm --stop-timeout 120 --user "$(id -u):$(id -g)" --volume "$root/results:/opt/samplenet/results" --volume "$root/data:/opt/samplenet/data")
 case ${engine##*/} in
     podman)
         options+=(--security-opt label=disable) # or SELinux keeps the folders shut
@@ -48,6 +53,10 @@ while [ $# -gt 0 ]; do
         --out=*)
             case ${1#*=} in results/*) ;; *) fail "--out must be below results/, which outlives the container, got ${1#*=}" ;; esac
             flags+=("$1"); shift ;;
+        classification | reconstruction | ablation | registration | all)
+            [ "$framework" = tensorflow ] && [[ $1 != registration && $1 != all ]] ||
+                fail "'$1' is not in the image of $experiment; give each experiment a call of its own"
+            flags+=("$1"); shift ;;
         *) flags+=("$1"); shift ;;
     esac
 done
@@ -56,7 +65,8 @@ image=samplenet-$framework:$DEVICE
 revision=$(git -C "$root" rev-parse HEAD 2>/dev/null || echo unknown)
 [ -z "$(git -C "$root" status --porcelain -uno 2>/dev/null)" ] || revision+=+changes
 made=$("$engine" image inspect --format '{{index .Config.Labels "org.opencontainers.image.revision"}}' "$image" 2>/dev/null || true)
-if [ "$made" != "$revision" ] || [[ $revision == *+changes ]]; then # what is unchanged comes from the engine's cache
+asked=${BASE:-}${TOOLKIT:-}${CUDAARCHS:-}${WHEELS:-}
+if [ "$made" != "$revision" ] || [[ $revision == *+changes || $revision == unknown || $asked ]]; then # what is unchanged is cached
     build=(--file "$root/docker/$framework.Dockerfile" --tag "$image" --build-arg "DEVICE=$DEVICE" --build-arg "REVISION=$revision")
     [ "$DEVICE" = cpu ] || TOOLKIT=${TOOLKIT:-docker.io/nvidia/cuda:$cuda-devel-ubuntu24.04}
     for name in BASE TOOLKIT CUDAARCHS WHEELS; do

@@ -54,6 +54,7 @@ RIGHT = {
     "samplenet.data.shapes": "--root {out}",
     "samplenet.ops.build": "--quiet",
     "samplenet.ops.gpu": "--device cpu",
+    "samplenet.ops.gpu_tf": "--device cpu",
     "samplenet.ops.bench": "--only none",
     "samplenet.report": "",
     "samplenet.export": "--weights classification-32 --out {out}",
@@ -342,7 +343,10 @@ FAULTS = [
         ["samplenet.ops.build"],
         {"compiler that is none": ("CXX=nonsense --torch --force", "CXX names 'nonsense', which is no program here")},
     ),
-    (["samplenet.ops.gpu"], {"unknown device": ("--device tpu", "argument --device: invalid choice: 'tpu'")}),
+    (
+        ["samplenet.ops.gpu", "samplenet.ops.gpu_tf"],
+        {"unknown device": ("--device tpu", "argument --device: invalid choice: 'tpu'")},
+    ),
     (["samplenet.ops.bench"], {"no number": ("--threads many", "argument --threads: invalid int value: 'many'")}),
     (
         ["samplenet.export"],

@@ -75,12 +75,23 @@ def test_defaults_are_not_shared_between_configs():
         ("sample_sizes: [8, x]", "sample_sizes must be int, got 'x'"),
         ("- 1", "must hold fields"),
         ("a: [", "not a YAML file"),
+        ("a: 2020-13-45", "not a YAML file: month must be in"),
+        ("a: 0b_", "not a YAML file"),
+        ("[" * 5000, "not a YAML file"),
         ("epochs: !!python/object/apply:os.system ['true']", "not a YAML file"),
     ],
 )
 def test_a_bad_file_is_refused_by_name(load, text, words):
     with pytest.raises(InputError, match=words):
         load(text)
+
+
+def test_a_value_that_aliases_make_endless_is_told_briefly(load):
+    """Ten to the ninth entries when written out."""
+    lines = "".join(f"    - &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 9))
+    with pytest.raises(InputError, match="epochs must be int, got") as caught:
+        load(f"epochs:\n    - &a0 [{', '.join('x' * 10)}]\n{lines}")
+    assert len(str(caught.value)) < 500
 
 
 def test_a_bad_flag_value_is_refused_by_name(load):

@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import difflib
 import math
+import reprlib
 import sys
 import types
 import typing
@@ -12,6 +13,9 @@ from pathlib import Path
 import yaml
 
 from samplenet.errors import InputError
+
+BRIEF = reprlib.Repr()  # of a value from a file, whose aliases may make it endless
+BRIEF.maxlevel, BRIEF.maxstring, BRIEF.maxother = 2, 80, 80
 
 
 def option(default, help: str, path: bool = False):
@@ -106,7 +110,7 @@ def _read(cls, path: Path, script: Path) -> dict:
         content = yaml.safe_load(path.read_text())
     except OSError as error:
         raise InputError(f"cannot read the config {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, no such date, 0b_
         raise InputError(f"{path} is not a YAML file: {' '.join(str(error).split())}") from error
     content = {} if content is None else content
     if not isinstance(content, dict):
@@ -117,7 +121,7 @@ def _read(cls, path: Path, script: Path) -> dict:
                 raise InputError(f"{path}: section {section!r} names no script beside {script.name}")
         content = content.get(script.stem) or {}
         if not isinstance(content, dict):
-            raise InputError(f"{path}: section {script.stem!r} must hold fields, got {content!r}")
+            raise InputError(f"{path}: section {script.stem!r} must hold fields, got {BRIEF.repr(content)}")
     kinds = typing.get_type_hints(cls)
     for name in content:
         if name not in kinds:
@@ -135,7 +139,7 @@ def _convert(where: str, kind, value):
         kind = next(k for k in typing.get_args(kind) if k is not types.NoneType)
     if typing.get_origin(kind) is list:
         if not isinstance(value, list):
-            raise InputError(f"{where} must be a list, got {value!r}")
+            raise InputError(f"{where} must be a list, got {BRIEF.repr(value)}")
         return [_convert(where, typing.get_args(kind)[0], v) for v in value]
     if kind is str and isinstance(value, str) or kind is bool and isinstance(value, bool):
         return value
@@ -146,7 +150,9 @@ def _convert(where: str, kind, value):
                 return number
         except (TypeError, ValueError, OverflowError):
             pass
-    raise InputError(f"{where} must be {'a finite number' if kind is float else kind.__name__}, got {value!r}")
+    raise InputError(
+        f"{where} must be {'a finite number' if kind is float else kind.__name__}, got {BRIEF.repr(value)}"
+    )
 
 
 def dump(config) -> str:

@@ -60,6 +60,14 @@ def test_members_in_one_place_are_refused(names, tmp_path):
     assert leftovers(tmp_path) == ["a.zip"]
 
 
+def test_bound_on_the_number_of_files(tmp_path, monkeypatch):
+    archive = make_zip(tmp_path / "a.zip", [("x", b""), ("y", b"")])
+    monkeypatch.setattr(archives, "MAX_MEMBERS", 1)
+    with pytest.raises(InputError, match="holds 2 files, more than 1"):
+        archives.extract_zip(archive, tmp_path / "out", 1000)
+    assert leftovers(tmp_path) == ["a.zip"]
+
+
 def test_bound_on_the_size(tmp_path):
     archive = make_zip(tmp_path / "a.zip", [("x", bytes(600)), ("y", bytes(400))])
     with pytest.raises(InputError, match="more than 999 bytes"):

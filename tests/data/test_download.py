@@ -1,5 +1,6 @@
 """Mirrors that misbehave, played by a server on 127.0.0.1, and archives that attack."""
 
+import contextlib
 import functools
 import hashlib
 import logging
@@ -97,6 +98,26 @@ class Handler(BaseHTTPRequestHandler):
         self.send(200, BODY[:HALF], length=len(BODY))
         self.server.closing.wait(10)
 
+    def do_trickle(self, start):
+        """A byte at a time, for ever: never silent as long as the timeout."""
+        self.send(200, BODY[:1], length=len(BODY))
+        for i in range(1, 400):
+            self.wfile.flush()
+            if self.server.closing.wait(0.05):
+                break
+            self.wfile.write(BODY[i : i + 1])
+
+    def do_huge(self, start):
+        self.send(200, BODY, length=10**12)
+
+    def do_endless(self, start):
+        """Without a length."""
+        self.send_response(200)
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            while not self.server.closing.is_set():
+                self.wfile.write(BODY)
+
     def do_html(self, start):
         self.send(200, b"the file is gone", Content_Type="text/html; charset=utf-8")
 
@@ -132,6 +153,7 @@ class Handler(BaseHTTPRequestHandler):
 def server(monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr(download, "PAUSE", 0.0)
+    monkeypatch.setattr(download, "WINDOW", 0.4)
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
         server.requests, server.closing = [], threading.Event()
@@ -149,7 +171,8 @@ def fetch(server, tmp_path):
     """fetch(names of mirrors) into tmp_path/file.zip."""
 
     def run(*mirrors, md5=MD5):
-        return download.fetch([f"{server.url}/{m}" for m in mirrors], tmp_path / "file.zip", md5, timeout=0.5)
+        urls = [f"{server.url}/{m}" for m in mirrors]
+        return download.fetch(urls, tmp_path / "file.zip", md5, max_bytes=10 * len(BODY), timeout=0.5)
 
     return run
 
@@ -165,7 +188,8 @@ def test_fetches_then_reuses(fetch, server, tmp_path):
     assert leftovers(tmp_path) == ["file.zip"]
 
 
-BAD = ["missing", "wrong", "html", "markup", "encoded", "always_short", "stall", "circle", "to_a_page", "to_a_file"]
+BAD = ["missing", "wrong", "html", "markup", "encoded", "always_short", "stall", "trickle", "huge", "endless"]
+BAD += ["circle", "to_a_page", "to_a_file"]
 
 
 @pytest.mark.parametrize("bad", BAD)
@@ -184,6 +208,9 @@ def test_bad_mirror_is_told_and_the_next_one_used(bad, fetch, tmp_path):
         ("html", "HTML page"),
         ("markup", "markup"),
         ("wrong", "serves a file with MD5"),
+        ("trickle", r"sent only \d bytes in \d s"),
+        ("huge", "serves 1000000000000 bytes, more than"),
+        ("endless", "serves more than the 4080000 bytes"),
     ],
 )
 def test_reason_is_told(bad, reason, fetch):

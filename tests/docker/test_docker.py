@@ -135,7 +135,7 @@ def test_the_lock_holds_what_its_distributions_need(name):
 def test_the_toolkits_that_run_sh_takes_are_those_of_the_dockerfiles():
     script = (ROOT / "docker/run.sh").read_text()
     for framework in FRAMEWORKS:
-        (version,) = set(re.findall(rf"framework={framework} cuda=(\S+)", script))
+        (version,) = set(re.findall(rf"{framework}\) cuda=(\S+)", script))
         assert (
             f"docker.io/nvidia/cuda:{version}-devel-ubuntu24.04"
             in (ROOT / "docker" / f"{framework}.Dockerfile").read_text()

@@ -23,7 +23,7 @@ def run(tmp_path):
     (checkout / "docker").mkdir(parents=True)
     shutil.copy(ROOT / "docker/run.sh", checkout / "docker")
     programs.mkdir()
-    for name in ("bash", "sh", "id", "mkdir", "dirname"):  # without git the revision is unknown
+    for name in ("bash", "sh", "id", "mkdir", "dirname"):
         (programs / name).symlink_to(shutil.which(name))
 
     def program(name, text):
@@ -33,11 +33,12 @@ def run(tmp_path):
     def call(*flags, engines=("docker",), gpu=False, cwd=None, **environment):
         for engine in engines:
             program(engine, ENGINE)
+        program("git", '#!/bin/sh\ncase "$*" in *rev-parse*) [ "$REVISION" ] && echo "$REVISION" ;; esac\n')
         if gpu:
             program("nvidia-smi", "#!/bin/sh\n")
         record = tmp_path / "record"
         record.unlink(missing_ok=True)
-        environment = {"PATH": str(programs), "RECORD": str(record), "MADE": "unknown", **environment}
+        environment = {"PATH": str(programs), "RECORD": str(record), "MADE": "cafe", "REVISION": "cafe", **environment}
         command = [programs / "bash", checkout / "docker/run.sh", *flags]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=cwd)
         calls = record.read_text().splitlines() if record.exists() else []
@@ -54,7 +55,11 @@ def pairs(words: list[str]) -> list[tuple[str, str]]:
 def test_an_image_of_this_revision_is_run_and_not_built(run):
     code, _, (inspect, ran) = run("registration", "--preset", "smoke")
     assert code == 0 and inspect[:2] == ["image", "inspect"] and inspect[-1] == "samplenet-pytorch:cpu"
-    assert ran[:4] == ["run", "--rm", "--user", f"{os.getuid()}:{os.getgid()}"]
+    assert (
+        ran[:2] == ["run", "--rm"]
+        and ("--user", f"{os.getuid()}:{os.getgid()}") in pairs(ran)
+        and ("--stop-timeout", "120") in pairs(ran)
+    )
     assert ran[-5:] == ["samplenet-pytorch:cpu", "reproduce.py", "registration", "--preset", "smoke"]
     for folder in ("results", "data"):
         assert ("--volume", f"{run.checkout / folder}:/opt/samplenet/{folder}") in pairs(ran)
@@ -68,7 +73,7 @@ def test_an_image_that_is_missing_or_of_another_revision_is_built(run, made):
     assert code == 0 and ran[0] == "run" and build[0] == "build" and build[-1] == str(run.checkout)
     assert ("--file", f"{run.checkout}/docker/tensorflow.Dockerfile") in pairs(build)
     given = [value for flag, value in pairs(build) if flag == "--build-arg"]
-    assert given == ["DEVICE=cpu", "REVISION=unknown", "BASE=mine:1", "CUDAARCHS=90"]
+    assert given == ["DEVICE=cpu", "REVISION=cafe", "BASE=mine:1", "CUDAARCHS=90"]
 
 
 def test_the_data_folder_is_mounted_for_reading_under_its_own_name(run, tmp_path):
@@ -120,6 +125,23 @@ def test_the_gpu_check_runs_in_the_cuda_image(run):
     assert calls[-1][-4:] == ["samplenet-pytorch:cuda", "-m", "samplenet.ops.gpu", "--out=results/gpu.json"]
 
 
+def test_the_gpu_check_of_tensorflow(run):
+    code, _, calls = run("gpu-check", "tensorflow", gpu=True)
+    assert code == 0 and calls[-1][-3:] == ["samplenet-tensorflow:cuda", "-m", "samplenet.ops.gpu_tf"]
+
+
+def test_several_experiments_of_one_image(run):
+    _, _, calls = run("classification", "ablation", "--preset", "smoke")
+    assert calls[-1][-5:] == ["reproduce.py", "classification", "ablation", "--preset", "smoke"]
+
+
+@pytest.mark.parametrize(
+    "environment", [{"CUDAARCHS": "80;90"}, {"BASE": "debian:12"}, {"REVISION": "", "MADE": "unknown"}]
+)
+def test_an_image_that_may_be_another_is_built_again(run, environment):
+    assert [call[0] for call in run("registration", **environment)[2]] == ["image", "build", "run"]
+
+
 @pytest.mark.parametrize(
     "words, environment, said",
     [
@@ -132,6 +154,9 @@ def test_the_gpu_check_runs_in_the_cuda_image(run):
         (["registration", "--data-root"], {}, "--data-root: expected a folder"),
         (["registration", "--out", "elsewhere"], {}, "--out must be below results/"),
         (["registration"], {"DEVICE": "tpu"}, "DEVICE must be cpu or cuda, got 'tpu'"),
+        (["classification", "registration"], {}, "'registration' is not in the image of classification"),
+        (["registration", "ablation"], {}, "'ablation' is not in the image of registration"),
+        (["reconstruction", "all"], {}, "'all' is not in the image of reconstruction"),
         (["gpu-check"], {}, "gpu-check needs a GPU, and nvidia-smi finds none"),
         (["registration"], {"MADE": "", "BUILD_FAILS": "1"}, "docker could not build samplenet-pytorch:cpu"),
     ],

@@ -231,13 +231,27 @@ def test_both_bindings_compile_with_cuda_for_every_architecture(framework, monke
     assert (native.folder(framework, build.framework_version(framework)) / done["library"]).exists()
 
 
-def test_the_gpu_script_agrees_with_itself_on_the_cpu(built):
+@pytest.mark.parametrize("script", ["gpu", "gpu_tf"])
+def test_the_gpu_scripts_agree_with_themselves_on_the_cpu(built, script):
+    if script == "gpu_tf":
+        pytest.importorskip("tensorflow", reason="gpu_tf needs TensorFlow")
     code = (
-        "import samplenet.ops.gpu as gpu; gpu.KNN, gpu.CHAMFER, gpu.FPS = gpu.KNN[3:8], gpu.CHAMFER[2:5], gpu.FPS[4:]; "
-        "gpu.TIMED = {}; gpu.main()"
+        f"from samplenet.ops import gpu_cases as cases, {script} as script; "
+        "cases.KNN, cases.CHAMFER, cases.FPS = cases.KNN[3:8], cases.CHAMFER[2:5], cases.FPS[4:]; "
+        "script.TIMED = {}; script.main()"
     )
     done = run(sys.executable, "-c", code, "--device", "cpu")
-    assert "calls agree" in done.stdout, done.stderr
+    assert "60 calls agree" in done.stdout, done.stderr
+
+
+def test_the_gpu_script_of_tensorflow_tells_a_difference(monkeypatch):
+    """On "GPU", which here is the CPU, the points of the second run are moved."""
+    tf = pytest.importorskip("tensorflow", reason="gpu_tf needs TensorFlow")
+    from samplenet.ops import gpu_tf
+
+    moves = iter([0.0, 1e-6])
+    with pytest.raises(AssertionError, match="knn: CPU and CPU differ in 6 of 6 values"):
+        gpu_tf.same("knn", lambda a: [a + next(moves)], "CPU", tf.ones((1, 2, 3)).numpy())
 
 
 def test_the_benchmark_prints_a_row_of_ratios(built):

@@ -12,13 +12,14 @@ from pathlib import Path
 from samplenet.errors import InputError
 
 CHUNK = 1 << 16  # bytes unpacked at once
+MAX_MEMBERS = 500_000  # empty ones too fill a disk
 
 
 def extract_zip(archive: str | os.PathLike, folder: str | os.PathLike, max_bytes: int) -> Path:
     """Unpack `archive` as `folder`, which must not exist: all of it, or nothing.
 
     Raises:
-        InputError: the archive is damaged, holds more than `max_bytes`, or a member that is a link, that
+        InputError: the archive is damaged, holds more than `max_bytes` or MAX_MEMBERS, or a member that is a link, that
             would land outside `folder` or twice in one place.
     """
     archive, folder = Path(archive), Path(folder)
@@ -58,6 +59,8 @@ def replace_folder(folder: Path, new: Path) -> None:
 
 def _unpack(source: zipfile.ZipFile, folder: Path, max_bytes: int) -> None:
     members = source.infolist()
+    if len(members) > MAX_MEMBERS:
+        raise InputError(f"{source.filename} holds {len(members)} files, more than {MAX_MEMBERS}: do not use it")
     for member in members:
         name, kind = member.filename, stat.S_IFMT(member.external_attr >> 16)
         if name.startswith("/") or "\\" in name or re.match("[A-Za-z]:", name) or ".." in name.split("/"):

@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import logging
+import math
 import os
 import re
 import time
@@ -11,15 +12,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import requests
+import urllib3
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from samplenet.errors import InputError
 
-CHUNK = 1 << 16  # bytes; a broken connection loses at most one chunk
+CHUNK = 1 << 16  # bytes at a time, at most
 TRIES = 3  # requests to one mirror, each continuing where the one before broke off
 PAUSE = 1.0  # seconds before the second try, twice that before the third
 TIMEOUT = (10.0, 30.0)  # seconds: to connect, and without a byte
+WINDOW, SLOWEST = 60.0, 1000  # seconds, and bytes a second that must come in every such window
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +71,7 @@ def fetch(
     urls: Sequence[str],
     path: str | os.PathLike,
     md5: str | None = None,
+    max_bytes: float = math.inf,
     timeout: float | tuple[float, float] = TIMEOUT,
 ) -> Path:
     """Make `path` hold the binary file that every one of `urls` should serve.
@@ -75,6 +79,7 @@ def fetch(
     The mirrors are tried in order. What came so far is kept in `<path>.part` and continued, also from another
     mirror or by a later call; `path` appears by a rename when all is there and has the right MD5. Without
     `md5` an existing file is taken as it is, and a partial one is continued only under the same strong ETag.
+    A mirror that serves more than `max_bytes`, or less than a kilobyte a second, will not do.
 
     Raises:
         InputError: no mirror delivered (the message has each one's reason), or the folder cannot be written.
@@ -92,7 +97,7 @@ def fetch(
         part = path.with_name(path.name + ".part")
         for url in urls:
             try:
-                _from_mirror(url, part, md5, timeout)
+                _from_mirror(url, part, md5, max_bytes, timeout)
                 os.replace(part, path)
                 _etag_file(part).unlink(missing_ok=True)
                 return path
@@ -112,10 +117,10 @@ def _etag_file(part: Path) -> Path:
     return part.with_name(part.name + ".etag")
 
 
-def _from_mirror(url: str, part: Path, md5: str | None, timeout: float | tuple[float, float]) -> None:
+def _from_mirror(url: str, part: Path, md5: str | None, max_bytes: float, timeout) -> None:
     """Complete and verify `part` from one mirror, or raise _Refused."""
     for _ in range(2):
-        continued = _complete(url, part, md5, timeout)
+        continued = _complete(url, part, md5, max_bytes, timeout)
         if md5 is None or (found := md5_of(part)) == md5:
             return
         part.unlink()
@@ -124,17 +129,17 @@ def _from_mirror(url: str, part: Path, md5: str | None, timeout: float | tuple[f
     raise _Refused(f"serves a file with MD5 {found}")
 
 
-def _complete(url: str, part: Path, md5: str | None, timeout: float | tuple[float, float]) -> bool:
+def _complete(url: str, part: Path, md5: str | None, max_bytes: float, timeout) -> bool:
     """Up to TRIES requests; True when `part` ends up made of more than one answer."""
     resume, reason = True, ""
     for attempt in range(TRIES):
         time.sleep(PAUSE * attempt)
         try:
-            return _request(url, part, md5, timeout, resume)
+            return _request(url, part, md5, max_bytes, timeout, resume)
         except _Broken as broken:
             resume = resume and not isinstance(broken, _Misfit)
             reason = str(broken)
-        except requests.RequestException as error:
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             # The message wraps the cause in the names of the layers above it; the last clause is the cause.
             reason = " ".join(str(error).split()).rsplit(": ", 1)[-1].strip("\"'()<>")[:120]
             if isinstance(error, ValueError):  # a malformed URL
@@ -142,7 +147,7 @@ def _complete(url: str, part: Path, md5: str | None, timeout: float | tuple[floa
     raise _Refused(reason)
 
 
-def _request(url: str, part: Path, md5: str | None, timeout: float | tuple[float, float], resume: bool) -> bool:
+def _request(url: str, part: Path, md5: str | None, max_bytes: float, timeout, resume: bool) -> bool:
     """Write one answer to `part`, appending where the server agrees; True when it appended."""
     start = part.stat().st_size if resume and part.exists() else 0
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
@@ -158,7 +163,9 @@ def _request(url: str, part: Path, md5: str | None, timeout: float | tuple[float
         stamp = _etag_file(part)
         if md5 is None and offset and not (etag and stamp.exists() and stamp.read_text() == etag):
             raise _Misfit("does not tell that it serves the version of the partial file")
-        chunks = answer.iter_content(CHUNK)
+        if total is not None and total > max_bytes:
+            raise _Refused(f"serves {total} bytes, more than the {max_bytes} it may have")
+        chunks = _chunks(answer.raw)
         first = next(chunks, b"")  # looked at before an older partial file is overwritten
         if offset == 0 and first.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
             raise _Refused("answers with a page of markup instead of the file")
@@ -167,6 +174,8 @@ def _request(url: str, part: Path, md5: str | None, timeout: float | tuple[float
             if md5 is None and not offset:
                 stamp.write_text("" if etag.startswith("W/") else etag)
             for chunk in itertools.chain([first], chunks):
+                if file.tell() + len(chunk) > max_bytes:
+                    raise _Refused(f"serves more than the {max_bytes} bytes it may have")
                 file.write(chunk)
                 bar.update(len(chunk))
             file.flush()
@@ -175,6 +184,18 @@ def _request(url: str, part: Path, md5: str | None, timeout: float | tuple[float
     if total is not None and size != total:
         raise _Broken(f"broke off after {size} of {total} bytes")
     return offset > 0
+
+
+def _chunks(raw: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+    """What comes, as it comes; _Broken where that is less than SLOWEST for as long as WINDOW."""
+    begin, got = time.monotonic(), 0
+    while chunk := raw.read1(CHUNK):
+        yield chunk
+        got += len(chunk)
+        if (seconds := time.monotonic() - begin) >= WINDOW:
+            if got < SLOWEST * seconds:
+                raise _Broken(f"sent only {got} bytes in {seconds:.0f} s")
+            begin, got = time.monotonic(), 0
 
 
 def _span(answer: requests.Response) -> tuple[int, int | None]:

@@ -82,7 +82,7 @@ def download(
             return folder
         if folder.exists():
             log.warning("%s is damaged (%s): replacing it", folder, ", ".join(damage))
-        archive = fetch(urls, folder.with_name(f"{FOLDER}.zip"), md5)
+        archive = fetch(urls, folder.with_name(f"{FOLDER}.zip"), md5, MAX_BYTES)
         with tempfile.TemporaryDirectory(prefix=f".{FOLDER}.", dir=folder.parent) as temporary:
             new = extract_zip(archive, Path(temporary, "new"), MAX_BYTES) / FOLDER
             if damage := _damage(new, file_md5):

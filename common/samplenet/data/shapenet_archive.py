@@ -78,7 +78,7 @@ def _lacking(folder: Path) -> list[str]:
 def _get(urls: Sequence[str], archive: str | os.PathLike | None, folder: Path, md5: str | None) -> Path:
     """The archive, of the recorded MD5 where there is one."""
     if archive is None:
-        return fetch(urls, folder.with_name(f"{FOLDER}.zip"), md5)
+        return fetch(urls, folder.with_name(f"{FOLDER}.zip"), md5, MAX_BYTES)
     archive = Path(archive)
     if not archive.is_file():
         raise InputError(f"{archive} is not a file: correct --archive")

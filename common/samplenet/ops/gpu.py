@@ -3,7 +3,7 @@
 For a machine with an NVIDIA GPU, nvcc and PyTorch with CUDA; a few minutes. Without a C++ compiler, as in a container
 image, what is built already is checked. Distances and indices must agree in every
 bit, gradients to rounding, and a second backward pass must repeat the first in every bit. `--device cpu` goes through
-the same motions with the CPU kernels on both sides, to try this script.
+the same motions with the CPU kernels on both sides, to try this script. `samplenet.ops.gpu_tf` checks TensorFlow's.
 """
 
 import json
@@ -16,25 +16,10 @@ import torch
 from samplenet.checkpoint import write_atomic
 from samplenet.config import Parser
 from samplenet.errors import InputError
-from samplenet.ops import build, native, use_native
+from samplenet.ops import build, gpu_cases, native, use_native
 from samplenet.ops import torch as ops
 from samplenet.run import environment
 
-# (B, M, N, k): the sizes of the experiments, their edges, capacities of fast kernels, many clouds, large clouds
-KNN = [
-    (32, 64, 1024, 8), (50, 64, 2048, 16), (32, 1024, 1024, 16), (2, 1, 1, 1), (3, 5, 7, 7), (1, 33, 1025, 32),
-    (1, 33, 1025, 33), (2, 65, 300, 300), (70_000, 2, 4, 2), (1, 20_000, 20_000, 16), (0, 4, 4, 2), (2, 0, 4, 2),
-]  # fmt: skip
-CHAMFER = [
-    (32, 1024, 1024),
-    (50, 2048, 2048),
-    (3, 1, 1),
-    (2, 1, 5000),
-    (1, 777, 3),
-    (70_000, 2, 3),
-    (1, 30_000, 20_000),
-]
-FPS = [(32, 1024, 512), (8, 2048, 64), (2, 5000, 5000), (1, 100_000, 300), (3, 1, 1), (70_000, 5, 3)]
 TIMED = {
     "Chamfer forward B32 1024x1024": ("chamfer", 32, 1024, 1024, 0),
     "Chamfer forward+backward B32 1024x1024": ("chamfer backward", 32, 1024, 1024, 0),
@@ -54,16 +39,9 @@ TARGETS = {  # microseconds on an H200
 }
 
 
-def cloud(seed: int, batch: int, n: int, kind: str, dtype=torch.float32) -> torch.Tensor:
-    """Random points (batch, n, 3) on the CPU: normal, on a coarse grid (ties), or with some that are not finite."""
-    generator = torch.Generator().manual_seed(seed)
-    points = torch.randn(batch, n, 3, generator=generator, dtype=dtype)
-    if kind == "grid":
-        points = points.round()
-    elif kind == "non-finite":
-        points[torch.rand(batch, n, 3, generator=generator) < 0.02] = torch.nan
-        points[torch.rand(batch, n, 3, generator=generator) < 0.02] = torch.inf
-    return points
+def cloud(*args) -> torch.Tensor:
+    """`gpu_cases.cloud` on the CPU."""
+    return torch.from_numpy(gpu_cases.cloud(*args))
 
 
 def same(what: str, expected, found) -> None:
@@ -93,23 +71,23 @@ def check_gradient(what: str, function, device: str, *clouds: torch.Tensor) -> N
 def check(device: str) -> int:
     """Compare every op on a grid of sizes and kinds of clouds; how many calls were compared."""
     calls = 0
-    for kind in ("normal", "grid", "non-finite"):
-        for dtype in (torch.float32, torch.float64):
-            for batch, m, n, k in KNN:
+    for kind in gpu_cases.KINDS:
+        for dtype in ("float32", "float64"):
+            for batch, m, n, k in gpu_cases.KNN:
                 q, p = cloud(0, batch, m, kind, dtype), cloud(1, batch, n, kind, dtype)
                 what = f"knn {(batch, m, n, k)} {kind} {dtype}"
                 same(what, ops.knn(q, p, k), ops.knn(q.to(device), p.to(device), k))
                 if kind != "non-finite":
                     check_gradient(what, lambda a, b, k=k: ops.knn(a, b, k)[:1], device, q, p)
                 calls += 1
-            for batch, m, n in CHAMFER:
+            for batch, m, n in gpu_cases.CHAMFER:
                 a, b = cloud(0, batch, m, kind, dtype), cloud(1, batch, n, kind, dtype)
                 what = f"chamfer {(batch, m, n)} {kind} {dtype}"
                 same(what, ops.chamfer(a, b), ops.chamfer(a.to(device), b.to(device)))
                 if kind != "non-finite":
                     check_gradient(what, lambda a, b: ops.chamfer(a, b)[:2], device, a, b)
                 calls += 1
-            for batch, n, m in FPS:
+            for batch, n, m in gpu_cases.FPS:
                 p = cloud(0, batch, n, kind, dtype)
                 chosen = torch.randint(0, n, (batch, 3), generator=torch.Generator().manual_seed(0))
                 what = f"farthest_points {(batch, n, m)} {kind} {dtype}"
@@ -144,7 +122,7 @@ def bench(device: str) -> list[dict]:
     """Microseconds of each case."""
     rows = []
     for name, (op, batch, m, n, k) in TIMED.items():
-        a, b = (cloud(s, batch, size, "normal").to(device) for s, size in ((0, m), (1, n)))
+        a, b = (cloud(s, batch, size).to(device) for s, size in ((0, m), (1, n)))
         if op == "knn":
             spent = seconds(lambda a=a, b=b, k=k: ops.knn(a, b, k), device)
         elif op == "fps":
