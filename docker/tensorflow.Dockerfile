@@ -15,7 +15,7 @@ ARG TOOLKIT=${BASE}
 
 FROM ${TOOLKIT} AS toolkit
 
-FROM ${BASE} AS build
+FROM ${BASE} AS locked
 # a Debian release has one g++
 # hadolint ignore=DL3008
 RUN apt-get update && apt-get install -y --no-install-recommends g++ && rm -rf /var/lib/apt/lists/*
@@ -25,18 +25,26 @@ ENV PATH=/opt/samplenet/.venv/bin:$PATH
 ARG DEVICE=cpu
 COPY docker/lock/tensorflow-${DEVICE}.txt lock.txt
 RUN pip install --no-cache-dir --no-deps --require-hashes -r lock.txt
+
+FROM locked AS build
+ARG DEVICE=cpu
 ARG CUDAARCHS=75;80;90;100;120
+ENV PYTHONPATH=/opt/samplenet/lib
 COPY common common
 RUN --mount=type=bind,from=toolkit,target=/toolkit \
-    pip install --no-cache-dir --no-deps --no-build-isolation ./common && \
+    pip install --no-cache-dir --no-deps --no-build-isolation --target lib ./common && \
     if [ "$DEVICE" = cuda ]; then set -- --cuda; CUDACXX=$(ls /toolkit/usr/local/cuda-*.*/bin/nvcc); export CUDACXX; fi && \
-    TF_CPP_MIN_LOG_LEVEL=3 python -m samplenet.ops.build --tf "$@" && \
-    pip uninstall --yes cmake ninja && pip check
+    TF_CPP_MIN_LOG_LEVEL=3 python -m samplenet.ops.build --tf "$@" && pip check
+
+FROM locked AS environment
+RUN pip uninstall --yes cmake ninja
 
 FROM ${BASE}
 WORKDIR /opt/samplenet
 RUN mkdir -m 1777 results data
-COPY --from=build /opt/samplenet/.venv .venv
+# the gigabytes, which the library's sources do not change, in a layer of their own
+COPY --from=environment /opt/samplenet/.venv .venv
+COPY --from=build /opt/samplenet/lib lib
 # readable by every user, whatever the checkout's modes
 COPY --chmod=755 LICENSE plan.py reproduce.py ./
 COPY --chmod=755 classification classification
@@ -44,7 +52,8 @@ COPY --chmod=755 reconstruction reconstruction
 ARG REVISION=unknown
 LABEL org.opencontainers.image.revision=${REVISION}
 # whoever runs it has a home for caches, also without an entry in /etc/passwd
-ENV PATH=/opt/samplenet/.venv/bin:$PATH HOME=/tmp USER=samplenet PYTHONUNBUFFERED=1 SAMPLENET_REVISION=${REVISION}
+ENV PATH=/opt/samplenet/.venv/bin:/opt/samplenet/lib/bin:$PATH PYTHONPATH=/opt/samplenet/lib HOME=/tmp USER=samplenet \
+    PYTHONUNBUFFERED=1 SAMPLENET_REVISION=${REVISION}
 USER 1000:1000
 ENTRYPOINT ["python"]
 CMD ["reproduce.py", "--help"]

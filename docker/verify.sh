@@ -70,7 +70,7 @@ for framework in "$@"; do
     inside pip install --quiet --no-cache-dir --target /pytest -c /constraints.txt pytest hypothesis
     inside pip install --quiet --no-cache-dir --target /pytest --no-deps ml_dtypes # the tests' bfloat16; part of TensorFlow
     start=$SECONDS
-    inside env PYTHONPATH=/pytest HYPOTHESIS_STORAGE_DIRECTORY=/tmp/hypothesis TF_CPP_MIN_LOG_LEVEL=3 \
+    inside env PYTHONPATH=/pytest:/opt/samplenet/lib HYPOTHESIS_STORAGE_DIRECTORY=/tmp/hypothesis TF_CPP_MIN_LOG_LEVEL=3 \
         python -m pytest -q -p no:cacheprovider -m "not slow" "${tests[@]}"
     tested=$((SECONDS - start)) start=$SECONDS
     inside python reproduce.py "${experiments[@]}" --preset smoke

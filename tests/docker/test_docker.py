@@ -59,14 +59,17 @@ def test_build_arguments_are_declared_where_they_are_used(framework):
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_layers(framework):
-    _, toolkit, build, run = stages(framework)
+    _, toolkit, locked, build, environment, run = stages(framework)
     assert toolkit == [("FROM", "${TOOLKIT} AS toolkit")]
     assert run[0] == ("FROM", "${BASE}")
     assert [instruction for instruction, _ in run][-3:] == ["USER", "ENTRYPOINT", "CMD"]
     assert dict(run)["USER"].split(":")[0] not in ("root", "0")
-    copies = [text.split()[0] for instruction, text in build if instruction == "COPY"]
-    assert copies == [f"docker/lock/{framework}-${{DEVICE}}.txt", "common"]  # dependencies before the source
-    for instruction, text in build + run:
+    sources = [[text.split()[0] for word, text in stage if word == "COPY"] for stage in (locked, build, environment)]
+    assert sources == [[f"docker/lock/{framework}-${{DEVICE}}.txt"], ["common"], []]  # dependencies before the source
+    assert [stage[0][1] for stage in (build, environment)] == ["locked AS build", "locked AS environment"]
+    copies = [text for word, text in run if word == "COPY"]
+    assert copies[0].startswith("--from=environment ") and copies[1].startswith("--from=build ")  # large ones first
+    for instruction, text in locked + build + run:
         if instruction == "RUN" and "apt-get install" in text:
             assert "--no-install-recommends" in text and text.endswith("rm -rf /var/lib/apt/lists/*")
         if instruction == "RUN" and "pip install" in text:
