@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from samplenet.checkpoint import write_atomic
+
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 import plan as plans  # noqa: E402
@@ -25,6 +27,25 @@ def test_every_job_comes_after_those_it_needs():
         for name, job in jobs.items():
             before = names[: names.index(name)]
             assert set(job.needs) | set(job.wants) <= set(before)
+
+
+def test_a_page_that_does_not_fit_the_disk_is_told(tmp_path, monkeypatch, capsys):
+    from samplenet import jobs
+    from samplenet.report import page
+
+    monkeypatch.setattr(jobs.Jobs, "_run_all", lambda self: None)
+    monkeypatch.setattr(reproduce.signal, "signal", lambda *_: None)
+    monkeypatch.setattr("sys.argv", ["reproduce.py", "--preset", "smoke", "--out", str(tmp_path)])
+
+    def write(out, *_):
+        (tmp_path / "index.html.part").symlink_to("/dev/full")
+        write_atomic(out / "index.html", b"page")
+
+    monkeypatch.setattr(page, "write", write)
+    assert reproduce.main() == 1
+    told = capsys.readouterr().err
+    assert told.startswith("reproduce.sh: no page of the results: ") and told.count("\n") == 1
+    assert f"No space left on device: '{tmp_path / 'index.html'}'" in told
 
 
 def test_alone_it_makes_the_first_table():

@@ -2,10 +2,12 @@
 
 import re
 
+import numpy as np
 import pytest
 
 from samplenet import InputError, config
 from samplenet.checkpoint import load_checkpoint
+from samplenet.data import ply
 from samplenet.ops import check_inputs
 from samplenet.tf.state import set_state
 
@@ -66,6 +68,28 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(tmp_path, tr
     with pytest.raises(InputError, match=r"the loss became (nan|inf) at step [1-3]; try a lower --lr"):
         train(tmp_path / "run", "--lr", 1e30)
     assert not (tmp_path / "run" / "last.safetensors").exists()
+
+
+def test_a_ply_damaged_in_the_middle_of_an_epoch_is_in_memory_by_then(tmp_path, scripts, train, metrics, monkeypatch):
+    (chairs := tmp_path / "data" / "03001627").mkdir(parents=True)
+    for number in range(20):
+        points = np.random.default_rng(number).normal(size=(32, 3)).astype(np.float32)
+        (chairs / f"{number:02d}.ply").write_bytes(ply.encode(points))
+    learning_rate, steps_done = scripts.train_autoencoder.schedules.learning_rate, []
+
+    def damaging(*arguments):
+        steps_done.append(1)
+        if len(steps_done) == 3:  # of two steps an epoch
+            for path in chairs.iterdir():
+                path.write_bytes(b"hello")
+        return learning_rate(*arguments)
+
+    monkeypatch.setattr(scripts.train_autoencoder.schedules, "learning_rate", damaging)
+    flags = ["--data-root", tmp_path / "data", "--classes", "chair", "--epochs", 3]
+    train(tmp_path / "run", *flags)
+    assert len(steps_done) == 6 and len(metrics(tmp_path / "run")) == 3
+    with pytest.raises(InputError, match=r"03001627/\d\d\.ply cannot be read as PLY"):
+        train(tmp_path / "next", *flags)
 
 
 def test_a_finished_run_is_kept(tmp_path, train, capsys):
