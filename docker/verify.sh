@@ -31,18 +31,22 @@ finish() {
 }
 trap finish EXIT
 
-if ! buildah inspect --type image $base >/dev/null 2>&1; then
-    echo "verify.sh: making $base"
-    debootstrap --variant=minbase --include=ca-certificates,python3,python3-venv bookworm "$work/root" ${MIRROR:+"$MIRROR"} >"$work/log" ||
-        fail "debootstrap failed: $(tail -n 3 "$work/log")"
-    rm -rf "$work"/root/var/lib/apt/lists/* "$work"/root/var/cache/apt/*
-    tar -C "$work/root" -cf "$work/root.tar" .
+make_base() { # again for each image: buildah takes it away with the stage `toolkit`, which here is nothing else
+    ! buildah inspect --type image $base >/dev/null 2>&1 || return 0
+    if [ ! -e "$work/root.tar" ]; then
+        echo "verify.sh: making $base"
+        debootstrap --variant=minbase --include=ca-certificates,python3,python3-venv bookworm "$work/root" ${MIRROR:+"$MIRROR"} >"$work/log" ||
+            fail "debootstrap failed: $(tail -n 3 "$work/log")"
+        rm -rf "$work"/root/var/lib/apt/lists/* "$work"/root/var/cache/apt/*
+        tar -C "$work/root" -cf "$work/root.tar" .
+    fi
+    local container
     container=$(buildah from scratch)
     containers+=("$container")
     buildah add --quiet "$container" "$work/root.tar" / >/dev/null
     buildah config --env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$container"
     buildah commit --quiet "$container" $base >/dev/null
-fi
+}
 
 revision=$(git -C "$root" rev-parse HEAD 2>/dev/null || echo unknown)
 rows=()
@@ -52,6 +56,7 @@ for framework in "$@"; do
         pytorch) experiments=(registration) tests=(tests/ops/test_ops.py tests/ops/test_torch.py tests/torch/test_sampler.py) ;;
         tensorflow) experiments=(classification reconstruction) tests=(tests/ops/test_ops.py tests/ops/test_tf.py tests/tf/test_sampler.py) ;;
     esac
+    make_base
     start=$SECONDS
     buildah build --pull-never --layers=false --force-rm "${volumes[@]}" --build-arg BASE=$base --build-arg "REVISION=$revision" \
         ${WHEELS:+--build-arg "WHEELS=$WHEELS"} --file "$root/docker/$framework.Dockerfile" --tag "$image" "$root"
