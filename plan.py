@@ -102,7 +102,7 @@ class Plan:
                 kind, m, seed = found[1] or found[4], found[2], found[3] or found[5]
                 if kind in KINDS and (m is None) == (kind in PROGRESSIVE):
                     self.sampler(name, kind, m and int(m), int(seed))
-        samplers = [job for job in self.jobs if job.startswith(f"{base}/") and job.count("/") == 1 and "-seed" in job]
+        samplers = [job for job in self.jobs if Path(job).parent == Path(base) and "-seed" in Path(job).name]
         samplers.sort(key=lambda job: (KINDS.index(_kind(job)), job))  # whatever was asked for first: one evaluation
         others = [*experiment.others, *(["icp"] if name == "registration" and _has_open3d() else [])]
         tasks = dict.fromkeys([self.task(name), *(self.jobs[s].needs[0] for s in samplers)])

@@ -114,6 +114,12 @@ def test_the_ablation_alone_has_the_unchanged_samplers_table():
     }
 
 
+def test_a_data_folder_may_be_called_after_a_seed():
+    jobs = plan("classification", "--data-root", "/d/mine-seed1", "--seeds", "2")
+    names = [Path(name).name for name in jobs["classification-mine-seed1/evaluation"].wants]
+    assert len(names) == 6 and all(name.endswith("-seed2") for name in names)
+
+
 def test_each_experiment_has_its_data():
     jobs = plan("all", "--preset", "paper", "--data-root", "/d/m40", "--shapenet-root", "/d/snc")
     trained = {name: job.command for name, job in jobs.items() if isinstance(job.command, list)}
