@@ -167,10 +167,11 @@ class Plan:
 
         def arguments(finished):
             found = [self.path(s) for s in samplers if s in finished]
+            if not (others or found):
+                raise RuntimeError(f"not run: none of its samplers finished, such as {samplers[0]}")
             return ["--task", self.path(task), "--samplers", *others, *found, *map(str, more)]
 
-        needs, wants = ([task], samplers) if others else ([task, *samplers], [])
-        self.add(name, script, folder, arguments, needs, wants)
+        self.add(name, script, folder, arguments, [task], samplers)
 
     def add(self, experiment: str, script: str, folder: str, arguments, needs=(), wants=()) -> str:
         """A job; `arguments` is a list, or for an evaluation a function of what has finished that gives one."""

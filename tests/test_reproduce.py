@@ -5,11 +5,13 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from samplenet.checkpoint import write_atomic
+from samplenet.jobs import Jobs
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
@@ -108,10 +110,21 @@ def test_the_ablation_alone_has_the_unchanged_samplers_table():
     jobs = plan("ablation", "--seeds", "0", "1")
     names = {f"classification/{kind}-32-seed{seed}" for kind in ("snet", "samplenet") for seed in (0, 1)}
     assert set(jobs["classification/evaluation"].wants) == names
-    assert set(jobs["classification/ablation/vanilla-to-pointnet/evaluation"].needs[1:]) == names
-    assert {n for n in jobs["classification/ablation/k-2/evaluation"].needs[1:]} == {
+    assert set(jobs["classification/ablation/vanilla-to-pointnet/evaluation"].wants) == names
+    assert set(jobs["classification/ablation/k-2/evaluation"].wants) == {
         f"classification/ablation/k-2/samplenet-32-seed{seed}" for seed in (0, 1)
     }
+
+
+def test_a_line_of_the_ablation_is_left_out_only_where_no_seed_finished(tmp_path):
+    finished, failed = (f"classification/ablation/k-2/samplenet-32-seed{seed}" for seed in (0, 1))
+    job = plan("ablation", "--seeds", "0", "1", out=tmp_path)["classification/ablation/k-2/evaluation"]
+    assert job.needs == ["classification/classifier"]
+    command = job.command({finished: "key"})
+    assert str(tmp_path / finished) in command and str(tmp_path / failed) not in command
+    done = Jobs([replace(job, needs=[], wants=[])], tmp_path, ROOT)
+    done.run()
+    assert done.failed[job.name] == f"not run: none of its samplers finished, such as {finished}"
 
 
 def test_a_data_folder_may_be_called_after_a_seed():
