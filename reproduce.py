@@ -31,7 +31,8 @@ def arguments(argv=None) -> argparse.Namespace:
         allow_abbrev=False,
     )
     known = [*EXPERIMENTS, "ablation", "all"]
-    parser.add_argument("experiments", nargs="*", metavar="experiment", help=", ".join(known) + " (the first three)")
+    words = ", ".join(known) + " (the first three, not the ablation)"
+    parser.add_argument("experiments", nargs="*", metavar="experiment", help=words)
     parser.add_argument("--preset", default="quick", help="smoke (seconds a run), quick (default), paper (days)")
     parser.add_argument("--data-root", metavar="DIR", help="data set folder; without it, the built-in shapes")
     parser.add_argument("--shapenet-root", metavar="DIR", help="that of reconstruction, beside another --data-root")

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from samplenet.checkpoint import write_atomic
 from samplenet.jobs import Jobs
@@ -133,6 +134,13 @@ def test_a_data_folder_may_be_called_after_a_seed():
     assert len(names) == 6 and all(name.endswith("-seed2") for name in names)
 
 
+def test_all_is_the_three_tables_and_says_so(capsys):
+    assert not any("ablation" in name for name in plan("all"))
+    with pytest.raises(SystemExit):
+        plan("--help")
+    assert "all (the first three, not the ablation)" in " ".join(capsys.readouterr().out.split())
+
+
 def test_each_experiment_has_its_data():
     jobs = plan("all", "--preset", "paper", "--data-root", "/d/m40", "--shapenet-root", "/d/snc")
     trained = {name: job.command for name, job in jobs.items() if isinstance(job.command, list)}
@@ -143,6 +151,14 @@ def test_each_experiment_has_its_data():
         "reconstruction-snc": "/d/snc",
     }
     assert "reconstruction-snc/evaluation" in plan("reconstruction", "--data-root", "/d/snc")
+
+
+@pytest.mark.parametrize("preset", plans.PRESETS)
+@pytest.mark.parametrize("experiment", plans.EXPERIMENTS)
+def test_two_runs_of_a_preset_and_seed_give_the_same_weights(experiment, preset):
+    settings = yaml.safe_load((ROOT / experiment / "configs" / f"{preset}.yaml").read_text())
+    for script in (plans.EXPERIMENTS[experiment].script, "train_samplenet.py"):
+        assert settings[Path(script).stem]["deterministic"] is True
 
 
 @pytest.fixture(scope="module")
