@@ -341,6 +341,35 @@ def test_a_difference_is_only_given_on_the_published_data(tmp_path, preset_name,
         assert line.endswith('<td class="edge">−8.2</td><td>+4.8</td><td></td><td>+2.1</td></tr>')
 
 
+def test_progressive_samplers_stand_beside_the_numbers_of_their_own_classifier(tmp_path):
+    home = tmp_path / "paper" / f"classification-{MODELNET40}"
+    evaluation(home / "evaluation", "classification", PUBLISHED, MODELNET40)
+    rows = [row("none", 1024, 0.871, n=2468), row("fps", 32, 0.3, n=2468), row("progressivenet", 32, 0.6, n=2468)]
+    evaluation(home / "evaluation-vanilla", "classification", rows, MODELNET40)
+    pointnet, vanilla = bare(written(tmp_path / "paper")).split("<section ")[1:3]
+    line = re.search(r'<tr><th scope="row">32</th>.*?</tr>', vanilla).group()
+    assert "<td>61</td><td>poster</td>" in line and line.endswith("<td>−1.0</td></tr>") and "77.31" not in line
+    assert "Published for all 1024 points: 87 (poster)" in vanilla and "88.16" in vanilla[vanilla.index("More publ") :]
+    line = re.search(r'<tr><th scope="row">32</th>.*?</tr>', pointnet).group()
+    assert "<td>77.31</td>" in line and "61" not in line and "vanilla" in pointnet[pointnet.index("More published") :]
+
+
+def test_what_differs_from_the_published_test_set_is_said(tmp_path):
+    folder = tmp_path / "paper"
+    rows = [row("none", 2048, 1, metric="nre", n=1234), row("fps", 64, 2.1, metric="nre", n=1234)]
+    data = "chair, table, car, airplane of shape_net_core_uniform_samples_2048"
+    evaluation(folder / "reconstruction-x" / "evaluation", "reconstruction", rows, data)
+    rows = [{**r, "m": 1024 if r["sampler"] == "none" else r["m"], "n": 500} for r in ROTATION]
+    evaluation(folder / "registration-x" / "evaluation", "registration", rows, f"car of {MODELNET40}")
+    text = bare(written(folder))
+    for words in (
+        "of ShapeNetCore (clouds of 2048 points), but ours are other test shapes, of another draw of the split; the",
+        "about each axis (500 test pairs of 1024 points), but ours are other draws of the pairs; the difference",
+    ):
+        assert words in text
+    assert "of the same" not in text and "2684 test clouds of 2048 points)</h3>" in text  # of another autoencoder
+
+
 @pytest.mark.parametrize(
     "ours, theirs, words",
     [(82, "79.86", "+2.1"), (20, "17.4–20.0", "within"), (21, "17.4–20.0", "+1.0"), (7, "7.5", "−0.5")],

@@ -36,6 +36,7 @@ class Section(NamedTuple):
     """One evaluation; `results` without rows where the paper preset has not been run."""
 
     place: str  # of the evaluation below the preset's folder, as text
+    variant: str  # of the evaluation: a task network other than that of the main table, or empty
     title: str
     results: dict
     gallery: dict
@@ -73,12 +74,12 @@ def evaluated(evaluation: Path, folder: Path, preset: str) -> Section:
     results = read(evaluation)
     name, place = results["experiment"], evaluation.relative_to(folder)
     headline = EXPERIMENTS[name].HEADLINE
-    variant = place.name.removeprefix("evaluation").lstrip("-")  # another task network than the published tables'
-    compared = {r.metric: r for r in published.references(name) if r.data and not variant}
+    variant = place.name.removeprefix("evaluation").lstrip("-")
+    compared = {r.metric: r for r in published.references(name) if r.data and r.task == variant}
     made, notes = [], []
     for metric in dict.fromkeys([headline, *compared]):
         if metric == headline or select(results["rows"], metric=metric):
-            made.append(tables.main(results, metric, "" if variant else preset, compared.get(metric)))
+            made.append(tables.main(results, metric, preset, compared.get(metric)))
     if place.name == "evaluation" and (changed := ablation.table(evaluation)):
         made.append(changed)
     notes.append(tables.rule(results, made))
@@ -86,17 +87,17 @@ def evaluated(evaluation: Path, folder: Path, preset: str) -> Section:
     title = f"{name.capitalize()}: {results['data']}" + (f", {variant}" if variant else "")
     runs = [{**run, "folder": os.path.normpath(place / str(run.get("folder", "")))} for run in results.get("runs", [])]
     costs = None if variant else cost.read(evaluation.parent / "cost" / "cost.json")
-    return Section(place.as_posix(), title, results, read_gallery(evaluation), runs, made, notes, costs)
+    return Section(place.as_posix(), variant, title, results, read_gallery(evaluation), runs, made, notes, costs)
 
 
 def not_run(name: str) -> Section:
     """The cells that the paper preset has for an experiment, and how to fill them."""
     results = {"experiment": name, "data": "not run", "rows": []}
-    compared = [r for r in published.references(name) if r.data]
+    compared = [r for r in published.references(name) if r.data and not r.task]
     made = [tables.main(results, r.metric, "paper", r) for r in compared]
     notes = [f"Not run yet: bash reproduce.sh {name} --preset paper --data-root DIR"]
     notes += [f"The published numbers are of {r.words}. Source {r.legend()}" for r in compared]
-    return Section(name, f"{name.capitalize()}: not run", results, {}, [], made, notes)
+    return Section(name, "", f"{name.capitalize()}: not run", results, {}, [], made, notes)
 
 
 def glance(sections: list[Section]) -> Table:
@@ -126,7 +127,7 @@ def markdown(preset: str, sections: list[Section]) -> str:
         if section.results["rows"]:
             parts += [table.markdown() for table in (*tables.every(section.results), commands(section))]
         parts += [cost.table(section.cost).markdown()] if section.cost else []
-        parts += [table.markdown() for table in tables.others(section.results["experiment"])]
+        parts += [table.markdown() for table in tables.others(section.results["experiment"], section.variant)]
     return html.escape("\n\n".join(parts) + "\n", quote=False)
 
 
@@ -214,7 +215,7 @@ def body(number: int, section: Section, folder: Path, drawn: bool) -> str:
         found = "".join(table.html() for table in tables.every(section.results))
         more.append(("Every metric and protocol", found))
         more.append(("Commands and run folders", commands(section).html("words")))
-    if others := tables.others(name):
+    if others := tables.others(name, section.variant):
         more.append(("More published numbers", "".join(table.html() for table in others)))
     if section.cost:
         more.append(("Cost", cost.table(section.cost).html()))

@@ -16,7 +16,7 @@ MARKS = {
 
 
 class Reference(NamedTuple):
-    """One table of published.yaml; `data` is empty where nothing of ours stands beside it."""
+    """One table of published.yaml; `data` is empty where nothing of ours stands beside it, `clouds` 0 if not known."""
 
     experiment: str
     title: str
@@ -26,7 +26,9 @@ class Reference(NamedTuple):
     points: int
     rows: list[dict]  # m, mark, and the value of each sampler, all as text
     data: str = ""
+    task: str = ""
     clouds: int = 0
+    differs: str = ""
 
     @property
     def samplers(self) -> list[str]:
@@ -49,13 +51,13 @@ class Reference(NamedTuple):
         return "; ".join(f"“{name}”: {meaning}" for name, meaning in words) + "."
 
     def hindrances(self, results: dict, preset: str) -> list[str]:
-        """Why a difference between `results` and this would mean nothing; [] when both are of the same."""
+        """Why a difference between `results` and this would mean nothing; [] when it means something."""
         full = select(results["rows"], sampler="none", metric=self.metric)
         n, points = (full[0]["n"], full[0]["m"]) if full else (0, 0)
         found = []
         if results["data"] != self.data:
             found.append(f"the data is {results['data']}")
-        if (n, points) != (self.clouds, self.points):
+        if points != self.points or self.clouds not in (0, n):
             found.append(f"{n} test clouds of {points} points")
         if preset != "paper":
             found.append(f"the preset {preset}")

@@ -172,18 +172,25 @@ def rule(results: dict, tables: list[Table]) -> str:
 
 def beside(results: dict, preset: str, reference: published.Reference) -> str:
     """What the published numbers of a table are of, and whether ours may be compared with them."""
-    noun = NOUNS[results["experiment"]]
-    what = f"{reference.words} ({reference.clouds} test {noun} of {reference.points} points)"
+    what = f"{reference.words} ({extent(reference)})"
     full = f" Published for all {reference.points} points: {reference.full()}." if reference.full() else ""
     if hindrances := reference.hindrances(results, preset):
-        why = "; ".join(hindrances).replace(" test clouds", f" test {noun}")
+        why = "; ".join(hindrances).replace(" test clouds", f" test {NOUNS[results['experiment']]}")
         text = (
             f"The published numbers are of {what} with the published settings. Here: {why}. They do not compare with "
         )
         text += "ours, and no difference is given."
+    elif reference.differs:
+        text = f"Published and ours are of {what}, but {reference.differs}; the difference is ours − published."
     else:
         text = f"Published and ours are of the same {what}; the difference is ours − published."
     return f"{text}{full} Source {reference.legend()}"
+
+
+def extent(reference: published.Reference) -> str:
+    """How many clouds or pairs, where that is known, of how many points."""
+    noun = NOUNS[reference.experiment]
+    return f"{f'{reference.clouds} test ' if reference.clouds else ''}{noun} of {reference.points} points"
 
 
 def every(results: dict) -> list[Table]:
@@ -202,13 +209,13 @@ def every(results: dict) -> list[Table]:
     return tables
 
 
-def others(experiment: str) -> list[Table]:
-    """The published tables that nothing of ours stands beside."""
+def others(experiment: str, task: str) -> list[Table]:
+    """The published tables that stand beside no numbers of the experiment's evaluation with this task network."""
     tables = []
     for reference in published.references(experiment):
-        if not reference.data:
+        if not reference.data or reference.task != task:
             names = [*(["none"] if reference.full() else []), *reference.samplers]
             heads = [("", head, None) for head in ("m", *map(label, names), "source")]
             lines = [[r["m"], *(r.get(n, "") for n in names), published.MARKS[r["mark"]][0]] for r in reference.rows]
-            tables.append(Table(f"{reference.title} ({reference.words}, {reference.points} points)", heads, lines))
+            tables.append(Table(f"{reference.title} ({reference.words}, {extent(reference)})", heads, lines))
     return tables
