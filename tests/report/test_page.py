@@ -65,6 +65,7 @@ def preset(tmp_path):
     trained.mkdir()
     lines = [{"step": s, "projection_loss": 1 / s, "time": {"unix": 1.8e9 + s}} for s in (1, 2)]
     (trained / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"step": 3, "proj')
+    (trained / "environment.json").write_text(json.dumps({"revision": "0123456789abcdef"}))
     (shown.parent / "cost").mkdir()
     cost = {"sampler": "fps", "m": 64, "metric": "ms_per_cloud", "value": 0.123456, "device": "CPU <x>"}
     alone = {**cost, "sampler": "none", "m": 1024, "value": 0.2}
@@ -100,6 +101,13 @@ def test_ablations_stand_below_the_unchanged_sampler(preset):
         ["trained for vanilla, judged by pointnet", "S-NET", "64", "80.0", "30.0", "31.0", "", ""],
     ]
     assert "λ = 0.1" in bare(written(preset)) and "λ = 0.1" in (preset / "tables.md").read_text()
+    listed = (preset / "tables.md").read_text()
+    place, evaluate = "classification/ablation/k-2", "python evaluate.py --out x"
+    for line in (
+        f"| SampleNet, k = 2 | 64 | 0 |  | {place}/samplenet | python train.py |",
+        f"| evaluation, k = 2: full cloud |  |  | abcdef0123+changes | {place}/evaluation | {evaluate} |",
+    ):
+        assert listed.count(line) == 1
     assert ablation.table(preset / "registration-cars" / "evaluation") is None
 
 
@@ -226,7 +234,8 @@ def test_figures_hold_curves_runs_and_clouds(preset):
 
 def test_commands_and_costs_are_listed(preset):
     text = bare(written(preset))
-    assert "<td>classification/samplenet-64-seed0</td><td>python train.py -x</td>" in text
+    assert "<td>0123456789</td><td>classification/samplenet-64-seed0</td><td>python train.py -x</td>" in text
+    assert "<dt>Evaluated at revision</dt><dd>abcdef0123+changes</dd>" in text
     assert "full cloud, FPS, random</th>" in text and "<td>python evaluate.py --out x</td>" in text
     costs = text[text.index("Cost at inference") :]
     assert "time a cloud, CPU &lt;X&gt;, ms</th>" in costs
@@ -286,6 +295,9 @@ def test_a_damaged_file_is_named(preset):
     (preset / "classification" / "cost" / "cost.json").unlink()
     (preset / "classification" / "samplenet-64-seed0" / "metrics.jsonl").write_text("[]\n")
     with pytest.raises(InputError, match=r"metrics\.jsonl is damaged"):
+        page.write(preset)
+    (preset / "classification" / "samplenet-64-seed0" / "environment.json").write_text("{")
+    with pytest.raises(InputError, match=r"environment\.json is damaged"):
         page.write(preset)
 
 

@@ -11,21 +11,27 @@ from samplenet.report.tables import Table, look
 SIGNS = {"k": "k", "lambda": "λ"}
 
 
+def evaluations(evaluation: Path) -> dict[str, tuple[Path, dict]]:
+    """Folder and results of every variant, `../ablation/<variant>/evaluation`, in order."""
+    homes = {
+        path.parent.parent.name: path.parent for path in evaluation.parent.glob("ablation/*/evaluation/results.json")
+    }
+    return {variant: (homes[variant], read(homes[variant])) for variant in sorted(homes, key=order)}
+
+
 def table(evaluation: Path) -> Table | None:
-    """A line a variant and sampler, a column a protocol; None where there are none.
+    """A line a variant and sampler, a column a protocol; None where there are no variants.
 
     Args:
-        evaluation: of the unchanged samplers, which come first; variants are `../ablation/<variant>/evaluation`.
+        evaluation: of the unchanged samplers, which come first.
     """
-    variants = evaluation.parent.glob("ablation/*/evaluation/results.json")
-    found = {path.parent.parent.name: read(path.parent) for path in variants}
+    found = evaluations(evaluation)
     if not found:
         return None
-    runs = (run for results in found.values() for run in results.get("runs", []))
+    runs = (run for _, results in found.values() for run in results.get("runs", []))
     sizes = {run["m"] for run in runs if run["sampler"] in ("snet", "samplenet")}
     lines = []
-    for variant, results in [("unchanged", read(evaluation)), *sorted(found.items(), key=lambda item: order(item[0]))]:
-        home = evaluation if variant == "unchanged" else evaluation.parent / "ablation" / variant / "evaluation"
+    for variant, (home, results) in ({"unchanged": (evaluation, read(evaluation))} | found).items():
         lines += lines_of(variant, results, home, sizes)
     title, _, _ = look(results["experiment"], EXPERIMENTS[results["experiment"]].HEADLINE)
     heads = [("", head, None) for head in ("what differs", "sampler", "m", "all points", *PROTOCOLS, "σ at the end")]

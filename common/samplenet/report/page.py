@@ -40,10 +40,11 @@ class Section(NamedTuple):
     title: str
     results: dict
     gallery: dict
-    runs: list[dict]  # as in results.json, their folders from here
+    runs: list[dict]  # as in results.json, their folders from here, and their revisions
     tables: list[Table]
     notes: list[str]
     cost: dict | None = None  # content of cost.json
+    changed: tuple[tuple[str, str, dict, list[dict]], ...] = ()  # ablations: words, place, results and runs of each
 
 
 def write(folder: Path, preset: str = "", failed: dict[str, str] | None = None) -> Path:
@@ -85,9 +86,39 @@ def evaluated(evaluation: Path, folder: Path, preset: str) -> Section:
     notes.append(tables.rule(results, made))
     notes += [tables.beside(results, preset, reference) for reference in compared.values()]
     title = f"{name.capitalize()}: {results['data']}" + (f", {variant}" if variant else "")
-    runs = [{**run, "folder": os.path.normpath(place / str(run.get("folder", "")))} for run in results.get("runs", [])]
+    runs = placed(results, evaluation, folder)
     costs = None if variant else cost.read(evaluation.parent / "cost" / "cost.json")
-    return Section(place.as_posix(), variant, title, results, read_gallery(evaluation), runs, made, notes, costs)
+    changed = tuple(
+        (ablation.words(changes), home.relative_to(folder).as_posix(), found, placed(found, home, folder))
+        for changes, (home, found) in (ablation.evaluations(evaluation) if not variant else {}).items()
+    )
+    return Section(
+        place.as_posix(), variant, title, results, read_gallery(evaluation), runs, made, notes, costs, changed
+    )
+
+
+def placed(results: dict, evaluation: Path, folder: Path) -> list[dict]:
+    """The runs of an evaluation: their folders below that of the preset, and the revisions they were trained by."""
+    runs = []
+    for run in results.get("runs", []):
+        place = os.path.normpath(evaluation.relative_to(folder) / str(run.get("folder", "")))
+        runs.append({**run, "folder": place, "revision": revision(trained_in(folder / place))})
+    return runs
+
+
+def trained_in(run: Path) -> dict:
+    """The environment.json of a run folder; {} where there is none."""
+    path = run / "environment.json"
+    try:
+        return dict(json.loads(path.read_text())) if path.exists() else {}
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{path} is damaged ({error})") from error
+
+
+def revision(environment: dict) -> str:
+    """The revision of an environment, short; empty where none is known."""
+    found = str(environment.get("revision", ""))
+    return found[:10] + "+changes" * found.endswith("+changes")
 
 
 def not_run(name: str) -> Section:
@@ -183,13 +214,12 @@ def provenance(preset: str, folder: Path, sections: list[Section]) -> list[tuple
     last = max(
         (step["unix"] for path in folder.glob("*/*/metrics.jsonl") for step in charts.logged(path.parent)), default=0
     )
-    revisions = dict.fromkeys(e["revision"][:10] + "+changes" * e["revision"].endswith("+changes")
-                              for e in environments if "revision" in e)  # fmt: skip
+    revisions = dict.fromkeys(found for e in environments if (found := revision(e)))
     found = [
         ("Preset", preset),
         ("Data", "; ".join(dict.fromkeys(results["data"] for results in run))),
         ("Trained until", f"{datetime.fromtimestamp(last, UTC):%-d %B %Y}" if last else ""),
-        ("Revision", ", ".join(revisions)),
+        ("Evaluated at revision", ", ".join(revisions)),
         ("Libraries", ", ".join([*pythons, *libraries])),
         ("Machine", "; ".join(dict.fromkeys(e["machine"] for e in environments if "machine" in e))),
     ]
@@ -224,15 +254,21 @@ def body(number: int, section: Section, folder: Path, drawn: bool) -> str:
 
 
 def commands(section: Section) -> Table:
-    """How each number was made: the training command of a learned sampler, that of the evaluation for the others."""
-    columns_of = ("m", "seed", "folder", "command")
-    runs = [{**run, "m": ", ".join(map(str, run.get("sizes") or [run.get("m")]))} for run in section.runs]
-    lines = [[label(str(run.get("sampler"))), *(str(run.get(key, "")) for key in columns_of)] for run in runs]
-    trained = {line[0] for line in lines}
-    others = (label(name) for name in dict.fromkeys(r["sampler"] for r in section.results["rows"]))
-    rest = ", ".join(name for name in others if name not in trained)
-    lines.append([rest, "", "", section.place, section.results.get("command", "")])
-    return Table("From the checkout's folder", [("", head, None) for head in ("sampler", *columns_of)], lines)
+    """How each number was made: the training command of what learned, and that of the evaluation; ablations last."""
+    heads = [("", head, None) for head in ("", "m", "seed", "revision", "folder", "command")]
+    lines, listed = [], set()
+    for words, place, results, runs in [("", section.place, section.results, section.runs), *section.changed]:
+        trained = {str(run.get("sampler")) for run in runs}
+        for run in (run for run in runs if run["folder"] not in listed):
+            m = ", ".join(map(str, run.get("sizes") or [run.get("m")]))
+            name = ", ".join(filter(None, [label(str(run.get("sampler"))), words]))
+            lines.append([name, m, *(str(run.get(key, "")) for key in ("seed", "revision", "folder", "command"))])
+        listed |= {run["folder"] for run in runs}
+        rest = [label(name) for name in dict.fromkeys(r["sampler"] for r in results["rows"]) if name not in trained]
+        name = "evaluation" + (f", {words}" if words else "") + (f": {', '.join(rest)}" if rest else "")
+        made_by = revision(results.get("environment", {})), place, results.get("command", "")
+        lines.append([name, "", "", *made_by])
+    return Table("From the checkout's folder", heads, lines)
 
 
 def figure(kind: str, data: dict) -> str:
