@@ -121,21 +121,8 @@ def row(sampler: str, m: int, metric: str, value: float, device: str = "any") ->
 
 def report(results: dict) -> str:
     """The Markdown text of cost.json's content."""
-    first, machine = results["rows"][0], results["environment"]
-    ops = "native ops" if "tf" in machine["native_ops"] else "TensorFlow's own operations"
-    gpu = f"GPU: {results['gpu']}." if results["gpu"] else "No GPU seen: CPU only."
-    lacking = not any(r["metric"] == "peak_memory_bytes" and r["device"] == "cpu" for r in results["rows"])
-    return (
-        f"Inference on clouds of {first['m']} points, {results['batch_size']} at once. {machine['machine']}; FPS and "
-        f"matching by {ops}. {gpu}\n\n"
-        f"    {results['command']}\n\n{costs.table(results).markdown()}\n\n"
-        "The paper's claim is as a later book quotes it, unverified; what it calls memory is taken to be the "
-        "parameters. The running statistics of batch norm are no parameters here. MACs are the multiply-adds of matrix "
-        "products and convolutions; the distances of FPS (3 m N) and of matching (up to twice that) are left out. "
-        f"Time: the median of {results['repeats']} calls, all lines in turns. Peak memory: what a batch takes above "
-        "the loaded networks, on the CPU the growth of the resident set in a process of its own"
-        f"{f'; not measured here, as it needs {cost.CLEAR}' if lacking else ''}.\n"
-    )
+    setting, command, method = costs.notes(results)
+    return f"{setting}\n\n    {command}\n\n{costs.table(results).markdown()}\n\n{method}\n"
 
 
 def measure_all(config: Config) -> None:
@@ -152,6 +139,7 @@ def measure_all(config: Config) -> None:
         "experiment": "classification",
         "command": command(),
         "environment": environment(),
+        "task": net.name,
         "gpu": tf.config.experimental.get_device_details(gpus[0]).get("device_name", "a GPU") if gpus else None,
         "batch_size": config.batch_size,
         "repeats": config.repeats,

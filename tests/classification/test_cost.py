@@ -51,6 +51,7 @@ ROWS = [
 RESULTS = {
     "command": "python cost.py",
     "environment": {"machine": "Linux", "native_ops": ["tf"]},
+    "task": "vanilla",
     "gpu": "a large one",
     "batch_size": 32,
     "repeats": 7,
@@ -68,13 +69,14 @@ def test_each_device_has_its_columns_and_each_value_its_change():
         "| SampleNet + task network | 2 | 32 | 3.705 (+6 %) | 50.9 (−89 %) | 5.000 (−75 %) | 0.600 (+20 %) "
         "| 25.0 (−75 %) | 20.0 (−90 %) |"
     )
-    assert paper.startswith("| the paper, as quoted, unverified |  | 32 | +6 % | −90 % |") and paper.count(
+    assert paper.startswith("| the paper, as quoted, unverified |  | 32 | “memory” +6 % | −90 % |") and paper.count(
         "|"
     ) == head.count("|")
 
 
 def test_the_text_says_which_devices_were_seen_and_what_was_not_measured():
     text = cost.report(RESULTS)
+    assert "vanilla PointNet. Linux;" in text and "memory is taken to be the parameters" in text
     assert "GPU: a large one." in text and "native ops" in text and "not measured" not in text
     alone = [r for r in ROWS if r["device"] != "gpu" and r["metric"] != "peak_memory_bytes"]
     text = cost.report({**RESULTS, "gpu": None, "rows": alone})
@@ -96,7 +98,12 @@ def test_cost_of_a_trained_sampler_beside_the_classifier_alone(tmp_path, measure
     flags = ["--task", trained / "cls", "--samplers", "random", trained / "samplenet", "--sizes", "8"]
     measure_cost(*flags, "--batch-size", "64", "--repeats", "2", "--out", tmp_path)
     found = json.loads((tmp_path / "cost.json").read_text())
-    assert found["schema"] == 1 and "cost.py" in found["command"] and "libraries" in found["environment"]
+    assert (
+        found["schema"] == 1
+        and found["task"] == "vanilla"
+        and "cost.py" in found["command"]
+        and "libraries" in found["environment"]
+    )
     assert {frozenset(row) for row in found["rows"]} == {frozenset({"sampler", "m", "metric", "value", "device"})}
     values = {(r["sampler"], r["m"], r["metric"], r["device"]): r["value"] for r in found["rows"]}
     assert len(values) == len(found["rows"])

@@ -15,7 +15,8 @@ METRICS = {
     "peak_memory_bytes": ("peak memory", "MB", 1e-6, 1),
 }
 # of the paper, as a later book quotes it and no document verifies; its "memory" is taken to be the parameters
-CLAIM_RATIO, CLAIM = 32, {"parameters": "+6 %", "macs": "−90 %"}
+CLAIM_RATIO, CLAIM = 32, {"parameters": "“memory” +6 %", "macs": "−90 %"}
+TASKS = {"pointnet": "PointNet with T-Nets", "vanilla": "vanilla PointNet"}
 
 
 def read(path: Path) -> dict | None:
@@ -24,7 +25,7 @@ def read(path: Path) -> dict | None:
         return None
     try:
         results = json.loads(path.read_text())
-        table(results)
+        table(results), notes(results)
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise InputError(f"{path} is no file of costs ({error})") from error
     return results
@@ -58,3 +59,25 @@ def table(results: dict) -> Table:
     claim = [CLAIM.get(metric, "") for metric, _ in columns]
     lines.append(["the paper, as quoted, unverified", "", str(CLAIM_RATIO), *claim])
     return Table("Cost at inference; in brackets the change against the task network alone", heads, lines)
+
+
+def notes(results: dict) -> tuple[str, str, str]:
+    """What the numbers were measured on, the command, and what they mean."""
+    first, machine = results["rows"][0], results["environment"]
+    ops = "native ops" if "tf" in machine["native_ops"] else "TensorFlow's own operations"
+    gpu = f"GPU: {results['gpu']}." if results["gpu"] else "No GPU seen: CPU only."
+    lacking = not any(r["metric"] == "peak_memory_bytes" and r["device"] == "cpu" for r in results["rows"])
+    task = f" The task network: {TASKS.get(results['task'], results['task'])}." if "task" in results else ""
+    setting = (
+        f"Inference on clouds of {first['m']} points, {results['batch_size']} at once.{task} {machine['machine']}; FPS "
+        f"and matching by {ops}. {gpu}"
+    )
+    method = (
+        "The paper's claim is as a later book quotes it, unverified; what it calls memory is taken to be the "
+        "parameters. The running statistics of batch norm are no parameters here. MACs are the multiply-adds of matrix "
+        "products and convolutions; the distances of FPS (3 m N) and of matching (up to twice that) are left out. "
+        f"Time: the median of {results['repeats']} calls, all lines in turns. Peak memory: what a batch takes above "
+        "the loaded networks, on the CPU the growth of the resident set in a process of its own"
+        f"{'; not measured here, as it needs /proc/self/clear_refs' if lacking else ''}."
+    )
+    return setting, results["command"], method

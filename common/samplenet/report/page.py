@@ -157,7 +157,7 @@ def markdown(preset: str, sections: list[Section]) -> str:
         parts += [f"## {section.title}", *(table.markdown() for table in section.tables), *section.notes]
         if section.results["rows"]:
             parts += [table.markdown() for table in (*tables.every(section.results), commands(section))]
-        parts += [cost.table(section.cost).markdown()] if section.cost else []
+        parts += [cost.table(section.cost).markdown(), *cost.notes(section.cost)] if section.cost else []
         parts += [table.markdown() for table in tables.others(section.results["experiment"], section.variant)]
     return html.escape("\n\n".join(parts) + "\n", quote=False)
 
@@ -248,7 +248,8 @@ def body(number: int, section: Section, folder: Path, drawn: bool) -> str:
     if others := tables.others(name, section.variant):
         more.append(("More published numbers", "".join(table.html() for table in others)))
     if section.cost:
-        more.append(("Cost", cost.table(section.cost).html()))
+        notes = "".join(f'<p class="note">{html.escape(note)}</p>' for note in cost.notes(section.cost))
+        more.append(("Cost", cost.table(section.cost).html() + notes))
     parts += [f"<details><summary>{html.escape(words)}</summary>{content}</details>" for words, content in more]
     return "\n".join(parts) + "</section>\n"
 
