@@ -71,6 +71,18 @@ ABLATIONS = {
 ABLATION_SIZE = {"smoke": 8, "quick": 32, "paper": 32}
 
 
+def paper_cells() -> dict[tuple[str, str], dict[str, list[int]]]:
+    """The paper preset's tables: sizes by sampler, by experiment and what its evaluation's folder is called besides."""
+    cells = {}
+    for name, experiment in EXPERIMENTS.items():
+        own, ordered = experiment.sizes["paper"], experiment.progressive["paper"]
+        cells[name, ""] = dict.fromkeys([*experiment.others, "snet", "samplenet"], own)
+        task = experiment.progressive_task.get("paper", [""])[-1]
+        every = sorted({*own, *ordered})  # what each sampler that is made for no size of its own is scored at
+        cells.setdefault((name, task), {}).update(dict.fromkeys([*experiment.others, *PROGRESSIVE], every))
+    return cells
+
+
 class Plan:
     """The jobs that the flags ask for, by name; tables also have what earlier calls finished in the same folder.
 

@@ -12,7 +12,7 @@ import signal
 import sys
 from pathlib import Path
 
-from plan import ABLATION_SIZE, EXPERIMENTS, KINDS, PRESETS, ROOT, Plan
+from plan import ABLATION_SIZE, EXPERIMENTS, KINDS, PRESETS, ROOT, Plan, paper_cells
 
 
 class Parser(argparse.ArgumentParser):
@@ -129,8 +129,9 @@ def main() -> int:
         return 128 + heard[0]
     for name, why in jobs.failed.items():
         print(f"reproduce.sh: {name} failed: {why}", file=sys.stderr)
+    planned = paper_cells() if flags.preset == "paper" else None
     try:
-        print(f"All tables and figures: {page.write(out, flags.preset, jobs.failed)}")
+        print(f"All tables and figures: {page.write(out, flags.preset, jobs.failed, planned)}")
     except (InputError, OSError) as error:
         print(f"reproduce.sh: no page of the results: {error}", file=sys.stderr)
         return 1

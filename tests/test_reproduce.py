@@ -13,6 +13,8 @@ import yaml
 
 from samplenet.checkpoint import write_atomic
 from samplenet.jobs import Jobs
+from samplenet.report import page
+from samplenet.report.rows import label
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
@@ -83,6 +85,30 @@ def test_the_papers_progressive_sampler_has_the_vanilla_classifier():
         assert {Path(w).name.split("-")[0] for w in wants} == kinds
     evaluation = jobs["classification-modelnet40/evaluation-vanilla"]
     assert "classifier-vanilla" in " ".join(evaluation.command({w: "" for w in evaluation.wants}))
+
+
+def test_the_papers_cells_are_those_of_its_runs(tmp_path):
+    jobs = plan("all", "--preset", "paper", "--data-root", "/d/m40", "--shapenet-root", "/d/snc")
+    trained = {}
+    for name, job in jobs.items():
+        base, _, last = name.partition("/")
+        for want in job.wants if last.startswith("evaluation") else ():
+            words = jobs[want].command
+            sizes = words[words.index("--sample-sizes") + 1 : words.index("--seed") - 1]
+            where = base.partition("-")[0], last.removeprefix("evaluation").lstrip("-")
+            trained.setdefault(where, {}).setdefault(plans._kind(want), set()).update(map(int, sizes))
+    cells = plans.paper_cells()
+    assert set(cells) == set(trained)
+    for where, kinds in trained.items():
+        learned = {kind: set(sizes) for kind, sizes in cells[where].items() if kind in plans.KINDS}
+        assert set(learned) == set(kinds) and all(learned[kind] >= kinds[kind] for kind in kinds)
+        assert all(learned[kind] == kinds[kind] for kind in set(kinds) - set(plans.PROGRESSIVE))
+        assert {"random", "fps"} <= set(cells[where])
+    text = page.write(tmp_path, "paper", planned=cells).read_text()
+    assert all(label(kind) in text for kind in plans.KINDS)
+    assert text.count("<small>not run</small>") == sum(
+        len(sizes) for kinds in cells.values() for sizes in kinds.values()
+    )
 
 
 def test_an_evaluation_takes_what_finished_and_what_earlier_calls_left(tmp_path):

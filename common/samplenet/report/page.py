@@ -33,7 +33,7 @@ INTRO = (
 
 
 class Section(NamedTuple):
-    """One evaluation; `results` without rows where the paper preset has not been run."""
+    """One evaluation; `results` without rows where it is planned and has not been run."""
 
     place: str  # of the evaluation below the preset's folder, as text
     variant: str  # of the evaluation: a task network other than that of the main table, or empty
@@ -47,43 +47,48 @@ class Section(NamedTuple):
     changed: tuple[tuple[str, str, dict, list[dict]], ...] = ()  # ablations: words, place, results and runs of each
 
 
-def write(folder: Path, preset: str = "", failed: dict[str, str] | None = None) -> Path:
+Planned = dict[tuple[str, str], dict[str, list[int]]]  # by experiment and variant: sizes by sampler
+
+
+def write(folder: Path, preset: str = "", failed: dict[str, str] | None = None, planned: Planned | None = None) -> Path:
     """Write index.html and tables.md of a preset's results; the page's path.
 
     Args:
         folder: results, with <experiment>[-<data>]/evaluation*/results.json below it.
         preset: what they were made with; the folder's name if not given.
         failed: runs that failed just now, and why; what is shown of them is older, or missing.
+        planned: cells that say "not run" as long as they have no number.
 
     Raises:
         InputError: no evaluation there, or a damaged file, which is named.
     """
-    folder = Path(folder)
+    folder, planned = Path(folder), planned or {}
     preset = preset or folder.resolve().name
-    sections = [evaluated(path.parent, folder, preset) for path in folder.glob("*/evaluation*/results.json")]
-    if preset == "paper":
-        sections += [not_run(name) for name in EXPERIMENTS if all(s.results["experiment"] != name for s in sections)]
+    sections = [evaluated(path.parent, folder, preset, planned) for path in folder.glob("*/evaluation*/results.json")]
+    there = {(s.results["experiment"], s.variant) for s in sections}
+    sections += [not_run(*name, cells) for name, cells in planned.items() if name not in there]
     if not sections:
         raise InputError(f"no evaluation below {folder}: expected <experiment>/evaluation/results.json")
-    sections.sort(key=lambda s: (list(EXPERIMENTS).index(s.results["experiment"]), s.place.split("/")))
+    order = list(EXPERIMENTS)
+    sections.sort(key=lambda s: (order.index(s.results["experiment"]), not s.results["rows"], s.place.split("/")))
     write_atomic(folder / "tables.md", markdown(preset, sections).encode())
     write_atomic(folder / "index.html", document(preset, folder, sections, failed or {}).encode())
     return folder / "index.html"
 
 
-def evaluated(evaluation: Path, folder: Path, preset: str) -> Section:
+def evaluated(evaluation: Path, folder: Path, preset: str, planned: Planned) -> Section:
     results = read(evaluation)
     name, place = results["experiment"], evaluation.relative_to(folder)
     headline = EXPERIMENTS[name].HEADLINE
     variant = place.name.removeprefix("evaluation").lstrip("-")
     compared = {r.metric: r for r in published.references(name) if r.data and r.task == variant}
-    made, notes = [], []
+    made, cells = [], planned.get((name, variant), {})
     for metric in dict.fromkeys([headline, *compared]):
         if metric == headline or select(results["rows"], metric=metric):
-            made.append(tables.main(results, metric, preset, compared.get(metric)))
-    if place.name == "evaluation" and (changed := ablation.table(evaluation)):
-        made.append(changed)
-    notes.append(tables.rule(results, made))
+            made.append(tables.main(results, metric, preset, compared.get(metric), cells))
+    if not variant and (found := ablation.table(evaluation)):
+        made.append(found)
+    notes = [tables.rule(results, made)]
     notes += [tables.beside(results, preset, reference) for reference in compared.values()]
     title = f"{name.capitalize()}: {results['data']}" + (f", {variant}" if variant else "")
     runs = placed(results, evaluation, folder)
@@ -92,9 +97,10 @@ def evaluated(evaluation: Path, folder: Path, preset: str) -> Section:
         (ablation.words(changes), home.relative_to(folder).as_posix(), found, placed(found, home, folder))
         for changes, (home, found) in (ablation.evaluations(evaluation) if not variant else {}).items()
     )
-    return Section(
-        place.as_posix(), variant, title, results, read_gallery(evaluation), runs, made, notes, costs, changed
-    )
+    if cells:
+        notes += besides(name, variant, select(results["rows"], metric="map_macro"), costs, changed)
+    gallery = read_gallery(evaluation)
+    return Section(place.as_posix(), variant, title, results, gallery, runs, made, notes, costs, changed)
 
 
 def placed(results: dict, evaluation: Path, folder: Path) -> list[dict]:
@@ -121,14 +127,25 @@ def revision(environment: dict) -> str:
     return found[:10] + "+changes" * found.endswith("+changes")
 
 
-def not_run(name: str) -> Section:
-    """The cells that the paper preset has for an experiment, and how to fill them."""
+def not_run(name: str, variant: str, cells: dict[str, list[int]]) -> Section:
+    """The cells planned for an evaluation, and how to fill them."""
     results = {"experiment": name, "data": "not run", "rows": []}
-    compared = [r for r in published.references(name) if r.data and not r.task]
-    made = [tables.main(results, r.metric, "paper", r) for r in compared]
+    compared = [r for r in published.references(name) if r.data and r.task == variant]
+    made = [tables.main(results, r.metric, "paper", r, cells) for r in compared]
     notes = [f"Not run yet: bash reproduce.sh {name} --preset paper --data-root DIR"]
+    notes += besides(name, variant)
     notes += [f"The published numbers are of {r.words}. Source {r.legend()}" for r in compared]
-    return Section(name, "", f"{name.capitalize()}: not run", results, {}, [], made, notes)
+    title = f"{name.capitalize()}: not run" + (f", {variant}" if variant else "")
+    return Section(f"{name}/evaluation-{variant}", variant, title, results, {}, [], made, notes)
+
+
+def besides(name: str, variant: str, retrieval=None, costs=None, ablations=None) -> list[str]:
+    """A sentence on those of the classifier's further tables that there are none of."""
+    found = {"retrieval": retrieval, "cost": costs, "ablations": ablations}
+    lacking = [part for part in found if not found[part]]
+    if (name, variant) != ("classification", "") or not lacking:
+        return []
+    return [f"Not run: {', '.join(lacking)} (bash reproduce.sh classification ablation --preset paper --data-root DIR)"]
 
 
 def glance(sections: list[Section]) -> Table:
@@ -195,8 +212,7 @@ def plotly() -> str:
         from plotly.offline import get_plotlyjs
     except ImportError as error:
         raise LeftOut(
-            "they need plotly, which is not installed; pip install plotly, then give "
-            "`python -m samplenet.report --page` this folder"
+            "they need plotly, which is not installed; pip install plotly, then give the same command again"
         ) from error
     return get_plotlyjs()
 

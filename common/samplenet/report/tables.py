@@ -7,12 +7,11 @@ import numpy as np
 
 from samplenet.report import EXPERIMENTS, published
 from samplenet.report.pictures import UNTRAINED
-from samplenet.report.rows import FULL_CLOUD, SAMPLERS, cell, color, columns, grid, label, markdown, select
+from samplenet.report.rows import FULL_CLOUD, cell, color, columns, grid, label, markdown, select
 from samplenet.report.ties import best
 
 NOUNS = {"classification": "clouds", "registration": "pairs", "reconstruction": "clouds"}
 NOT_RUN = "not run"
-PAPER = ("random", "fps", "snet", "samplenet")  # columns of the paper preset, run or not
 
 
 class Table(NamedTuple):
@@ -94,21 +93,21 @@ def full_cloud(results: dict, metric: str) -> str:
     return "; ".join(f"{label(s)} {cell(rows, scale, digits)}" for s, rows in found if rows)
 
 
-def main(results: dict, metric: str, preset: str, reference: published.Reference | None) -> Table:
+def main(
+    results: dict, metric: str, preset: str, reference: published.Reference | None, planned: dict[str, list[int]]
+) -> Table:
     """Matched points: a line a sample size, a column a sampler; then what is published and, where fair, how far off.
 
-    In the paper preset every size and sampler of the reference has a cell, and one without a number says "not run".
+    Args:
+        planned: sizes by sampler; a cell of these without a number says "not run".
     """
     title, scale, digits = look(results["experiment"], metric)
     rows = select(results["rows"], metric=metric, protocol="matched")
     full = select(rows, sampler="none")
     n = full[0]["m"] if full else reference.points if reference else 0
     theirs = reference.samplers if reference else []
-    ours = [name for name, _ in columns(rows)]
-    sizes = {r["m"] for r in rows if r["sampler"] not in FULL_CLOUD}
-    if preset == "paper":
-        rank = {name: i for i, name in enumerate(SAMPLERS)}
-        ours = sorted({*ours, *theirs, *PAPER}, key=lambda name: rank.get(name, len(rank)))
+    ours = [name for name, _ in columns([*rows, *({"sampler": name, "protocol": "matched"} for name in planned)])]
+    sizes = {r["m"] for r in rows if r["sampler"] not in FULL_CLOUD}.union(*planned.values())
     if reference:
         sizes |= {int(row["m"]) for row in reference.rows if "none" not in row and int(row["m"]) <= n}
     fair = reference is not None and not reference.hindrances(results, preset)
@@ -123,7 +122,7 @@ def main(results: dict, metric: str, preset: str, reference: published.Reference
     for m in sorted(sizes, reverse=True):
         found = {name: select(rows, sampler=name, m=m) for name in ours}
         line = [str(m), f"{n / m:g}" if n else ""]
-        line += [cell(found[name], scale, digits) or (NOT_RUN if preset == "paper" else "") for name in ours]
+        line += [cell(found[name], scale, digits) or (NOT_RUN if m in planned.get(name, ()) else "") for name in ours]
         if reference:
             row = reference.row(m)
             line += [row.get(name, "") for name in theirs] + [published.MARKS[row["mark"]][0] if row else ""]
