@@ -409,7 +409,7 @@ def test_planned_cells_without_a_number_say_that_they_are_not_run(tmp_path, pres
     home = evaluation(tmp_path / "paper" / "classification-x" / "evaluation", "classification", ACCURACY, "x")
     planned = {
         ("classification", ""): {"fps": [64, 32], "snet": [64, 32]},
-        ("classification", "vanilla"): {"progressivenet": [64, 4]},
+        ("classification", "vanilla"): {"progressivenet": [1024, 64, 4]},
         ("registration", ""): {"samplenet": [256]},
     }
 
@@ -425,6 +425,7 @@ def test_planned_cells_without_a_number_say_that_they_are_not_run(tmp_path, pres
     assert "Not run: retrieval, cost, ablations (bash reproduce.sh classification ablation" in pointnet
     assert "Classification: not run, vanilla" in vanilla and "Not run: retrieval" not in vanilla
     assert "<small>not run</small>" in line(vanilla, 4) and "<td>74</td>" in line(vanilla, 64)
+    assert line(vanilla, 64).endswith("<td>poster</td></tr>") and "poster" not in line(vanilla, 1024)  # a full cloud's
     assert "<small>not run</small>" in line(registration, 256) and "32.5–38" in registration
     assert "bash reproduce.sh registration --preset paper --data-root DIR" in registration
     evaluation(home, "classification", [*ACCURACY, row("fps", 64, 0.5, metric="map_macro")], "x")

@@ -125,7 +125,8 @@ def main(
         line += [cell(found[name], scale, digits) or (NOT_RUN if m in planned.get(name, ()) else "") for name in ours]
         if reference:
             row = reference.row(m)
-            line += [row.get(name, "") for name in theirs] + [published.MARKS[row["mark"]][0] if row else ""]
+            source = published.MARKS[row["mark"]][0] if set(theirs) & set(row) else ""
+            line += [*(row.get(name, "") for name in theirs), source]
             for name in apart:
                 both = found[name] and name in row
                 mean = scale * np.mean([r["value"] for r in found[name]]) if both else 0
