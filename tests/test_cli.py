@@ -79,6 +79,16 @@ def test_a_folder_is_sampled_into_a_folder_and_one_bad_file_stops_no_other(cloud
     assert sorted(p.name for p in (tmp_path / "i").iterdir()) == ["b.npy", "chair.npy"]
 
 
+def test_a_folder_of_one_file_is_sampled_into_a_new_folder(cloud, tmp_path):
+    for name in ("one/a.ply", "two/deep/a.ply"):
+        source = tmp_path / "in" / name
+        source.parent.mkdir(parents=True)
+        source.write_bytes(cloud.read_bytes())
+        folder = tmp_path / "in" / name[:3]
+        assert run("sample", folder, "-m", 4, "-o", tmp_path / "out" / name[:3]) == 0
+        assert len(scans.read(tmp_path / "out" / name).rows) == 4
+
+
 def test_faults_are_told_in_a_sentence(cloud, tmp_path, capsys):
     out = tmp_path / "out.ply"
     assert "has 600 points, -m asks for 601" in refused(capsys, "sample", cloud, "-m", 601, "-o", out)

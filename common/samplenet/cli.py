@@ -121,7 +121,7 @@ def _sample(args) -> int:
             start = time.perf_counter()
             scan = scans.read(source)
             idx = pick(scan.points, number)
-            if many:
+            if target != args.output:  # but below it
                 target.parent.mkdir(parents=True, exist_ok=True)
             if args.indices:
                 scans.write_indices(target, idx)
