@@ -89,6 +89,20 @@ def test_a_folder_of_one_file_is_sampled_into_a_new_folder(cloud, tmp_path):
         assert len(scans.read(tmp_path / "out" / name).rows) == 4
 
 
+def test_a_second_run_does_not_sample_what_the_first_wrote(cloud, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for m in (40, 20):
+        assert run("sample", ".", "-m", m, "-o", "samples") == 0
+    assert [str(path) for path in (tmp_path / "samples").rglob("*")] == [str(tmp_path / "samples" / "chair.ply")]
+    assert len(scans.read(tmp_path / "samples" / "chair.ply").rows) == 20
+    assert run("sample", "samples", "-m", 10, "-o", "fewer") == 0
+    assert "is the input" in refused(capsys, "sample", "samples", "-m", 10, "-o", "samples")
+    (tmp_path / "samples" / "deep").mkdir()
+    (tmp_path / "samples" / "deep" / "a.ply").write_bytes(cloud.read_bytes())
+    assert run("sample", "samples/deep", "-m", 10, "-o", "samples") == 0  # asked for by name
+    assert len(scans.read(tmp_path / "samples" / "a.ply").rows) == 10
+
+
 def test_faults_are_told_in_a_sentence(cloud, tmp_path, capsys):
     out = tmp_path / "out.ply"
     assert "has 600 points, -m asks for 601" in refused(capsys, "sample", cloud, "-m", 601, "-o", out)

@@ -51,7 +51,8 @@ def _parser() -> Parser:
 
     help = "choose m points of each cloud"
     sample = commands.add_parser("sample", help=help, description=f"{help.capitalize()}.", **shape)
-    sample.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="file of one cloud, or folder of them")
+    sample.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="file of one cloud, or folder of them "
+                        "(but for what is in OUT)")  # fmt: skip
     sample.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="file, or folder")
     sample.add_argument("--indices", action="store_true", help="write which points, from 0 on, to .npy or .txt")
     sample.set_defaults(run=_sample)
@@ -145,10 +146,14 @@ def _sample(args) -> int:
 def _jobs(args) -> list[tuple[Path, Path]]:
     """Each input file and where its sample goes."""
     files = []  # and their names below the output folder
+    out = args.output.resolve()
     for path in args.inputs:
         if path.is_dir():
+            root = path.resolve()
             inside = (file for file in sorted(path.rglob("*")) if file.suffix.lower() in scans.READERS)
             inside = [(file, file.relative_to(path)) for file in inside if file.is_file()]
+            if not root.is_relative_to(out):  # what an earlier run wrote is no input
+                inside = [(file, name) for file, name in inside if not (root / name).is_relative_to(out)]
             if not inside:
                 raise InputError(f"{path} holds no {' '.join(scans.READERS)} file")
             files += inside
