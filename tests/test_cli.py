@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from samplenet import cli, scans, subset
+from samplenet import InputError, cli, scans, subset
 from samplenet.data import shapes
 
 
@@ -161,6 +161,23 @@ def test_large_scans_are_sampled_patch_by_patch(monkeypatch):
     assert seen == [300, 300]  # thinned
     assert len(set(idx.tolist())) == 300
     assert set(idx[:128]) <= set(patches[0].tolist()) and set(idx[128:256]) <= set(patches[1].tolist())
+
+
+def test_weights_of_one_size_sample_more_of_large_scans_only(monkeypatch):
+    pytest.importorskip("torch", reason="--framework torch needs torch")
+    monkeypatch.setattr(subset, "WHOLE", 300)
+    points = shapes.generate("car", 0, split="test", num_points=2000).astype(float)
+    learned = subset.Learned("classification-32", 100, framework="torch")
+    patches = learned._patches(points, 32)
+    idx = learned(points)
+    assert len(patches) == 3 and len(set(idx.tolist())) == 100
+    for i, patch in enumerate(patches):
+        assert set(idx[32 * i : 32 * i + 32]) <= set(patch.tolist())
+    with pytest.raises(InputError, match="classification-32 sample 32 points of a cloud of 250, not 100; take a progr"):
+        learned(points[:250])
+    assert len(subset.Learned("classification-32", 32, framework="torch")(points[:250])) == 32
+    with pytest.raises(InputError, match="classification-32 sample 32 points, not 31"):
+        subset.Learned("classification-32", 31, framework="torch")
 
 
 def test_clouds_with_z_up_are_turned():

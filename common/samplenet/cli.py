@@ -21,7 +21,8 @@ SAMPLERS = """samplers:
   random     uniformly, by --seed
   grid       the point nearest to the mean of each occupied grid cell: exactly m of them, or those of --cell
   samplenet  a trained SampleNet (--weights). Clouds of more than 16384 points are cut in patches, as many as are
-             needed for m points, each is sampled for itself, and farthest points complete them to m
+             needed for m points, each is sampled for itself, and farthest points complete them to m. Weights
+             of one size serve any larger m there; of smaller clouds they sample that size alone
 
 Output points are rows of the input: nothing is moved or rounded, and colour, normals and whatever else the file tells
 of a point stay with them. Formats, by extension: """ + " ".join(scans.READERS)

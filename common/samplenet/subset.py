@@ -134,20 +134,27 @@ class Learned:
     farthest points to m. The network was trained on whole shapes: on patches it is no better than its likeness of them.
 
     Args:
-        weights: name or file, see `samplenet.load_pretrained`; a progressive one serves every m.
+        weights: name or file, see `samplenet.load_pretrained`. A progressive one serves every m; one of a single size
+            serves that, and of clouds that are cut in patches any larger one.
         up: "y" or "z", the axis that is up in the clouds; the samplers that come with the library know y.
         seed: of the draw within patches.
     """
 
     def __init__(self, weights, m: int, up: str = "y", framework: str | None = None, seed: int = 0):
         card = pretrained.card(weights)
-        self.m, self.up, self.seed = m, up, seed
+        self.weights, self.m, self.up, self.seed = weights, m, up, seed
         self.most, self.how = card["m"], card.get("normalisation", "unit_sphere")
-        self.sampler = pretrained.load_pretrained(weights, m if len(card["sizes"]) == 1 else None, framework)
+        self.one_size = len(card["sizes"]) == 1
+        self.sampler = pretrained.load_pretrained(weights, m if self.one_size and m < self.most else None, framework)
         self.in_torch = type(self.sampler).__module__.startswith("samplenet.torch")
 
     def __call__(self, points: NDArray, number: int = 0) -> NDArray[np.int64]:
         """points (N, 3), m <= N; `number` is the cloud's among several."""
+        if self.one_size and self.m != self.most and len(points) <= WHOLE:
+            raise InputError(
+                f"weights {self.weights} sample {self.most} points of a cloud of {len(points)}, not {self.m}; take "
+                f"a progressive sampler (more than {self.most} these sample of clouds of more than {WHOLE} points)"
+            )
         share = min(self.m, self.most)
         rng = np.random.default_rng((self.seed, number))
         picked = []
