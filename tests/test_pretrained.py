@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import samplenet
-from samplenet import InputError, pretrained, weights
+from samplenet import InputError, pretrained, subset, weights
 from samplenet.data import pairs, shapes
 
 NAMES = samplenet.list_weights()
@@ -67,13 +67,19 @@ def test_a_file_makes_its_sampler(tmp_path, clouds):
 
     torch.manual_seed(0)
     sampler = SampleNet(6, k=4, conv_widths=(8, 8), fc_widths=(16,), output_order="3m").eval()
-    weights.save(sampler, tmp_path / "sampler.safetensors", {"sizes": [3, 6]})
+    about = {"sizes": [3, 6], "normalisation": "box_side"}
+    weights.save(sampler, tmp_path / "sampler.safetensors", about)
     for place in (tmp_path, tmp_path / "sampler.safetensors"):  # a run folder as well
         again = samplenet.load_pretrained(place, framework="torch")
         assert again.config == sampler.config
         np.testing.assert_array_equal(call("torch", again, clouds)[1], call("torch", sampler, clouds)[1])
     assert call("torch", samplenet.load_pretrained(tmp_path, m=4), clouds)[1].shape == (2, 4)
-    assert pretrained.card(tmp_path)["sizes"] == [3, 6]
+    assert about.items() <= pretrained.card(tmp_path).items()
+    assert subset.Learned(tmp_path, 4, framework="torch").how == "box_side"
+    weights.save(sampler, tmp_path / "sampler.safetensors")  # which tells neither
+    with pytest.raises(InputError, match="sample 6 points, not 4"):
+        samplenet.load_pretrained(tmp_path, m=4)
+    assert subset.Learned(tmp_path, 6, framework="torch").how == "unit_sphere"
 
 
 def test_what_cannot_be_loaded_is_named(tmp_path, monkeypatch):

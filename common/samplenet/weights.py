@@ -48,6 +48,9 @@ def save(model, path, about: dict | None = None) -> None:
 
     Args:
         about: what the file shall tell about them, for `about`; a `SampleNet`'s settings are added as "network".
+            `samplenet.load_pretrained` and `samplenet sample` read two more: "sizes", what it was trained for (several:
+            a progressive sampler, which serves every m; without it one of its own m), and "normalisation", how its
+            clouds were normalised (a word of `samplenet.normalise`; without it "unit_sphere").
     """
     network = getattr(model, "config", None)  # of a SampleNet
     meta = {**(about or {}), **({"network": network} if isinstance(network, dict) else {})}
