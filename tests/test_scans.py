@@ -70,6 +70,31 @@ def test_ascii_and_big_endian_ply(tmp_path):
         assert found.dtype == rows.dtype.newbyteorder("=")
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_vertices_of_a_mesh_are_read_whatever_its_faces_are(tmp_path, order):
+    kinds = {"x": "float", "y": "double", "z": "float", "red": "uchar"}
+    rows = np.zeros(6, [("x", "f4"), ("y", "f8"), ("z", "f4"), ("red", "u1")])
+    for i, name in enumerate(kinds):
+        rows[name] = np.arange(6) + 10 * i
+    mesh = f"ply\nformat binary_{'little' if order == '<' else 'big'}_endian 1.0\nelement vertex 6\n"
+    mesh += "".join(f"property {kind} {name}\n" for name, kind in kinds.items())
+    mesh += "element face 2\nproperty list uchar int vertex_indices\nend_header\n"
+    content = mesh.encode() + rows.astype(rows.dtype.newbyteorder(order)).tobytes()
+    for corners in (3, 4):  # a triangle beside a quad
+        content += bytes([corners]) + np.arange(corners, dtype=f"{order}i4").tobytes()
+    (tmp_path / "mesh.ply").write_bytes(content)
+    found = scans.read(tmp_path / "mesh.ply").rows
+    assert found.dtype == rows.dtype and found.tolist() == rows.tolist()
+    (tmp_path / "cut.ply").write_bytes(content[: -(1 + 12 + 1 + 16) - 1])
+    with pytest.raises(InputError, match="is cut off: 5 of 6 points"):
+        scans.read(tmp_path / "cut.ply")
+    (tmp_path / "ascii.ply").write_text(
+        "ply\nformat ascii 1.0\nelement vertex 2\nproperty float x\nproperty float y\nproperty float z\n"
+        "element face 2\nproperty list uchar int vertex_indices\nend_header\n1 2 3\n4 5 6\n3 0 1 0\n4 0 1 0 1\n"
+    )
+    assert scans.read(tmp_path / "ascii.ply").points.tolist() == [[1, 2, 3], [4, 5, 6]]
+
+
 def test_text_with_comments_and_commas(tmp_path):
     (tmp_path / "a.txt").write_text("# x y z\n//X,Y,Z\n\n1,2,3.5\n4,5,6\n")
     assert scans.read(tmp_path / "a.txt").points.tolist() == [[1, 2, 3.5], [4, 5, 6]]

@@ -132,10 +132,21 @@ def _needs(name: str, path: Path, error: ImportError) -> InputError:
 
 
 def _read_ply(path: Path) -> Scan:
-    from trimesh.exchange.ply import load_ply
+    from trimesh.exchange import ply
 
     with open(path, "rb") as file:
-        content = load_ply(file, fix_texture=False, skip_materials=True)
+        elements, is_ascii, _ = ply._parse_header(file)
+        kinds = elements.get("vertex", {}).get("properties", {})
+        lists = any("$LIST" in kind for kind in kinds.values())
+        if len(elements) > 1 and next(iter(elements)) == "vertex" and not is_ascii and not lists:
+            # load_ply would read the faces too, and refuse triangles beside quads
+            dtype, n = np.dtype([*kinds.items()]), elements["vertex"]["length"]
+            there = (path.stat().st_size - file.tell()) // dtype.itemsize
+            if there < n:
+                raise InputError(f"{path} is cut off: {there} of {n} points")
+            return Scan(np.fromfile(file, dtype, max(n, 0)).astype(dtype.newbyteorder("="), copy=False))
+        file.seek(0)
+        content = ply.load_ply(file, fix_texture=False, skip_materials=True)
     vertex = content["metadata"]["_ply_raw"].get("vertex")
     if not vertex or not vertex["length"]:
         raise InputError(f"{path} has 0 points")
