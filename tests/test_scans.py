@@ -116,6 +116,44 @@ def test_arrays_of_several_columns_get_their_usual_names(tmp_path):
         assert again["label"].dtype == np.int64
 
 
+def test_names_that_begin_like_an_axis_are_kept(tmp_path):
+    rows = np.zeros(2, [(name, "f4") for name in ("x", "y", "z", "xy", "yz", "xyz")])
+    for i, name in enumerate(rows.dtype.names):
+        rows[name] = i
+    for name in ("a.ply", "a.npz"):
+        scans.write(tmp_path / name, scans.Scan(rows))
+        assert scans.read(tmp_path / name).rows.tolist() == rows.tolist()
+
+
+@pytest.mark.parametrize("number", [2**53 + 1, 2**63 - 1, 2**64 - 1])
+def test_whole_numbers_are_written_as_they_are_or_not_at_all(tmp_path, number):
+    kind = "u8" if number > 2**63 else "i8"
+    rows = np.zeros(2, [("x", "f4"), ("y", "f4"), ("z", "f4"), ("id", kind)])
+    rows["id"][1] = number
+    for name in ("a.ply", "a.npy"):
+        with pytest.raises(InputError, match=f"id holds {number}, which this format would round; write .npz"):
+            scans.write(tmp_path / name, scans.Scan(rows))
+    scans.write(tmp_path / "a.npz", scans.Scan(rows))
+    assert scans.read(tmp_path / "a.npz").rows.tolist() == rows.tolist()
+    scans.write(tmp_path / "a.txt", scans.Scan(rows))
+    assert (tmp_path / "a.txt").read_text() == f"0 0 0 0\n0 0 0 {number}\n"
+    rows["id"][1] = 2**53  # which float64 holds
+    scans.write(tmp_path / "b.ply", scans.Scan(rows))
+    assert scans.read(tmp_path / "b.ply").rows["id"].tolist() == [0, 2**53]
+
+
+def test_two_columns_of_one_name_are_told(tmp_path):
+    np.savez(tmp_path / "a.npz", points=np.ones((4, 3)), x=np.arange(4))
+    with pytest.raises(InputError, match="a.npz holds an array 'x' beside the columns of 'points' called so; rename"):
+        scans.read(tmp_path / "a.npz")
+    np.savez(tmp_path / "b.npz", points=np.ones((4, 3)), colors=np.ones((4, 3), np.uint8), red=np.zeros(4))
+    with pytest.raises(InputError, match="two columns would be called red"):
+        scans.write(tmp_path / "b.ply", scans.read(tmp_path / "b.npz"))
+    rows = np.zeros(2, [("x", "f4"), ("y", "f4"), ("z", "f4"), ("points", "f4")])
+    with pytest.raises(InputError, match="a column called points cannot be written to .npz"):
+        scans.write(tmp_path / "c.npz", scans.Scan(rows))
+
+
 @pytest.mark.parametrize("extension", [".las", ".laz"])
 def test_las_keeps_its_dimensions_and_header(tmp_path, extension):
     laspy = pytest.importorskip("laspy", reason=f"{extension} needs laspy")

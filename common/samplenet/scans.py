@@ -194,8 +194,11 @@ def _read_npz(path: Path) -> Scan:
         raise InputError(f"{path} must hold an array 'points' of shape (N, 3), got {_shapes(arrays)}")
     name = "points" if "points" in clouds else clouds[0]
     points = arrays.pop(name)
+    columns = _named(points, path)
     kept = {name: a for name, a in arrays.items() if a.ndim and len(a) == len(points)}
-    return Scan(_rows(**_named(points, path), **kept))
+    if twice := [other for other in kept if other in columns]:
+        raise InputError(f"{path} holds an array '{twice[0]}' beside the columns of '{name}' called so; rename it")
+    return Scan(_rows(**columns, **kept))
 
 
 def _read_npy(path: Path) -> Scan:
@@ -247,26 +250,46 @@ def _shapes(arrays: dict[str, NDArray]) -> str:
 def _flat(scan: Scan, kinds: str) -> NDArray:
     """Rows with x, y, z first, one number a field, and only the dtypes ("f4 f8 ...") that the format has."""
     columns = {}
-    for name in [*"xyz", *(name for name in scan.rows.dtype.names if name not in "xyz")]:
+    for name in [*"xyz", *_others(scan.rows)]:
         array = scan.rows[name].reshape(len(scan.rows), -1)
         if array.dtype.kind not in "biuf":
             raise InputError(f"{name} holds {array.dtype}; only numbers can be written to this format")
         names = [name] if array.shape[1] == 1 else KNOWN.get(name, ())[: array.shape[1]]
         if len(names) < array.shape[1]:
             names = [f"{name}_{i}" for i in range(array.shape[1])]
-        columns |= {n: _as_one_of(kinds.split(), column) for n, column in zip(names, array.T, strict=True)}
+        if twice := [n for n in names if n in columns]:
+            raise InputError(f"two columns would be called {twice[0]}; rename one of them")
+        columns |= {n: _as_one_of(kinds.split(), column, n) for n, column in zip(names, array.T, strict=True)}
     return _rows(**columns)
 
 
-def _as_one_of(kinds: list[str], array: NDArray) -> NDArray:
+def _others(rows: NDArray) -> list[str]:
+    """The names of all fields but the coordinates."""
+    return [name for name in rows.dtype.names if name not in ("x", "y", "z")]
+
+
+def _as_one_of(kinds: list[str], array: NDArray, name: str) -> NDArray:
     """In its own dtype if the format has it, else in the first that holds every value."""
     if array.dtype.str[1:] in kinds:
         return array
     for kind in kinds:
         with np.errstate(all="ignore"):
-            if np.array_equal(array.astype(kind), array):
+            if not _changed(array.astype(kind), array).any():
                 return array.astype(kind)
-    return array.astype("f8")
+    return _unchanged(array.astype("f8"), array, name)
+
+
+def _changed(copy: NDArray, array: NDArray) -> NDArray[np.bool_]:
+    """Where a copy in another dtype differs: in long double, which holds the whole numbers of 64 bits and float64."""
+    copy, array = copy.astype(np.longdouble), array.astype(np.longdouble)
+    return (copy != array) & ~(np.isnan(copy) & np.isnan(array))
+
+
+def _unchanged(copy: NDArray, array: NDArray, name: str) -> NDArray:
+    """The copy; InputError where it holds other numbers."""
+    if (changed := _changed(copy, array)).any():
+        raise InputError(f"{name} holds {array[changed][0]}, which this format would round; write .npz, which does not")
+    return copy
 
 
 PLY_TYPES = {"u1": "uchar", "i1": "char", "u2": "ushort", "i2": "short", "i4": "int", "u4": "uint"}
@@ -301,14 +324,20 @@ def _to_las(scan: Scan, compress: bool) -> bytes:
 
 
 def _to_npz(scan: Scan) -> bytes:
-    others = {name: scan.rows[name] for name in scan.rows.dtype.names if name not in "xyz"}
+    others = {name: scan.rows[name] for name in _others(scan.rows)}
+    if taken := {"points", "file", "allow_pickle"} & {*others}:  # the last two are savez_compressed's own
+        raise InputError(f"a column called {taken.pop()} cannot be written to .npz; rename it")
     buffer = io.BytesIO()
     np.savez_compressed(buffer, points=np.stack([scan.rows[axis] for axis in "xyz"], 1), **others)
     return buffer.getvalue()
 
 
 def _to_npy(scan: Scan) -> bytes:
-    return _saved(recfunctions.structured_to_unstructured(_flat(scan, "u1 i1 u2 i2 i4 u4 i8 u8 f4 f8")))
+    rows = _flat(scan, "u1 i1 u2 i2 i4 u4 i8 u8 f4 f8")
+    array = recfunctions.structured_to_unstructured(rows)
+    for name, column in zip(rows.dtype.names, array.T, strict=True):
+        _unchanged(column, rows[name], name)
+    return _saved(array)
 
 
 def _saved(array: NDArray) -> bytes:
@@ -320,7 +349,8 @@ def _saved(array: NDArray) -> bytes:
 def _to_text(scan: Scan) -> bytes:
     """The shortest digits that read back as the same numbers."""
     rows = _flat(scan, "u1 i1 u2 i2 i4 u4 i8 u8 f4 f8")
-    short = [[np.format_float_positional(v, trim="-") for v in rows[n]] for n in rows.dtype.names]
+    short = [[str(v) if v.dtype.kind in "iu" else np.format_float_positional(v, trim="-") for v in rows[n]]
+             for n in rows.dtype.names]  # fmt: skip
     return "".join(" ".join(line) + "\n" for line in zip(*short, strict=True)).encode()
 
 
