@@ -213,6 +213,21 @@ def test_a_large_cloud_is_thinned_on_the_page(cloud, tmp_path, monkeypatch):
     assert b"600 points, 100 of them shown" in view.page(scan, scan.points[:0], "chair", "y")
 
 
+def test_colours_are_found_as_the_formats_store_them(tmp_path):
+    from samplenet import view
+
+    colors = np.array([[255, 0, 1], [2, 128, 3]], np.uint8)
+    np.savez(tmp_path / "a.npz", points=np.zeros((2, 3)), colors=colors)
+    np.testing.assert_array_equal(view._shown(scans.read(tmp_path / "a.npz"), 9)[1], colors)
+    np.savez(tmp_path / "b.npz", points=np.zeros((2, 3)), colors=np.c_[colors / 255, [1, 1]])  # RGBA, 0 to 1
+    np.testing.assert_array_equal(view._shown(scans.read(tmp_path / "b.npz"), 9)[1], colors)
+    packed = np.uint32(0xAB000000) + colors.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
+    for name, numbers in (("rgb", packed.view(np.float32)), ("rgb", packed), ("rgba", packed.view(np.int32))):
+        rows = np.zeros(2, [("x", "f4"), ("y", "f4"), ("z", "f4"), (name, numbers.dtype)])
+        rows[name] = numbers
+        np.testing.assert_array_equal(view._shown(scans.Scan(rows), 9)[1], colors)
+
+
 def test_a_window_needs_a_display(cloud, capsys, monkeypatch):
     monkeypatch.setattr("sys.platform", "linux")
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):

@@ -93,14 +93,27 @@ def _shown(scan: Scan, most: int) -> tuple[np.ndarray, np.ndarray | None]:
     """At most so many points (n, 3), and their colours (n, 3) of 0 to 255 if the file has them."""
     n = len(scan.rows)
     some = np.arange(n) if n <= most else np.sort(np.random.default_rng(0).choice(n, most, replace=False))
-    if not {"red", "green", "blue"} <= {*scan.rows.dtype.names}:
+    colors = _colors(scan.rows)
+    if colors is None:
         return scan.points[some], None
-    colors = np.stack([scan.rows[name] for name in ("red", "green", "blue")], 1)
     if colors.dtype.kind == "f":
         colors = colors * (255 if colors.max() <= 1 else 1)
     elif colors.dtype.itemsize > 1 and colors.max() > 255:  # of a .las file
         colors = colors >> 8
     return scan.points[some], np.clip(colors[some], 0, 255).astype(np.uint8)
+
+
+def _colors(rows: np.ndarray) -> np.ndarray | None:
+    """(N, 3) as stored: in red, green and blue, in an array `colors`, or packed in one number (of a .pcd file)."""
+    if {"red", "green", "blue"} <= {*rows.dtype.names}:
+        return np.stack([rows[name] for name in ("red", "green", "blue")], 1)
+    for array in (rows[name] for name in ("colors", "rgb", "rgba") if name in rows.dtype.names):
+        if array.ndim == 2 and array.shape[1] >= 3 and array.dtype.kind in "iuf":
+            return array[:, :3]
+        if array.ndim == 1 and array.dtype.str[1:] in ("f4", "u4", "i4"):
+            packed = np.ascontiguousarray(array).view(np.uint32)
+            return np.stack([packed >> shift & 255 for shift in (16, 8, 0)], 1)
+    return None
 
 
 def _trace(graph_objects, name: str, points: np.ndarray, marker: dict):
