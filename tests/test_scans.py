@@ -1,5 +1,8 @@
 """Files of one cloud: what is read, kept and written, and what is refused."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -177,6 +180,22 @@ def test_las_keeps_its_dimensions_and_header(tmp_path, extension):
     assert found["red"].tolist() == [7000, 2000, 11000]
     with pytest.raises(InputError, match=r"written only from .las and .laz"):
         scans.write(tmp_path / f"c{extension}", scans.read(tmp_path / "b.ply"))
+
+
+def test_laz_without_its_library_is_told(tmp_path):
+    laspy = pytest.importorskip("laspy", reason=".laz needs laspy")
+    las = laspy.LasData(laspy.LasHeader(point_format=3, version="1.2"))
+    las.x = las.y = las.z = np.arange(5.0)
+    for name in ("a.las", "a.laz"):
+        las.write(tmp_path / name)
+    code = "import sys; sys.modules |= {'lazrs': None, 'laszip': None}; from samplenet.cli import main; "
+    words = [sys.executable, "-c", code + "sys.exit(main(sys.argv[1:]))", "sample", "-m", "2"]
+    for source, target in (("a.laz", "b.las"), ("a.las", "b.laz")):
+        done = subprocess.run([*words, source, "-o", target], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
+        assert ".laz" in done.stderr and "pip install laspy[lazrs]" in done.stderr and "damaged" not in done.stderr
+    done = subprocess.run([*words, "a.las", "-o", "b.las"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def bad_files(folder, rows):

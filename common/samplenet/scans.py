@@ -124,8 +124,8 @@ def _by_extension(path: Path, table: dict[str, Callable], verb: str) -> Callable
     return found
 
 
-def _needs(name: str, path: Path, error: ImportError) -> InputError:
-    return InputError(f'{path} needs {name}; pip install {name}, or the library with its extra "io" ({error})')
+def _needs(name: str, path: Path, why: object) -> InputError:
+    return InputError(f'{path} needs {name}; pip install {name}, or the library with its extra "io" ({why})')
 
 
 # readers: Path -> Scan
@@ -178,6 +178,8 @@ def _read_las(path: Path) -> Scan:
         raise _needs("laspy[lazrs]", path, error) from error
     with open(path, "rb") as file:
         head = file.read(247)
+    if head[104] & 128 and not laspy.LazBackend.detect_available():
+        raise _needs("laspy[lazrs]", path, "there is no reader of compressed points")
     for at, least in ((100, 54), (243, 60))[: 2 if head[25] >= 4 else 1]:  # laspy would read 2^32 records past the end
         if (count := int.from_bytes(head[at : at + 4], "little")) * least > path.stat().st_size:
             raise InputError(f"{path} is damaged or cut off: its header tells of {count} records, more than fit")
@@ -318,6 +320,10 @@ def _to_pcd(scan: Scan) -> bytes:
 def _to_las(scan: Scan, compress: bool) -> bytes:
     if scan.las is None:
         raise InputError(".las and .laz are written only from .las and .laz; name another extension, such as .ply")
+    import laspy
+
+    if compress and not laspy.LazBackend.detect_available():
+        raise _needs("laspy[lazrs]", Path("the .laz file"), "there is no writer of compressed points")
     buffer = io.BytesIO()
     scan.las.write(buffer, do_compress=compress)
     return buffer.getvalue()
