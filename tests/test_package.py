@@ -1,8 +1,11 @@
-"""What importing costs, and that the README's code runs as printed."""
+"""What importing costs, what the package holds, and that the README's code runs as printed."""
 
 import re
+import shutil
 import subprocess
 import sys
+import tarfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +35,34 @@ def test_importing_loads_no_framework(module):
     code = f"import sys, {module}; print([m for m in ('tensorflow', 'keras', 'torch') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_importing_takes_a_moment():
+    """Of a processor's time, the best of five: 0.1 s on two cores, most of it NumPy's."""
+    code = "from time import process_time as t; a = t(); import numpy; b = t(); import samplenet; print(b - a, t() - a)"
+    command = [sys.executable, "-c", code]
+    took = [subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() for _ in range(5)]
+    numpy, whole = (min(map(float, column)) for column in zip(*took, strict=True))
+    assert whole < max(0.2, 2 * numpy)  # a slow machine is so for NumPy too
+
+
+def test_wheel_and_sdist_hold_every_file_of_the_library(tmp_path):
+    pytest.importorskip("setuptools", minversion="77", reason="building the package needs setuptools 77 or later")
+    common, made = tmp_path / "common", tmp_path / "made"
+    leave = shutil.ignore_patterns("_native", "__pycache__", "*.egg-info", "build")
+    shutil.copytree(ROOT / "common", common, ignore=leave)
+    code = "from setuptools import build_meta as b; b.build_wheel({0!r}); b.build_sdist({0!r})".format(str(made))
+    done = subprocess.run([sys.executable, "-c", code], cwd=common, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (wheel,), (sdist,) = made.glob("*.whl"), made.glob("*.tar.gz")
+    with zipfile.ZipFile(wheel) as file:
+        in_wheel = {*file.namelist()}
+    with tarfile.open(sdist) as file:
+        in_sdist = {name.partition("/")[2] for name in file.getnames()}
+    files = (path for path in (common / "samplenet").rglob("*") if path.is_file() and path.suffix != ".md")
+    needed = {path.relative_to(common).as_posix() for path in files}
+    assert {"samplenet/ops/csrc/CMakeLists.txt", "samplenet/pretrained/classification-32.json"} <= needed
+    assert not needed - in_wheel and not needed - in_sdist
 
 
 def test_the_library_has_the_licence_of_the_repository():
