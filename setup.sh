@@ -14,7 +14,10 @@ for extra in "$@"; do
 done
 
 exec 9>.setup.lock # two runners started at once install one after the other
-if command -v flock >/dev/null; then flock 9; fi
+if command -v flock >/dev/null && ! flock --nonblock 9; then
+    echo "setup: waiting for another set-up of this checkout" >&2
+    flock 9
+fi
 
 if [ ! -e .venv/.made ]; then
     python=${PYTHON:-python3}
@@ -29,6 +32,10 @@ if [ ! -e .venv/.made ]; then
 fi
 
 stamp=.venv/.installed
+if [ -e "$stamp" ]; then # `pip install ./common` would leave a copy here, blind to later changes of the checkout
+    installed=$(.venv/bin/python -c 'import samplenet; print(samplenet.__path__[0])' 2>/dev/null || true)
+    [ "$installed" -ef common/samplenet ] || rm "$stamp"
+fi
 state() { cat common/pyproject.toml constraints.txt | cksum; }
 missing=()
 for extra in build "$@"; do

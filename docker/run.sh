@@ -27,6 +27,7 @@ case $framework in tensorflow) cuda=12.9.1 ;; pytorch) cuda=13.0.2 ;; esac
 
 engine=${CONTAINER_ENGINE:-$(command -v docker || command -v podman || echo docker)}
 command -v "$engine" >/dev/null || fail "$engine not found; install docker or podman, or name one with CONTAINER_ENGINE"
+"$engine" info >/dev/null 2>&1 || fail "${engine##*/} is installed, but '${engine##*/} info' fails; start it, or name another with CONTAINER_ENGINE"
 if [ -z "${DEVICE:-}" ]; then
     if nvidia-smi >/dev/null 2>&1; then DEVICE=cuda; else DEVICE=cpu; fi
 fi

@@ -76,7 +76,9 @@ def read(path: Path) -> Scan:
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror or error})") from error
     except Exception as error:  # each library fails in its own ways, for example by IndexError in a header cut off
-        reason = " ".join(str(error).split()) or type(error).__name__
+        if isinstance(error, KeyError) and error.args and error.args[0] in ("x", "y", "z"):
+            raise InputError(f"{path} has no {error.args[0]}; points need x, y and z") from error
+        reason = " ".join(str(error).split("; use `usecols`")[0].split()) or type(error).__name__  # NumPy's advice
         raise InputError(f"{path} is damaged, cut off or no {path.suffix} file ({reason})") from error
     return scan
 
@@ -89,8 +91,8 @@ def _check(path: Path, scan: Scan) -> None:
     finite = np.isfinite(scan.points).all(1)
     if not finite.all():
         raise InputError(
-            f"{path}: point {finite.argmin()} has a coordinate that is not finite, one of "
-            f"{len(finite) - finite.sum()} such points of {len(finite)}; remove them"
+            f"{path}: {len(finite) - finite.sum()} of {len(finite)} points have a coordinate that is not finite, the "
+            f"first is point {finite.argmin()}; remove them"
         )
 
 

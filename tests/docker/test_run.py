@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 ENGINE = """#!/bin/sh
+[ "$1" != info ] || exit "${DOWN:-0}"
 for word in "$@"; do printf '%s\\0' "$word"; done >>"$RECORD"; printf '\\n' >>"$RECORD"
 [ "$1" != image ] || { [ -n "$MADE" ] && echo "$MADE"; }
 [ "$1" != build ] || exit "${BUILD_FAILS:-0}"
@@ -149,6 +150,7 @@ def test_an_image_that_may_be_another_is_built_again(run, environment):
         (["segmentation"], {}, "unknown experiment 'segmentation'"),
         (["registration"], {"engines": []}, "docker not found; install docker or podman"),
         (["registration"], {"CONTAINER_ENGINE": "runc"}, "runc not found"),
+        (["registration"], {"DOWN": "1"}, "docker is installed, but 'docker info' fails; start it"),
         (["registration", "--data-root", "nowhere"], {}, "--data-root: no folder nowhere"),
         (["reconstruction", "--shapenet-root=nowhere"], {}, "--shapenet-root: no folder nowhere"),
         (["registration", "--data-root"], {}, "--data-root: expected a folder"),

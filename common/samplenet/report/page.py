@@ -30,6 +30,7 @@ INTRO = (
     "and S-NET, its predecessor, stand beside it. Numbers are matched unless a table says otherwise: the frozen task "
     "network sees m distinct points of the input."
 )
+SMOKE = " Preset smoke: every step on tiny data, the numbers mean nothing."
 
 
 class Section(NamedTuple):
@@ -169,14 +170,20 @@ def glance(sections: list[Section]) -> Table:
 
 def markdown(preset: str, sections: list[Section]) -> str:
     """The tables for a README; what comes from a file cannot become markup here either."""
-    parts = [f"# Results, preset {preset}", INTRO]
+    parts = [f"# Results, preset {preset}", intro(preset)]
     for section in sections:
         parts += [f"## {section.title}", *(table.markdown() for table in section.tables), *section.notes]
         if section.results["rows"]:
             parts += [table.markdown() for table in (*tables.every(section.results), commands(section))]
         parts += [cost.table(section.cost).markdown(), *cost.notes(section.cost)] if section.cost else []
-        parts += [table.markdown() for table in tables.others(section.results["experiment"], section.variant)]
+        note, others = tables.others(section.results["experiment"], section.variant)
+        parts += [*([note] if note else []), *(table.markdown() for table in others)]
     return html.escape("\n\n".join(parts) + "\n", quote=False)
+
+
+def intro(preset: str) -> str:
+    """What the page shows."""
+    return INTRO + (SMOKE if preset == "smoke" else "")
 
 
 def document(preset: str, folder: Path, sections: list[Section], failed: dict[str, str]) -> str:
@@ -196,7 +203,7 @@ def document(preset: str, folder: Path, sections: list[Section], failed: dict[st
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark"><title>{title}</title>
 <style>{asset("page.css")}</style></head>
-<body><header><h1>{title}</h1><p class="lead">{html.escape(INTRO)}</p>
+<body><header><h1>{title}</h1><p class="lead">{html.escape(intro(preset))}</p>
 <dl>{facts}</dl>{missed}</header>
 <main>{glance(sections).html("numbers glance", links)}
 {missing}<noscript><p class="note">Curves and point clouds need JavaScript; the tables do not.</p></noscript>
@@ -261,8 +268,10 @@ def body(number: int, section: Section, folder: Path, drawn: bool) -> str:
         found = "".join(table.html() for table in tables.every(section.results))
         more.append(("Every metric and protocol", found))
         more.append(("Commands and run folders", commands(section).html("words")))
-    if others := tables.others(name, section.variant):
-        more.append(("More published numbers", "".join(table.html() for table in others)))
+    note, others = tables.others(name, section.variant)
+    if others:
+        words = f'<p class="note">{html.escape(note)}</p>'
+        more.append(("More published numbers", words + "".join(table.html() for table in others)))
     if section.cost:
         notes = "".join(f'<p class="note">{html.escape(note)}</p>' for note in cost.notes(section.cost))
         more.append(("Cost", cost.table(section.cost).html() + notes))

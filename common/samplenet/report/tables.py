@@ -209,13 +209,18 @@ def every(results: dict) -> list[Table]:
     return tables
 
 
-def others(experiment: str, task: str) -> list[Table]:
-    """The published tables that stand beside no numbers of the experiment's evaluation with this task network."""
+def others(experiment: str, task: str) -> tuple[str, list[Table]]:
+    """The published tables that stand beside no numbers of the experiment's evaluation with this task network.
+
+    Returns:
+        What they are and what the words of the column `source` mean, and the tables; empty where there are none.
+    """
+    found = [r for r in published.references(experiment) if not r.data or r.task != task]
     tables = []
-    for reference in published.references(experiment):
-        if not reference.data or reference.task != task:
-            names = [*(["none"] if reference.full() else []), *reference.samplers]
-            heads = [("", head, None) for head in ("m", *map(label, names), "source")]
-            lines = [[r["m"], *(r.get(n, "") for n in names), published.MARKS[r["mark"]][0]] for r in reference.rows]
-            tables.append(Table(f"{reference.title} ({reference.words}, {extent(reference)})", heads, lines))
-    return tables
+    for reference in found:
+        names = [*(["none"] if reference.full() else []), *reference.samplers]
+        heads = [("", head, None) for head in ("m", *map(label, names), "source")]
+        lines = [[r["m"], *(r.get(n, "") for n in names), published.MARKS[r["mark"]][0]] for r in reference.rows]
+        tables.append(Table(f"{reference.title} ({reference.words}, {extent(reference)})", heads, lines))
+    legend = " ".join(dict.fromkeys(f"Source {reference.legend()}" for reference in found))
+    return (f"Published by others; nothing of ours stands beside these here. {legend}" if found else ""), tables
