@@ -261,6 +261,15 @@ def test_a_cut_pcd_is_told(tmp_path, rows):
             scans.read(tmp_path / "cut.pcd")
 
 
+def test_a_pcd_that_tells_of_more_than_fits_is_not_made_room_for(tmp_path, rows):
+    pytest.importorskip("pypcd4", reason=".pcd needs pypcd4")
+    scans.write(tmp_path / "a.pcd", scans.Scan(rows))
+    content = (tmp_path / "a.pcd").read_bytes()
+    (tmp_path / "b.pcd").write_bytes(content.replace(b"COUNT 1", b"COUNT 999999999999", 1))
+    with pytest.raises(InputError, match=r"b\.pcd is damaged or cut off: its header tells of 999999999999 values"):
+        scans.read(tmp_path / "b.pcd")
+
+
 def test_nothing_is_left_where_writing_fails(tmp_path, rows):
     with pytest.raises(InputError, match="cannot be written"):
         scans.write(tmp_path / "gone" / "a.ply", scans.Scan(rows))

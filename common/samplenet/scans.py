@@ -166,6 +166,11 @@ def _read_pcd(path: Path) -> Scan:
         from pypcd4 import PointCloud
     except ImportError as error:
         raise _needs("pypcd4", path, error) from error
+    with open(path, "rb") as file:
+        lines = [line.split() for line in file.read(1 << 16).splitlines()]
+    counts = [int(n) for words in lines if words[:1] in ([b"COUNT"], [b"WIDTH"], [b"POINTS"]) for n in words[1:]]
+    if max(counts, default=0) > 256 * path.stat().st_size:  # pypcd4 would make room for all of them
+        raise InputError(f"{path} is damaged or cut off: its header tells of {max(counts)} values, more than fit")
     cloud = PointCloud.from_path(path)
     rows = np.atleast_1d(cloud.pc_data)
     if len(rows) != cloud.metadata.points:
