@@ -270,6 +270,18 @@ def test_a_pcd_that_tells_of_more_than_fits_is_not_made_room_for(tmp_path, rows)
         scans.read(tmp_path / "b.pcd")
 
 
+def test_a_las_that_tells_of_more_points_than_fit_is_not_made_room_for(tmp_path):
+    laspy = pytest.importorskip("laspy", reason=".las needs laspy")
+    las = laspy.create(point_format=3, file_version="1.2")
+    las.x = las.y = las.z = np.arange(20.0)
+    las.write(tmp_path / "a.las")
+    content = bytearray((tmp_path / "a.las").read_bytes())
+    content[107:111] = (2**32 - 1).to_bytes(4, "little")
+    (tmp_path / "b.las").write_bytes(content)
+    with pytest.raises(InputError, match=r"b\.las is damaged or cut off: its header tells of 4294967295 points"):
+        scans.read(tmp_path / "b.las")
+
+
 def test_nothing_is_left_where_writing_fails(tmp_path, rows):
     with pytest.raises(InputError, match="cannot be written"):
         scans.write(tmp_path / "gone" / "a.ply", scans.Scan(rows))

@@ -184,12 +184,15 @@ def _read_las(path: Path) -> Scan:
     except ImportError as error:
         raise _needs("laspy[lazrs]", path, error) from error
     with open(path, "rb") as file:
-        head = file.read(247)
+        head = file.read(255)
     if head[104] & 128 and not laspy.LazBackend.detect_available():
         raise _needs("laspy[lazrs]", path, "there is no reader of compressed points")
     for at, least in ((100, 54), (243, 60))[: 2 if head[25] >= 4 else 1]:  # laspy would read 2^32 records past the end
         if (count := int.from_bytes(head[at : at + 4], "little")) * least > path.stat().st_size:
             raise InputError(f"{path} is damaged or cut off: its header tells of {count} records, more than fit")
+    points = int.from_bytes(head[247:255] if head[25] >= 4 else head[107:111], "little")  # it would make room for them
+    if points * int.from_bytes(head[105:107], "little") > (256 if head[104] & 128 else 1) * path.stat().st_size:
+        raise InputError(f"{path} is damaged or cut off: its header tells of {points} points, more than fit")
     las = laspy.read(path)
     others = [name for name in las.point_format.dimension_names if name not in "XYZ"]
     return Scan(_rows(x=las.x, y=las.y, z=las.z, **{name: las[name] for name in others}), las)
