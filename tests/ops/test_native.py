@@ -245,7 +245,7 @@ def test_the_gpu_scripts_agree_with_themselves_on_the_cpu(built, script):
 
 
 def test_the_gpu_script_of_tensorflow_tells_a_difference(monkeypatch):
-    """On "GPU", which here is the CPU, the points of the second run are moved."""
+    """The CPU stands on both sides, and the points of the second run are moved."""
     tf = pytest.importorskip("tensorflow", reason="gpu_tf needs TensorFlow")
     from samplenet.ops import gpu_tf
 
