@@ -1,6 +1,9 @@
 """The sampler network."""
 
+from functools import partial
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from samplenet.errors import InputError
@@ -69,18 +72,26 @@ class SampleNet(nn.Module):
             "bn_momentum": bn_momentum,
         }
         self.m, self.output_order = m, output_order
-        self._blocks(nn.Conv1d, "conv{}", "bn{}", (3, *conv_widths), [True] * len(conv_widths), kernel_size=1)
-        norms = [fc_batch_norm] * len(fc_widths) + [output_batch_norm]
-        self._blocks(nn.Linear, "fc{}", "bn_fc{}", (conv_widths[-1], *fc_widths, 3 * m), norms)
+        # as in the released code a Conv1d by its weights, (out, in, 1), but applied to an image: see simplify
+        self._blocks(
+            partial(nn.Conv1d, kernel_size=1),
+            nn.BatchNorm2d,
+            "conv{}",
+            "bn{}",
+            (3, *conv_widths),
+            [True] * len(conv_widths),
+        )
+        normed = [fc_batch_norm] * len(fc_widths) + [output_batch_norm]
+        self._blocks(nn.Linear, nn.BatchNorm1d, "fc{}", "bn_fc{}", (conv_widths[-1], *fc_widths, 3 * m), normed)
         self.convs, self.fcs = len(conv_widths), len(fc_widths) + 1
         self.project = SoftProjection(k, temperature, min_sigma=min_sigma) if projection else None
 
-    def _blocks(self, layer, layer_name, norm_name, widths, norms, **options):
+    def _blocks(self, layer, norm, layer_name, norm_name, widths, normed):
         """Register a chain of layers and their batch norms; `nn.Identity` has no state and stands for none."""
         settings = {"eps": self.config["bn_epsilon"], "momentum": 1 - self.config["bn_momentum"]}
-        for i, norm in enumerate(norms, 1):
-            self.add_module(layer_name.format(i), layer(widths[i - 1], widths[i], **options))
-            self.add_module(norm_name.format(i), nn.BatchNorm1d(widths[i], **settings) if norm else nn.Identity())
+        for i, has_norm in enumerate(normed, 1):
+            self.add_module(layer_name.format(i), layer(widths[i - 1], widths[i]))
+            self.add_module(norm_name.format(i), norm(widths[i], **settings) if has_norm else nn.Identity())
 
     def _block(self, out, layer, norm):
         return getattr(self, norm)(getattr(self, layer)(out))
@@ -88,10 +99,12 @@ class SampleNet(nn.Module):
     def simplify(self, points) -> Tensor:
         """points (B, N, 3) -> Q (B, m, 3), at least float32: autocast does not reach the last layer's coordinates."""
         batch, dtype = points.shape[0], self.conv1.weight.dtype
-        out = points.transpose(1, 2).to(dtype)  # (B, 3, N)
+        out = points.to(dtype).unsqueeze(2).permute(0, 3, 1, 2)  # (B, 3, N, 1), an image with channels last: faster
         for i in range(1, self.convs + 1):
-            out = torch.relu(self._block(out, f"conv{i}", f"bn{i}"))  # (B, C, N)
-        out = out.amax(2)  # (B, C); equal largest ones share the gradient, as in TensorFlow
+            conv = getattr(self, f"conv{i}")
+            out = F.conv2d(out, conv.weight[..., None], conv.bias)
+            out = torch.relu(getattr(self, f"bn{i}")(out))  # (B, C, N, 1)
+        out = out.amax((2, 3))  # (B, C); equal largest ones share the gradient, as in TensorFlow
         for i in range(1, self.fcs):
             out = torch.relu(self._block(out, f"fc{i}", f"bn_fc{i}"))
         with torch.autocast(points.device.type, enabled=False):
