@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from samplenet.errors import InputError
+from samplenet.ops.tf import copies
 from samplenet.tf.layers import Block
 
 ORTHOGONALITY_WEIGHT = 0.001
@@ -82,9 +83,9 @@ class PointNet(keras.Model):
             features = tf.matmul(features, self.input_transform(features, training=training))
         features = _run(self.convs, features, training)
         if self.feature_transform:
-            transform = self.feature_transform(features, training=training)  # (B, 64, 64)
+            transform, left, right = copies(self.feature_transform(features, training=training), 3)  # (B, 64, 64)
             features = tf.matmul(features, transform)
-            defect = tf.matmul(transform, transform, transpose_b=True) - tf.eye(64)
+            defect = tf.matmul(left, right, transpose_b=True) - tf.eye(64)
         features = tf.reduce_max(_run(self.late_convs, features, training), axis=1)
         for block, dropout in zip(self.fcs, self.dropouts, strict=True):
             features = dropout(block(features, training=training), training=training)

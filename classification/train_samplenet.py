@@ -26,8 +26,9 @@ from samplenet.config import DataConfig, option
 from samplenet.data import clouds as data
 from samplenet.data import modelnet40
 from samplenet.errors import InputError
+from samplenet.ops.tf import copies
 from samplenet.run import Run, finished_run, finite, main
-from samplenet.sampled import at_sizes, largest_size
+from samplenet.sampled import in_order, largest_size
 from samplenet.tf import SampleNet, projection_loss, set_momentum, simplification_loss
 from samplenet.tf.replicas import Replicas
 from samplenet.tf.state import get_state, set_state
@@ -115,14 +116,14 @@ def train(config: Config) -> None:
     @replicas.compiled
     def train_step(points, labels):
         with tf.GradientTape() as tape:
-            sampled = sampler(points, training=True)
-            task = simplify = right = 0.0
-            for m in config.sample_sizes:
-                queries = sampled.queries[:, :m]
-                entropy, logits = pointnet.task_loss(net, sampled.points[:, :m], labels, training=False)
-                task += weight * entropy
-                simplify += weight * simplification_loss(queries, points, config.beta, config.gamma, config.delta)
-                right += tf.reduce_mean(tf.cast(tf.argmax(logits, 1) == labels, tf.float32)) / len(config.sample_sizes)
+            sampled, count = sampler(points, training=True), len(config.sample_sizes)
+            each = []  # size's losses and accuracy
+            uses = copies(sampled.points, count), copies(sampled.queries, count)
+            for m, found, queries in zip(config.sample_sizes, *uses, strict=True):
+                entropy, logits = pointnet.task_loss(net, found[:, :m], labels, training=False)
+                near = simplification_loss(queries[:, :m], points, config.beta, config.gamma, config.delta)
+                each.append([entropy, near, tf.reduce_mean(tf.cast(tf.argmax(logits, 1) == labels, tf.float32))])
+            task, simplify, right = tf.unstack(tf.reduce_sum(tf.stack(each), 0) * [weight, weight, 1 / count])
             project = projection_loss(sampler)
             loss = task + config.alpha * simplify + config.lmbda * project
             share_of_loss = loss / replicas.count
@@ -172,10 +173,9 @@ def train(config: Config) -> None:
             values = dict(zip(names_of, np.mean(measured, 0).tolist(), strict=True))
             judged, words = 0.0, ""
             if len(held_out):
-                each = [
-                    accuracy(net, clouds, held_out, config.batch_size, one)
-                    for one in at_sizes(sampler, config.sample_sizes)
-                ]
+                matched = in_order(sampler, clouds.points[held_out], max(config.sample_sizes), config.batch_size)
+                labels = clouds.labels[held_out]
+                each = [accuracy(net, matched[:, :m], labels, config.batch_size) for m in config.sample_sizes]
                 judged = values["held_out_accuracy"] = float(np.mean(each))
                 words = f"held out, matched {judged:.3f}  "
             took = 1e3 / (steps - skip)

@@ -64,11 +64,11 @@ def task_loss(reconstruction, points, loss="chamfer") -> tf.Tensor:
     return tf.reduce_mean(DISTANCES[loss](reconstruction, points))
 
 
-def errors(net, points: np.ndarray, batch_size: int, loss="chamfer", sampler=None) -> np.ndarray:
-    """Distance `loss` of each cloud (n, N, 3) to its reconstruction, or to that of its matched sample: (n,)."""
+def errors(net, points: np.ndarray, batch_size: int, loss="chamfer", samples: np.ndarray | None = None) -> np.ndarray:
+    """Distance `loss` of each cloud (n, N, 3) to its reconstruction, or to that of its sample (n, m, 3): (n,)."""
+    samples = points if samples is None else samples
     found = []
     for start in range(0, len(points), batch_size):
-        part = points[start : start + batch_size]
-        seen = part if sampler is None else sampler(part).points
-        found.append(DISTANCES[loss](net(seen, training=False), part).numpy())
+        part = slice(start, start + batch_size)
+        found.append(DISTANCES[loss](net(samples[part], training=False), points[part]).numpy())
     return np.concatenate(found)

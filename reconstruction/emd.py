@@ -49,7 +49,8 @@ def approximate_emd(a, b, temperature=1e-3, iterations=100) -> tf.Tensor:
 
 def _distances(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
     """Euclidean distances (B, M, N); where points coincide the gradient is 0."""
-    dx, dy, dz = (a[:, :, None, c] - b[:, None, :, c] for c in range(3))
+    a, b = tf.unstack(a[:, :, None], 3, -1), tf.unstack(b[:, None], 3, -1)
+    dx, dy, dz = (p - q for p, q in zip(a, b, strict=True))
     return tf.sqrt(tf.maximum(dx * dx + dy * dy + dz * dz, 1e-12))
 
 

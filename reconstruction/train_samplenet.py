@@ -13,6 +13,7 @@ script reads from top to bottom.
 
 import contextlib
 import dataclasses
+import functools
 import time
 from dataclasses import dataclass
 
@@ -28,8 +29,9 @@ from samplenet import schedules, weights
 from samplenet.config import RunConfig, option
 from samplenet.data import clouds as data
 from samplenet.errors import InputError
+from samplenet.ops.tf import copies
 from samplenet.run import Run, finished_run, finite, main
-from samplenet.sampled import at_sizes, largest_size
+from samplenet.sampled import in_order, largest_size
 from samplenet.tf import SampleNet, projection_loss, simplification_loss
 from samplenet.tf.replicas import Replicas
 from samplenet.tf.state import get_state, set_state
@@ -110,11 +112,13 @@ def losses(config: Config, sampler: SampleNet, net: autoencoder.Autoencoder, poi
     """
     sampled = sampler(points, training=True)
     weight = 1 / len(config.sample_sizes) if config.over_sizes == "mean" else 1.0  # of one size's losses
-    task = simplify = 0.0
-    for m in config.sample_sizes:
-        queries = sampled.queries[:, :m]
-        task += weight * autoencoder.task_loss(net(sampled.points[:, :m], training=False), points, task_loss)
-        simplify += weight * simplification_loss(queries, points, config.beta, config.gamma, config.delta)
+    each = []  # size's losses
+    uses = (copies(tensor, len(config.sample_sizes)) for tensor in (sampled.points, sampled.queries))
+    for m, found, queries in zip(config.sample_sizes, *uses, strict=True):
+        task = autoencoder.task_loss(net(found[:, :m], training=False), points, task_loss)
+        simplify = simplification_loss(queries[:, :m], points, config.beta, config.gamma, config.delta)
+        each.append([task, simplify])
+    task, simplify = tf.unstack(weight * tf.reduce_sum(tf.stack(each), 0))
     project = projection_loss(sampler)
     return tf.stack([task + config.alpha * simplify + config.lmbda * project, task, simplify, project])
 
@@ -154,7 +158,8 @@ def train(config: Config) -> None:
         if arrays:
             set_state(sampler, arrays, optimizer, f"the checkpoint in {config.out}")
         best = meta.get("best")
-        of_all = autoencoder.errors(net, validation, config.batch_size, task_config.loss) if run else None
+        judge = functools.partial(autoencoder.errors, net, validation, config.batch_size, task_config.loss)
+        of_all = judge() if run else None
         for epoch in range(meta.get("epoch", 0), config.epochs):
             measured, skip, within = list(within), len(within), []
             loading, begin = 0.0, time.perf_counter()
@@ -184,13 +189,8 @@ def train(config: Config) -> None:
             seconds = time.perf_counter() - begin
             names = ("loss", "task_loss", "simplification_loss", "projection_loss")
             values = {**dict(zip(names, np.mean(measured, 0).tolist(), strict=True)), "lr": lr}
-            sampled = np.mean(
-                [
-                    autoencoder.errors(net, validation, config.batch_size, task_config.loss, one)
-                    for one in at_sizes(sampler, config.sample_sizes)
-                ],
-                0,
-            )
+            matched = in_order(sampler, validation, max(config.sample_sizes), config.batch_size)
+            sampled = np.mean([judge(matched[:, :m]) for m in config.sample_sizes], 0)
             judged, relative = finite(float(sampled.mean()), "the validation error", step), np.mean(sampled / of_all)
             values |= {f"validation_{task_config.loss}": judged, "validation_nre": relative}
             took = 1e3 / (steps - skip)

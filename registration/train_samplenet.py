@@ -30,7 +30,7 @@ from samplenet.config import RunConfig, option
 from samplenet.data import clouds as data
 from samplenet.errors import InputError
 from samplenet.run import Run, finished_run, finite, main
-from samplenet.sampled import at_sizes, largest_size
+from samplenet.sampled import largest_size
 from samplenet.torch import SampleNet, projection_loss, simplification_loss
 from samplenet.torch.state import get_state, set_state
 
@@ -126,13 +126,14 @@ class SampledTask(nn.Module):
         return loss, torch.stack([part.detach() for part in (loss, task, simplify, project, error)])
 
 
+@torch.no_grad()
 def matched_error(sampler: SampleNet, sizes: list[int], net: PCRNet, made: list[Tensor], batch_size: int) -> float:
     """Mean geodesic rotation error in degrees on matched points, over pairs and sizes; leaves the sampler training."""
     sampler.eval()
-    errors = [
-        train_pcrnet.rotation_errors(lambda t, s, one=one: net(one(t).points, one(s).points), made, batch_size)
-        for one in at_sizes(sampler, sizes)
-    ]
+    template, source = (
+        torch.cat([sampler.order(part, max(sizes)).points for part in clouds.split(batch_size)]) for clouds in made[:2]
+    )
+    errors = [train_pcrnet.rotation_errors(net, [template[:, :m], source[:, :m], *made[2:]], batch_size) for m in sizes]
     sampler.train()
     return torch.stack(errors).mean().item()
 

@@ -56,6 +56,42 @@ def import_scripts():
     return load
 
 
+@pytest.fixture(params=[True, False], ids=["native ops", "framework operations"])
+def served(request):
+    """Both ways in which ops are served."""
+    from samplenet.ops import use_native
+
+    old = use_native(request.param)
+    yield
+    use_native(old)
+
+
+@pytest.fixture
+def most_added(monkeypatch):
+    """A list to which each training step in TensorFlow appends the largest number of gradients that it adds at once.
+
+    AddN adds two in either order to the same bits; three or more it adds in an order that changes from run to run.
+    """
+    from samplenet.tf.replicas import Replicas
+
+    found, compiled = [], Replicas.compiled
+
+    def spy(self, step, xla=False):
+        function, seen = compiled(self, step, xla), []
+
+        def run(*args):
+            if not seen:
+                graph = function.get_concrete_function(*args).graph
+                seen.append(max((len(op.inputs) for op in graph.get_operations() if op.type == "AddN"), default=0))
+                found.extend(seen)
+            return function(*args)
+
+        return run
+
+    monkeypatch.setattr(Replicas, "compiled", spy)
+    return found
+
+
 @pytest.fixture(scope="session")
 def metrics():
     """Function of a run folder: the lines it logged, without their times."""

@@ -50,9 +50,10 @@ def largest_size(sizes: list[int], limit: int, words: str) -> int:
     return max(sizes)
 
 
-def at_sizes(sampler, sizes: list[int]) -> list:
-    """A sampler for each size that `sampler` was trained for: itself, or its prefixes when there are several."""
-    return [sampler] if len(sizes) == 1 else [Prefix(sampler, m) for m in sizes]
+def in_order(sampler, clouds: np.ndarray, m: int, batch_size: int) -> np.ndarray:
+    """The first m points of each cloud (n, N, 3) in the sampler's order, (n, m, 3): its samples of every size to m."""
+    starts = range(0, len(clouds), batch_size)
+    return np.concatenate([sampler.order(clouds[i : i + batch_size], m).points for i in starts])
 
 
 def random_indices(n: int, m: int, seed: int, cloud: np.ndarray) -> np.ndarray:

@@ -43,6 +43,15 @@ def test_runner_twice_gives_the_same_numbers_and_needs_no_pytorch(tmp_path, resu
         assert (tmp_path / "a" / "classification" / "evaluation" / name).stat().st_size > 100
 
 
+@pytest.mark.parametrize("model", ["vanilla", "pointnet"])
+def test_gradients_are_added_in_one_order(script, tmp_path, tiny, served, most_added, model):
+    script("train_classifier", *tiny, "--model", model, "--no-xla", "--out", tmp_path / "task")
+    sizes = ["--sample-sizes", 4, 8, 16]
+    for kind in ("--projection", "--no-projection"):
+        script("train_samplenet", *tiny, *sizes, kind, "--task", tmp_path / "task", "--out", tmp_path / kind)
+    assert len(most_added) == 3 and max(most_added) <= 2
+
+
 @pytest.mark.parametrize(
     "name, extra",
     [

@@ -79,6 +79,27 @@ def test_the_same_gradient_twice_has_the_same_bits(ops):
         np.testing.assert_array_equal(one, two)
 
 
+def test_copies_add_their_gradients_in_one_order_and_to_the_same_sum():
+    from samplenet.ops.tf import copies
+
+    x, weights = tf.constant(clouds(0, 2, 5)), clouds(1, 4, 2, 5)
+
+    @tf.function
+    def gradient(split):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            parts = copies(x, 4) if split else [x] * 4
+            loss = sum(tf.reduce_sum(w * tf.sin(part)) for w, part in zip(weights, parts, strict=True))
+        return tape.gradient(loss, x)
+
+    np.testing.assert_allclose(gradient(True), gradient(False), rtol=1e-5, atol=1e-6)
+    added = [
+        [len(op.inputs) for op in gradient.get_concrete_function(split).graph.get_operations() if op.type == "AddN"]
+        for split in (False, True)
+    ]
+    assert added == [[4], []]
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_half_precision_gets_its_gradient_back(ops, dtype):
     a, b = tf.cast(clouds(0, 1, 6), dtype), tf.cast(clouds(1, 1, 7), dtype)

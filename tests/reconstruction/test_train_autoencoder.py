@@ -26,6 +26,12 @@ def train(scripts, load):
     return lambda out, *flags: scripts.train_autoencoder.train(load("--out", out, *flags))
 
 
+@pytest.mark.parametrize("loss", ["chamfer", "emd"])
+def test_gradients_are_added_in_one_order(tmp_path, train, served, most_added, loss):
+    train(tmp_path, "--epochs", 1, "--loss", loss)
+    assert len(most_added) == 1 and most_added[0] <= 2
+
+
 def test_a_run_learns_and_leaves_what_explains_it(tmp_path, scripts, train, load, metrics, capsys):
     train(tmp_path, "--epochs", 5)
     lines = metrics(tmp_path)

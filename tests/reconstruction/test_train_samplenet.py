@@ -23,6 +23,12 @@ def train(scripts, task, monkeypatch):
     return run
 
 
+@pytest.mark.parametrize("kind", ["--projection", "--no-projection"])
+def test_gradients_are_added_in_one_order(train, tmp_path, served, most_added, kind):
+    train(tmp_path, "--sample-sizes", 3, 6, 12, "--epochs", 1, "--k", 4, kind)
+    assert len(most_added) == 1 and most_added[0] <= 2
+
+
 def test_layer_sizes_are_the_published_ones(scripts):
     settings = scripts.train_samplenet.Config(sample_sizes=[64])
     arrays = get_state(scripts.train_samplenet.build(settings, 2048))

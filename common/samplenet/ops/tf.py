@@ -119,7 +119,7 @@ def _indices(op: str, name: str, idx, batch, points: tf.Tensor, rank: int | None
 
 def _dist2(queries: tf.Tensor, points: tf.Tensor) -> tf.Tensor:
     """Squared distances of broadcastable (..., 3) tensors, in the fixed order of operations."""
-    dx, dy, dz = (queries[..., c] - points[..., c] for c in range(3))
+    dx, dy, dz = (q - p for q, p in zip(tf.unstack(queries, 3, -1), tf.unstack(points, 3, -1), strict=True))
     return (dx * dx + dy * dy) + dz * dz
 
 
@@ -182,10 +182,10 @@ def chamfer(a, b) -> Chamfer:
         contract.check_not_empty("chamfer", name, cloud.shape[1])
     if ops := _native():
         return Chamfer(*ops.samplenet_chamfer(a, b))
-    a, b = _not_empty("a", a), _not_empty("b", b)
+    (a, again_a), (b, again_b) = copies(_not_empty("a", a), 2), copies(_not_empty("b", b), 2)
     idx_ab, idx_ba = _search(a, b, 1)[..., 0], _search(b, a, 1)[..., 0]
     a2b = _dist2(a, tf.gather(b, idx_ab, batch_dims=1))
-    b2a = _dist2(b, tf.gather(a, idx_ba, batch_dims=1))
+    b2a = _dist2(again_b, tf.gather(again_a, idx_ba, batch_dims=1))
     return Chamfer(a2b, b2a, idx_ab, idx_ba)
 
 
@@ -263,3 +263,17 @@ def gather(points, idx) -> tf.Tensor:
     if points.shape.rank != 3:
         raise InputError(f"gather: points must have shape (B, N, C), got {tuple(points.shape)}")
     return tf.gather(points, _indices("gather", "idx", idx, points.shape[0], points), batch_dims=1)
+
+
+def copies(tensor, count: int) -> tuple[tf.Tensor, ...]:
+    """`count` times the same tensor, for uses of its own each, whose gradients are added in this order.
+
+    TensorFlow adds three gradients or more of one tensor (AddN) in an order that depends on which buffers are free at
+    that moment, also with `enable_op_determinism`: two runs would differ in the last digits, then in all.
+    """
+
+    @tf.custom_gradient
+    def copy(tensor):
+        return tuple(tf.identity(tensor) for _ in range(count)), lambda *grads: tf.reduce_sum(tf.stack(grads), 0)
+
+    return copy(tf.convert_to_tensor(tensor))
