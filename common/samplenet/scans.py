@@ -26,6 +26,7 @@ KNOWN = {
     "normals": ("nx", "ny", "nz"),
     "colors": ("red", "green", "blue", "alpha"),
 }  # by column
+PACKED = 256  # times its own size, the most that a compressed file is believed to hold
 
 
 class Scan(NamedTuple):
@@ -169,7 +170,7 @@ def _read_pcd(path: Path) -> Scan:
     with open(path, "rb") as file:
         lines = [line.split() for line in file.read(1 << 16).splitlines()]
     counts = [int(n) for words in lines if words[:1] in ([b"COUNT"], [b"WIDTH"], [b"POINTS"]) for n in words[1:]]
-    if max(counts, default=0) > 256 * path.stat().st_size:  # pypcd4 would make room for all of them
+    if max(counts, default=0) > PACKED * path.stat().st_size:  # pypcd4 would make room for all of them
         raise InputError(f"{path} is damaged or cut off: its header tells of {max(counts)} values, more than fit")
     cloud = PointCloud.from_path(path)
     rows = np.atleast_1d(cloud.pc_data)
@@ -191,7 +192,7 @@ def _read_las(path: Path) -> Scan:
         if (count := int.from_bytes(head[at : at + 4], "little")) * least > path.stat().st_size:
             raise InputError(f"{path} is damaged or cut off: its header tells of {count} records, more than fit")
     points = int.from_bytes(head[247:255] if head[25] >= 4 else head[107:111], "little")  # it would make room for them
-    if points * int.from_bytes(head[105:107], "little") > (256 if head[104] & 128 else 1) * path.stat().st_size:
+    if points * int.from_bytes(head[105:107], "little") > (PACKED if head[104] & 128 else 1) * path.stat().st_size:
         raise InputError(f"{path} is damaged or cut off: its header tells of {points} points, more than fit")
     las = laspy.read(path)
     others = [name for name in las.point_format.dimension_names if name not in "XYZ"]

@@ -72,15 +72,10 @@ class SampleNet(nn.Module):
             "bn_momentum": bn_momentum,
         }
         self.m, self.output_order = m, output_order
-        # as in the released code a Conv1d by its weights, (out, in, 1), but applied to an image: see simplify
-        self._blocks(
-            partial(nn.Conv1d, kernel_size=1),
-            nn.BatchNorm2d,
-            "conv{}",
-            "bn{}",
-            (3, *conv_widths),
-            [True] * len(conv_widths),
-        )
+        conv = partial(
+            nn.Conv1d, kernel_size=1
+        )  # weights (out, in, 1), the released code's; applied to images: simplify
+        self._blocks(conv, nn.BatchNorm2d, "conv{}", "bn{}", (3, *conv_widths), [True] * len(conv_widths))
         normed = [fc_batch_norm] * len(fc_widths) + [output_batch_norm]
         self._blocks(nn.Linear, nn.BatchNorm1d, "fc{}", "bn_fc{}", (conv_widths[-1], *fc_widths, 3 * m), normed)
         self.convs, self.fcs = len(conv_widths), len(fc_widths) + 1
