@@ -162,6 +162,7 @@ def test_generated_points_are_scored_as_such(evaluate, scripts, task, runs, tmp_
     results = evaluate(tmp_path / "out", "--samplers", runs / "samplenet", "--samples", folder, "--sizes", 6)
     ours = [row for row in results["rows"] if row["sampler"] == "ours"]
     its = [row for row in results["rows"] if (row["sampler"], row["protocol"]) == ("samplenet", "generated")]
+    its = [{**row, "value": pytest.approx(row["value"], rel=1e-4, abs=2e-6)} for row in its]  # in other batches
     assert ours == [{**row, "sampler": "ours", "seed": 7} for row in its] and ours
     with np.load(tmp_path / "out" / "clouds" / "ours-6-seed7-generated.npz") as saved:
         assert "idx" not in saved and saved["sample"].shape == (4, 6, 3)

@@ -190,6 +190,7 @@ def test_generated_points_are_scored_as_such(evaluate, scripts, runs, tmp_path):
     results = evaluate(tmp_path / "out", "--samplers", runs / "samplenet", "--samples", folder, "--sizes", 6)
     ours = [row for row in results["rows"] if row["sampler"] == "ours"]
     its = [row for row in results["rows"] if (row["sampler"], row["protocol"]) == ("samplenet", "generated")]
+    its = [{**row, "value": pytest.approx(row["value"], rel=1e-4, abs=2e-6)} for row in its]  # in other batches
     assert ours == [{**row, "sampler": "ours", "seed": 7} for row in its] and ours
 
 
