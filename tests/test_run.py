@@ -1,9 +1,12 @@
 """Run folders and checkpoints: continue, refuse, never half-written."""
 
 import json
+import os
+import re
 import signal
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -103,6 +106,14 @@ def test_a_run_folder_explains_itself(tmp_path):
     line = lines(tmp_path / "run")[0]
     assert (line["step"], line["loss"], line["time"]["step_ms"]) == (1, 0.5, 3.0)
     assert saved_config(tmp_path / "run", Config).epochs == 2
+
+
+def test_the_environment_tells_the_processor():
+    cpuinfo = Path("/proc/cpuinfo")
+    names = re.findall(r"^model name\s*: (.+)$", cpuinfo.read_text(), re.MULTILINE) if cpuinfo.exists() else []
+    if not names:
+        pytest.skip("the system does not tell the processor's name")
+    assert environment()["machine"].endswith(f", {names[0].strip()}, {os.cpu_count()} cores")
 
 
 def test_outside_of_git_the_environment_tells_the_revision(monkeypatch, tmp_path):
