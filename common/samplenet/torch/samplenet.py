@@ -72,9 +72,8 @@ class SampleNet(nn.Module):
             "bn_momentum": bn_momentum,
         }
         self.m, self.output_order = m, output_order
-        conv = partial(
-            nn.Conv1d, kernel_size=1
-        )  # weights (out, in, 1), the released code's; applied to images: simplify
+        # weights (out, in, 1), as in the released code, but applied to an image: see simplify
+        conv = partial(nn.Conv1d, kernel_size=1)
         self._blocks(conv, nn.BatchNorm2d, "conv{}", "bn{}", (3, *conv_widths), [True] * len(conv_widths))
         normed = [fc_batch_norm] * len(fc_widths) + [output_batch_norm]
         self._blocks(nn.Linear, nn.BatchNorm1d, "fc{}", "bn_fc{}", (conv_widths[-1], *fc_widths, 3 * m), normed)
