@@ -317,6 +317,76 @@ def test_a_graph_of_known_sizes_is_refused_while_tracing(raw, k):
         tf.function(lambda p: raw.samplenet_knn(p, p, k=k)).get_concrete_function(tf.TensorSpec((2, 6, 3)))
 
 
+# on a GPU
+
+IDX64 = np.zeros((2, 4), np.int64)
+ON_A_GPU = {
+    "knn": lambda o: o.knn(P, P, 3),
+    "knn backward": lambda o: gradients(o, P, P, lambda o, a, b: o.knn(a, b, 3)[0]),
+    "chamfer": lambda o: o.chamfer(P, P),
+    "chamfer backward": lambda o: gradients(o, P, P, lambda o, a, b: o.chamfer(a, b).a2b),
+    "farthest_points": lambda o: o.farthest_points(P, 4),
+    "farthest_points, start": lambda o: o.farthest_points(P, 4, start=tf.constant([0, 1])),
+    "farthest_points, chosen": lambda o: o.farthest_points(P, 4, chosen=tf.constant(IDX64)),
+    "gather": lambda o: o.gather(P, tf.constant(IDX64)),
+    "gather backward": lambda o: gradients(o, P, P, lambda o, a, b: o.gather(a, tf.constant(IDX64))),
+}
+
+
+def without_gpu_kernel(call):
+    """Which operations of TensorFlow `call()` uses, eagerly and in graphs, that have no GPU kernel for their types."""
+    from tensorflow.python.framework import kernels, op_callbacks
+
+    missing = set()
+
+    def note(kind, inputs, attrs, outputs, op_name=None, graph=None):
+        kind = tf.compat.as_str(kind)
+        types = dict(zip(attrs[::2], attrs[1::2], strict=True))
+
+        def fits(kernel):
+            return kernel.device_type in ("GPU", "DEFAULT") and all(
+                getattr(types[c.name], "type", types[c.name]) in c.allowed_values.list.type for c in kernel.constraint
+            )
+
+        if not any(map(fits, kernels.get_registered_kernels_for_op(kind).kernel)):
+            missing.add((kind, *(tensor.dtype.name for tensor in inputs)))
+
+    op_callbacks.add_op_callback(note)
+    try:
+        call()
+    finally:
+        op_callbacks.remove_op_callback(note)
+    return {op for op in missing if not op[0].startswith(("Samplenet", "__inference"))}
+
+
+@pytest.mark.skipif(not tf.test.is_built_with_cuda(), reason="this TensorFlow is built without CUDA")
+@pytest.mark.parametrize("name", ["tf", "tf native"])
+@pytest.mark.parametrize("call", ON_A_GPU)
+def test_every_operation_has_a_gpu_kernel(serve, unchecked, monkeypatch, name, call):
+    """Soft placement hides one that has none: the tensors go to the host and back."""
+    assert without_gpu_kernel(lambda: tf.reduce_min(tf.constant(IDX64))) == {("Min", "int64", "int32")}
+    with serve(name) as ops:
+        monkeypatch.setattr(ops, "_readable", lambda idx: False)  # as where the indices are on a GPU
+        assert without_gpu_kernel(lambda: ON_A_GPU[call](ops)) == set()
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64])
+@pytest.mark.parametrize("graph", [False, True])
+def test_indices_left_unchecked_are_refused_by_the_operation_that_uses_them(ops, monkeypatch, dtype, graph):
+    monkeypatch.setattr(ops, "_readable", lambda idx: False)
+    bad = tf.constant([[6], [6]] if dtype is np.int32 else [[2**32], [-(2**32)]], dtype)  # that int32 would take for 0
+    for call in (lambda i: ops.gather(P, i), lambda i: ops.farthest_points(P, 2, chosen=i)):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=r"not in \[0, 6\)|chosen must be in \[0, N\)"):
+            (tf.function(call) if graph else call)(bad)
+
+
+def test_a_graph_checks_indices_only_where_there_is_no_gpu(ops, monkeypatch):
+    idx = tf.constant(IDX)
+    assert "Assert" in kinds(tf.function(lambda i: ops.gather(P, i)), idx)
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: ["a GPU"])
+    assert "Assert" not in kinds(tf.function(lambda i: ops.gather(P, i)), idx)
+
+
 # loading
 
 USE = """

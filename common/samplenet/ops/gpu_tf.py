@@ -24,7 +24,7 @@ def same(what: str, function, device: str, *clouds: np.ndarray) -> None:
         with tf.device(on):
             outputs.append([output.numpy() for output in function(*map(tf.constant, clouds))])
     for want, found in zip(*outputs, strict=True):
-        if not np.array_equal(want, found):
+        if not np.array_equal(want, found, equal_nan=True):
             raise AssertionError(f"{what}: {device} and CPU differ in {(want != found).sum()} of {want.size} values")
 
 
@@ -71,8 +71,12 @@ def check(device: str) -> int:
             for batch, n, m in gpu_cases.FPS:
                 chosen = np.random.default_rng(0).integers(0, n, (batch, 3))
                 what = f"farthest_points {(batch, n, m)} {kind} {dtype}"
-                points = cloud(0, batch, n, kind, dtype)
-                same(what, lambda p, m=m, c=chosen: [ops.farthest_points(p, m, chosen=c)], device, points)
+
+                def picked(points, m=m, chosen=chosen):
+                    idx = ops.farthest_points(points, m, chosen=tf.constant(chosen))  # indices in the GPU's memory
+                    return idx, ops.gather(points, idx)
+
+                same(what, picked, device, cloud(0, batch, n, kind, dtype))
                 calls += 1
     return calls
 
@@ -90,7 +94,7 @@ def main() -> None:
         why = "the ops are built for the CPU; build them with: python -m samplenet.ops.build --tf --cuda"
     if why:
         sys.exit(f"samplenet.ops.gpu_tf: error: {why}")
-    tf.config.set_soft_device_placement(False)  # or a kernel that lacks would be that of the CPU
+    tf.config.set_soft_device_placement(False)  # else the CPU would do what the GPU has no kernel for
     start = time.perf_counter()
     calls = check({"cuda": "GPU", "cpu": "CPU"}[args.device])
     print(f"{calls} calls agree with the CPU kernels ({time.perf_counter() - start:.0f} s)")

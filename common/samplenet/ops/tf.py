@@ -10,6 +10,9 @@ Limits of the native ops, which `samplenet.ops.use_native(False)` lifts:
 - A saved model that holds them needs a build, and `import samplenet.ops.tf`, where it is loaded.
 - Built without CUDA they run on the CPU; tensors on a GPU are copied.
 
+An index outside its cloud is an InputError, in a graph an InvalidArgumentError. Not on a GPU, where finding it would
+make the host wait: `gather` gives zeros for it there and `farthest_points` passes over it.
+
 Framework operations hold the distances for a chunk of the queries at a time, never as a (B, M, N, 3) tensor.
 """
 
@@ -100,21 +103,39 @@ def _require(condition: tf.Tensor, message: str, tensor: tf.Tensor) -> tf.Tensor
         return tf.identity(tensor)
 
 
+def _index_tensor(idx) -> tf.Tensor:
+    """`idx` as a tensor. In eager mode a list or array stays in the host's memory, where its values can be checked."""
+    if tf.is_tensor(idx) or not tf.executing_eagerly():
+        return tf.convert_to_tensor(idx)
+    with tf.device("CPU"):
+        return tf.convert_to_tensor(idx)
+
+
+def _readable(idx: tf.Tensor) -> bool:
+    """Whether the values of `idx` can be checked without waiting for a GPU."""
+    if tf.executing_eagerly():
+        return "GPU" not in idx.backing_device
+    return not tf.config.list_logical_devices("GPU")
+
+
 def _indices(op: str, name: str, idx, batch, points: tf.Tensor, rank: int | None = None) -> tf.Tensor:
-    """Check an index tensor against `points` (B, N, ...); return it as int32."""
-    idx = tf.convert_to_tensor(idx)
+    """Check an index tensor against `points` (B, N, ...); return it as int32.
+
+    Its values are checked where nothing has to wait for a GPU. Elsewhere the operation that uses them guards itself.
+    """
+    idx = _index_tensor(idx)
     contract.check_index(op, name, tuple(idx.shape), idx.dtype.name, batch, rank)
-    n = tf.shape(points)[1]
-    if idx.dtype != tf.int32:
-        idx, n = tf.cast(idx, tf.int64), tf.cast(n, tf.int64)  # a value that int32 cannot hold is outside too
-    if tf.executing_eagerly() and tf.size(idx) > 0:
-        low, high = int(tf.reduce_min(idx)), int(tf.reduce_max(idx))
-        if low < 0 or high >= int(n):
-            raise InputError(contract.out_of_range(op, name, low, high, int(n)))
-    elif not tf.executing_eagerly():
-        inside = tf.reduce_all((idx >= 0) & (idx < n))
+    eager, readable = tf.executing_eagerly(), _readable(idx)
+    if eager and readable:
+        n, values = points.shape[1], np.asarray(idx)
+        if values.size and not 0 <= values.min() <= values.max() < n:
+            raise InputError(contract.out_of_range(op, name, values.min(), values.max(), n))
+    if idx.dtype != tf.int32:  # values beyond int32 must stay outside the cloud
+        idx = tf.cast(tf.clip_by_value(tf.cast(idx, tf.int64), -1, tf.int32.max), tf.int32)
+    if readable and not eager:
+        inside = tf.reduce_all((idx >= 0) & (idx < tf.shape(points)[1]))
         idx = _require(inside, f"{op}: {name} must be in [0, N)", idx)
-    return tf.cast(idx, tf.int32)
+    return idx
 
 
 def _dist2(queries: tf.Tensor, points: tf.Tensor) -> tf.Tensor:
@@ -206,7 +227,7 @@ def farthest_points(points, m: int, start=0, chosen=None) -> tf.Tensor:
     m = contract.check_count(op, "m", m, points.shape[1])
     batch, n = tf.shape(points)[0], tf.shape(points)[1]
     if chosen is None:
-        start = tf.convert_to_tensor(start)
+        start = _index_tensor(start)
         start = tf.fill((batch,), start) if start.shape.rank == 0 else start
         kept = _indices(op, "start", start, points.shape[0], points, 1)[:, None]  # (B, 1)
     else:
