@@ -231,17 +231,32 @@ def test_both_bindings_compile_with_cuda_for_every_architecture(framework, monke
     assert (native.folder(framework, build.framework_version(framework)) / done["library"]).exists()
 
 
-@pytest.mark.parametrize("script", ["gpu", "gpu_tf"])
-def test_the_gpu_scripts_agree_with_themselves_on_the_cpu(built, script):
-    if script == "gpu_tf":
-        pytest.importorskip("tensorflow", reason="gpu_tf needs TensorFlow")
-    code = (
-        f"from samplenet.ops import gpu_cases as cases, {script} as script; "
-        "cases.KNN, cases.CHAMFER, cases.FPS = cases.KNN[3:8], cases.CHAMFER[2:5], cases.FPS[4:]; "
-        "script.TIMED = {}; script.main()"
-    )
-    done = run(sys.executable, "-c", code, "--device", "cpu")
+AGREE_ON_THE_CPU = """
+from samplenet.ops import gpu_cases as cases, {script} as script
+cases.KNN, cases.CHAMFER, cases.FPS = cases.KNN[3:8], cases.CHAMFER[2:5], cases.FPS[4:]
+ops = ("knn", "knn backward", "chamfer", "chamfer backward", "farthest_points")
+script.TIMED = {{op: (op, 2, 8, 9, 3) for op in ops}}
+script.main()
+"""
+
+
+def agree_on_the_cpu(script, *flags):
+    done = run(sys.executable, "-c", AGREE_ON_THE_CPU.format(script=script), "--device", "cpu", *flags)
     assert "60 calls agree" in done.stdout, done.stderr
+    return done.stdout
+
+
+def test_the_gpu_script_agrees_with_itself_on_the_cpu_and_times_what_a_program_calls(built, tmp_path):
+    printed = agree_on_the_cpu("gpu", "--out", tmp_path / "gpu.json")
+    assert re.search(r"\| chamfer backward \| [\d.]+ \|  \|", printed)
+    rows = json.loads((tmp_path / "gpu.json").read_text())["rows"]
+    assert [row["case"] for row in rows] == ["knn", "knn backward", "chamfer", "chamfer backward", "farthest_points"]
+    assert all(row["called_microseconds"] > 0 and row["device_microseconds"] is None for row in rows)
+
+
+def test_the_gpu_script_of_tensorflow_agrees_with_itself_on_the_cpu(built):
+    pytest.importorskip("tensorflow", reason="gpu_tf needs TensorFlow")
+    agree_on_the_cpu("gpu_tf")
 
 
 def test_the_gpu_script_of_tensorflow_tells_a_difference(monkeypatch):
