@@ -42,6 +42,7 @@ def arguments(argv=None) -> argparse.Namespace:
     parser.add_argument("--out", metavar="DIR", help="where results go (results/<preset>)")
     parser.add_argument("--jobs", type=int, default=1, help="runs at once (1)")
     parser.add_argument("--skip-bad", action="store_true", help="reconstruction: leave out clouds that cannot be used")
+    parser.add_argument("--again", action="store_true", help="make anew what other code made; it goes to <out>/old/")
     parser.add_argument("--resume", action="store_true", help="continue what is there, as is always done")
     parser.add_argument("--extras", action="store_true", help=argparse.SUPPRESS)  # print what set-up is to install
     flags = parser.parse_args(argv)
@@ -106,11 +107,13 @@ def main() -> int:
         print(*sorted(frameworks), "viz")
         return 0
     from samplenet.errors import InputError
-    from samplenet.jobs import Jobs
+    from samplenet.jobs import Jobs, note
     from samplenet.report import page
 
     out = Path(flags.out).resolve() if flags.out else ROOT / "results" / flags.preset
-    jobs = Jobs(list(Plan(flags, out).jobs.values()), out, ROOT, flags.jobs)
+    jobs = Jobs(list(Plan(flags, out).jobs.values()), out, ROOT, flags.jobs, flags.again)
+    if not flags.again and (other := jobs.of_other_code()):
+        print(f"reproduce.sh: {note(other)}", file=sys.stderr, flush=True)
     heard = []
 
     def stop(number, _):

@@ -10,8 +10,9 @@ from pathlib import Path
 import filelock
 import pytest
 
+from samplenet import sources
 from samplenet.errors import InputError
-from samplenet.jobs import Job, Jobs
+from samplenet.jobs import Job, Jobs, note
 
 # appends its name to the log, so that a test sees what ran, and writes what it was told as its output; "fail" fails
 SCRIPT = """
@@ -29,14 +30,15 @@ def run(tmp_path):
     config = tmp_path / "preset.yaml"
     config.touch()
 
-    def call(count=1, script=SCRIPT, wants=(), **jobs):
+    def call(count=1, script=SCRIPT, wants=(), again=False, **jobs):
         made = []
         for name, (needs, extra) in jobs.items():
             given = {"wants": needs} if name in wants else {"needs": needs}
             made.append(Job(name, ["-c", script, name, *extra], config, "out", **given))
             (tmp_path / "results" / name).mkdir(parents=True, exist_ok=True)
         (tmp_path / "ran").write_text("")
-        jobs = Jobs(made, tmp_path / "results", tmp_path, count)
+        jobs = Jobs(made, tmp_path / "results", tmp_path, count, again)
+        call.of_other_code = jobs.of_other_code()
         jobs.run()
         return (tmp_path / "ran").read_text().split(), jobs
 
@@ -212,3 +214,135 @@ def test_stop_ends_what_runs_and_starts_nothing_more(tmp_path):
     jobs.run()
     thread.join()
     assert time.time() - begin < 60 and list(jobs.failed) == ["a"] and not jobs.finished
+
+
+# results of other code
+
+# a training run in small: what it is of is recorded when it begins; its output is the seed and what it was made from
+TRAINED = """
+import hashlib, json, pathlib, sys
+name, seed, *task = sys.argv[1:]
+open('ran', 'a').write(name + ' ')
+folder = pathlib.Path('results', name)
+folder.mkdir(exist_ok=True)
+if not (folder / 'environment.json').exists():
+    files = [pathlib.Path('code', file) for file in (f'{name}.py', 'all.py')]
+    found = {str(file): hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in files}
+    (folder / 'environment.json').write_text(json.dumps({'sources': found}))
+made_from = [pathlib.Path('results', t, 'out').read_text() for t in task]
+if (folder / 'made_from').exists() and (folder / 'made_from').read_text() != str(made_from):
+    sys.exit('trained for another network')
+(folder / 'made_from').write_text(str(made_from))
+(folder / 'out').write_text(seed + str(made_from))
+"""
+
+
+@pytest.fixture
+def train(run, tmp_path):
+    """Train `task`, `a` for it, and `other`; returns what ran, in order, and the `Jobs`."""
+    code = tmp_path / "code"
+    code.mkdir()
+    for name in ("task", "a", "other", "all"):
+        (code / f"{name}.py").write_text("first")
+
+    def call(seed="0", **how):
+        return run(script=TRAINED, task=([], [seed]), a=(["task"], ["0", "task"]), other=([], ["0"]), **how)
+
+    call.code, call.run = code, run
+    return call
+
+
+def test_what_other_code_made_is_kept_and_named_with_the_files_that_changed(train):
+    assert train()[0] == ["task", "a", "other"] and train.run.of_other_code == {}
+    (train.code / "a.py").write_text("second")
+    assert train()[0] == [] and train.run.of_other_code == {"a": ["code/a.py"]}
+    (train.code / "all.py").unlink()
+    train()
+    assert train.run.of_other_code == {"task": ["code/all.py"], "a": ["code/a.py", "code/all.py"],
+                                       "other": ["code/all.py"]}  # fmt: skip
+
+
+def test_again_redoes_what_other_code_made_once_and_keeps_what_it_was(train, tmp_path):
+    train()
+    old = (tmp_path / "results" / "a" / "environment.json").read_text()
+    (train.code / "a.py").write_text("second")
+    assert train(again=True)[0] == ["a"]
+    assert (tmp_path / "results" / "old" / "1" / "a" / "environment.json").read_text() == old
+    assert train(again=True)[0] == [] and train.run.of_other_code == {}
+    (train.code / "a.py").write_text("third")
+    assert train(again=True)[0] == ["a"] and (tmp_path / "results" / "old" / "2" / "a" / "out").exists()
+
+
+def test_a_run_made_for_one_that_is_redone_is_redone_where_that_became_another(train, tmp_path):
+    train()
+    (train.code / "task.py").write_text("second")
+    assert train(again=True)[0] == ["task"]  # it came out as it was: so is what was made for it
+    (train.code / "task.py").write_text("third")
+    assert train("1", again=True)[0] == ["task", "a"]
+    assert (tmp_path / "results" / "old" / "2" / "a" / "out").read_text() == "0['0[]']"
+
+
+def test_a_redo_that_is_cut_off_goes_on_with_what_is_left(train, tmp_path, monkeypatch):
+    train()
+    (train.code / "all.py").write_text("second")
+
+    def stop_before_a(self, folder, kept=Jobs._set_aside):
+        kept(self, folder)
+        self.stopped = True
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Jobs, "_set_aside", stop_before_a)
+        train(again=True)
+    results = tmp_path / "results"
+    assert (results / "old" / "1" / "task" / "out").exists() and (results / "a" / "out").exists()
+    assert not (results / "old" / "1" / "a").exists()
+    assert set(train(again=True)[0]) >= {"a", "other"} and train.run.of_other_code.keys() == {"a", "other"}
+    assert (results / "old" / "2" / "other" / "out").exists()
+
+
+def test_a_run_without_a_record_of_its_code_cannot_be_compared(train, tmp_path):
+    train()
+    (tmp_path / "results" / "a" / "environment.json").write_text('{"revision": "abc"}')
+    train()
+    assert train.run.of_other_code == {"a": None}
+    assert train(again=True)[0] == ["a"]
+
+
+def test_a_run_that_is_in_use_is_not_moved_away(train, tmp_path, monkeypatch):
+    monkeypatch.setattr("samplenet.jobs.PATIENCE", 0.1)
+    train()
+    (train.code / "a.py").write_text("second")
+    with filelock.FileLock(tmp_path / "results" / "a" / ".lock"):
+        _, jobs = train(again=True)
+    assert "in use by another process" in jobs.failed["a"] and (tmp_path / "results" / "a" / "out").exists()
+
+
+def test_one_line_says_which_runs_other_code_made_and_what_to_do():
+    found = {f"run{i}": ["classification/pointnet.py", f"file{i}.py"] for i in range(4)} | {"run9": None}
+    line = note(found)
+    assert line.startswith("these runs were made by other code and are kept: run0, run1, run2 and 2 more (")
+    assert "\n" not in line
+    assert "changed since: classification/pointnet.py, file0.py, file1.py and 2 more; the code of 1 is not on" in line
+    assert "--again to redo them" in line and "--out DIR" in line
+
+
+def test_the_recorded_code_is_what_the_script_had_loaded(tmp_path, monkeypatch):
+    script = tmp_path / "experiment" / "train.py"
+    script.parent.mkdir()
+    for path in (script, script.with_name("network.py"), script.with_name("unused.py"), tmp_path / "own.py"):
+        path.write_text("import network" if path == script else "")
+    command = (
+        f"import sys; sys.argv = [{str(script)!r}]; sys.path.insert(0, {str(script.parent)!r})\n"
+        "import json, pathlib, network, samplenet.report; from samplenet import sources\n"
+        f"sources.own_files.add(pathlib.Path({str(tmp_path / 'own.py')!r}))\n"
+        "print(json.dumps([sources.loaded(True), sources.loaded(False)]))"
+    )
+    done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
+    found, without_kernels = json.loads(done.stdout)
+    assert {"experiment/network.py", str(tmp_path / "own.py"), "samplenet/sources.py", sources.KERNELS} <= set(found)
+    assert not {"experiment/unused.py", "samplenet/report/page.py", "samplenet/cli.py"} & set(found)
+    assert set(found) - set(without_kernels) == {sources.KERNELS}
+    assert sources.changed(found, tmp_path) == []
+    script.with_name("network.py").write_text("x = 1")
+    (tmp_path / "own.py").unlink()
+    assert sources.changed(found, tmp_path) == [str(tmp_path / "own.py"), "experiment/network.py"]

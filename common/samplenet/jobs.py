@@ -1,12 +1,14 @@
 """Run a list of commands that need each other: each once, several at a time, going on where an earlier call ended.
 
 What has finished is remembered in the job.json of its folder, with a key made of its command, its preset file and the
-outputs of the jobs it was made from: when one of these has changed, or its own output has, it is run again.
+outputs of the jobs it was made from: when one of these has changed, or its own output has, it is run again. A change of
+the code is no reason to: `of_other_code` says which results it concerns, and `again` makes those anew.
 """
 
 import contextlib
 import ctypes
 import hashlib
+import itertools
 import json
 import os
 import signal
@@ -20,6 +22,7 @@ from pathlib import Path
 
 import filelock
 
+from samplenet import sources
 from samplenet.checkpoint import naming, write_atomic
 from samplenet.errors import InputError
 
@@ -59,6 +62,8 @@ class Jobs:
         folder: results; logs go to `logs/` in it.
         root: where the commands run.
         count: how many at once.
+        again: make anew what is `of_other_code`, and the runs that were trained for what is made anew. Their folders
+            are kept below `old/`, each until the moment when its job begins in its own place.
 
     Attributes:
         finished: name -> digest of the output.
@@ -66,15 +71,19 @@ class Jobs:
         stopped: whether `stop` was called.
     """
 
-    def __init__(self, jobs: list[Job], folder: Path, root: Path, count: int = 1):
+    def __init__(self, jobs: list[Job], folder: Path, root: Path, count: int = 1, again: bool = False):
         self.jobs, self.folder, self.root, self.count = {job.name: job for job in jobs}, folder, root, count
         self.finished, self.failed, self.stopped, self._children = {}, {}, False, set()
+        self.again, self._anew, self._aside = again, {}, folder / "old"
 
     def run(self) -> None:
         """Run all that can be; what needs a job that failed is left out. InputError where another call is at it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
             with filelock.FileLock(self.folder / ".lock", timeout=0):
+                if self.again:
+                    self._anew = self.of_other_code()
+                    self._aside = _next_free(self.folder / "old")
                 self._run_all()
         except filelock.Timeout as error:
             raise InputError(
@@ -119,27 +128,63 @@ class Jobs:
         except (OSError, RuntimeError) as error:  # of the disk, or RuntimeError: what the command said last
             self.failed[job.name] = " ".join(str(error).split())
 
+    def of_other_code(self) -> dict[str, list[str] | None]:
+        """The jobs that `run` keeps or continues although files that they were made with have changed since.
+
+        Returns:
+            These files by the job's name; None where it is not recorded which files there were.
+        """
+        kept, found = {}, {}
+        for job in self.jobs.values():  # each after those it needs
+            folder = self.folder / job.name
+            try:
+                _, _, key = _asked(job, kept)
+            except (OSError, RuntimeError):  # it cannot be run
+                continue
+            if (output := finished(folder, key, job.output)) is not None:
+                kept[job.name] = output
+            elif not _trained(folder):
+                continue
+            recorded = _sources(folder, job.output)
+            files = None if recorded is None else sources.changed(recorded, self.root)
+            if files != []:
+                found[job.name] = files
+        return found
+
     def _output(self, job: Job) -> str:
         """Run the job unless it has finished before; the digest of its output."""
-        command = job.command(self.finished) if callable(job.command) else job.command
-        made_from = {n: self.finished[n] for n in (*job.needs, *job.wants) if n in self.finished}
-        content = json.dumps([command, job.config.read_text(), made_from], sort_keys=True)
-        key, folder = hashlib.sha256(content.encode()).hexdigest(), self.folder / job.name
-        if (output := finished(folder, key, job.output)) is not None:
+        command, made_from, key = _asked(job, self.finished)
+        folder = self.folder / job.name
+        if job.name not in self._anew and (output := finished(folder, key, job.output)) is not None:
             print(f"== {job.name} is finished", flush=True)
             return output
         self._wait_for_orphan(folder)
+        of_others = _record(folder).get("made_from", made_from) != made_from  # as a sampler of a network made anew
+        if job.name in self._anew or (self.again and _trained(folder) and of_others):
+            self._set_aside(folder)
         begin = time.time()
         self._execute(job.name, command)
         output = _digest(folder / job.output)
         record = {
             "command": ["python", *command],
             "key": key,
+            "made_from": made_from,
             "output": output,
             "seconds": round(time.time() - begin, 1),
         }
         write_atomic(folder / "job.json", (json.dumps(record, indent=1) + "\n").encode())
         return output
+
+    def _set_aside(self, folder: Path) -> None:
+        """Move a job's folder below `old/`, so that the job begins anew; RuntimeError while a process is at it."""
+        target = self._aside / folder.relative_to(self.folder)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with filelock.FileLock(folder / ".lock", timeout=0):
+                os.rename(folder, target)
+        except filelock.Timeout as error:
+            raise RuntimeError(f"{folder} is in use by another process; wait for it") from error
+        print(f"== {folder.relative_to(self.folder)} is made anew; what it was is in {target}", flush=True)
 
     @staticmethod
     def _wait_for_orphan(folder: Path) -> None:
@@ -189,13 +234,58 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _asked(job: Job, done: dict[str, str]) -> tuple[list[str], dict[str, str], str]:
+    """The command of a job, the outputs of `done` that it is made from, and the key of all that it is asked for."""
+    command = job.command(done) if callable(job.command) else job.command
+    made_from = {n: done[n] for n in (*job.needs, *job.wants) if n in done}
+    content = json.dumps([command, job.config.read_text(), made_from], sort_keys=True)
+    return command, made_from, hashlib.sha256(content.encode()).hexdigest()
+
+
+def _record(folder: Path) -> dict:
+    """The job.json of a folder; {} where there is none or it is damaged."""
+    try:
+        return dict(json.loads((folder / "job.json").read_text()))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
 def finished(folder: Path, key: str, output: str) -> str | None:
     """The digest of the output of the job that finished in `folder`; None if none did, it had another key, or the
     output has changed since."""
-    try:
-        record = json.loads((folder / "job.json").read_text())
-        if record["key"] == key and record["output"] == _digest(folder / output):
+    record = _record(folder)
+    with contextlib.suppress(OSError):
+        if record.get("key") == key and record.get("output") == _digest(folder / output):
             return record["output"]
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
     return None
+
+
+def _trained(folder: Path) -> bool:
+    """Whether a training run was begun there: it is continued, and what it holds is not overwritten."""
+    return (folder / "environment.json").exists()
+
+
+def _sources(folder: Path, output: str) -> dict[str, str] | None:
+    """The files that made what is in a folder, as `samplenet.sources.loaded`; None where they are not recorded."""
+    try:
+        content = json.loads((folder / ("environment.json" if _trained(folder) else output)).read_text())
+        return dict(content.get("environment", content)["sources"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _next_free(folder: Path) -> Path:
+    """The first of folder/1, folder/2 and so on that is not there."""
+    return next(place for number in itertools.count(1) if not (place := folder / str(number)).exists())
+
+
+def note(found: dict[str, list[str] | None]) -> str:
+    """One line on what is `of_other_code`, and what to do about it."""
+    files = dict.fromkeys(file for changed in found.values() for file in changed or [])
+    unknown = list(found.values()).count(None)
+    why = [f"changed since: {sources.some(files)}"] if files else []
+    why += [f"the code of {unknown} is not on record, so it cannot be compared"] if unknown else []
+    return (
+        f"these runs were made by other code and are kept: {sources.some(found)} ({'; '.join(why)}). "
+        "Add --again to redo them, or --out DIR to redo everything in another folder"
+    )

@@ -22,6 +22,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from samplenet import config as configs
+from samplenet import sources
 from samplenet.checkpoint import digest, load_checkpoint, naming, save_checkpoint, write_atomic
 from samplenet.errors import InputError
 from samplenet.interrupt import Interrupt
@@ -50,16 +51,18 @@ def main(script) -> None:
 
 
 def environment() -> dict:
-    """Versions, revision and machine that a result was made with."""
+    """Code, versions and machine that a result was made with."""
     versions = {}
     for name in LIBRARIES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
+    serving = native.serving(versions)
     return {
         "revision": _revision(),
+        "sources": sources.loaded(bool(serving)),
         "python": platform.python_version(),
         "libraries": versions,
-        "native_ops": native.serving(versions),
+        "native_ops": serving,
         "machine": f"{platform.system()} {platform.machine()}, {_processor()}{os.cpu_count()} cores",
     }
 

@@ -185,6 +185,28 @@ def test_markdown_has_the_same_tables(preset):
     assert text.count("## ") == 3
 
 
+def test_tables_say_which_revision_made_which_run_where_the_code_changed_between(preset):
+    home = preset / "classification"
+    sentence = (
+        "The code changed between these numbers. Revision 0123456789 made classification/samplenet-64-seed0; "
+        "abcdef0123+changes made classification/evaluation (+changes: and what was not committed)."
+    )
+    assert sentence in written(preset) and sentence in (preset / "tables.md").read_text()
+    assert written(preset).count("The code changed") == 1  # the other experiments have one evaluation each
+
+    def same_revision(**sources):
+        environment = {"revision": ENVIRONMENT["revision"], "sources": sources}
+        (home / "samplenet-64-seed0" / "environment.json").write_text(json.dumps(environment))
+
+    results = json.loads((home / "evaluation" / "results.json").read_text())
+    results["environment"]["sources"] = {"classification/pointnet.py": "a", "classification/evaluate.py": "b"}
+    (home / "evaluation" / "results.json").write_text(json.dumps(results))
+    same_revision(**{"classification/pointnet.py": "a", "classification/train_samplenet.py": "c"})
+    assert "The code changed" not in written(preset)
+    same_revision(**{"classification/pointnet.py": "z"})  # an edit that no commit tells apart
+    assert "Files that differ between them: classification/pointnet.py." in written(preset)
+
+
 def test_what_comes_from_files_is_no_markup(tmp_path):
     evil = "<script>alert(1)</script>"
     rows = [*ACCURACY, row(evil, 64, 0.5), row("fps", 64, 0.5, metric=evil)]

@@ -18,6 +18,7 @@ from samplenet.report import EXPERIMENTS, ablation, charts, cost, published, rea
 from samplenet.report.pictures import LeftOut
 from samplenet.report.rows import cell, color, columns, label, select
 from samplenet.report.tables import Table
+from samplenet.sources import some
 
 QUESTIONS = {
     "classification": "How often is a frozen classifier right when it sees only m of a cloud's N points?",
@@ -41,7 +42,7 @@ class Section(NamedTuple):
     title: str
     results: dict
     gallery: dict
-    runs: list[dict]  # as in results.json, their folders from here, and their revisions
+    runs: list[dict]  # as in results.json, their folders from here, and the code they were trained by
     tables: list[Table]
     notes: list[str]
     cost: dict | None = None  # content of cost.json
@@ -98,6 +99,7 @@ def evaluated(evaluation: Path, folder: Path, preset: str, planned: Planned) -> 
         (ablation.words(changes), home.relative_to(folder).as_posix(), found, placed(found, home, folder))
         for changes, (home, found) in (ablation.evaluations(evaluation) if not variant else {}).items()
     )
+    notes += of_several_codes([(place.as_posix(), results, runs), *(found[1:] for found in changed)])
     if cells:
         notes += besides(name, variant, select(results["rows"], metric="map_macro"), costs, changed)
     gallery = read_gallery(evaluation)
@@ -105,12 +107,38 @@ def evaluated(evaluation: Path, folder: Path, preset: str, planned: Planned) -> 
 
 
 def placed(results: dict, evaluation: Path, folder: Path) -> list[dict]:
-    """The runs of an evaluation: their folders below that of the preset, and the revisions they were trained by."""
+    """The runs of an evaluation: their folders below that of the preset, and the code they were trained by."""
     runs = []
     for run in results.get("runs", []):
         place = os.path.normpath(evaluation.relative_to(folder) / str(run.get("folder", "")))
-        runs.append({**run, "folder": place, "revision": revision(trained_in(folder / place))})
+        environment = trained_in(folder / place)
+        code = {"revision": revision(environment), "sources": environment.get("sources", {})}
+        runs.append({**run, "folder": place, **code})
     return runs
+
+
+def of_several_codes(evaluations: list[tuple[str, dict, list[dict]]]) -> list[str]:
+    """A sentence on what each revision made, where one code did not make all numbers of a section; else none.
+
+    Args:
+        evaluations: the folder of each, its results and its runs. What has no revision on record is left out.
+    """
+    made, digests = {}, {}
+    for place, results, runs in evaluations:
+        environment = results.get("environment", {})
+        itself = {"folder": place, "revision": revision(environment), "sources": environment.get("sources", {})}
+        for run in [*runs, itself]:
+            if run["revision"]:
+                made.setdefault(run["revision"], {})[run["folder"]] = None
+            for file, digest in run["sources"].items():
+                digests.setdefault(file, set()).add(digest)
+    files = [file for file, found in digests.items() if len(found) > 1]
+    if len(made) < 2 and not files:
+        return []
+    listed = "; ".join(f"{name} made {', '.join(places)}" for name, places in made.items())
+    uncommitted = " (+changes: and what was not committed)" if "+changes" in listed else ""
+    what = f" Files that differ between them: {some(files, 5)}." if files else ""
+    return [f"The code changed between these numbers. Revision {listed}{uncommitted}.{what}"]
 
 
 def trained_in(run: Path) -> dict:

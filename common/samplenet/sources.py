@@ -1,0 +1,62 @@
+"""Which code a result is of: the files that a script had loaded, each with a digest of its content.
+
+Unlike a revision this also holds outside of git and before a commit, and it does not change with files that the script
+never reads.
+"""
+
+import hashlib
+import sys
+from pathlib import Path
+
+from samplenet.ops import native
+
+LIBRARY = Path(__file__).resolve().parent
+DRAWING = LIBRARY / "report"  # tables and pages; no number depends on it
+KERNELS = "samplenet/ops/csrc"  # recorded as one file
+own_files: set[Path] = set()  # of the user, loaded from anywhere, as a task network of their own
+
+
+def loaded(native_ops: bool) -> dict[str, str]:
+    """Digest of each file of the library and of the script's folder that is imported, and of the user's own files.
+
+    Args:
+        native_ops: whether compiled ops serve, so that their C++ and CUDA sources count too.
+
+    Returns:
+        Digests by file: `samplenet/run.py`, `classification/evaluate.py`; the user's files by their whole path.
+    """
+    scripts = Path(sys.argv[0]).resolve().parent
+    found = dict.fromkeys(own_files, "")
+    for module in list(sys.modules.values()):
+        path = Path(getattr(module, "__file__", None) or "").resolve()
+        if path.is_relative_to(LIBRARY) and not path.is_relative_to(DRAWING):
+            found[path] = path.relative_to(LIBRARY.parent).as_posix()
+        elif path.is_file() and path.parent == scripts:
+            found[path] = path.relative_to(scripts.parent).as_posix()
+    digests = {name or str(path): _digest(path) for path, name in found.items()}
+    if native_ops:
+        digests[KERNELS] = native.source_hash()
+    return dict(sorted(digests.items()))
+
+
+def changed(recorded: dict[str, str], root: Path) -> list[str]:
+    """The files of `loaded` whose content is another one now, or that are gone; `root` holds the experiments."""
+    return [name for name, digest in recorded.items() if digest != _now(name, root)]
+
+
+def _now(name: str, root: Path) -> str:
+    if name == KERNELS:
+        return native.source_hash()
+    path = Path(LIBRARY.parent if name.startswith("samplenet/") else root, name)
+    return _digest(path) if path.is_file() else ""
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def some(names, count: int = 3) -> str:
+    """The first few names, and how many more there are."""
+    names = list(names)
+    more = f" and {len(names) - count} more" if len(names) > count else ""
+    return ", ".join(names[:count]) + more
