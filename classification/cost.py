@@ -19,11 +19,14 @@ import tensorflow as tf
 from tqdm import tqdm
 
 import evaluate
+import pointnet
+import train_classifier
 import train_samplenet
 from samplenet import config as configs
 from samplenet import evaluation
 from samplenet.checkpoint import write_atomic
 from samplenet.config import option
+from samplenet.errors import InputError
 from samplenet.report import cost as costs
 from samplenet.run import command, environment, main
 from samplenet.tf import RandomSampler, cost
@@ -42,15 +45,15 @@ class Config:
     seed: int = option(0, "of the clouds and the random sampler")
 
 
-def load(config: Config) -> tuple[keras.Model, dict[tuple[str, int], Callable | None], int]:
-    """The classifier, the samplers by name and size (`none` first; of several seeds the first), and N."""
+def load(config: Config) -> tuple[keras.Model, dict[tuple[str, int], Callable | None], train_classifier.Config]:
+    """The classifier, the samplers by name and size (`none` first; of several seeds the first), and its settings."""
     net, _, task = train_samplenet.load_task(config.task)
     n = task.num_points
     chosen = evaluation.choose(config, n, evaluate.UNTRAINED, lambda folder: evaluate.trained(folder, n))
     samplers = {}
     for one in chosen:
         samplers.setdefault((one.name, one.m), one.sampler)
-    return net, samplers, n
+    return net, samplers, task
 
 
 def clouds(config: Config, n: int) -> tf.Tensor:
@@ -76,8 +79,8 @@ def pipeline(net, sampler, n: int) -> Callable:
 def memory(config: Config, key: tuple[str, int]) -> int:
     """Peak memory on the CPU, in bytes; to be run in a process of its own."""
     tf.config.set_visible_devices([], "GPU")
-    net, samplers, n = load(config)
-    run, points = pipeline(net, samplers[key], n), clouds(config, n)
+    net, samplers, task = load(config)
+    run, points = pipeline(net, samplers[key], task.num_points), clouds(config, task.num_points)
     return cost.peak_memory(lambda: run(points), lambda: run(points[:1]))
 
 
@@ -85,23 +88,34 @@ def counts(net, samplers: dict, n: int) -> list[dict]:
     """Rows of parameters and multiply-adds, which no device changes: of the sampler alone, and with the classifier."""
     rows = []
     for (name, m), sampler in samplers.items():
-        task, own = cost.count(partial(net, training=False), (1, m, 3)), cost.Count(0, 0)
+        task, own = counted(partial(net, training=False), (1, m, 3)), cost.Count(0, 0)
         if sampler is not None:
-            own = cost.count(lambda points, sampler=sampler: sampler(points).points, (1, n, 3))
+            own = counted(lambda points, sampler=sampler: sampler(points).points, (1, n, 3))
         for metric in cost.Count._fields:
-            alone = getattr(own, metric)
-            rows.append(row(name, m, metric, alone + getattr(task, metric)))
-            rows.append(row(name, m, f"sampler_{metric}", alone))
+            alone, behind = getattr(own, metric), getattr(task, metric)
+            if None not in (alone, behind):
+                rows.append(row(name, m, metric, alone + behind))
+            if alone is not None:
+                rows.append(row(name, m, f"sampler_{metric}", alone))
     return rows
+
+
+def counted(function: Callable, shape: tuple[int, ...]) -> cost.Count:
+    """`cost.count`, with None for multiply-adds that are not countable, as in the loops of a network of one's own."""
+    try:
+        return cost.count(function, shape)
+    except InputError as reason:
+        print(f"multiply-adds are left out on {shape[1]} points: {reason}")
+        return cost.Count(cost.parameters(function, shape), None)
 
 
 def measure(config: Config, device: str) -> list[dict]:
     """Rows of time and peak memory on "cpu" or "gpu"."""
     place = f"/{device.upper()}:0"
     with tf.device(place):
-        net, samplers, n = load(config)
-        points = clouds(config, n)
-        runs = {key: pipeline(net, sampler, n) for key, sampler in samplers.items()}
+        net, samplers, task = load(config)
+        points = clouds(config, task.num_points)
+        runs = {key: pipeline(net, sampler, task.num_points) for key, sampler in samplers.items()}
         times = cost.seconds({key: partial(run, points) for key, run in runs.items()}, config.repeats)
         rows = [row(*key, "ms_per_cloud", 1e3 * t / config.batch_size, device) for key, t in times.items()]
         if device == "gpu":
@@ -129,9 +143,9 @@ def measure_all(config: Config) -> None:
     evaluation.check(config)
     configs.at_least(config, repeats=1, batch_size=2)  # one cloud is the warm-up of the memory
     gpus = tf.config.list_physical_devices("GPU")
-    net, samplers, n = load(config)
+    net, samplers, task = load(config)
     out = evaluation.prepare(config)
-    rows = counts(net, samplers, n)
+    rows = counts(net, samplers, task.num_points)
     for device in ("cpu", "gpu")[: 1 + bool(gpus)]:
         rows += measure(config, device)
     results = {
@@ -139,7 +153,7 @@ def measure_all(config: Config) -> None:
         "experiment": "classification",
         "command": command(),
         "environment": environment(),
-        "task": net.name,
+        "task": pointnet.called(task.model),
         "gpu": tf.config.experimental.get_device_details(gpus[0]).get("device_name", "a GPU") if gpus else None,
         "batch_size": config.batch_size,
         "repeats": config.repeats,

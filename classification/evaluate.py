@@ -16,6 +16,7 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
+import pointnet
 import retrieval
 import train_samplenet
 from samplenet import config as configs
@@ -148,7 +149,8 @@ def evaluate(config: Config) -> None:
             gallery[f"predicted_{name}"] = np.array([test.names[c] for c in predicted["matched"][shown]])
     if not curves:
         print("retrieval is left out: no class has two test clouds")
-    evaluation.write(out, "classification", folder.resolve().name, config.task, samplers, rows, gallery, curves=curves)
+    more = {"curves": curves, "network": pointnet.called(task_config.model)}
+    evaluation.write(out, "classification", folder.resolve().name, config.task, samplers, rows, gallery, **more)
     evaluation.save_samples(config, samplers, originals)
     print(report.write(out))
 

@@ -1,10 +1,11 @@
-"""The task networks: PointNet (CVPR 2017, arXiv 1612.00593) with its two T-Nets, and the vanilla one without."""
+"""The task networks: PointNet (CVPR 2017, arXiv 1612.00593) with its two T-Nets, the vanilla one without, and any other
+as `--model FILE.py:CLASS`; what the scripts call of such a network is in `Classifier`."""
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from samplenet.errors import InputError
+import own_network
 from samplenet.ops.tf import copies
 from samplenet.tf.layers import Block
 
@@ -56,7 +57,24 @@ class TNet(keras.layers.Layer):
         return tf.reshape(self.last(_run(self.fcs, pooled, training)), (-1, self.size, self.size))
 
 
-class PointNet(keras.Model):
+class Classifier(keras.Model):
+    """What the scripts ask of a task network. A subclass CLASS(num_classes) has:
+
+    - `describe(points, training)`: clouds (B, N, 3) of any N -> descriptors (B, any width), by which retrieval compares
+      clouds, and a loss of the network's own, added to the cross-entropy in training (0.0: none);
+    - `last`: descriptors -> logits (B, num_classes), as a layer.
+    """
+
+    def forward(self, points, training=None):
+        """(B, N, 3) -> logits, and the network's own loss."""
+        descriptors, own = self.describe(points, training)
+        return self.last(descriptors), own
+
+    def call(self, points, training=None):
+        return self.forward(points, training)[0]
+
+
+class PointNet(Classifier):
     """Classify clouds of any number of points: (B, N, 3) -> logits (B, num_classes).
 
     Args:
@@ -77,7 +95,10 @@ class PointNet(keras.Model):
         self.last = keras.layers.Dense(num_classes, name="logits")
 
     def describe(self, points, training=None):
-        """(B, N, 3) -> descriptors (B, 256), what the last layer sees, and the network's own loss (see `forward`)."""
+        """(B, N, 3) -> descriptors (B, 256), what the last layer sees, and the loss 0.001 * sum((A A^T - I)^2) / 2.
+
+        A are the feature transforms of the batch.
+        """
         features, defect = points, 0.0
         if self.input_transform:
             features = tf.matmul(features, self.input_transform(features, training=training))
@@ -93,28 +114,30 @@ class PointNet(keras.Model):
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         return features, replicas * ORTHOGONALITY_WEIGHT * tf.reduce_sum(tf.square(defect)) / 2
 
-    def forward(self, points, training=None):
-        """(B, N, 3) -> logits, and the loss 0.001 * sum((A A^T - I)^2) / 2 of the batch's feature transforms A."""
-        descriptors, own = self.describe(points, training)
-        return self.last(descriptors), own
-
-    def call(self, points, training=None):
-        return self.forward(points, training)[0]
-
 
 MODELS = ("pointnet", "vanilla")
 
 
-def build(model: str, num_classes: int) -> PointNet:
-    """A built network: "pointnet" or "vanilla"."""
+def whole(model: str) -> str:
+    """The model as it is written to a run's settings: FILE.py:CLASS with the file's whole path; InputError for none."""
+    return model if model in MODELS else own_network.load(model)[0]
+
+
+def called(model: str) -> str:
+    """What tables call the network: "pointnet", "vanilla" or CLASS."""
+    return model.rpartition(":")[2]
+
+
+def build(model: str, num_classes: int, num_points: int = 8) -> keras.Model:
+    """A built network: "pointnet", "vanilla", or FILE.py:CLASS, which is tried on clouds of `num_points`."""
     if model not in MODELS:
-        raise InputError(f"model must be one of {', '.join(MODELS)}, got {model!r}")
+        return own_network.build(model, num_classes, num_points)
     net = PointNet(num_classes, t_nets=model == "pointnet", name=model)
     net(np.zeros((1, 8, 3), np.float32))
     return net
 
 
-def task_loss(net: PointNet, points, labels, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
+def task_loss(net: keras.Model, points, labels, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
     """Mean cross-entropy plus the network's own loss, a scalar, and the logits (B, num_classes)."""
     logits, own = net.forward(points, training)
     entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)

@@ -1,4 +1,4 @@
-"""Train the task network: PointNet or vanilla PointNet on ModelNet40 or the built-in shapes.
+"""Train the task network: PointNet, vanilla PointNet or one of your own, on ModelNet40 or the built-in shapes.
 
 python classification/train_classifier.py --config classification/configs/quick.yaml --out results/classifier
 """
@@ -28,7 +28,7 @@ from samplenet.tf.state import get_state, set_state
 class Config(DataConfig):
     """The defaults are the published settings."""
 
-    model: str = option("pointnet", f"task network: {' or '.join(pointnet.MODELS)}")
+    model: str = option("pointnet", "task network: pointnet, vanilla, or your own as FILE.py:CLASS")
     epochs: int = option(250, "passes over the training set")
     lr: float = option(1e-3, "Adam's first learning rate")
     lr_schedule: str = option("step", "'step' (published) or 'cosine' (short runs)")
@@ -55,7 +55,8 @@ def train(config: Config) -> None:
     configs.at_least(config, num_points=1, batch_size=2, epochs=1, lr_decay=0, jitter=0)
     configs.at_least(config, seed=0, shapes_per_class=1, lr_decay_samples=1, bn_decay_samples=1)
     configs.at_most(config, seed=2**32 - 1)
-    configs.one_of(config, model=pointnet.MODELS, lr_schedule=schedules.SCHEDULES)
+    configs.one_of(config, lr_schedule=schedules.SCHEDULES)
+    config.model = pointnet.whole(config.model)
     replicas = Replicas(config.batch_size)
     keras.utils.set_random_seed(config.seed)
     if config.deterministic:
@@ -65,7 +66,7 @@ def train(config: Config) -> None:
     train_rows, held_out = data.hold_out(clouds, config.hold_out, config.seed)
     steps = data.steps_per_epoch(train_rows, config.batch_size)
     with replicas.scope():
-        net = pointnet.build(config.model, len(clouds.names))
+        net = pointnet.build(config.model, len(clouds.names), config.num_points)
         optimizer = keras.optimizers.Adam(config.lr)
         optimizer.build(net.trainable_variables)
 

@@ -75,12 +75,12 @@ def build(config: Config) -> SampleNet:
     return sampler
 
 
-def load_task(folder: str) -> tuple[pointnet.PointNet, list[str], train_classifier.Config]:
+def load_task(folder: str) -> tuple[keras.Model, list[str], train_classifier.Config]:
     """The frozen classifier of a finished run, its class names and settings."""
     if not folder:
         raise InputError("--task is needed: the run folder of the trained classifier")
     config, arrays, meta = finished_run(folder, train_classifier.Config)
-    net = pointnet.build(config.model, len(meta["names"]))
+    net = pointnet.build(config.model, len(meta["names"]), config.num_points)
     set_state(net, arrays, source=folder)
     net.trainable = False  # batch norm keeps its stored statistics
     return net, meta["names"], config

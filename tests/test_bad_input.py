@@ -180,7 +180,10 @@ FAULTS = [
     ),
     (
         ["classification/train_classifier.py"],
-        {"unknown model": ("--model resnet", "--model must be one of pointnet, vanilla, got 'resnet'")},
+        {
+            "unknown model": ("--model resnet", "--model must be pointnet, vanilla or FILE.py:CLASS, got 'resnet'"),
+            "missing network": ("--model {nowhere}.py:Net", r"--model: there is no file .*nowhere\.py"),
+        },
     ),
     (
         ["registration/train_pcrnet.py"],

@@ -334,7 +334,8 @@ def test_the_recorded_code_is_what_the_script_had_loaded(tmp_path, monkeypatch):
     command = (
         f"import sys; sys.argv = [{str(script)!r}]; sys.path.insert(0, {str(script.parent)!r})\n"
         "import json, pathlib, network, samplenet.report; from samplenet import sources\n"
-        f"sources.own_files.add(pathlib.Path({str(tmp_path / 'own.py')!r}))\n"
+        f"sys.path.append({str(tmp_path)!r}); sources.own_folders.add(pathlib.Path({str(tmp_path)!r}).resolve())\n"
+        "import own\n"
         "print(json.dumps([sources.loaded(True), sources.loaded(False)]))"
     )
     done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)

@@ -13,11 +13,11 @@ from samplenet.ops import native
 LIBRARY = Path(__file__).resolve().parent
 DRAWING = LIBRARY / "report"  # tables and pages; no number depends on it
 KERNELS = "samplenet/ops/csrc"  # recorded as one file
-own_files: set[Path] = set()  # of the user, loaded from anywhere, as a task network of their own
+own_folders: set[Path] = set()  # where code of the user was loaded from, such as a task network of their own
 
 
 def loaded(native_ops: bool) -> dict[str, str]:
-    """Digest of each file of the library and of the script's folder that is imported, and of the user's own files.
+    """Digest of each file of the library and of the script's folder that is imported, and of the user's own.
 
     Args:
         native_ops: whether compiled ops serve, so that their C++ and CUDA sources count too.
@@ -25,15 +25,15 @@ def loaded(native_ops: bool) -> dict[str, str]:
     Returns:
         Digests by file: `samplenet/run.py`, `classification/evaluate.py`; the user's files by their whole path.
     """
-    scripts = Path(sys.argv[0]).resolve().parent
-    found = dict.fromkeys(own_files, "")
+    scripts, digests = Path(sys.argv[0]).resolve().parent, {}
     for module in list(sys.modules.values()):
         path = Path(getattr(module, "__file__", None) or "").resolve()
         if path.is_relative_to(LIBRARY) and not path.is_relative_to(DRAWING):
-            found[path] = path.relative_to(LIBRARY.parent).as_posix()
-        elif path.is_file() and path.parent == scripts:
-            found[path] = path.relative_to(scripts.parent).as_posix()
-    digests = {name or str(path): _digest(path) for path, name in found.items()}
+            digests[path.relative_to(LIBRARY.parent).as_posix()] = _digest(path)
+        elif path.parent == scripts and path.is_file():
+            digests[path.relative_to(scripts.parent).as_posix()] = _digest(path)
+        elif path.parent in own_folders:
+            digests[str(path)] = _digest(path)
     if native_ops:
         digests[KERNELS] = native.source_hash()
     return dict(sorted(digests.items()))

@@ -64,5 +64,5 @@ def test_the_last_layer_makes_logits_of_the_descriptor(model):
 
 
 def test_unknown_model():
-    with pytest.raises(InputError, match="must be one of pointnet, vanilla, got 'resnet'"):
+    with pytest.raises(InputError, match="must be pointnet, vanilla or FILE.py:CLASS, got 'resnet'"):
         pointnet.build("resnet", 5)

@@ -61,6 +61,9 @@ class Reference(NamedTuple):
             found.append(f"{n} test clouds of {points} points")
         if preset != "paper":
             found.append(f"the preset {preset}")
+        published = self.task or "pointnet"  # of classification, whose results name their task network
+        if (network := results.get("network", published)) != published:
+            found.append(f"the task network {network}")
         return found
 
 

@@ -36,10 +36,22 @@ def count(function: Callable, shape: tuple[int, ...]) -> Count:
     Raises:
         InputError: a product of unknown size, of a kind not known here, or within a loop.
     """
-    traced = tf.function(function, autograph=False).get_concrete_function(tf.TensorSpec(shape, tf.float32))
+    traced = _traced(function, shape)
+    return Count(_parameters(traced), _macs(traced.graph))
+
+
+def parameters(function: Callable, shape: tuple[int, ...]) -> int:
+    """Those of `count`, also where the multiply-adds are not countable."""
+    return _parameters(_traced(function, shape))
+
+
+def _traced(function: Callable, shape: tuple[int, ...]):
+    return tf.function(function, autograph=False).get_concrete_function(tf.TensorSpec(shape, tf.float32))
+
+
+def _parameters(traced) -> int:
     names = [(variable, variable.name.rsplit("/")[-1]) for variable in traced.variables]
-    read = [variable for variable, name in names if not name.startswith("moving_")]
-    return Count(sum(math.prod(variable.shape) for variable in read), _macs(traced.graph))
+    return sum(math.prod(variable.shape) for variable, name in names if not name.startswith("moving_"))
 
 
 def _macs(graph: tf.Graph) -> int:
