@@ -12,6 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 KINDS = ("snet", "progressivenet", "samplenet", "samplenet_progressive")
 PROGRESSIVE = ("progressivenet", "samplenet_progressive")  # one run for all sizes
+MODELS = ("pointnet", "vanilla")  # of classification, besides the user's own
 PRESETS = ("smoke", "quick", "paper")
 
 
@@ -68,6 +69,7 @@ ABLATIONS = {
     "lambda-0.1": ["--lmbda", "0.1"],
     "lambda-10": ["--lmbda", "10"],
 }
+UNTRAINED_SIZES = [512, 256, 128, 64, 32, 16, 8]  # of random and fps where --num-points replaces the preset's points
 ABLATION_SIZE = {"smoke": 8, "quick": 32, "paper": 32}
 
 
@@ -99,7 +101,7 @@ class Plan:
     def experiment(self, name: str) -> None:
         """An experiment's task network, its samplers, and its tables."""
         flags, experiment = self.flags, EXPERIMENTS[name]
-        sizes = flags.sizes or experiment.sizes[flags.preset]
+        sizes = flags.sizes or self.fitting(experiment.sizes[flags.preset])
         for seed in flags.seeds:
             for kind in (kind for kind in KINDS if kind in flags.samplers):
                 for m in [None] if kind in PROGRESSIVE else sizes:
@@ -108,7 +110,7 @@ class Plan:
 
     def tables(self, name: str) -> None:
         """Evaluation of all samplers that are asked for or have finished; and what they cost."""
-        experiment, base = EXPERIMENTS[name], self.base(name)
+        experiment, base, flags = EXPERIMENTS[name], self.base(name), self.flags
         for folder in sorted((self.out / base).glob("*/job.json")):
             if found := re.fullmatch(r"(s\w+)-(\d+)-seed(\d+)|(\w+)-seed(\d+)", folder.parent.name):
                 kind, m, seed = found[1] or found[4], found[2], found[3] or found[5]
@@ -121,7 +123,7 @@ class Plan:
         for task in tasks:
             mine = [s for s in samplers if self.jobs[s].needs == [task]]
             suffix = task.removeprefix(f"{base}/{experiment.task}")
-            self.scores(name, "evaluate.py", f"{base}/evaluation{suffix}", task, others, mine)
+            self.scores(name, "evaluate.py", f"{base}/evaluation{suffix}", task, others, mine, samples=flags.samples)
         if experiment.cost:  # of one seed, at one size each
             task, seed = self.task(name), min((s.rpartition("-seed")[2] for s in samplers), key=int, default="0")
             mine = [s for s in samplers if s.endswith(f"-seed{seed}") and _kind(s) not in PROGRESSIVE]
@@ -158,24 +160,33 @@ class Plan:
         suffix = f"-{changes[-1]}" if changes else ""
         skip = ["--skip-bad"] if name == "reconstruction" and self.flags.skip_bad else []
         folder = f"{self.base(name)}/{experiment.task}{suffix}"
-        return self.add(name, experiment.script, folder, ["--seed", 0, *changes, *skip])
+        model = ["--model", self.flags.model] if name == "classification" and self.flags.model else []
+        return self.add(name, experiment.script, folder, ["--seed", 0, *self.points(), *model, *changes, *skip])
+
+    def points(self) -> list[str]:
+        """The flag of a script that is to use --num-points of each cloud."""
+        return ["--num-points", self.flags.num_points] if self.flags.num_points else []
 
     def sampler(self, name: str, kind: str, m: int | None, seed: int) -> str:
         """A sampler of the tables: of m points, or a progressive one."""
         experiment, preset = EXPERIMENTS[name], self.flags.preset
         if kind not in PROGRESSIVE:
             return self.train(name, f"{kind}-{m}-seed{seed}", self.task(name), [m], kind, seed)
-        task = self.task(name, experiment.progressive_task.get(preset))
-        sizes, changes = experiment.progressive[preset], experiment.progressive_changes
+        task = self.task(name, None if self.flags.model else experiment.progressive_task.get(preset))
+        sizes, changes = self.fitting(experiment.progressive[preset]), experiment.progressive_changes
         return self.train(name, f"{kind}-seed{seed}", task, sizes, kind, seed, changes)
 
     def train(self, name: str, folder: str, task: str, sizes: list[int], kind: str, seed: int, changes=()) -> str:
         projection = "--projection" if kind.startswith("samplenet") else "--no-projection"
-        arguments = ["--task", self.path(task), "--sample-sizes", *sizes, projection, "--seed", seed, *changes]
+        own = self.points() if name == "classification" else []  # the others use those of the task network's run
+        arguments = ["--task", self.path(task), "--sample-sizes", *sizes, projection, "--seed", seed, *own, *changes]
         return self.add(name, "train_samplenet.py", f"{self.base(name)}/{folder}", arguments, needs=[task])
 
-    def scores(self, name: str, script: str, folder: str, task: str, others: list[str], samplers: list[str], *more):
-        """An evaluation of the untrained samplers `others` and of those of `samplers` that finished."""
+    def scores(self, name, script, folder, task: str, others: list[str], samplers: list[str], *more, samples=None):
+        """Evaluate the untrained samplers `others`, those of `samplers` that finished, and saved samples."""
+        if self.flags.num_points and "--sizes" not in more:
+            more = ["--sizes", *self.fitting(UNTRAINED_SIZES if script == "evaluate.py" else [32])]
+        more = [*more, *(["--samples", *samples] if samples else [])]
 
         def arguments(finished):
             found = [self.path(s) for s in samplers if s in finished]
@@ -183,9 +194,9 @@ class Plan:
                 raise RuntimeError(f"not run: none of its samplers finished, such as {samplers[0]}")
             return ["--task", self.path(task), "--samplers", *others, *found, *map(str, more)]
 
-        self.add(name, script, folder, arguments, [task], samplers)
+        self.add(name, script, folder, arguments, [task], samplers, samples or [])
 
-    def add(self, experiment: str, script: str, folder: str, arguments, needs=(), wants=()) -> str:
+    def add(self, experiment: str, script: str, folder: str, arguments, needs=(), wants=(), reads=()) -> str:
         """A job; `arguments` is a list, or for an evaluation a function of what has finished that gives one."""
         from samplenet.jobs import Job  # not there before set-up
 
@@ -198,7 +209,8 @@ class Plan:
             command = lambda finished: [*start, *arguments(finished), *end]  # noqa: E731
         else:
             command, output = [*start, *map(str, arguments), *end, "--resume"], "last.safetensors"
-        self.jobs.setdefault(folder, Job(folder, command, config, output, list(needs), list(wants), alone=timed))
+        more = {"alone": timed, "reads": [Path(place) for place in reads]}
+        self.jobs.setdefault(folder, Job(folder, command, config, output, list(needs), list(wants), **more))
         return folder
 
     def data_root(self, name: str) -> str | None:
@@ -206,9 +218,17 @@ class Plan:
         return self.flags.shapenet_root if name == "reconstruction" else self.flags.data_root
 
     def base(self, name: str) -> str:
-        """The folder of an experiment, named after its data as well."""
-        root = self.data_root(name)
-        return f"{name}-{Path(root).name}" if root else name
+        """The folder of an experiment, named after its data, task network and points as well where these are given."""
+        root, flags = self.data_root(name), self.flags
+        parts = [name, *([Path(root).name] if root else [])]
+        parts += [flags.model.rpartition(":")[2]] if name == "classification" and flags.model else []
+        parts += [f"n{flags.num_points}"] if flags.num_points else []
+        return "-".join(parts)
+
+    def fitting(self, sizes: list[int]) -> list[int]:
+        """The sample sizes of a preset that --num-points leaves points for."""
+        n = self.flags.num_points
+        return [m for m in sizes if not n or m < n] or [max(1, n // 2)]
 
     def path(self, name: str) -> str:
         path = self.out / name

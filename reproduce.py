@@ -12,7 +12,7 @@ import signal
 import sys
 from pathlib import Path
 
-from plan import ABLATION_SIZE, EXPERIMENTS, KINDS, PRESETS, ROOT, Plan, paper_cells
+from plan import ABLATION_SIZE, EXPERIMENTS, KINDS, MODELS, PRESETS, ROOT, Plan, paper_cells
 
 
 class Parser(argparse.ArgumentParser):
@@ -39,6 +39,9 @@ def arguments(argv=None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="sampler seeds (0)")
     parser.add_argument("--sizes", type=int, nargs="+", metavar="M", help="sample sizes of S-NET and SampleNet")
     parser.add_argument("--samplers", nargs="+", metavar="KIND", help=", ".join(KINDS) + " (all)")
+    parser.add_argument("--model", metavar="NAME", help="classifier: pointnet, vanilla, or your own as FILE.py:CLASS")
+    parser.add_argument("--num-points", type=int, metavar="N", help="points of each cloud that are used")
+    parser.add_argument("--samples", nargs="+", metavar="DIR", help="samples of others, to stand in the table as well")
     parser.add_argument("--out", metavar="DIR", help="where results go (results/<preset>)")
     parser.add_argument("--jobs", type=int, default=1, help="runs at once (1)")
     parser.add_argument("--skip-bad", action="store_true", help="reconstruction: leave out clouds that cannot be used")
@@ -67,6 +70,7 @@ def arguments(argv=None) -> argparse.Namespace:
         parser.error("the ablation has its own size and samplers; leave --sizes and --samplers out")
     flags.samplers = flags.samplers or list(KINDS)
     _check_data(parser, flags)
+    _check_task(parser, flags)
     return flags
 
 
@@ -90,11 +94,39 @@ def _check_data(parser: argparse.ArgumentParser, flags: argparse.Namespace) -> N
             setattr(flags, name, str(Path(root).resolve()))
 
 
+def _check_task(parser: argparse.ArgumentParser, flags: argparse.Namespace) -> None:
+    """What --model, --num-points and --samples are for."""
+    if flags.model:
+        if "ablation" in flags.experiments:
+            parser.error("the ablation has its own two networks; leave --model out")
+        if "classification" not in flags.experiments:
+            parser.error("--model is for classification")
+        file, _, name = flags.model.rpartition(":")
+        if file and name:
+            flags.model = f"{Path(file).resolve()}:{name}"
+        elif flags.model not in MODELS:
+            parser.error(f"--model must be {', '.join(MODELS)} or FILE.py:CLASS, got '{flags.model}'")
+    if flags.num_points is not None:
+        if flags.num_points < 2:
+            parser.error(f"--num-points must be at least 2, got {flags.num_points}")
+        if (most := max(flags.sizes or [1])) > flags.num_points:
+            parser.error(f"--sizes must be at most --num-points, {flags.num_points}, got {most}")
+    if flags.samples:
+        if len(flags.experiments) > 1 or flags.experiments == ["ablation"]:
+            parser.error("--samples are of the test clouds of one experiment; name that one alone")
+        flags.samples = [str(Path(folder).resolve()) for folder in flags.samples]
+
+
 def _check_folders(flags: argparse.Namespace) -> None:
     """End with a sentence, before anything is installed or trained, where a folder is none."""
     for name, root in (("--data-root", flags.data_root), ("--shapenet-root", flags.shapenet_root)):
         if root and not Path(root).is_dir():
             sys.exit(f"reproduce.sh: error: {name}: {root} is not a folder; correct it, or leave it out")
+    for folder in flags.samples or []:
+        if not Path(folder).is_dir():
+            sys.exit(f"reproduce.sh: error: --samples: {folder} is not a folder; correct it, or leave it out")
+    if flags.model and ":" in flags.model and not Path(file := flags.model.rpartition(":")[0]).is_file():
+        sys.exit(f"reproduce.sh: error: --model: there is no file {file}")
     if flags.out and Path(flags.out).exists() and not Path(flags.out).is_dir():
         sys.exit(f"reproduce.sh: error: --out: {flags.out} is a file; choose another folder")
 
@@ -132,7 +164,8 @@ def main() -> int:
         return 128 + heard[0]
     for name, why in jobs.failed.items():
         print(f"reproduce.sh: {name} failed: {why}", file=sys.stderr)
-    planned = paper_cells() if flags.preset == "paper" else None
+    published = flags.preset == "paper" and not (flags.model or flags.num_points)
+    planned = paper_cells() if published else None
     try:
         print(f"All tables and figures: {page.write(out, flags.preset, jobs.failed, planned)}")
     except (InputError, OSError) as error:

@@ -79,6 +79,18 @@ def test_an_output_that_has_changed_is_made_again_and_so_is_what_was_made_from_i
     assert run(**plan | {"a": ([], ["--more"])})[0] == ["a"]
 
 
+def test_a_change_of_a_file_that_a_job_reads_reruns_it(run, tmp_path):
+    read = tmp_path / "samples" / "theirs"
+    read.mkdir(parents=True)
+    (read / "points").write_text("1 2 3")
+    (tmp_path / "results" / "table").mkdir(parents=True)
+    job = Job("table", ["-c", SCRIPT, "table"], run.config, "out", reads=[tmp_path / "samples"])
+    for content, runs in (("1 2 3", 1), ("1 2 3", 1), ("4 5 6", 2)):
+        (read / "points").write_text(content)
+        Jobs([job], tmp_path / "results", tmp_path).run()
+        assert (tmp_path / "ran").read_text().split() == ["table"] * runs
+
+
 def test_a_fault_of_the_disk_fails_the_job_and_the_rest_goes_on(run, tmp_path):
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "logs").mkdir()
@@ -217,6 +229,38 @@ def test_stop_ends_what_runs_and_starts_nothing_more(tmp_path):
 
 
 # results of other code
+
+
+def test_a_training_run_made_by_hand_is_adopted(tmp_path):
+    """It is in the folder of the job, with the same settings: nothing is trained again."""
+    script = tmp_path / "experiment" / "train.py"
+    script.parent.mkdir()
+    script.write_text(
+        "import sys; from dataclasses import dataclass; import numpy as np\n"
+        "from samplenet import config as configs\n"
+        "from samplenet.config import RunConfig\n"
+        "from samplenet.run import Run\n"
+        "@dataclass\nclass Config(RunConfig): epochs: int = 1\n"
+        "config = configs.load(Config)\n"
+        "with Run(config.out, config) as run:\n"
+        "    if not run.done:\n"
+        "        open('trained', 'a').write('once ')\n"
+        "        run.checkpoint({'w': np.ones(3)}, {'epoch': 1}, done=True)\n"
+    )
+    (tmp_path / "preset.yaml").write_text("epochs: 5")
+    by_hand = [script, "--config", "preset.yaml", "--out", "results/a"]
+    subprocess.run([sys.executable, *by_hand], cwd=tmp_path, check=True)
+    command = ["experiment/train.py", "--config", "preset.yaml", "--seed", "0", "--out", "results/a", "--resume"]
+    job = Job("a", command, tmp_path / "preset.yaml", "last.safetensors")
+    jobs = Jobs([job], tmp_path / "results", tmp_path)
+    assert jobs.of_other_code() == {}
+    jobs.run()
+    assert list(jobs.finished) == ["a"] and (tmp_path / "trained").read_text() == "once "
+    assert (tmp_path / "results" / "a" / "job.json").exists()
+    other = Job("a", [*command[:-1], "--epochs", "6", "--resume"], tmp_path / "preset.yaml", "last.safetensors")
+    (jobs := Jobs([other], tmp_path / "results", tmp_path)).run()
+    assert "holds a run with other settings (epochs: 5 -> 6)" in jobs.failed["a"]
+
 
 # a training run in small: what it is of is recorded when it begins; its output is the seed and what it was made from
 TRAINED = """

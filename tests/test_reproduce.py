@@ -160,6 +160,50 @@ def test_a_data_folder_may_be_called_after_a_seed():
     assert len(names) == 6 and all(name.endswith("-seed2") for name in names)
 
 
+def test_another_task_network_or_number_of_points_has_folders_of_its_own(tmp_path):
+    (tmp_path / "net.py").touch()
+    own = f"{tmp_path}/net.py:Net"
+    jobs = plan("all", "--model", own, "--num-points", "64", "--seeds", "1")
+    assert {name.split("/")[0] for name in jobs} == {
+        "classification-Net-n64",
+        "registration-n64",
+        "reconstruction-n64",
+    }
+
+    def value(name, flag):
+        command = jobs[name].command
+        command = command({}) if callable(command) else command
+        return command[command.index(flag) + 1] if flag in command else None
+
+    assert value("classification-Net-n64/classifier", "--model") == own
+    assert value("registration-n64/pcrnet", "--model") is None
+    for name in ("classification-Net-n64/classifier", "classification-Net-n64/samplenet-32-seed1"):
+        assert value(name, "--num-points") == "64"
+    for name in ("registration-n64/pcrnet", "reconstruction-n64/autoencoder"):
+        assert value(name, "--num-points") == "64"
+    progressive = jobs["classification-Net-n64/samplenet_progressive-seed1"].command
+    sizes = progressive[progressive.index("--sample-sizes") + 1 : progressive.index("--projection")]
+    assert sizes == ["8", "16", "32"]  # of the preset's, those that 64 points are enough for
+    for name in ("classification-Net-n64", "registration-n64", "reconstruction-n64"):
+        assert value(f"{name}/evaluation", "--sizes") == "32"
+    assert value("classification-Net-n64/cost", "--sizes") == "32"
+
+
+def test_the_papers_progressive_sampler_has_the_classifier_that_is_asked_for():
+    jobs = plan("classification", "--preset", "paper", "--data-root", "/d/m40", "--model", "pointnet")
+    needs = jobs["classification-m40-pointnet/samplenet_progressive-seed0"].needs
+    assert needs == ["classification-m40-pointnet/classifier"]
+
+
+def test_samples_of_others_stand_in_the_evaluation(tmp_path):
+    jobs = plan("registration", "--samples", str(tmp_path / "theirs"), str(tmp_path / "ours"))
+    evaluation = jobs["registration/evaluation"]
+    command = evaluation.command({})
+    assert command[command.index("--samples") + 1 :][:2] == [str(tmp_path / "theirs"), str(tmp_path / "ours")]
+    assert evaluation.reads == [tmp_path / "theirs", tmp_path / "ours"]
+    assert not jobs["registration/samplenet-32-seed0"].reads
+
+
 def test_all_is_the_three_tables_and_says_so(capsys):
     assert not any("ablation" in name for name in plan("all"))
     with pytest.raises(SystemExit):

@@ -43,6 +43,7 @@ class Job:
         needs: jobs that must have finished.
         wants: jobs to wait for, finished or failed.
         alone: nothing else may run beside it: it takes times.
+        reads: folders whose files it reads besides; when one has changed, it is run again.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Job:
     needs: list[str] = field(default_factory=list)
     wants: list[str] = field(default_factory=list)
     alone: bool = False
+    reads: list[Path] = field(default_factory=list)
 
 
 class Jobs:
@@ -238,8 +240,14 @@ def _asked(job: Job, done: dict[str, str]) -> tuple[list[str], dict[str, str], s
     """The command of a job, the outputs of `done` that it is made from, and the key of all that it is asked for."""
     command = job.command(done) if callable(job.command) else job.command
     made_from = {n: done[n] for n in (*job.needs, *job.wants) if n in done}
-    content = json.dumps([command, job.config.read_text(), made_from], sort_keys=True)
+    content = [command, job.config.read_text(), made_from]
+    content += [{str(path): _digest(path) for folder in job.reads for path in _files(folder)}] if job.reads else []
+    content = json.dumps(content, sort_keys=True)
     return command, made_from, hashlib.sha256(content.encode()).hexdigest()
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 def _record(folder: Path) -> dict:

@@ -207,6 +207,22 @@ def test_tables_say_which_revision_made_which_run_where_the_code_changed_between
     assert "Files that differ between them: classification/pointnet.py." in written(preset)
 
 
+def test_sections_of_one_data_set_are_told_apart_by_their_folders(preset):
+    evaluation(preset / "classification-EdgeNet" / "evaluation", "classification", ACCURACY, network="EdgeNet")
+    text = bare(written(preset))
+    assert "<h2>Classification: shapes (classification)</h2>" in text
+    assert "<h2>Classification: shapes (classification-EdgeNet)</h2>" in text
+    assert "the preset quick; the task network EdgeNet. They do not compare" in text
+
+
+def test_anybodys_sampler_stands_on_the_page(preset):
+    rows = [*ACCURACY, row("theirs", 64, 0.7777), row("theirs", 64, 0.71, protocol="generated")]
+    evaluation(preset / "classification" / "evaluation", "classification", rows)
+    text = bare(written(preset))
+    assert "theirs</th>" in text and "<td>77.8</td>" in text and "theirs, generated</th>" in text
+    assert "theirs" in (preset / "tables.md").read_text()
+
+
 def test_what_comes_from_files_is_no_markup(tmp_path):
     evil = "<script>alert(1)</script>"
     rows = [*ACCURACY, row(evil, 64, 0.5), row("fps", 64, 0.5, metric=evil)]

@@ -71,6 +71,10 @@ def write(folder: Path, preset: str = "", failed: dict[str, str] | None = None, 
     sections += [not_run(*name, cells) for name, cells in planned.items() if name not in there]
     if not sections:
         raise InputError(f"no evaluation below {folder}: expected <experiment>/evaluation/results.json")
+    titles = [section.title for section in sections]
+    for i, section in enumerate(sections):
+        if titles.count(section.title) > 1:  # of one data set, with another task network or number of points
+            sections[i] = section._replace(title=f"{section.title} ({section.place.split('/')[0]})")
     order = list(EXPERIMENTS)
     sections.sort(key=lambda s: (order.index(s.results["experiment"]), not s.results["rows"], s.place.split("/")))
     write_atomic(folder / "tables.md", markdown(preset, sections).encode())
