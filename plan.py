@@ -160,8 +160,14 @@ class Plan:
         suffix = f"-{changes[-1]}" if changes else ""
         skip = ["--skip-bad"] if name == "reconstruction" and self.flags.skip_bad else []
         folder = f"{self.base(name)}/{experiment.task}{suffix}"
-        model = ["--model", self.flags.model] if name == "classification" and self.flags.model else []
+        model = self.model() if name == "classification" else []
         return self.add(name, experiment.script, folder, ["--seed", 0, *self.points(), *model, *changes, *skip])
+
+    def model(self) -> list[str]:
+        """The flags of the classifier that --model asks for."""
+        model = self.flags.model
+        own = ["--no-xla"] if model and model not in MODELS else []  # XLA cannot compile every layer
+        return ["--model", model, *own] if model else []
 
     def points(self) -> list[str]:
         """The flag of a script that is to use --num-points of each cloud."""

@@ -177,6 +177,8 @@ def test_another_task_network_or_number_of_points_has_folders_of_its_own(tmp_pat
 
     assert value("classification-Net-n64/classifier", "--model") == own
     assert value("registration-n64/pcrnet", "--model") is None
+    assert "--no-xla" in jobs["classification-Net-n64/classifier"].command
+    assert "--no-xla" not in plan("--model", "vanilla")["classification-vanilla/classifier"].command
     for name in ("classification-Net-n64/classifier", "classification-Net-n64/samplenet-32-seed1"):
         assert value(name, "--num-points") == "64"
     for name in ("registration-n64/pcrnet", "reconstruction-n64/autoencoder"):

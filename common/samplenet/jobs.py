@@ -23,7 +23,7 @@ from pathlib import Path
 import filelock
 
 from samplenet import sources
-from samplenet.checkpoint import naming, write_atomic
+from samplenet.checkpoint import digest, load_checkpoint, naming, write_atomic
 from samplenet.errors import InputError
 
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -140,7 +140,7 @@ class Jobs:
         for job in self.jobs.values():  # each after those it needs
             folder = self.folder / job.name
             try:
-                _, _, key = _asked(job, kept)
+                _, key = _asked(job, kept)
             except (OSError, RuntimeError):  # it cannot be run
                 continue
             if (output := finished(folder, key, job.output)) is not None:
@@ -155,14 +155,13 @@ class Jobs:
 
     def _output(self, job: Job) -> str:
         """Run the job unless it has finished before; the digest of its output."""
-        command, made_from, key = _asked(job, self.finished)
+        command, key = _asked(job, self.finished)
         folder = self.folder / job.name
         if job.name not in self._anew and (output := finished(folder, key, job.output)) is not None:
             print(f"== {job.name} is finished", flush=True)
             return output
         self._wait_for_orphan(folder)
-        of_others = _record(folder).get("made_from", made_from) != made_from  # as a sampler of a network made anew
-        if job.name in self._anew or (self.again and _trained(folder) and of_others):
+        if job.name in self._anew or (self.again and any(_for_another(folder, self.folder / n) for n in job.needs)):
             self._set_aside(folder)
         begin = time.time()
         self._execute(job.name, command)
@@ -170,7 +169,6 @@ class Jobs:
         record = {
             "command": ["python", *command],
             "key": key,
-            "made_from": made_from,
             "output": output,
             "seconds": round(time.time() - begin, 1),
         }
@@ -236,14 +234,14 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _asked(job: Job, done: dict[str, str]) -> tuple[list[str], dict[str, str], str]:
-    """The command of a job, the outputs of `done` that it is made from, and the key of all that it is asked for."""
+def _asked(job: Job, done: dict[str, str]) -> tuple[list[str], str]:
+    """The command of a job when those of `done` have finished, and the key of all that it depends on."""
     command = job.command(done) if callable(job.command) else job.command
     made_from = {n: done[n] for n in (*job.needs, *job.wants) if n in done}
     content = [command, job.config.read_text(), made_from]
     content += [{str(path): _digest(path) for folder in job.reads for path in _files(folder)}] if job.reads else []
     content = json.dumps(content, sort_keys=True)
-    return command, made_from, hashlib.sha256(content.encode()).hexdigest()
+    return command, hashlib.sha256(content.encode()).hexdigest()
 
 
 def _files(folder: Path) -> list[Path]:
@@ -271,6 +269,15 @@ def finished(folder: Path, key: str, output: str) -> str | None:
 def _trained(folder: Path) -> bool:
     """Whether a training run was begun there: it is continued, and what it holds is not overwritten."""
     return (folder / "environment.json").exists()
+
+
+def _for_another(folder: Path, task: Path) -> bool:
+    """Whether the run in `folder` was trained for another network than the run `task` holds now: it is refused then."""
+    try:
+        wanted = load_checkpoint(folder / "last.safetensors")[1].get("task")
+        return wanted is not None and wanted != digest(load_checkpoint(task / "last.safetensors")[0])
+    except InputError:  # neither is a training run, or one has no whole checkpoint
+        return False
 
 
 def _sources(folder: Path, output: str) -> dict[str, str] | None:
