@@ -45,7 +45,7 @@ def arguments(argv=None) -> argparse.Namespace:
     parser.add_argument("--out", metavar="DIR", help="where results go (results/<preset>)")
     parser.add_argument("--jobs", type=int, default=1, help="runs at once (1)")
     parser.add_argument("--skip-bad", action="store_true", help="reconstruction: leave out clouds that cannot be used")
-    parser.add_argument("--again", action="store_true", help="make anew what other code made; it goes to <out>/old/")
+    parser.add_argument("--again", action="store_true", help="redo what other code made; the old runs go to <out>/old/")
     parser.add_argument("--resume", action="store_true", help="continue what is there, as is always done")
     parser.add_argument("--extras", action="store_true", help=argparse.SUPPRESS)  # print what set-up is to install
     flags = parser.parse_args(argv)

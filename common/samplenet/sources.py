@@ -4,7 +4,9 @@ Unlike a revision this also holds outside of git and before a commit, and it doe
 never reads.
 """
 
+import functools
 import hashlib
+import os
 import sys
 from pathlib import Path
 
@@ -26,14 +28,21 @@ def loaded(native_ops: bool) -> dict[str, str]:
         Digests by file: `samplenet/run.py`, `classification/evaluate.py`; the user's files by their whole path.
     """
     scripts, digests = Path(sys.argv[0]).resolve().parent, {}
+    whole = functools.cache(os.path.realpath)  # of folders, of which there are far fewer than modules
     for module in list(sys.modules.values()):
-        path = Path(getattr(module, "__file__", None) or "").resolve()
+        if not (file := getattr(module, "__file__", None)):
+            continue
+        path = Path(whole(os.path.dirname(file)), os.path.basename(file))
         if path.is_relative_to(LIBRARY) and not path.is_relative_to(DRAWING):
-            digests[path.relative_to(LIBRARY.parent).as_posix()] = _digest(path)
-        elif path.parent == scripts and path.is_file():
-            digests[path.relative_to(scripts.parent).as_posix()] = _digest(path)
+            name = path.relative_to(LIBRARY.parent).as_posix()
+        elif path.parent == scripts:
+            name = path.relative_to(scripts.parent).as_posix()
         elif path.parent in own_folders:
-            digests[str(path)] = _digest(path)
+            name = str(path)
+        else:
+            continue
+        if path.is_file():
+            digests[name] = _digest(path)
     if native_ops:
         digests[KERNELS] = native.source_hash()
     return dict(sorted(digests.items()))
