@@ -147,6 +147,69 @@ def test_non_finite_coordinates_unchecked_stay_in_bounds(backend, unchecked):
     assert sorted(picks[0].tolist()) == sorted(picks[1].tolist()) == list(range(12))
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_distance_that_is_not_a_number_counts_as_infinite(backend, unchecked, value):
+    points = np.array([[[value, 0, 0], [1, 0, 0], [3, 0, 0]]], np.float32)
+    dist2, idx = backend.knn(points, points, 3)
+    assert dist2[0].tolist() == [[np.inf] * 3, [0, 4, np.inf], [0, 4, np.inf]]
+    assert idx[0].tolist() == [[0, 1, 2], [1, 2, 0], [2, 1, 0]]
+    near = backend.chamfer(points[:, :1], points)
+    assert near.a2b.tolist() == [[np.inf]] and near.b2a.tolist() == [[np.inf] * 3]
+    assert near.idx_ab.tolist() == [[0]] and near.idx_ba.tolist() == [[0, 0, 0]]
+    assert backend.farthest_points(points, 3, start=1).tolist() == [[1, 0, 2]]
+
+
+def test_clouds_of_any_coordinates_give_the_numbers_of_the_reference(backend, unchecked):
+    queries, points = clouds(0, 3, 20), clouds(1, 3, 40)
+    for seed, cloud in enumerate((queries, points)):
+        rng = np.random.default_rng(seed)
+        special = rng.choice([np.nan, np.inf, -np.inf, 1e30], cloud.shape)  # 1e30 overflows when squared
+        np.copyto(cloud, special.astype(np.float32), where=rng.random(cloud.shape) < 0.1)
+    for op, args in (("knn", (queries, points, 40)), ("knn", (queries, points, 3)), ("chamfer", (queries, points))):
+        for want, got in zip(getattr(reference, op)(*args), getattr(backend, op)(*args), strict=True):
+            np.testing.assert_array_equal(got, want)
+    np.testing.assert_array_equal(backend.farthest_points(points, 40), reference.farthest_points(points, 40))
+
+
+# clouds of different sizes in one batch: docs/faq.md
+
+LENGTHS = (9, 5, 1)
+
+
+def padded(seed, value=None):
+    """The clouds of LENGTHS points alone, and in one batch: filled with `value`, or copies of their first point."""
+    alone = [clouds(seed + i, 1, n) for i, n in enumerate(LENGTHS)]
+    fill = [cloud[0, 0] if value is None else value for cloud in alone]
+    batch = [np.concatenate([c[0], np.tile(f, (9 - c.shape[1], 1))]) for c, f in zip(alone, fill, strict=True)]
+    return alone, np.stack(batch).astype(np.float32)
+
+
+def test_padding_with_points_at_infinity_leaves_the_nearest_points(backend, unchecked):
+    (alone, points), (queries, many_queries) = padded(0, [np.inf] * 3), padded(10)
+    for k in (1, 2, 5):
+        dist2, idx = backend.knn(many_queries, points, k)
+        for i, n in enumerate(LENGTHS):
+            near = min(k, n)  # the others are at an infinite distance
+            want_dist2, want_idx = reference.knn(queries[i], alone[i], near)
+            np.testing.assert_array_equal(dist2[i, :n, :near], want_dist2[0])
+            np.testing.assert_array_equal(idx[i, :n, :near], want_idx[0])
+            assert np.isinf(dist2[i, :n, near:]).all()
+
+
+def test_padding_with_copies_of_a_point_leaves_chamfer_distances_and_farthest_points(backend):
+    (alone_a, a), (alone_b, b) = padded(0), padded(10)
+    near, picks = backend.chamfer(a, b), backend.farthest_points(a, 9)
+    for i, n in enumerate(LENGTHS):
+        for got, want in zip(near, reference.chamfer(alone_a[i], alone_b[i]), strict=True):
+            np.testing.assert_array_equal(got[i, :n], want[0])
+        np.testing.assert_array_equal(picks[i, :n], reference.farthest_points(alone_a[i], n)[0])
+
+
+def test_farthest_points_pick_padding_at_infinity_at_once(backend, unchecked):
+    _, points = padded(0, [np.inf] * 3)
+    assert backend.farthest_points(points, 2)[1].tolist() == [0, 5]  # point 5 of 5 is padding
+
+
 # gradients
 
 

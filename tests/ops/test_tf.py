@@ -100,6 +100,38 @@ def test_copies_add_their_gradients_in_one_order_and_to_the_same_sum():
     assert added == [[4], []]
 
 
+def test_infinite_distances_have_the_native_gradients_in_framework_operations(serve, unchecked):
+    def sums(ops, a, b):
+        near, (dist2, _) = ops.chamfer(a, b), ops.knn(a, b, 30)
+        return tf.reduce_sum(near.a2b) + tf.reduce_sum(near.b2a) + tf.reduce_sum(dist2)
+
+    rng, (a, b) = np.random.default_rng(2), (clouds(0, 3, 20), clouds(1, 3, 30))
+    for cloud in (a, b):  # some not finite, and some that overflow when squared
+        special = rng.choice([np.nan, np.inf, -np.inf, 1e30], cloud[:2].shape)
+        cloud[:2] = np.where(rng.random(cloud[:2].shape) < 0.1, special, cloud[:2])
+    found = []
+    for name in ("tf native", "tf"):
+        with serve(name) as ops:
+            found.append(gradients(ops, a, b, sums))
+    for want, got in zip(*found, strict=True):
+        numbers = ~np.isnan(want)
+        assert numbers[2].all() and not numbers.all()
+        np.testing.assert_allclose(got[numbers], want[numbers], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["tf", "tf native"])
+def test_padding_with_copies_of_a_point_leaves_the_gradients_of_chamfer(serve, name):
+    def sums(ops, a, b, padding=0):
+        near = ops.chamfer(tf.concat([a, tf.repeat(a[:, :1], padding, 1)], 1), b)
+        return tf.reduce_sum(near.a2b[:, :6]) + tf.reduce_sum(near.b2a**2)
+
+    a, b = clouds(0, 2, 6), clouds(1, 2, 9)
+    with serve(name) as ops:
+        padded, alone = gradients(ops, a, b, lambda *args: sums(*args, padding=4)), gradients(ops, a, b, sums)
+    for got, want in zip(padded, alone, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-6)
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_half_precision_gets_its_gradient_back(ops, dtype):
     a, b = tf.cast(clouds(0, 1, 6), dtype), tf.cast(clouds(1, 1, 7), dtype)

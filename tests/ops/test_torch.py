@@ -1,6 +1,7 @@
 """What only the PyTorch ops promise: operators, compilation, gradients, switching and loading."""
 
 import json
+import math
 import os
 import platform
 import subprocess
@@ -79,6 +80,45 @@ def test_native_gradients_are_those_of_framework_operations(built):
         torch.testing.assert_close(x, y)
 
 
+def test_padding_with_copies_of_a_point_leaves_the_gradients_of_chamfer(path):
+    a, b = pair()
+    padded = torch.cat([a, a[:, :1].detach().expand(-1, 4, -1)], 1)
+    near, alone = ops.chamfer(padded, b), ops.chamfer(a, b)
+    got = torch.autograd.grad(near.a2b[:, :6].sum() + (near.b2a**2).sum(), (a, b))
+    want = torch.autograd.grad(alone.a2b.sum() + (alone.b2a**2).sum(), (a, b))
+    assert all(map(torch.equal, got, want))
+
+
+@needs_build
+def test_infinite_distances_have_the_native_gradients_in_framework_operations(unchecked):
+    def total(a, b):
+        near = ops.chamfer(a, b)
+        return ops.knn(a, b, 30)[0].sum() + near.a2b.sum() + near.b2a.sum()
+
+    a, b = cloud(0, 3, 20), cloud(1, 3, 30)
+    for seed, c in enumerate((a, b)):  # some not finite, and some that overflow when squared
+        special = torch.tensor([math.nan, math.inf, -math.inf, 1e30])
+        generator = torch.Generator().manual_seed(seed)
+        drawn = special[torch.randint(4, c[:2].shape, generator=generator)]
+        c[:2] = torch.where(torch.rand(c[:2].shape, generator=generator) < 0.1, drawn, c[:2])
+        c.requires_grad_()
+    use_native(True)
+    native = gradients(total, a, b)
+    use_native(False)
+    for want, got in zip(native, gradients(total, a, b), strict=True):
+        numbers = ~want.isnan()
+        assert numbers[2].all() and not numbers.all()
+        torch.testing.assert_close(got[numbers], want[numbers])
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_point_that_is_no_neighbour_changes_no_gradient_of_knn_finite_or_not(path, unchecked, value):
+    a, b = pair()
+    more = torch.cat([b, torch.full((2, 4, 3), value)], 1)
+    got, want = (torch.autograd.grad((ops.knn(a, points, 3)[0] ** 2).sum(), (a, b)) for points in (more, b))
+    assert all(map(torch.equal, got, want))
+
+
 def test_an_output_left_out_of_the_loss_gives_no_gradient(path):
     a, b = pair()
     (one_way,) = torch.autograd.grad(ops.chamfer(a, b).a2b.sum(), b)
@@ -131,6 +171,30 @@ def test_clouds_on_two_devices_are_an_error(path):
         ops.knn(a, b.to("meta"), 2)
     with pytest.raises(InputError, match="idx must be on the device of points, cpu, got meta"):
         ops.gather(b, torch.zeros(2, 1, dtype=torch.int64, device="meta"))
+
+
+def shapes(outputs):
+    return [(tuple(out.shape), out.dtype, out.device.type) for out in outputs]
+
+
+def test_meta_tensors_give_shapes_and_dtypes(path):
+    for dtype in (torch.float16, torch.float32, torch.float64):
+        a, b = pair(dtype)
+        outputs = [
+            [*ops.knn(a, b, 3), *ops.chamfer(a, b), ops.farthest_points(b, 4), ops.gather(b, ops.knn(a, b, 3)[1])]
+            + [ops.farthest_points(b, 4, chosen=ops.knn(a, b, 3)[1][:, :, 0]), *gradients(total, a, b)]
+            for a, b in ((a, b), (a.to("meta"), b.to("meta")))
+        ]
+        on_cpu, on_meta = map(shapes, outputs)
+        assert on_meta == [(*shape_and_dtype, "meta") for *shape_and_dtype, _ in on_cpu]
+
+
+def test_tensors_stay_where_they_are_whatever_the_default_device(path):
+    a, b = pair()
+    want = [*ops.knn(a, b, 3), *ops.chamfer(a, b), ops.farthest_points(b, 4), *gradients(total, a, b)]
+    with torch.device("meta"):
+        got = [*ops.knn(a, b, 3), *ops.chamfer(a, b), ops.farthest_points(b, 4), *gradients(total, a, b)]
+    assert all(map(torch.equal, got, want))
 
 
 def test_anything_torch_takes_for_a_tensor_will_do(path):

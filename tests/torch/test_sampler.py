@@ -267,6 +267,27 @@ def test_autocast_trains_and_keeps_coordinates_in_float32(dtype, half_input):
     assert torch.equal(matched.points, torch.gather(points.float(), 1, matched.idx[..., None].expand(-1, -1, 3)))
 
 
+def test_on_the_meta_device_a_sampler_gives_shapes_and_dtypes(served):
+    with torch.device("meta"):
+        sampler, points = small(), torch.zeros(2, 50, 3)
+        out = sampler(points)
+        (out.points.sum() + simplification_loss(out.queries, points) + projection_loss(sampler)).backward()
+        assert all(p.grad.shape == p.shape and p.grad.is_meta for p in sampler.parameters())
+        matched, order = sampler.eval()(points), sampler.order(points)
+    assert out.points.is_meta and out.points.shape == out.queries.shape == matched.points.shape == (2, 6, 3)
+    assert (matched.idx.shape, matched.idx.dtype, order.idx.shape) == ((2, 6), torch.int64, (2, 50))
+    for untrained in (RandomSampler(4), FarthestPointSampler(4)):
+        assert untrained(points).points.shape == (2, 4, 3)
+
+
+def test_a_sampler_on_the_cpu_stays_there_when_meta_is_the_default_device(served):
+    sampler = small().eval()
+    want = sampler(CLOUD)
+    with torch.device("meta"):
+        got = sampler(CLOUD)
+    assert torch.equal(got.points, want.points)
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_the_module_may_have_another_precision(dtype):
     sampler = small().to(dtype)

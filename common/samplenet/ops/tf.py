@@ -140,7 +140,20 @@ def _indices(op: str, name: str, idx, batch, points: tf.Tensor, rank: int | None
 
 def _dist2(queries: tf.Tensor, points: tf.Tensor) -> tf.Tensor:
     """Squared distances of broadcastable (..., 3) tensors, in the fixed order of operations."""
-    dx, dy, dz = (q - p for q, p in zip(tf.unstack(queries, 3, -1), tf.unstack(points, 3, -1), strict=True))
+    return _length2(*_deltas(queries, points))
+
+
+def _dist2_to_neighbours(queries: tf.Tensor, points: tf.Tensor) -> tf.Tensor:
+    """`_dist2`, infinite where it is not a number; there the gradient of the coordinates that are numbers is kept."""
+    infinity = tf.constant(np.inf, queries.dtype)
+    return _length2(*(tf.where(tf.math.is_nan(delta), infinity, delta) for delta in _deltas(queries, points)))
+
+
+def _deltas(queries: tf.Tensor, points: tf.Tensor) -> list[tf.Tensor]:
+    return [q - p for q, p in zip(tf.unstack(queries, 3, -1), tf.unstack(points, 3, -1), strict=True)]
+
+
+def _length2(dx: tf.Tensor, dy: tf.Tensor, dz: tf.Tensor) -> tf.Tensor:
     return (dx * dx + dy * dy) + dz * dz
 
 
@@ -187,7 +200,7 @@ def knn(queries, points, k: int) -> tuple[tf.Tensor, tf.Tensor]:
     if points.shape[1] is None:
         points = _require(tf.shape(points)[1] >= k, f"knn: k must be in [1, N], got {k}", points)
     idx = _search(queries, points, k)
-    return _dist2(queries[:, :, None], tf.gather(points, idx, batch_dims=1)), idx
+    return _dist2_to_neighbours(queries[:, :, None], tf.gather(points, idx, batch_dims=1)), idx
 
 
 def _not_empty(name: str, cloud: tf.Tensor) -> tf.Tensor:
@@ -205,8 +218,8 @@ def chamfer(a, b) -> Chamfer:
         return Chamfer(*ops.samplenet_chamfer(a, b))
     (a, again_a), (b, again_b) = copies(_not_empty("a", a), 2), copies(_not_empty("b", b), 2)
     idx_ab, idx_ba = _search(a, b, 1)[..., 0], _search(b, a, 1)[..., 0]
-    a2b = _dist2(a, tf.gather(b, idx_ab, batch_dims=1))
-    b2a = _dist2(again_b, tf.gather(again_a, idx_ba, batch_dims=1))
+    a2b = _dist2_to_neighbours(a, tf.gather(b, idx_ab, batch_dims=1))
+    b2a = _dist2_to_neighbours(again_b, tf.gather(again_a, idx_ba, batch_dims=1))
     return Chamfer(a2b, b2a, idx_ab, idx_ba)
 
 

@@ -39,17 +39,20 @@ def _require(condition: Tensor, message: str) -> None:
 
 def _clouds(op: str, **clouds) -> list[Tensor]:
     """Check the named clouds; return them in the dtype the op computes in."""
-    clouds = {name: torch.as_tensor(c) for name, c in clouds.items()}
+    # torch.as_tensor would move a tensor to the default device (`with torch.device("meta")`)
+    clouds = {name: c if isinstance(c, Tensor) else torch.as_tensor(c) for name, c in clouds.items()}
     devices = {name: str(c.device) for name, c in clouds.items()}
     if len(set(devices.values())) > 1:
         raise InputError(f"{op}: inputs must be on one device, got {devices}")
     dtypes = {name: _dtype(c) for name, c in clouds.items()}
-    if torch.is_autocast_enabled(next(iter(clouds.values())).device.type):
+    device = next(iter(clouds.values())).device.type
+    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
         dtypes = {name: "float32" if d in HALVES else d for name, d in dtypes.items()}
     contract.check_clouds(op, dtypes, **{name: tuple(c.shape) for name, c in clouds.items()})
     if contract.checking():
         for name, c in clouds.items():
-            _require(torch.isfinite(c).all(), contract.non_finite(op, name))
+            if not c.is_meta:  # which has no values
+                _require(torch.isfinite(c).all(), contract.non_finite(op, name))
     return [c if c.dtype == torch.float64 else c.to(torch.float32) for c in clouds.values()]
 
 
@@ -87,7 +90,7 @@ def knn(queries, points, k: int) -> tuple[Tensor, Tensor]:
     if _native(points):
         return torch.ops.samplenet.knn(queries, points, k)
     idx = _search(queries, points, k)
-    return _dist2(queries[:, :, None], _rows(points, idx)), idx
+    return _dist2_to_neighbours(queries[:, :, None], _rows(points, idx)), idx
 
 
 def chamfer(a, b) -> Chamfer:
@@ -98,7 +101,7 @@ def chamfer(a, b) -> Chamfer:
     if _native(a):
         return Chamfer(*torch.ops.samplenet.chamfer(a, b))
     idx_ab, idx_ba = _search(a, b, 1)[..., 0], _search(b, a, 1)[..., 0]
-    return Chamfer(_dist2(a, _rows(b, idx_ab)), _dist2(b, _rows(a, idx_ba)), idx_ab, idx_ba)
+    return Chamfer(_dist2_to_neighbours(a, _rows(b, idx_ab)), _dist2_to_neighbours(b, _rows(a, idx_ba)), idx_ab, idx_ba)
 
 
 def farthest_points(points, m: int, start=0, chosen=None) -> Tensor:
@@ -139,7 +142,7 @@ def farthest_points(points, m: int, start=0, chosen=None) -> Tensor:
 
 def gather(points, idx) -> Tensor:
     """points (B, N, C), idx (B, ...) -> (B, ..., C): rows of each cloud; differentiable in points."""
-    points = torch.as_tensor(points)
+    points = points if isinstance(points, Tensor) else torch.as_tensor(points)
     if points.ndim != 3:
         raise InputError(f"gather: points must have shape (B, N, C), got {tuple(points.shape)}")
     return _rows(points, _indices("gather", "idx", idx, points))
@@ -157,7 +160,19 @@ def _rows(points: Tensor, idx: Tensor) -> Tensor:
 
 def _dist2(queries: Tensor, points: Tensor) -> Tensor:
     """Squared distances of broadcastable (..., 3) tensors, in the fixed order of operations."""
-    dx, dy, dz = (queries[..., c] - points[..., c] for c in range(3))
+    return _length2(*_deltas(queries, points))
+
+
+def _dist2_to_neighbours(queries: Tensor, points: Tensor) -> Tensor:
+    """`_dist2`, infinite where it is not a number; there the gradient of the coordinates that are numbers is kept."""
+    return _length2(*(torch.where(delta.isnan(), math.inf, delta) for delta in _deltas(queries, points)))
+
+
+def _deltas(queries: Tensor, points: Tensor) -> list[Tensor]:
+    return [queries[..., c] - points[..., c] for c in range(3)]
+
+
+def _length2(dx: Tensor, dy: Tensor, dz: Tensor) -> Tensor:
     return (dx * dx + dy * dy) + dz * dz
 
 
@@ -243,7 +258,7 @@ def _find(device: str) -> bool:
     if not _load():
         return False
     built_for = native.built("torch", torch.__version__)["device"]
-    if device not in ("cpu", built_for):
+    if device not in ("cpu", "meta", built_for):  # meta: shapes alone
         hint = "; build them again with: python -m samplenet.ops.build --torch --cuda" if device == "cuda" else ""
         message = f"samplenet: framework operations serve {device} tensors: the native ops are built for {built_for}"
         warnings.warn(message + hint, stacklevel=5)

@@ -1,5 +1,6 @@
 """The sampler network."""
 
+from contextlib import nullcontext
 from functools import partial
 
 import torch
@@ -101,7 +102,9 @@ class SampleNet(nn.Module):
         out = out.amax((2, 3))  # (B, C); equal largest ones share the gradient, as in TensorFlow
         for i in range(1, self.fcs):
             out = torch.relu(self._block(out, f"fc{i}", f"bn_fc{i}"))
-        with torch.autocast(points.device.type, enabled=False):
+        device = points.device.type
+        has_autocast = torch.amp.is_autocast_available(device)  # "meta" has none, and is refused
+        with torch.autocast(device, enabled=False) if has_autocast else nullcontext():
             out = self._block(out.to(dtype), f"fc{self.fcs}", f"bn_fc{self.fcs}")  # (B, 3m)
         out = out.to(torch.promote_types(dtype, torch.float32))
         if self.output_order == "m3":
