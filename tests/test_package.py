@@ -10,6 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import trimesh
+
+import samplenet
 
 ROOT = Path(__file__).parents[1]
 
@@ -33,6 +36,13 @@ WITHOUT = [
 @pytest.mark.parametrize("module", WITHOUT)
 def test_importing_loads_no_framework(module):
     code = f"import sys, {module}; print([m for m in ('tensorflow', 'keras', 'torch') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_normalising_an_array_loads_no_framework():
+    code = "import sys, samplenet; samplenet.normalise([[[1, 2, 3], [4, 5, 6]]])"
+    code += "; print([m for m in ('tensorflow', 'keras', 'torch') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
@@ -69,18 +79,36 @@ def test_the_library_has_the_licence_of_the_repository():
     assert (ROOT / "common" / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
 
 
-def test_the_code_of_the_readme_runs():
-    text = (ROOT / "README.md").read_text()
-    blocks = re.findall(r"```python\n(.*?)```", text, re.S)
-    assert blocks
-    rng = np.random.default_rng(0)
-    clouds = rng.normal(size=(4, 256, 3)).astype(np.float32)
-    scope = {"clouds": clouds, "labels": np.array([0, 1, 2, 3])}
-    shapes = []
-    for block in blocks:
+@pytest.fixture
+def readme(tmp_path, monkeypatch):
+    """The code of the README: from a file to a sample, a trained sampler, a training step. In a folder with a scan."""
+    monkeypatch.chdir(tmp_path)
+    trimesh.PointCloud(np.random.default_rng(0).normal(size=(2000, 3))).export("scan.ply")
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    assert len(blocks) == 3
+    return blocks
+
+
+def test_the_code_of_the_readme_runs(readme):
+    torch = pytest.importorskip("torch")
+    task = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.AdaptiveAvgPool2d((1, 4)), torch.nn.Flatten())
+    scope, shapes = {"task": task, "labels": torch.tensor([3])}, []
+    for block in readme:
         exec(compile(block, "README.md", "exec"), scope)
         shapes.append(tuple(scope["sampled"].points.shape))
-    assert shapes == [(4, 32, 3), (4, 20, 3)]
+    assert shapes == [(1, 1024, 3), (1, 20, 3), (1, 32, 3)]
+
+
+def test_the_code_of_the_readme_runs_in_tensorflow(readme, monkeypatch):
+    """All but the training step, whose twin is in docs/use.md."""
+    pytest.importorskip("tensorflow")
+    monkeypatch.setattr(samplenet.pretrained, "PACKAGES", {"tf": "tensorflow"})  # the other tests import both
+    scope, shapes = {}, []
+    for block in readme[:2]:
+        block = block.replace("import torch", "import tensorflow as tf").replace("torch.from_numpy", "tf.constant")
+        exec(compile(block.replace("samplenet.torch", "samplenet.tf"), "README.md", "exec"), scope)
+        shapes.append(tuple(scope["sampled"].points.shape))
+    assert shapes == [(1, 1024, 3), (1, 20, 3)]
 
 
 def test_the_code_of_the_registration_readme_runs():

@@ -1,6 +1,7 @@
 """The trained samplers that come with the library, and those in files."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -103,9 +104,26 @@ def test_what_cannot_be_loaded_is_named(tmp_path, monkeypatch):
     (tmp_path / "cut.safetensors").write_bytes(whole[:-100])
     with pytest.raises(InputError, match=r"cut\.safetensors are damaged"):
         load(tmp_path / "cut.safetensors")
+    monkeypatch.setattr(pretrained, "PACKAGES", {"torch": "torch", "tf": "no_tensorflow"})
+    with pytest.raises(InputError, match='no_tensorflow is not installed; install samplenet with its extra "tf"'):
+        load(NAMES[0], framework="tf")
     monkeypatch.setattr(pretrained, "PACKAGES", {"torch": "no_torch", "tf": "no_tensorflow"})
-    with pytest.raises(InputError, match="neither PyTorch nor TensorFlow is installed"):
+    with pytest.raises(InputError, match='neither PyTorch nor TensorFlow is installed; .* extra "torch" or "tf"'):
         load(NAMES[0])
+
+
+def test_a_sampler_is_of_the_framework_that_is_imported_else_of_the_one_installed_pytorch_first(monkeypatch):
+    imported, installed, neither = "json", "mailbox", "no_such_package"  # packages that stand for a framework
+    monkeypatch.delitem(sys.modules, installed, raising=False)
+    for torch, tf, chosen in (
+        (imported, imported, "torch"),
+        (installed, imported, "tf"),
+        (installed, installed, "torch"),
+        (neither, installed, "tf"),
+    ):
+        monkeypatch.setattr(pretrained, "PACKAGES", {"torch": torch, "tf": tf})
+        assert pretrained._framework(None) == chosen
+        assert pretrained._framework("tf") == "tf"
 
 
 def test_a_run_becomes_one_of_the_weights(tmp_path, monkeypatch):
@@ -153,3 +171,42 @@ def test_clouds_are_normalised_as_the_experiments_are(clouds):
     far[1, 5, 2] = np.nan
     with pytest.raises(InputError, match="point 5 of cloud 1 is not finite"):
         samplenet.normalise(far)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64", "int32"])
+@pytest.mark.parametrize("framework", ["torch", "tensorflow"])
+def test_a_normalised_tensor_is_a_tensor_with_the_numbers_of_an_array(clouds, framework, dtype):
+    if framework == "torch":
+        torch = pytest.importorskip("torch", reason="the PyTorch side needs PyTorch")
+        tensor = torch.from_numpy(100 * clouds).to(getattr(torch, dtype))
+        array = tensor.double().numpy()
+    else:
+        tf = pytest.importorskip("tensorflow", reason="the Keras side needs TensorFlow")
+        tensor = tf.cast(100 * clouds, dtype)
+        array = tf.cast(tensor, tf.float64).numpy()
+    for how in ("unit_sphere", "box_side", "box_diagonal"):
+        got, want = samplenet.normalise(tensor, how), samplenet.normalise(array, how)
+        assert isinstance(got, type(tensor)) and got.device == tensor.device and type(want) is np.ndarray
+        assert np.asarray(got).dtype == want.dtype == np.float32
+        np.testing.assert_array_equal(np.asarray(got), want)
+
+
+def test_a_tensor_that_needs_a_gradient_is_normalised_without_one(clouds):
+    torch = pytest.importorskip("torch", reason="the PyTorch side needs PyTorch")
+    got = samplenet.normalise(torch.from_numpy(clouds).requires_grad_())
+    assert not got.requires_grad and torch.equal(got, torch.from_numpy(samplenet.normalise(clouds)))
+
+
+def test_a_tensor_on_a_gpu_stays_there(clouds):
+    torch = pytest.importorskip("torch", reason="the PyTorch side needs PyTorch")
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    got = samplenet.normalise(torch.from_numpy(clouds).cuda())
+    assert got.is_cuda and torch.equal(got.cpu(), torch.from_numpy(samplenet.normalise(clouds)))
+
+
+def test_a_tensorflow_variable_is_normalised_and_a_tensor_without_values_refused(clouds):
+    tf = pytest.importorskip("tensorflow", reason="the Keras side needs TensorFlow")
+    np.testing.assert_array_equal(samplenet.normalise(tf.Variable(clouds)), samplenet.normalise(clouds))
+    with pytest.raises(InputError, match="call it outside of tf.function"):
+        tf.function(samplenet.normalise, autograph=False)(tf.constant(clouds))

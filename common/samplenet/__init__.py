@@ -6,7 +6,8 @@ ops in `samplenet.ops`, the data sets in `samplenet.data`; `samplenet.weights` k
 """
 
 from samplenet.errors import InputError
-from samplenet.pretrained import list_weights, load_pretrained, normalise
+from samplenet.normalisation import normalise
+from samplenet.pretrained import list_weights, load_pretrained
 from samplenet.sampled import Prefix, Sampled, random_indices
 
 __all__ = ["InputError", "Prefix", "Sampled", "list_weights", "load_pretrained", "normalise", "random_indices"]

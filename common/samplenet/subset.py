@@ -7,7 +7,7 @@ framework.
 import numpy as np
 from numpy.typing import NDArray
 
-from samplenet import pretrained
+from samplenet import normalise, pretrained
 from samplenet.errors import InputError
 from samplenet.sampled import random_indices
 
@@ -179,7 +179,7 @@ class Learned:
     def _match(self, points: NDArray, share: int) -> NDArray[np.int64]:
         x, y, z = points.T
         turned = np.stack((x, z, -y) if self.up == "z" else (x, y, z), 1)[None]
-        cloud = pretrained.normalise(turned, self.how)
+        cloud = normalise(turned, self.how)
         if not self.in_torch:
             return np.asarray(self.sampler.match(cloud, self.sampler.simplify(cloud), share))[0]
         import torch

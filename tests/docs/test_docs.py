@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import trimesh
 import yaml
 
 import samplenet
@@ -114,6 +115,33 @@ def test_a_broken_link_is_a_warning(hooks, caplog, link):
     assert record.levelno == logging.WARNING and record.name.startswith("mkdocs")  # which --strict counts
 
 
+def code(page: str) -> list[str]:
+    """The Python blocks of a page."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / f"{page}.md").read_text(), re.S)
+    assert blocks
+    return blocks
+
+
+def test_the_code_of_the_pages_runs_in_tensorflow(tmp_path, monkeypatch):
+    pytest.importorskip("tensorflow")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(samplenet.pretrained, "PACKAGES", {"tf": "tensorflow"})  # the other tests import both
+    (start,) = code("get-started")
+    for line, twin in (
+        ("import torch  # or: import tensorflow as tf", "import tensorflow as tf"),
+        ("from samplenet.torch", "from samplenet.tf"),
+        ("torch.from_numpy(", "tf.constant("),
+    ):
+        assert line in start
+        start = start.replace(line, twin)
+    exec(compile(start, "docs/get-started.md", "exec"), {})
+    assert np.loadtxt("chair-64.xyz").shape == (64, 3)
+    (keras,) = (block for block in code("use") if "import keras" in block)
+    scope = {"clouds": np.random.default_rng(0).normal(size=(4, 256, 3)).astype(np.float32), "labels": np.arange(4)}
+    exec(compile(keras, "docs/use.md", "exec"), scope)
+    assert scope["sampled"].idx.shape == (4, 32)
+
+
 def test_the_code_of_the_pages_runs(tmp_path, monkeypatch):
     torch = pytest.importorskip("torch")
     monkeypatch.chdir(tmp_path)
@@ -130,11 +158,11 @@ def test_the_code_of_the_pages_runs(tmp_path, monkeypatch):
     scope = {"task": Task(), "clouds": clouds, "labels": labels, "features": torch.randn(4, 32, 8)}
     scopes = {"get-started": {}, "use": scope, "faq": scope}  # questions follow on from use
     scopes["data-formats"] = {"points": np.zeros((2, 5, 3), np.float32), "labels": [0, 1], "names": ["a", "b"]}
+    trimesh.PointCloud(np.random.default_rng(0).normal(size=(2000, 3))).export("scan.ply")
     for page, scope in scopes.items():
-        blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / f"{page}.md").read_text(), re.S)
-        assert blocks
-        for block in blocks:
-            exec(compile(block, f"docs/{page}.md", "exec"), scope)
+        for block in code(page):
+            if "import keras" not in block:
+                exec(compile(block, f"docs/{page}.md", "exec"), scope)
     assert np.loadtxt("chair-64.xyz").shape == (64, 3)
     assert scopes["use"]["sampled"].idx.shape == (4, 32) and scopes["use"]["per_point"].shape == (4, 256, 8)
     assert Path("my-shapes", "test_files.txt").exists()

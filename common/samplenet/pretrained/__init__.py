@@ -4,8 +4,8 @@ The weights were trained by the committed presets on the built-in shapes: `card`
 how well they do. Clouds have to be normalised as theirs were, and turned the same way (y up):
 
     sampler = samplenet.load_pretrained("classification-32", framework="torch")
-    clouds = samplenet.normalise(scans, samplenet.pretrained.card("classification-32")["normalisation"])
-    sampled = sampler(torch.from_numpy(clouds))  # sampled.idx (B, 32): which points of the scans
+    clouds = samplenet.normalise(scans, samplenet.pretrained.card("classification-32")["normalisation"])  # tensors
+    sampled = sampler(clouds)  # sampled.idx (B, 32): which points of the scans
 """
 
 import importlib.util
@@ -13,46 +13,12 @@ import json
 import sys
 from pathlib import Path
 
-import numpy as np
-
 from samplenet import weights
 from samplenet.errors import InputError
 from samplenet.sampled import Prefix
 
 FOLDER = Path(__file__).resolve().parent
-PACKAGES = {"torch": "torch", "tf": "tensorflow"}  # by framework
-
-# each experiment's: offset and scale of float64 clouds (B, N, 3), (B, 1, 3) and (B, 1, 1)
-NORMALISATIONS = {
-    "unit_sphere": lambda x: (_mean(x), np.linalg.norm(x - _mean(x), axis=2).max(1)[:, None, None]),
-    "box_side": lambda x: (_mean(x), np.ptp(x, axis=1).max(1)[:, None, None]),
-    "box_diagonal": lambda x: (
-        (x.max(1) + x.min(1))[:, None] / 2,
-        np.linalg.norm(np.ptp(x, axis=1), axis=1)[:, None, None],
-    ),
-}
-
-
-def normalise(clouds, how: str = "unit_sphere"):
-    """Clouds (B, N, 3) as a sampler has to get them -> float32 (B, N, 3).
-
-    Args:
-        how: "unit_sphere" (classification), mean 0 and largest norm 1; "box_side" (registration), mean 0 and longest
-            side of the bounding box 1; "box_diagonal" (reconstruction), box centred and its diagonal 1.
-
-    Raises:
-        InputError: another shape or word, or a coordinate that is not finite.
-    """
-    clouds = np.asarray(clouds, np.float64)
-    if clouds.ndim != 3 or clouds.shape[2] != 3 or not clouds.shape[1]:
-        raise InputError(f"clouds must have shape (B, N, 3), got {clouds.shape}")
-    if how not in NORMALISATIONS:
-        raise InputError(f"normalisation must be one of {', '.join(NORMALISATIONS)}, got {how!r}")
-    if not np.isfinite(clouds).all():
-        b, n = np.argwhere(~np.isfinite(clouds))[0, :2]
-        raise InputError(f"point {n} of cloud {b} is not finite: {clouds[b, n]}")
-    offset, scale = NORMALISATIONS[how](clouds)
-    return ((clouds - offset) / np.maximum(scale, 1e-12)).astype(np.float32)  # a cloud of one point has no size
+PACKAGES = {"torch": "torch", "tf": "tensorflow"}  # by framework, in the order in which they are taken
 
 
 def list_weights() -> list[str]:
@@ -82,18 +48,18 @@ def load_pretrained(name, m: int | None = None, framework: str | None = None):
     Args:
         name: one of `list_weights()`, or a file: `sampler.safetensors` of a run folder.
         m: points to sample. A progressive sampler serves every m; of others it is their own, or None.
-        framework: "torch" or "tf"; without it the one that is imported, or installed (PyTorch if both are).
+        framework: "torch" or "tf"; without it the one that is imported already, else the one that is installed;
+            PyTorch if both are.
 
     Returns:
         `samplenet.torch.SampleNet` in eval mode, `samplenet.tf.SampleNet`, or with m of a progressive one a
         `samplenet.Prefix` of it: call it on normalised clouds (B, N, 3).
 
     Raises:
-        InputError: unknown name, damaged file, an m that these weights do not serve, or no framework.
+        InputError: unknown name, damaged file, an m that these weights do not serve, or a framework that is not
+            installed.
     """
-    known, framework = card(name), framework or _framework()
-    if framework not in PACKAGES:
-        raise InputError(f"framework must be 'torch' or 'tf', got {framework!r}")
+    known, framework = card(name), _framework(framework)
     if m is not None and m != known["m"] and len(known["sizes"]) == 1:
         progressive = [other for other in list_weights() if other.endswith("-progressive")]
         raise InputError(f"weights {name} sample {known['m']} points, not {m}; those for every m: {progressive}")
@@ -103,10 +69,6 @@ def load_pretrained(name, m: int | None = None, framework: str | None = None):
         raise InputError(f"weights {name} are of a SampleNet with other settings than this one's ({error})") from error
     weights.load(sampler, _file(name))
     return sampler if m is None or len(known["sizes"]) == 1 else Prefix(sampler, m)
-
-
-def _mean(clouds):
-    return clouds.mean(1, keepdims=True)
 
 
 def _make(framework: str, network: dict):
@@ -132,9 +94,16 @@ def _file(name) -> Path:
     return FOLDER / f"{name}.safetensors"
 
 
-def _framework() -> str:
-    for there in (lambda package: package in sys.modules, importlib.util.find_spec):
-        for framework, package in PACKAGES.items():
-            if there(package):
-                return framework
-    raise InputError('neither PyTorch nor TensorFlow is installed: install samplenet with its extra "torch" or "tf"')
+def _framework(asked: str | None) -> str:
+    """The framework that is asked for; without one, see `load_pretrained`. InputError if it is not installed."""
+    if asked not in (None, *PACKAGES):
+        raise InputError(f"framework must be 'torch' or 'tf', got {asked!r}")
+    imported = [framework for framework, package in PACKAGES.items() if package in sys.modules]
+    others = [framework for framework in PACKAGES if framework not in imported]
+    installed = [framework for framework in others if importlib.util.find_spec(PACKAGES[framework])]
+    for framework in imported + installed:
+        if asked in (None, framework):
+            return framework
+    if asked:
+        raise InputError(f'{PACKAGES[asked]} is not installed; install samplenet with its extra "{asked}"')
+    raise InputError('neither PyTorch nor TensorFlow is installed; install samplenet with its extra "torch" or "tf"')
