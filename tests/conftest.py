@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -21,6 +22,15 @@ def finite_coordinates():
     from samplenet.ops import check_inputs
 
     check_inputs(True)
+
+
+@pytest.fixture
+def beside_a_scan(tmp_path, monkeypatch):
+    """The working directory is an empty folder with a scan.ply of 2000 points, as the documentation's code needs it."""
+    monkeypatch.chdir(tmp_path)
+    header = ["ply", "format ascii 1.0", "element vertex 2000", *(f"property float {axis}" for axis in "xyz")]
+    rng = np.random.default_rng(0)
+    np.savetxt("scan.ply", rng.normal(size=(2000, 3)), header="\n".join([*header, "end_header"]), comments="")
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import trimesh
 
 import samplenet
 
@@ -80,10 +79,8 @@ def test_the_library_has_the_licence_of_the_repository():
 
 
 @pytest.fixture
-def readme(tmp_path, monkeypatch):
-    """The code of the README: from a file to a sample, a trained sampler, a training step. In a folder with a scan."""
-    monkeypatch.chdir(tmp_path)
-    trimesh.PointCloud(np.random.default_rng(0).normal(size=(2000, 3))).export("scan.ply")
+def readme(beside_a_scan):
+    """The code of the README: from a file to a sample, a trained sampler, a training step."""
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
     assert len(blocks) == 3
     return blocks
@@ -92,11 +89,13 @@ def readme(tmp_path, monkeypatch):
 def test_the_code_of_the_readme_runs(readme):
     torch = pytest.importorskip("torch")
     task = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.AdaptiveAvgPool2d((1, 4)), torch.nn.Flatten())
-    scope, shapes = {"task": task, "labels": torch.tensor([3])}, []
-    for block in readme:
+    trained = {"task": task, "clouds": torch.randn(4, 256, 3), "labels": torch.tensor([0, 1, 2, 3])}
+    scope, shapes = {}, []
+    for block, given in zip(readme, ({}, {}, trained), strict=True):
+        scope.update(given)
         exec(compile(block, "README.md", "exec"), scope)
         shapes.append(tuple(scope["sampled"].points.shape))
-    assert shapes == [(1, 1024, 3), (1, 20, 3), (1, 32, 3)]
+    assert shapes == [(1, 1024, 3), (1, 20, 3), (4, 32, 3)]
 
 
 def test_the_code_of_the_readme_runs_in_tensorflow(readme, monkeypatch):
