@@ -288,6 +288,11 @@ def test_a_sampler_on_the_cpu_stays_there_when_meta_is_the_default_device(served
     assert torch.equal(got.points, want.points)
 
 
+def test_copies_of_a_point_do_not_change_what_a_sampler_picks(served):
+    sampler, copies = small().eval(), CLOUD[:, :1].expand(-1, 14, -1)
+    assert torch.equal(sampler(torch.cat([CLOUD, copies], 1)).idx, sampler(CLOUD).idx)
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_the_module_may_have_another_precision(dtype):
     sampler = small().to(dtype)

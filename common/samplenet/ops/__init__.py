@@ -10,7 +10,8 @@ Clouds are (B, N, 3); distances are squared, `d2 = ((dx*dx + dy*dy) + dz*dz)` wi
 so that indices agree on every backend; equal distances go to the lowest index. float16, bfloat16 and float32 are
 computed and returned in float32, float64 in float64; all inputs of one call share a dtype. Arguments outside
 the contract raise `InputError` (a ValueError) with the argument's name and value. Non-finite coordinates
-are an error only after `check_inputs(True)` (or with SAMPLENET_CHECK=1 in the environment).
+are an error only after `check_inputs(True)` (or with SAMPLENET_CHECK=1 in the environment); otherwise a distance that
+is not a number counts as infinite.
 """
 
 from samplenet.ops.contract import Chamfer, check_inputs
