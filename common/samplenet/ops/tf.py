@@ -140,17 +140,14 @@ def _indices(op: str, name: str, idx, batch, points: tf.Tensor, rank: int | None
 
 def _dist2(queries: tf.Tensor, points: tf.Tensor) -> tf.Tensor:
     """Squared distances of broadcastable (..., 3) tensors, in the fixed order of operations."""
-    return _length2(*_deltas(queries, points))
+    return _length2(*(q - p for q, p in zip(tf.unstack(queries, 3, -1), tf.unstack(points, 3, -1), strict=True)))
 
 
 def _dist2_to_neighbours(queries: tf.Tensor, points: tf.Tensor) -> tf.Tensor:
     """`_dist2`, infinite where it is not a number; there the gradient of the coordinates that are numbers is kept."""
-    infinity = tf.constant(np.inf, queries.dtype)
-    return _length2(*(tf.where(tf.math.is_nan(delta), infinity, delta) for delta in _deltas(queries, points)))
-
-
-def _deltas(queries: tf.Tensor, points: tf.Tensor) -> list[tf.Tensor]:
-    return [q - p for q, p in zip(tf.unstack(queries, 3, -1), tf.unstack(points, 3, -1), strict=True)]
+    delta = queries - points
+    delta = tf.where(tf.math.is_nan(delta), tf.constant(np.inf, delta.dtype), delta)
+    return _length2(*tf.unstack(delta, 3, -1))
 
 
 def _length2(dx: tf.Tensor, dy: tf.Tensor, dz: tf.Tensor) -> tf.Tensor:

@@ -160,16 +160,13 @@ def _rows(points: Tensor, idx: Tensor) -> Tensor:
 
 def _dist2(queries: Tensor, points: Tensor) -> Tensor:
     """Squared distances of broadcastable (..., 3) tensors, in the fixed order of operations."""
-    return _length2(*_deltas(queries, points))
+    return _length2(*(queries[..., c] - points[..., c] for c in range(3)))
 
 
 def _dist2_to_neighbours(queries: Tensor, points: Tensor) -> Tensor:
     """`_dist2`, infinite where it is not a number; there the gradient of the coordinates that are numbers is kept."""
-    return _length2(*(torch.where(delta.isnan(), math.inf, delta) for delta in _deltas(queries, points)))
-
-
-def _deltas(queries: Tensor, points: Tensor) -> list[Tensor]:
-    return [queries[..., c] - points[..., c] for c in range(3)]
+    delta = queries - points
+    return _length2(*torch.where(delta.isnan(), math.inf, delta).unbind(-1))
 
 
 def _length2(dx: Tensor, dy: Tensor, dz: Tensor) -> Tensor:
