@@ -165,8 +165,9 @@ def _dist2(queries: Tensor, points: Tensor) -> Tensor:
 
 def _dist2_to_neighbours(queries: Tensor, points: Tensor) -> Tensor:
     """`_dist2`, infinite where it is not a number; there the gradient of the coordinates that are numbers is kept."""
-    delta = queries - points
-    return _length2(*torch.where(delta.isnan(), math.inf, delta).unbind(-1))
+    # One coordinate at a time: of (..., 3) tensors Inductor 2.13 compiles wrong gradients for a single thread.
+    deltas = (queries[..., c] - points[..., c] for c in range(3))
+    return _length2(*(torch.where(delta.isnan(), math.inf, delta) for delta in deltas))
 
 
 def _length2(dx: Tensor, dy: Tensor, dz: Tensor) -> Tensor:
