@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from samplenet import InputError, Prefix, random_indices
 from samplenet.checkpoint import load_checkpoint, save_checkpoint
-from samplenet.ops import reference
+from samplenet.ops import check_inputs, reference
 from samplenet.tf import (
     BatchNorm,
     FarthestPointSampler,
@@ -259,6 +259,19 @@ def test_a_few_steps_lower_the_loss():
 def test_errors_name_the_value(make, words):
     with pytest.raises(InputError, match=words):
         make()
+
+
+def test_inference_refuses_points_that_are_not_finite_and_training_does_not_look():
+    check_inputs(False)
+    sampler = SampleNet(6, **SMALL)
+    for value in (np.nan, np.inf):
+        points = CLOUD.copy()
+        points[2, 3] = value
+        for refusing in (sampler, Prefix(sampler, 3), RandomSampler(6), FarthestPointSampler(6)):
+            with pytest.raises(InputError, match="^[A-Za-z]+: points holds NaN or infinite coordinates"):
+                refusing(points)
+        assert sampler(points, training=True).idx is None
+        assert tf.function(sampler)(points).idx.shape == (4, 6)
 
 
 # batch norm

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from samplenet import InputError, Prefix, random_indices
-from samplenet.ops import reference
+from samplenet.ops import check_inputs, reference
 
 torch = pytest.importorskip("torch")
 from samplenet.torch import (  # noqa: E402
@@ -220,6 +220,15 @@ NAN = torch.where(torch.arange(50)[:, None] == 3, torch.nan, CLOUD)
 def test_errors_name_the_value(make, words):
     with pytest.raises(InputError, match=words):
         make()
+
+
+def test_inference_refuses_points_that_are_not_finite_and_training_does_not_look():
+    check_inputs(False)
+    for sampler in (small().eval(), Prefix(small().eval(), 3), RandomSampler(6), FarthestPointSampler(6)):
+        for value in (torch.nan, torch.inf):
+            with pytest.raises(InputError, match="^[A-Za-z]+: points holds NaN or infinite coordinates"):
+                sampler(torch.where(NAN.isnan(), value, NAN))
+    assert small()(NAN).idx is None
 
 
 # batch norm

@@ -8,6 +8,7 @@ from samplenet.ops import tf as ops
 from samplenet.sampled import Sampled
 from samplenet.tf.layers import Block
 from samplenet.tf.projection import SoftProjection
+from samplenet.tf.samplers import check_finite
 
 
 @keras.saving.register_keras_serializable("samplenet")
@@ -112,6 +113,7 @@ class SampleNet(keras.Model):
         points (B, N, 3) -> Sampled, points (B, N or m, 3) and idx in order, queries (B, self.m, 3).
         """
         self._check(points)
+        check_finite("SampleNet", points)
         if not self.built:
             self.build(points.shape)
         queries = self.simplify(points, training=False)
@@ -120,7 +122,10 @@ class SampleNet(keras.Model):
 
     def __call__(self, points, *args, **kwargs):
         self._check(points)  # here: inside `call`, Keras would bury the sentence in its own
-        return super().__call__(points, *args, **kwargs)
+        sampled = super().__call__(points, *args, **kwargs)
+        if sampled.idx is not None:  # not training, which Keras may know from the model around this one
+            check_finite("SampleNet", points)
+        return sampled
 
     def _check(self, points):
         shape = tuple(points.shape)

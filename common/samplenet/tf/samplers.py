@@ -1,10 +1,24 @@
 """The samplers that learn nothing. Like a trained `SampleNet`, each maps (B, N, 3) to `Sampled`."""
 
+import keras
 import numpy as np
 import tensorflow as tf
 
+from samplenet.errors import InputError
+from samplenet.ops import contract
 from samplenet.ops import tf as ops
 from samplenet.sampled import Sampled, random_indices
+
+
+def check_finite(name: str, points) -> None:
+    """Raise InputError, beginning with the sampler's name, if a coordinate is NaN or infinite.
+
+    Only in eager mode and on the CPU: elsewhere the check would make the host wait.
+    """
+    if not tf.executing_eagerly() or isinstance(points, keras.KerasTensor) or "GPU" in getattr(points, "device", ""):
+        return
+    if not np.isfinite(np.asarray(points)).all():
+        raise InputError(contract.non_finite(name, "points"))
 
 
 class RandomSampler:
@@ -22,6 +36,7 @@ class RandomSampler:
 
     def __call__(self, points, cloud=None) -> Sampled:
         """points (B, N, 3); cloud (B,): each cloud's number in its data set, 0..B-1 if not given."""
+        check_finite("RandomSampler", points)
         batch, n = points.shape[:2]
         idx = random_indices(n, self.m, self.seed, np.arange(batch) if cloud is None else cloud)
         idx = tf.convert_to_tensor(idx)
@@ -38,5 +53,6 @@ class FarthestPointSampler:
 
     def __call__(self, points, cloud=None) -> Sampled:
         """points (B, N, 3); `cloud` makes no difference."""
+        check_finite("FarthestPointSampler", points)
         idx = ops.farthest_points(points, self.m, start=self.start)
         return Sampled(ops.gather(points, idx), idx, None)

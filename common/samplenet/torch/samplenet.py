@@ -11,6 +11,7 @@ from samplenet.errors import InputError
 from samplenet.ops import torch as ops
 from samplenet.sampled import Sampled
 from samplenet.torch.projection import SoftProjection
+from samplenet.torch.samplers import check_finite
 
 
 class SampleNet(nn.Module):
@@ -152,3 +153,5 @@ class SampleNet(nn.Module):
             raise InputError(f"SampleNet: points must have shape (B, N, 3), got {shape}")
         if shape[1] < self.m:
             raise InputError(f"SampleNet: m must be at most N, got m = {self.m} for clouds of N = {shape[1]} points")
+        if not self.training:
+            check_finite("SampleNet", points)

@@ -3,8 +3,20 @@
 import numpy as np
 import torch
 
+from samplenet.errors import InputError
+from samplenet.ops import contract
 from samplenet.ops import torch as ops
 from samplenet.sampled import Sampled, random_indices
+
+
+def check_finite(name: str, points) -> None:
+    """Raise InputError, beginning with the sampler's name, if a coordinate is NaN or infinite.
+
+    Only in eager mode and on the CPU: elsewhere the check would make the host wait.
+    """
+    points = torch.as_tensor(points)
+    if points.device.type == "cpu" and not torch.compiler.is_compiling() and not points.isfinite().all():
+        raise InputError(contract.non_finite(name, "points"))
 
 
 class RandomSampler:
@@ -25,6 +37,7 @@ class RandomSampler:
 
         The draw happens on the host, which waits for a `cloud` that lies on a GPU.
         """
+        check_finite("RandomSampler", points)
         batch, n = points.shape[:2]
         cloud = cloud.cpu().numpy() if isinstance(cloud, torch.Tensor) else cloud
         idx = random_indices(n, self.m, self.seed, np.arange(batch) if cloud is None else cloud)
@@ -42,5 +55,6 @@ class FarthestPointSampler:
 
     def __call__(self, points, cloud=None) -> Sampled:
         """points (B, N, 3); `cloud` makes no difference."""
+        check_finite("FarthestPointSampler", points)
         idx = ops.farthest_points(points, self.m, start=self.start)
         return Sampled(ops.gather(points, idx), idx, None)
