@@ -1,0 +1,135 @@
+"""Files of one point cloud each: read and written with everything that they hold for a point.
+
+    .ply             every property of the vertices, lists too; comments; written binary
+    .pcd             every field, also of several numbers; the viewpoint; written binary
+    .las .laz        every dimension, the header and its records, by laspy; COPC as plain LAZ
+    .npz             "points" (N, 3 or more) or the only such array; other arrays of N rows
+    .npy             (N, 3 or more), or a structured array with fields x, y and z
+    .xyz .txt        a line of numbers for each point
+    .csv .asc .pts .xyzn .xyzrgb .obj .off .stl .glb, and .gz of text and .ply: read only
+
+Faces and other things beside points are left out. From one format to another normals, colours and intensity get the
+names of the target, see `columns`; what is changed or lost is said in a sentence. Importing this loads no reader's
+library.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from numpy.typing import NDArray
+
+from samplenet.checkpoint import write_atomic
+from samplenet.errors import InputError
+from samplenet.scans import arrays, columns, las, mesh, pcd, ply, text
+from samplenet.scans.columns import Bad
+from samplenet.scans.scan import Scan
+
+__all__ = ["READERS", "WRITERS", "Scan", "check_extension", "extension", "put", "read", "write", "write_indices"]
+
+READERS = {
+    ".ply": ply.read,
+    ".pcd": pcd.read,
+    ".las": las.read,
+    ".laz": las.read,
+    ".npz": arrays.read_npz,
+    ".npy": arrays.read_npy,
+    **dict.fromkeys((".xyz", ".txt", ".csv", ".asc", ".pts", ".xyzn", ".xyzrgb"), text.read),
+    ".obj": mesh.read_obj,
+    **dict.fromkeys((".off", ".stl", ".glb"), mesh.read),
+}
+READERS |= {f"{known}.gz": reader for known, reader in READERS.items() if reader in (ply.read, text.read)}
+WRITERS = {
+    ".ply": ply.write,
+    ".pcd": pcd.write,
+    ".las": las.write,
+    ".laz": las.write,
+    ".npz": arrays.write_npz,
+    ".npy": arrays.write_npy,
+    ".xyz": text.write,
+    ".txt": text.write,
+}
+INDICES = {".npy": arrays.saved, ".txt": lambda idx: "".join(f"{i}\n" for i in idx.tolist()).encode()}
+
+
+def extension(path: Path) -> str:
+    """Return the extension of a file in lower case; of a packed file both, such as ".ply.gz"."""
+    suffixes = [suffix.lower() for suffix in Path(path).suffixes]
+    return "".join(suffixes[-2:] if suffixes[-1:] == [".gz"] else suffixes[-1:])
+
+
+def read(path: Path) -> Scan:
+    """Read the cloud of a file. Points that are not finite are read too, see `Scan.finite`.
+
+    Raises:
+        InputError: unknown extension, missing library, damaged or empty file, no x, y and z, or no finite point.
+    """
+    path = Path(path)
+    reader = _known(path, READERS, "read")
+    try:
+        if not path.stat().st_size:
+            raise Bad("is empty")
+        scan = reader(path)
+        _check(scan)
+    except Bad as error:
+        raise InputError(f"{path} {error}") from error
+    except FileNotFoundError as error:
+        raise InputError(f"there is no file {path}") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror or 'it is damaged or cut off'})") from error
+    except Exception as error:  # each library fails in its own ways, for example by IndexError in a header cut off
+        raise InputError(f"{path} is damaged, cut off or no {extension(path)} file") from error
+    return scan
+
+
+def _check(scan: Scan) -> None:
+    columns.check_axes(scan.rows.dtype.names or ())
+    if not len(scan.rows):
+        raise Bad("has 0 points")
+    for axis in "xyz":
+        if scan.rows[axis].dtype.kind not in "iuf" or scan.rows[axis].ndim != 1:
+            raise Bad(f"has {axis} of type {scan.rows.dtype[axis]}, which is no number")
+    if not scan.finite.any():
+        raise Bad(f"has no point with finite coordinates among its {len(scan.rows)}")
+
+
+def write(path: Path, scan: Scan) -> list[str]:
+    """Write a cloud in the format of the file's extension, whole or not at all.
+
+    Returns:
+        A sentence on each kind of change: columns that are dropped, renamed or in another type.
+    """
+    path = Path(path)
+    writer = _known(path, WRITERS, "write")
+    try:
+        content, notes = writer(scan, extension(path))
+    except Bad as error:
+        raise InputError(f"{path} {error}") from error
+    except Exception as error:
+        raise InputError(f"{path} cannot be written as {extension(path)}; name another extension") from error
+    put(path, content)
+    return notes
+
+
+def check_extension(path: Path, indices: bool = False) -> None:
+    """Raise InputError if neither `write` nor, for `indices`, `write_indices` knows the extension of the file."""
+    _known(path, INDICES if indices else WRITERS, "write")
+
+
+def write_indices(path: Path, idx: NDArray) -> None:
+    """Write indices of points (m,), counted from 0, to .npy or .txt."""
+    put(path, _known(path, INDICES, "write indices to")(idx))
+
+
+def put(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all; InputError where that fails."""
+    try:
+        write_atomic(path, content)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror or error})") from error
+
+
+def _known(path: Path, table: dict[str, Callable], verb: str) -> Callable:
+    known = table.get(extension(path))
+    if known is None:
+        raise InputError(f"cannot {verb} {path}: its extension must be one of {' '.join(table)}")
+    return known

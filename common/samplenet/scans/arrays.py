@@ -1,0 +1,87 @@
+"""NumPy's files: .npz with an array `points` and others of N rows beside it, and .npy."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+from numpy.lib import recfunctions
+from numpy.typing import NDArray
+
+from samplenet.scans import columns, text
+from samplenet.scans.columns import Bad
+from samplenet.scans.scan import Scan
+
+
+def read_npz(path: Path) -> Scan:
+    """Read `points` (N, 3 or more), or the only such array, and every other array of N rows."""
+    with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:  # np.load leaves damaged ones open
+        if isinstance(archive, np.ndarray):
+            raise Bad("is no .npz file but one of .npy; rename it")
+        arrays = {name: archive[name] for name in archive.files}
+    clouds = [name for name, array in arrays.items() if array.ndim == 2 and array.shape[1] >= 3]
+    if "points" not in clouds and len(clouds) != 1:
+        shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items()) or "nothing"
+        raise Bad(f"must hold an array 'points' of shape (N, 3), got {shapes}")
+    name = "points" if "points" in clouds else clouds[0]
+    points = arrays.pop(name)
+    kept = {other: array for other, array in arrays.items() if array.ndim and len(array) == len(points)}
+    axes = _named(points)
+    twice = [other for other in kept if other in axes]
+    if twice:
+        raise Bad(f"holds an array '{twice[0]}' beside the columns of '{name}' called so; rename it")
+    left = [other for other in arrays if other not in kept]
+    notes = (f"{', '.join(left)} left out: not one row for each of {len(points)} points",) if left else ()
+    return Scan(columns.rows_of({**axes, **kept}), "npz", notes=notes)
+
+
+def read_npy(path: Path) -> Scan:
+    """Read an array (N, 3 or more), or a structured one with fields x, y and z."""
+    with open(path, "rb") as file:
+        array = np.load(file, allow_pickle=False)
+    if not isinstance(array, np.ndarray):
+        array.close()
+        raise Bad("is no .npy file but one of .npz; rename it")
+    if array.dtype.names:
+        return Scan(array.ravel(), "npy")
+    return Scan(columns.rows_of(_named(array)), "npy")
+
+
+def _named(array: NDArray) -> columns.Columns:
+    """The columns of (N, C): x, y, z, column_3, ..."""
+    if array.ndim != 2 or array.shape[1] < 3 or array.dtype.kind not in "iuf":
+        raise Bad(f"must hold numbers of shape (N, 3 or more), got {array.dtype} of shape {array.shape}")
+    names = ["x", "y", "z", *(f"column_{i}" for i in range(3, array.shape[1]))]
+    return dict(zip(names, array.T, strict=True))
+
+
+def write_npz(scan: Scan, extension: str) -> tuple[bytes, list[str]]:
+    """Write `points` (N, 3) and an array for everything else."""
+    table, notes = columns.for_format(scan, "npz", extension)
+    points = np.stack([table.pop(axis) for axis in "xyz"], 1)
+    taken = {"points", "file", "allow_pickle"} & {*table}  # the last two are savez_compressed's own
+    if taken:
+        raise Bad(f"cannot be written: a column cannot be called {taken.pop()} in {extension}; rename it")
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, points=points, **table)
+    return buffer.getvalue(), notes
+
+
+def write_npy(scan: Scan, extension: str) -> tuple[bytes, list[str]]:
+    """Write an array (N, C) in the one type that holds every column; a structured one if it was read as such."""
+    if scan.format == "npy" and not all(
+        name in ("x", "y", "z") or name.startswith("column_") for name in scan.rows.dtype.names
+    ):
+        return saved(scan.rows), []
+    table, notes = columns.for_format(scan, "npy", extension)
+    array = recfunctions.structured_to_unstructured(columns.rows_of(table))
+    for name, column in zip(table, array.T, strict=True):
+        if columns.largest_change(column, table[name]):
+            raise Bad(f"cannot be written: {extension} would round {name}; write .npz, which does not")
+    return saved(array), notes + text.lost_names(table, extension)
+
+
+def saved(array: NDArray) -> bytes:
+    """The content of a .npy file."""
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()

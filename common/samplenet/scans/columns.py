@@ -1,0 +1,274 @@
+"""Columns of points across formats: what normals, colours and intensity are called, and which types a format has."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Columns = dict[str, NDArray]
+
+
+class Bad(Exception):
+    """What is wrong with a file: the end of a sentence that begins with its path."""
+
+
+# What programs call the same thing, compared without upper and lower case. A single name is one array (N, 3 or 4), or
+# for rgb and rgba a number that has red, green and blue in its bytes.
+SYNONYMS = {
+    "normals": [
+        ("nx", "ny", "nz"),
+        ("normal_x", "normal_y", "normal_z"),
+        ("normalx", "normaly", "normalz"),
+        ("normals",),
+        ("normal",),
+    ],
+    "colours": [
+        ("red", "green", "blue", "alpha"),
+        ("red", "green", "blue"),
+        ("r", "g", "b", "a"),
+        ("r", "g", "b"),
+        ("diffuse_red", "diffuse_green", "diffuse_blue"),
+        ("colors",),
+        ("color",),
+        ("rgba",),
+        ("rgb",),
+    ],
+    "intensity": [("intensity",), ("scalar_intensity",)],
+}
+# Types that a format lacks -> what they become, by type alone: every sample of a file has the same types.
+LACKING = {
+    "ply": {"b1": "u1", "f2": "f4", "i8": "f8", "u8": "f8", "f16": "f8"},
+    "pcd": {"b1": "u1", "f2": "f4", "f16": "f8"},
+    "las": {"b1": "u1", "f2": "f4", "f16": "f8"},
+    "npy": {"b1": "u1"},
+    "text": {"b1": "u1"},
+}
+# PCL and Open3D read these of a .pcd file only as float32; others would leave them without any point.
+FLOAT32 = ("x", "y", "z", "normal_x", "normal_y", "normal_z", "intensity")
+
+
+def rows_of(columns: dict[str, Any]) -> NDArray:
+    """Join arrays of N rows each to one (N,) structured array."""
+    columns = {name: np.asarray(array) for name, array in columns.items()}
+    kinds = [(name, array.dtype.newbyteorder("="), array.shape[1:]) for name, array in columns.items()]
+    rows = np.empty(len(columns["x"]), kinds)
+    for name, array in columns.items():
+        rows[name] = array
+    return rows
+
+
+def check_axes(names: Any) -> None:
+    """Raise Bad if x, y or z is missing."""
+    missing = [axis for axis in "xyz" if axis not in names]
+    if missing:
+        raise Bad(f"has no {missing[0]}; points need x, y and z")
+
+
+def distinct(names: list[str]) -> list[str]:
+    """Add _2, _3 and so on to names that come again."""
+    result: list[str] = []
+    for name in names:
+        number, free = 1, name
+        while free in result:
+            number += 1
+            free = f"{name}_{number}"
+        result.append(free)
+    return result
+
+
+def find(rows: NDArray, quantity: str) -> tuple[str, ...]:
+    """Return the names under which the rows hold normals, colours or intensity; () if they hold none."""
+    names = {name.lower(): name for name in rows.dtype.names}
+    for synonym in SYNONYMS[quantity]:
+        if all(name in names for name in synonym) and _fits(quantity, synonym, [rows.dtype[names[n]] for n in synonym]):
+            return tuple(names[name] for name in synonym)
+    return ()
+
+
+def _fits(quantity: str, names: tuple[str, ...], kinds: list[np.dtype]) -> bool:
+    if any(kind.base.kind not in "iuf" for kind in kinds):
+        return False
+    if len(names) > 1 or quantity == "intensity":
+        return all(kind.shape == () for kind in kinds)
+    if names[0] in ("rgb", "rgba") and kinds[0].shape == ():
+        return kinds[0].str[1:] in ("f4", "u4", "i4")
+    return kinds[0].shape == (3,) or quantity == "colours" and kinds[0].shape == (4,)
+
+
+def colors_of(rows: NDArray) -> NDArray | None:
+    """Return red, green, blue and, where there is one, alpha, (N, 3 or 4) as stored; None if there are none."""
+    names = find(rows, "colours")
+    if not names:
+        return None
+    if len(names) > 1:
+        return np.stack([rows[name] for name in names], 1)
+    array = rows[names[0]]
+    if array.ndim == 2:
+        return array
+    packed = np.ascontiguousarray(array).view(np.uint32)
+    shifts = (16, 8, 0, 24) if names[0].lower() == "rgba" else (16, 8, 0)
+    return np.stack([packed >> shift & 255 for shift in shifts], 1).astype(np.uint8)
+
+
+def full_scales(rows: NDArray) -> dict[str, int]:
+    """Return the value of full colour and of full intensity: 1, 255 or 65535, judged by all rows of a file.
+
+    Types do not tell it: programs put 8 bits into the 16 of LAS, and both 0 to 1 and 0 to 255 into floats.
+    """
+    intensity = find(rows, "intensity")
+    measured = {"colours": colors_of(rows), "intensity": rows[intensity[0]] if intensity else None}
+    return {quantity: _full_scale(array) for quantity, array in measured.items()}
+
+
+def _full_scale(array: NDArray | None) -> int:
+    if array is None or array.dtype == np.uint8:
+        return 255
+    largest = array[np.isfinite(array)].max(initial=0)
+    if largest > 255:
+        return 65535
+    return 1 if array.dtype.kind == "f" and largest <= 1 else 255
+
+
+def rescale(array: NDArray, scale: int, target: int) -> NDArray:
+    """Map 0 to `scale` on the whole numbers from 0 to `target`, 255 or 65535."""
+    kind = np.uint8 if target == 255 else np.uint16
+    if array.dtype.kind in "iu" and scale == 65535 and target == 255:
+        return (np.clip(array, 0, 65535).astype(np.uint16) >> 8).astype(kind)  # 257 v becomes v
+    return np.rint(np.clip(np.nan_to_num(array.astype(float)) * (target / scale), 0, target)).astype(kind)
+
+
+def for_format(scan, format: str, extension: str) -> tuple[Columns, list[str]]:
+    """Name and type the columns of a scan as a format does; those read from that format stay as they are.
+
+    Returns:
+        Arrays of N rows, x, y and z first, and a sentence on each kind of change.
+
+    Raises:
+        Bad: numbers that no type of the format holds, or two columns of one name.
+    """
+    notes: list[str] = []
+    if scan.format == format:
+        columns = {name: scan.rows[name] for name in scan.rows.dtype.names}
+    else:
+        columns = _renamed(scan, format, extension, notes)
+    columns = {axis: columns[axis] for axis in "xyz"} | columns
+    columns = _without_others(columns, format, extension, notes)
+    if format not in ("npz", "pcd"):  # the other formats have one number in each column
+        columns = _flat(columns, extension, notes)
+    return _typed(columns, format, scan.format, extension, notes), notes
+
+
+def _renamed(scan, format: str, extension: str, notes: list[str]) -> Columns:
+    replaced: dict[str, Columns] = {}  # name -> what takes its place
+    for quantity in SYNONYMS:
+        names = find(scan.rows, quantity)
+        if names:
+            new = _quantity(scan, quantity, names, format, extension, notes)
+            replaced |= dict.fromkeys(names, {}) | {names[0]: new}
+            if tuple(new) != names and format not in ("npy", "text"):  # these have no names
+                verb = "is" if len(names) == 1 else "are"
+                notes.append(f"{', '.join(names)} {verb} called {', '.join(new)} in {extension}")
+    columns: Columns = {}
+    for name in scan.rows.dtype.names:
+        for new, array in replaced.get(name, {name: scan.rows[name]}).items():
+            _add(columns, new, array)
+    return columns
+
+
+def _add(columns: Columns, name: str, array: NDArray) -> None:
+    if name in columns:
+        raise Bad(f"cannot be written: two columns would be called {name}; rename one of them")
+    columns[name] = array
+
+
+def _quantity(scan, quantity: str, names: tuple, format: str, extension: str, notes: list[str]) -> Columns:
+    """Normals, colours or intensity under the names, and in the range, of a format."""
+    if quantity == "normals":
+        array = np.stack([scan.rows[name] for name in names], 1) if len(names) == 3 else scan.rows[names[0]]
+        new = ("normal_x", "normal_y", "normal_z") if format == "pcd" else ("nx", "ny", "nz")
+        return {"normals": array} if format == "npz" else dict(zip(new, array.T, strict=True))
+    array = scan.rows[names[0]] if quantity == "intensity" else colors_of(scan.rows)
+    target = {("colours", "ply"): 255, ("colours", "pcd"): 255, ("colours", "las"): 65535}.get((quantity, format))
+    if (quantity, format) == ("intensity", "las"):
+        target = 65535
+    if target:
+        array = _rescaled(array, scan.full_scales[quantity], target, quantity, extension, notes)
+    if quantity == "intensity":
+        return {"intensity": array}
+    if format == "npz":
+        return {"colors": array}
+    if format == "pcd":
+        red, green, blue, alpha = (*array.T.astype(np.uint32), np.uint32(0))[:4]
+        packed = alpha << 24 | red << 16 | green << 8 | blue
+        return {"rgb": packed.view(np.float32)} if array.shape[1] == 3 else {"rgba": packed}
+    return dict(zip(("red", "green", "blue", "alpha"), array.T, strict=False))
+
+
+def _rescaled(array: NDArray, scale: int, target: int, quantity: str, extension: str, notes: list[str]) -> NDArray:
+    if quantity == "intensity" and scale != 1:
+        scale = target  # no program agrees with another on the range; whole numbers stay as they are
+    result = rescale(array, scale, target)
+    back = result * (scale / target)
+    rounded = ", rounded" if (np.abs(back - array) > 1e-6 * scale).any() else ""
+    if scale != target or rounded:
+        notes.append(f"{quantity} from 0 to {scale} become 0 to {target} in {extension}{rounded}")
+    return result
+
+
+def _without_others(columns: Columns, format: str, extension: str, notes: list[str]) -> Columns:
+    """Drop what is no number; .npz keeps anything but lists, .ply lists too if it was read from one."""
+    kinds = {"npz": "biufcSUmM", "ply": "biufO"}.get(format, "biuf")
+    for name in [name for name, array in columns.items() if array.dtype.kind not in kinds]:
+        array = columns.pop(name)
+        what = "lists" if array.dtype.kind == "O" else str(array.dtype)
+        notes.append(f"{name} dropped: it holds {what}, which {extension} cannot keep")
+    return columns
+
+
+def _flat(columns: Columns, extension: str, notes: list[str]) -> Columns:
+    """Split columns of several numbers a point."""
+    result: Columns = {}
+    for name, array in columns.items():
+        if array.ndim == 1:
+            _add(result, name, array)
+            continue
+        parts = array.reshape(len(array), -1).T
+        names = [name] if len(parts) == 1 else [f"{name}_{i}" for i in range(len(parts))]
+        for part_name, part in zip(names, parts, strict=True):
+            _add(result, part_name, part)
+        if len(parts) > 1:
+            notes.append(f"{name} is split into {names[0]} to {names[-1]} in {extension}")
+    return result
+
+
+def _typed(columns: Columns, format: str, source: str, extension: str, notes: list[str]) -> Columns:
+    changed: dict[tuple[str, str, str], list[str]] = {}
+    for name, array in columns.items():
+        kind = LACKING.get(format, {}).get(array.dtype.str[1:])
+        float32 = format == "pcd" and source != "pcd" and name in FLOAT32 and array.dtype != np.float32
+        if not kind and not float32:
+            continue
+        with np.errstate(over="ignore"):
+            copy = array.astype("f4" if float32 else kind)
+        rounding = largest_change(copy, array)
+        if rounding and not float32:
+            raise Bad(
+                f"cannot be written: {name} holds {array[copy != array][0]}, which {extension} would round; "
+                "write .npz, which does not"
+            )
+        columns[name] = copy
+        told = f", rounded by up to {rounding:.2g} (.ply and .npz keep them)" if rounding else ""
+        changed.setdefault((str(array.dtype), str(copy.dtype), told), []).append(name)
+    for (old, new, told), names in changed.items():
+        notes.append(f"{', '.join(names)}: {old} became {new} in {extension}{told}")
+    return columns
+
+
+def largest_change(copy: NDArray, array: NDArray) -> float:
+    """Return the largest difference of a copy in another type; 0 if every value is the same.
+
+    Compared in long double, which holds the whole numbers of 64 bits and float64.
+    """
+    copy, array = copy.astype(np.longdouble), array.astype(np.longdouble)
+    changed = (copy != array) & ~(np.isnan(copy) & np.isnan(array))
+    return float(np.abs(copy[changed] - array[changed]).max(initial=0))

@@ -1,0 +1,105 @@
+"""LAS and LAZ, by laspy: every dimension; from one to the other with the header, its records and the scale.
+
+COPC is read as the LAZ file that it is.
+"""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from samplenet.scans import columns
+from samplenet.scans.columns import Bad
+from samplenet.scans.scan import MAX_COMPRESSION, Scan, needs
+
+PACKAGE = "laspy[lazrs]"
+COPC = "copc"  # the user of its records
+
+
+def read(path: Path) -> Scan:
+    """Read the points; `kept` is laspy's object of the same points, with the header."""
+    laspy = _laspy()
+    _check_head(path, laspy)
+    las = laspy.read(path)
+    notes = []
+    if _drop_records(las, COPC):
+        notes.append("read as plain LAZ: the octree of COPC is dropped")
+    if las.header.global_encoding.waveform_data_packets_internal:
+        las.header.global_encoding.waveform_data_packets_internal = False
+        las.header.start_of_waveform_data_packet_record = 0
+        notes.append("waveforms are dropped")
+    others = [name for name in las.point_format.dimension_names if name not in "XYZ"]
+    rows = columns.rows_of({"x": las.x, "y": las.y, "z": las.z, **{name: las[name] for name in others}})
+    return Scan(rows, "las", las, tuple(notes))
+
+
+def _laspy() -> Any:
+    try:
+        import laspy
+    except ImportError as error:
+        raise needs(PACKAGE) from error
+    return laspy
+
+
+def _check_head(path: Path, laspy: Any) -> None:
+    """Raise Bad for a header that names more than the file holds: laspy would make room for it."""
+    with open(path, "rb") as file:
+        head = file.read(375)
+    if head[:4] != b"LASF":
+        raise Bad("is no LAS file: it does not begin with 'LASF'")
+    if len(head) < 227:
+        raise Bad("is cut off: it ends within its header")
+    size, packed = path.stat().st_size, head[104] & 128
+    if packed and not laspy.LazBackend.detect_available():
+        raise needs(PACKAGE)
+    long = head[25] >= 4 and len(head) >= 255  # version 1.4
+    for at, least in ((100, 54), (243, 60))[: 2 if long else 1]:
+        records = int.from_bytes(head[at : at + 4], "little")
+        if records * least > size:
+            raise Bad(f"is damaged or cut off: its header tells of {records} records, more than fit")
+    points = int.from_bytes(head[247:255] if long else head[107:111], "little")
+    if points * int.from_bytes(head[105:107], "little") > (MAX_COMPRESSION if packed else 1) * size:
+        raise Bad(f"is damaged or cut off: its header tells of {points} points, more than fit")
+
+
+def _drop_records(las: Any, user: str) -> bool:
+    dropped = False
+    for records in (las.vlrs, las.evlrs or []):
+        for record in [record for record in records if record.user_id.rstrip("\0") == user]:
+            records.remove(record)
+            dropped = True
+    return dropped
+
+
+def write(scan: Scan, extension: str) -> tuple[bytes, list[str]]:
+    """Write the content of a file, compressed for .laz; of rows from elsewhere in LAS 1.4, colours and all."""
+    laspy = _laspy()
+    compress = extension == ".laz"
+    if compress and not laspy.LazBackend.detect_available():
+        raise needs(PACKAGE)
+    las, notes = (scan.kept, []) if scan.format == "las" else _made(scan, extension, laspy)
+    buffer = io.BytesIO()
+    las.write(buffer, do_compress=compress)
+    return buffer.getvalue(), notes
+
+
+def _made(scan: Scan, extension: str, laspy: Any) -> tuple[Any, list[str]]:
+    table, notes = columns.for_format(scan, "las", extension)
+    points = np.stack([table.pop(axis) for axis in "xyz"], 1).astype(float)
+    las = laspy.create(point_format=7 if "red" in table else 6, file_version="1.4")
+    low, high = points.min(0), points.max(0)
+    las.header.offsets = np.floor(low)
+    span = float((high - las.header.offsets).max()) or 1.0
+    las.header.scales = np.full(3, 10.0 ** np.ceil(np.log10(span / (2**31 - 1))))
+    standard = {*las.point_format.standard_dimension_names} - {"X", "Y", "Z"}
+    extra = [name for name in table if name not in standard]
+    las.add_extra_dims([laspy.ExtraBytesParams(name[:32], table[name].dtype) for name in extra])
+    las.x, las.y, las.z = points.T
+    for name, array in table.items():
+        las[name[:32]] = array
+    change = columns.largest_change(np.asarray(las.xyz), points)
+    if change:
+        scale = las.header.scales[0]
+        notes.append(f"x, y, z are multiples of {scale:g} in {extension}, rounded by up to {change:.2g}")
+    return las, notes

@@ -1,0 +1,44 @@
+"""Vertices of meshes and models, all of them in the order of the file, none merged: .obj .off .stl .glb, read only.
+
+OBJ is read here, as trimesh leaves out and repeats vertices of it; the others by trimesh, which gives coordinates only.
+"""
+
+import io
+from pathlib import Path
+
+import numpy as np
+
+from samplenet.scans import columns, text
+from samplenet.scans.columns import Bad
+from samplenet.scans.scan import Scan, needs
+
+NAMES = {1: ["w"], 3: text.COLORS, 4: ["w", *text.COLORS]}  # of what follows x, y and z in OBJ, by number
+
+
+def read_obj(path: Path) -> Scan:
+    """Read the lines `v x y z`, with a weight or red, green and blue behind."""
+    lines = [line.split(b"#")[0].strip() for line in path.read_bytes().splitlines()]
+    vertices = [line[1:] if line[:2] in (b"v ", b"v\t") else b"" for line in lines]  # empty ones keep the line numbers
+    if not any(vertices):
+        raise Bad("has 0 points")
+    table = text.parse(io.BytesIO(b"\n".join(vertices)))
+    columns.check_axes("xyz"[: table.shape[1]])
+    others = NAMES.get(table.shape[1] - 3) or [f"column_{i}" for i in range(3, table.shape[1])]
+    return Scan(columns.rows_of(dict(zip(["x", "y", "z", *others], table.T, strict=True))), "text")
+
+
+def read(path: Path) -> Scan:
+    """Read the vertices of .off, three of each triangle of .stl, and those of each node of a .glb, where it stands."""
+    try:
+        import trimesh
+    except ImportError as error:
+        raise needs("trimesh") from error
+    scene = trimesh.load_scene(path, process=False)
+    parts = []
+    for node in scene.graph.nodes_geometry:
+        matrix, name = scene.graph[node]
+        vertices = np.asarray(scene.geometry[name].vertices)
+        parts.append(vertices if np.array_equal(matrix, np.eye(4)) else vertices @ matrix[:3, :3].T + matrix[:3, 3])
+    x, y, z = np.concatenate(parts).T if parts else np.empty((3, 0))
+    rows = columns.rows_of({"x": x, "y": y, "z": z})
+    return Scan(rows, "text", notes=(f"of {path.suffix} coordinates alone are read",))

@@ -1,0 +1,238 @@
+"""PLY: every property of the vertices, lists too, with comments and obj_info; other elements are skipped.
+
+Own code: trimesh has no public reader of all properties, and plyfile is under the GPL.
+"""
+
+import io
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samplenet.scans import columns, text
+from samplenet.scans.columns import Bad
+from samplenet.scans.scan import Scan, content
+
+TYPES = {"i1": "char", "u1": "uchar", "i2": "short", "u2": "ushort", "i4": "int", "u4": "uint"}
+TYPES |= {"f4": "float", "f8": "double"}
+KINDS = {name: kind for kind, name in TYPES.items()}
+KINDS |= {"int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4"}
+KINDS |= {"int64": "i8", "uint64": "u8", "float32": "f4", "float64": "f8"}  # 64 bits: meshio writes them
+LACKING = columns.LACKING["ply"]
+FORMATS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
+
+
+class Property(NamedTuple):
+    name: str
+    kind: str  # of NumPy
+    length: str = ""  # of a list: the type of its length
+
+
+class Element(NamedTuple):
+    name: str
+    count: int
+    properties: list[Property]
+
+    @property
+    def has_lists(self) -> bool:
+        return any(one.length for one in self.properties)
+
+    def dtype(self, order: str) -> np.dtype:
+        """One row without lists."""
+        return np.dtype([(one.name, order + one.kind) for one in self.properties])
+
+
+class Header(NamedTuple):
+    order: str  # of bytes: < or >; "" for text
+    elements: list[Element]
+    remarks: list[str]  # lines of comment and obj_info
+    size: int  # bytes
+
+
+class Kept(NamedTuple):
+    """What a .ply file holds beside the rows: lines of comment and obj_info, and the properties that are lists."""
+
+    remarks: list[str]
+    lists: dict[str, Property]
+
+
+def read(path: Path) -> Scan:
+    """Read the vertices."""
+    data = content(path)
+    header = _header(data)
+    names = [element.name for element in header.elements]
+    if "vertex" not in names:
+        raise Bad(f"has no vertices; its elements are {', '.join(names) or 'missing'}")
+    vertex = header.elements[names.index("vertex")]
+    columns.check_axes([one.name for one in vertex.properties])
+    before = header.elements[: names.index("vertex")]
+    if not vertex.count:
+        raise Bad("has 0 points")
+    rows = (_binary if header.order else _ascii)(data, header, before, vertex)
+    lists = {one.name: one._replace(kind=LACKING.get(one.kind, one.kind)) for one in vertex.properties if one.length}
+    return Scan(rows, "ply", Kept(header.remarks, lists))
+
+
+def _header(data: bytes) -> Header:
+    first = re.match(rb"ply[ \t]*(\r\n|\n|\r)", data)
+    if not first:
+        raise Bad("is no PLY file: its first line is not 'ply'")
+    newline = b"\r" if first[1] == b"\r" else b"\r?\n"
+    end = re.search(rb"[\r\n]end_header[ \t]*(%b|\Z)" % newline, data)
+    if not end:
+        raise Bad("is damaged or cut off: its header has no line 'end_header'")
+    order, elements, remarks = None, [], []
+    for line in data[first.end() : end.start()].decode(errors="surrogateescape").splitlines():
+        match line.split():
+            case []:
+                pass
+            case ["comment" | "obj_info", *_]:
+                remarks.append(line.strip())
+            case ["format", name, *_] if name in FORMATS:
+                order = FORMATS[name]
+            case ["element", name, count] if count.isdecimal():
+                elements.append(Element(name, int(count), []))
+            case ["property", "list", length, kind, *name] if elements and {length, kind} <= KINDS.keys() and name:
+                elements[-1].properties.append(Property(" ".join(name), KINDS[kind], KINDS[length]))
+            case ["property", kind, *name] if elements and kind in KINDS and name:
+                elements[-1].properties.append(Property(" ".join(name), KINDS[kind]))
+            case _:
+                raise Bad(f"has a damaged header: its line '{line.strip()[:60]}' is not of PLY")
+    if order is None:
+        raise Bad("has a damaged header: its line 'format' is missing")
+    named = []
+    for element in elements:
+        names = columns.distinct([one.name for one in element.properties])
+        properties = [one._replace(name=name) for one, name in zip(element.properties, names, strict=True)]
+        named.append(element._replace(properties=properties))
+    return Header(order, named, remarks, end.end())
+
+
+def _ascii(data: bytes, header: Header, before: list[Element], vertex: Element) -> NDArray:
+    stream = io.BytesIO(data if b"\n" in data else data.replace(b"\r", b"\n"))
+    stream.seek(header.size)
+    for element in before:  # a line for each row
+        for _ in range(element.count if element.properties else 0):
+            if not stream.readline():
+                raise Bad(f"is cut off: it ends within its element {element.name}")
+    if vertex.has_lists:
+        lines = [line.split() for _, line in zip(range(vertex.count), stream)]
+        return _walk(_Words([word for line in lines for word in line]), vertex)
+    least = 2 * len(vertex.properties)  # bytes of a line
+    there = (len(data) - stream.tell() + 1) // least
+    if there < vertex.count:
+        raise Bad(f"is cut off: at most {there} of {vertex.count} points")
+    rows = text.parse(stream, vertex.dtype("="), vertex.count)
+    if len(rows) < vertex.count:
+        raise Bad(f"is cut off: {len(rows)} of {vertex.count} points")
+    return rows
+
+
+def _binary(data: bytes, header: Header, before: list[Element], vertex: Element) -> NDArray:
+    body = _Bytes(data, header.size, header.order)
+    for element in before:
+        if element.has_lists:
+            _walk(body, element)
+        else:
+            body.at += element.count * element.dtype("<").itemsize
+    if vertex.has_lists:
+        return _walk(body, vertex)
+    dtype = vertex.dtype(header.order)
+    there = max(len(data) - body.at, 0) // dtype.itemsize
+    if there < vertex.count:
+        raise Bad(f"is cut off: {there} of {vertex.count} points")
+    return np.frombuffer(data, dtype, vertex.count, body.at).astype(dtype.newbyteorder("="), copy=False)
+
+
+class _Bytes:
+    """Numbers of a binary file, one after another."""
+
+    def __init__(self, data: bytes, at: int, order: str):
+        self.data, self.at, self.order = data, at, order
+
+    def take(self, kind: str, count: int) -> NDArray:
+        end = self.at + count * int(kind[1])
+        if not self.at <= end <= len(self.data):
+            raise EOFError
+        values = np.frombuffer(self.data, self.order + kind, count, self.at)
+        self.at = end
+        return values
+
+
+class _Words:
+    """Numbers of a text file, one after another."""
+
+    def __init__(self, words: list[bytes]):
+        self.words, self.at = words, 0
+
+    def take(self, kind: str, count: int) -> NDArray:
+        words = self.words[self.at : self.at + count]
+        if len(words) != count:
+            raise EOFError
+        self.at += count
+        return np.array([(float if kind[0] == "f" else int)(word) for word in words], kind)
+
+
+def _walk(body: _Bytes | _Words, element: Element) -> NDArray:
+    """Read rows with lists, whose length only the rows themselves tell."""
+    values: dict[str, list] = {one.name: [] for one in element.properties}
+    for row in range(element.count):
+        try:
+            for one in element.properties:
+                count = int(body.take(one.length, 1)[0]) if one.length else 1
+                taken = body.take(one.kind, count)
+                values[one.name].append(taken if one.length else taken[0])
+        except EOFError:
+            raise Bad(f"is cut off or damaged: {row} of {element.count} rows of its element {element.name}") from None
+        except (ValueError, OverflowError):
+            raise Bad(f"is damaged: row {row} of its element {element.name} holds no such numbers") from None
+    rows = np.empty(element.count, [(one.name, "O" if one.length else one.kind) for one in element.properties])
+    for one in element.properties:
+        column = values[one.name]
+        if one.length:
+            column = np.fromiter((array.astype(one.kind) for array in column), object, len(column))
+        rows[one.name] = column
+    return rows
+
+
+def write(scan: Scan, extension: str) -> tuple[bytes, list[str]]:
+    """Write the content of a binary little-endian file; lists and comments if the rows were read from a .ply file."""
+    kept = scan.kept if scan.format == "ply" else Kept([], {})
+    table, notes = columns.for_format(scan, "ply", extension)
+    named = {}
+    for name, array in table.items():
+        new = "_".join(name.split())
+        if new in named:
+            raise Bad(f"cannot be written: two columns would be called {new}; rename one of them")
+        named[new] = array
+    lines = []
+    for name, array in named.items():
+        one = kept.lists.get(name)
+        kind = f"list {TYPES[one.length]} {TYPES[one.kind]}" if one else TYPES[array.dtype.str[1:]]
+        lines.append(f"property {kind} {name}")
+    rows = columns.rows_of(named)
+    head = [
+        "ply",
+        "format binary_little_endian 1.0",
+        *kept.remarks,
+        f"element vertex {len(rows)}",
+        *lines,
+        "end_header",
+    ]
+    return "\n".join([*head, ""]).encode(errors="surrogateescape") + _body(rows, kept.lists), notes
+
+
+def _body(rows: NDArray, lists: dict[str, Property]) -> bytes:
+    if not lists:
+        return rows.astype(rows.dtype.newbyteorder("<"), copy=False).tobytes()
+    parts = []
+    for row in rows:
+        for name, value in zip(rows.dtype.names, row, strict=True):
+            if name in lists:
+                parts.append(np.array(len(value), "<" + lists[name].length).tobytes())
+                parts.append(np.asarray(value, "<" + lists[name].kind).tobytes())
+            else:
+                parts.append(np.asarray(value, rows.dtype[name].newbyteorder("<")).tobytes())
+    return b"".join(parts)

@@ -1,0 +1,85 @@
+"""A cloud of one file, and the bytes of a file."""
+
+import gzip
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samplenet.scans import columns
+from samplenet.scans.columns import Bad
+
+MAX_COMPRESSION = 256  # a file is not believed to unpack to more than this many times its own size
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """A cloud of N points.
+
+    Attributes:
+        rows: (N,) structured: x, y, z and everything else that the file stores for each point, as stored. A list
+            property of a PLY file is a column of arrays.
+        format: "ply", "pcd", "las", "npz", "npy" or "text": the format whose column names the rows have; "" if they
+            come from elsewhere.
+        kept: what the writer of the same format needs beside the rows, see the readers.
+        notes: sentences on what was not read, or read in another way.
+        whole_scales: `full_scales` of the whole file, if these are some of its points.
+    """
+
+    rows: NDArray
+    format: str = ""
+    kept: Any = None
+    notes: tuple[str, ...] = ()
+    whole_scales: dict[str, int] | None = None
+
+    @cached_property
+    def points(self) -> NDArray:
+        """(N, 3) in the precision of the file: float32, or float64 for anything longer and for whole numbers."""
+        points = np.stack([self.rows[axis] for axis in "xyz"], 1)
+        return points.astype(np.float32 if points.dtype in (np.float16, np.float32) else np.float64, copy=False)
+
+    @cached_property
+    def finite(self) -> NDArray[np.bool_]:
+        """(N,) whether all three coordinates of a point are finite."""
+        return np.isfinite(self.points).all(1)
+
+    @cached_property
+    def colors(self) -> NDArray[np.uint8] | None:
+        """(N, 3) red, green and blue from 0 to 255; None if the file has no colours."""
+        color = columns.colors_of(self.rows)
+        return None if color is None else columns.rescale(color, self.full_scales["colours"], 255)[:, :3]
+
+    @cached_property
+    def full_scales(self) -> dict[str, int]:
+        """The value of full colour and of full intensity, see `columns.full_scales`."""
+        return self.whole_scales or columns.full_scales(self.rows)
+
+    def take(self, idx: NDArray) -> "Scan":
+        """The points of these indices (m,), in that order."""
+        kept = self.kept[idx] if self.format == "las" else self.kept
+        return replace(self, rows=self.rows[idx], kept=kept, whole_scales=self.full_scales)
+
+
+def content(path: Path) -> bytes:
+    """The bytes of a file, unpacked if its name ends in .gz."""
+    if path.suffix.lower() != ".gz":
+        return path.read_bytes()
+    most = MAX_COMPRESSION * path.stat().st_size
+    try:
+        with gzip.open(path) as file:
+            unpacked = file.read(most + 1)
+    except EOFError as error:
+        raise Bad("is cut off") from error
+    except gzip.BadGzipFile as error:
+        raise Bad("is not a gzip file, or damaged") from error
+    if len(unpacked) > most:
+        raise Bad(f"unpacks to more than {MAX_COMPRESSION} times its size; unpack it first")
+    return unpacked
+
+
+def needs(package: str) -> Bad:
+    """The sentence for a format whose library is not installed."""
+    return Bad(f'needs {package}; pip install "{package}", or the library with its extra "io"')
