@@ -381,7 +381,7 @@ FAULTS = [
             "unknown format": ("-o {out}.abc", "out.abc: its extension must be one of .ply"),
             "unknown sampler": ("--sampler x", "argument --sampler: invalid choice: 'x'"),
             "m of zero": ("-m 0", "-m must be at least 1, got 0"),
-            "more points than there are": ("-m 41", "it has 40 points, -m asks for 41"),
+            "more points than there are": ("-m 41", "has 40 points; -m asks for 41"),
             "weights for another sampler": ("--weights x", "--weights is for --sampler samplenet, not fps"),
         },
     ),

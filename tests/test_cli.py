@@ -1,5 +1,8 @@
 """The console command: samplenet sample, samplenet view."""
 
+import gzip
+import json
+import re
 import subprocess
 import sys
 
@@ -70,7 +73,7 @@ def test_a_folder_is_sampled_into_a_folder_and_one_bad_file_stops_no_other(cloud
     (folder / "notes.md").write_text("no cloud")
     assert run("sample", folder, "-m", 40, "-o", out) == 2
     captured = capsys.readouterr()
-    assert "cut.ply is damaged" in captured.err and "2 of 3 clouds sampled" in captured.out
+    assert "cut.ply is cut off" in captured.err and "2 of 3 clouds sampled" in captured.out
     assert sorted(str(p.relative_to(out)) for p in out.rglob("*.*")) == ["b.npy", "deep/chair.ply"]
     assert len(scans.read(out / "b.npy").rows) == 40
     assert (
@@ -105,15 +108,16 @@ def test_a_second_run_does_not_sample_what_the_first_wrote(cloud, tmp_path, caps
 
 def test_faults_are_told_in_a_sentence(cloud, tmp_path, capsys):
     out = tmp_path / "out.ply"
-    assert "has 600 points, -m asks for 601" in refused(capsys, "sample", cloud, "-m", 601, "-o", out)
+    assert "has 600 points; -m asks for 601" in refused(capsys, "sample", cloud, "-m", 601, "-o", out)
     assert "-m must be at least 1, got 0" in refused(capsys, "sample", cloud, "-m", 0, "-o", out)
     assert "-m is needed" in refused(capsys, "sample", cloud, "-o", out)
     assert "extension must be one of" in refused(capsys, "sample", cloud, "-m", 5, "-o", tmp_path / "out.obj")
     assert "one of .npy .txt" in refused(capsys, "sample", cloud, "-m", 5, "--indices", "-o", out)
     assert "cannot be written" in refused(capsys, "sample", cloud, "-m", 5, "-o", tmp_path / "gone" / "out.ply")
+    assert "nothing can be written there" in refused(capsys, "sample", cloud.parent, "-m", 5, "-o", cloud / "a")
     assert "is the input" in refused(capsys, "sample", cloud, "-m", 5, "-o", cloud)
     assert "several clouds or a folder need a folder" in refused(capsys, "sample", cloud, cloud, "-m", 5, "-o", out)
-    assert "two inputs" in refused(capsys, "sample", cloud, cloud, "-m", 5, "-o", tmp_path / "both")
+    assert "would both become" in refused(capsys, "sample", cloud, cloud, "-m", 5, "-o", tmp_path / "both")
     assert "there is no file" in refused(capsys, "sample", tmp_path / "gone.ply", "-m", 5, "-o", out)
     assert "--cell is for" in refused(capsys, "sample", cloud, "--cell", 0.1, "-o", out)
     options = ("--sampler", "samplenet", "--weights", "wrong")
@@ -124,6 +128,139 @@ def test_faults_are_told_in_a_sentence(cloud, tmp_path, capsys):
     said = refused(capsys, "sample", cloud, *options, "-m", 5, "-o", out)
     assert "sample 32 points, not 5" in said and "classification-progressive" in said
     assert [file.name for file in tmp_path.iterdir()] == [cloud.name]
+
+
+def holed(path, n=60, holes=20):
+    """Write a cloud of n points of which the first ones have a coordinate that is not finite."""
+    points = np.random.default_rng(0).normal(size=(n, 3))
+    points[:holes, 1] = np.where(np.arange(holes) % 2, np.nan, np.inf)
+    np.save(path, points)
+    return path
+
+
+@pytest.mark.parametrize("sampler", ["fps", "random", "grid"])
+def test_points_that_are_not_finite_are_left_out_and_still_counted_by_indices(tmp_path, capsys, sampler):
+    cloud = holed(tmp_path / "depth.npy")
+    assert run("sample", cloud, "--sampler", sampler, "-m", 40, "--indices", "-o", tmp_path / "idx.npy") == 0
+    captured = capsys.readouterr()
+    assert sorted(np.load(tmp_path / "idx.npy").tolist()) == list(range(20, 60))
+    assert captured.err.count("\n") == 1 and "depth.npy: left out 20 points" in captured.err
+    assert "40 of 60 points" in captured.out
+    said = refused(capsys, "sample", cloud, "--sampler", sampler, "-m", 41, "-o", tmp_path / "out.ply")
+    assert "has 60 points, of which 40 are finite; -m asks for 41" in said
+
+
+def test_in_a_folder_points_that_are_not_finite_are_added_up(tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    for name, holes in (("a.npy", 1), ("b.npy", 2), ("c.npy", 0)):
+        holed(tmp_path / "in" / name, holes=holes)
+    assert run("sample", tmp_path / "in", "-m", 5, "-o", tmp_path / "out") == 0
+    assert f"{tmp_path / 'in' / 'a.npy'} and 1 more: left out 3 points" in capsys.readouterr().err
+
+
+def test_the_page_shows_the_finite_points(tmp_path, capsys):
+    pytest.importorskip("plotly", reason="pages need plotly")
+    cloud, page = holed(tmp_path / "depth.npy"), tmp_path / "a.html"
+    assert run("view", cloud, "--sample", holed(tmp_path / "sample.npy", 7, 3), "-o", page, "--no-open") == 0
+    assert "40 points" in page.read_text() and "4 sampled" in page.read_text()
+    assert "depth.npy and 1 more: left out 23 points" in capsys.readouterr().err
+    assert run("view", cloud, "-m", 9, "-o", page, "--no-open") == 0
+    assert "9 sampled" in page.read_text()
+
+
+def test_text_that_holds_no_points_is_left_out_of_a_folder_but_not_if_it_is_named(cloud, tmp_path, capsys):
+    cloud.with_name("README.txt").write_text("Scanned on Monday.\n")
+    cloud.with_name("chair.csv").write_text("name,price\nchair,3\n")  # does not take chair.ply away
+    assert run("sample", tmp_path, "-m", 5, "-o", tmp_path / "out") == 0
+    captured = capsys.readouterr()
+    assert "1 of 1 clouds sampled" in captured.out
+    assert captured.err.count("\n") == 1 and "README.txt" in captured.err and "chair.csv" in captured.err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["chair.ply"]
+    assert "README.txt" in refused(capsys, "sample", tmp_path / "README.txt", "-m", 5, "-o", tmp_path / "a.ply")
+    cloud.with_name("damaged.txt").write_text("0 0 0\n1 1 1\n2 two 2\n")
+    assert run("sample", tmp_path, "-m", 2, "-o", tmp_path / "out") == 2
+    assert "samplenet: error: " in capsys.readouterr().err
+
+
+def test_formats_that_are_read_only_become_ply_in_a_folder(cloud, tmp_path, capsys):
+    for name in ("a.csv", "b.pts", "c.XYZ.gz"):
+        content = b"0 0 0\n1 0 0\n2 0 0\n"
+        (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    assert run("sample", tmp_path, "-m", 2, "-o", tmp_path / "out") == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.ply", "b.ply", "c.ply", "chair.ply"]
+    (tmp_path / "a.pts").write_text("0 0 0\n1 0 0\n2 0 0\n")
+    said = refused(capsys, "sample", tmp_path, "-m", 2, "-o", tmp_path / "new")
+    assert "a.csv and " in said and "a.pts would both become" in said and not (tmp_path / "new").exists()
+
+
+def test_links_to_folders_are_followed_and_each_folder_is_visited_once(cloud, tmp_path, capsys):
+    scanned, elsewhere = tmp_path / "in" / "deep", tmp_path / "elsewhere"
+    scanned.mkdir(parents=True)
+    elsewhere.mkdir()
+    for path in (scanned / "a.ply", elsewhere / "b.ply"):
+        path.write_bytes(cloud.read_bytes())
+    (tmp_path / "in" / "again").symlink_to(scanned)
+    (tmp_path / "in" / "loop").symlink_to(tmp_path / "in")
+    (tmp_path / "in" / "linked").symlink_to(elsewhere)
+    (elsewhere / "back").symlink_to(elsewhere)
+    (scanned / "gone.ply").symlink_to(tmp_path / "nowhere.ply")
+    (tmp_path / "in" / "out").symlink_to(tmp_path / "out")
+    for _ in range(2):  # the second call does not sample what the first wrote
+        assert run("sample", tmp_path / "in", "-m", 5, "-o", tmp_path / "out") == 2
+        captured = capsys.readouterr()
+        assert "2 of 3 clouds sampled" in captured.out and "there is no file" in captured.err
+        written = sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.ply"))
+        assert written == ["deep/a.ply", "linked/b.ply"]
+
+
+def test_whatever_is_wrong_with_a_file_the_others_are_sampled(cloud, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(subset, "farthest_points", lambda points, m: np.arange(m) if len(points) == 600 else 1 / 0)
+    holed(tmp_path / "a.npy", holes=0)
+    assert run("sample", tmp_path, "-m", 5, "-o", tmp_path / "out") == 2
+    captured = capsys.readouterr()
+    assert "a.npy could not be sampled (ZeroDivisionError" in captured.err and "1 of 2 clouds" in captured.out
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["chair.ply"]
+    assert "could not be sampled" in refused(capsys, "sample", tmp_path / "a.npy", "-m", 5, "-o", tmp_path / "a.ply")
+
+
+def test_a_folder_that_cannot_be_written_is_told_once(cloud, tmp_path, capsys):
+    (tmp_path / "b.ply").write_bytes(cloud.read_bytes())
+    (tmp_path / "taken").write_text("")
+    assert "nothing can be written there" in refused(
+        capsys, "sample", tmp_path, "-m", 5, "-o", tmp_path / "taken" / "a"
+    )
+
+
+def test_what_readers_and_writers_change_is_told_once(cloud, tmp_path, capsys):
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text("e,n,h\n0,0,0\n1,0,0\n2,0,0\n")
+    assert run("sample", tmp_path, "-m", 2, "-o", tmp_path / "out") == 0
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1 and "a.csv and 1 more: its columns e, n, h are taken" in captured.err
+    assert run("sample", cloud, "-m", 2, "-o", tmp_path / "a.pcd") == 0
+    captured = capsys.readouterr()
+    assert f"samplenet: note: {tmp_path / 'a.pcd'}: red, green, blue" in captured.err
+
+
+def test_z_points_up_in_las_files_unless_up_is_given(tmp_path, capsys, monkeypatch):
+    laspy = pytest.importorskip("laspy", reason="las files need laspy")
+    monkeypatch.setattr(subset, "Learned", lambda *_: lambda points, number, up: ups.append(up) or np.arange(5))
+    (tmp_path / "in").mkdir()
+    for name in ("a.las", "b.las"):
+        las = laspy.create()
+        las.x, las.y, las.z = np.random.default_rng(0).normal(size=(3, 30))
+        las.write(tmp_path / "in" / name)
+    for options, expected, notes in ((["samplenet"], "z", 1), (["samplenet", "--up", "y"], "y", 0), (["fps"], None, 0)):
+        ups = []
+        assert run("sample", tmp_path / "in", "-m", 5, "-o", tmp_path / "out", "--sampler", *options) == 0
+        assert ups == [expected, expected] * (expected is not None)
+        assert capsys.readouterr().err.count("z is taken to point up") == notes
+    pytest.importorskip("plotly", reason="pages need plotly")
+    page = tmp_path / "a.html"
+    for path, up in ((tmp_path / "in" / "a.las", "z"), (holed(tmp_path / "b.npy"), "y")):
+        run("view", path, "-o", page, "--no-open")
+        camera = json.loads(re.search(r'"camera":\{"up":(\{[^}]*\})', page.read_text())[1])
+        assert camera[up] == 1
 
 
 @pytest.mark.parametrize("framework, package", [("torch", "torch"), ("tf", "tensorflow")])
@@ -156,7 +293,7 @@ def test_large_scans_are_sampled_patch_by_patch(monkeypatch):
     patches = learned._patches(points, 128)
     assert len(patches) == 2 and sorted(np.concatenate(patches).tolist()) == list(range(2000))
     seen = []
-    monkeypatch.setattr(learned, "_match", lambda points, share: seen.append(len(points)) or np.arange(share))
+    monkeypatch.setattr(learned, "_match", lambda points, share, up: seen.append(len(points)) or np.arange(share))
     idx = learned(points)
     assert seen == [300, 300]  # thinned
     assert len(set(idx.tolist())) == 300
@@ -184,8 +321,8 @@ def test_clouds_with_z_up_are_turned():
     pytest.importorskip("torch", reason="--framework torch needs torch")
     points = shapes.generate("chair", 0, split="test", num_points=600).astype(float)
     x, y, z = points.T
-    upright = subset.Learned("classification-progressive", 30, framework="torch")(points)
-    turned = subset.Learned("classification-progressive", 30, "z", "torch")(np.stack([x, -z, y], 1))
+    upright = subset.Learned("classification-progressive", 30, "torch")(points)
+    turned = subset.Learned("classification-progressive", 30, "torch")(np.stack([x, -z, y], 1), up="z")
     np.testing.assert_array_equal(upright, turned)
 
 

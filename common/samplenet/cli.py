@@ -4,32 +4,44 @@ import argparse
 import os
 import sys
 import time
+import traceback
 import warnings
 import webbrowser
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 import samplenet
-from samplenet import scans, subset
+from samplenet import files, scans, subset
 from samplenet.config import Parser
 from samplenet.errors import InputError
 
-SAMPLERS = """samplers:
-  fps        farthest point sampling, from the file's first point on
-  random     uniformly, by --seed
-  grid       the point nearest to the mean of each occupied grid cell: exactly m of them, or those of --cell
-  samplenet  a trained SampleNet (--weights). Clouds of more than 16384 points are cut in patches, as many as are
-             needed for m points, each is sampled for itself, and farthest points complete them to m. Weights
-             of one size serve any larger m there; of smaller clouds they sample that size alone
+READ_ONLY = [extension for extension in scans.READERS if extension not in scans.WRITERS]
+HELP = f"""samplers:
+  fps        farthest point sampling, starting from the file's first point
+  random     uniformly at random, by --seed
+  grid       from each occupied cell of a grid the point nearest to the mean of its points: exactly m points, or
+             one for each cell of size --cell
+  samplenet  a trained SampleNet (--weights). A cloud of more than 16384 points is cut into patches, each patch is
+             sampled by the network, and farthest point sampling adds the rest of the m points. Weights of one size
+             can give any larger m there; a smaller cloud they sample at that size only
 
-Output points are rows of the input: nothing is moved or rounded, and colour, normals and whatever else the file tells
-of a point stay with them. Formats, by extension: """ + " ".join(scans.READERS)
+The sampled points are rows of the input: nothing is moved or rounded, and colours, normals and whatever else the file
+stores for a point stay with them. A line on stderr says what the format of the output cannot hold. Points with a
+coordinate that is not finite are never sampled; --indices still counts them.
+
+formats, by extension:
+  read and written  {" ".join(scans.WRITERS)}
+  read only         {" ".join(READ_ONLY)}
+In a folder, samples of files that are read only become .ply. Text files that hold no points are left out.
+"""
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command; returns its exit status: 2, after one sentence, for a fault of the input."""
+    """Run the command. Returns the exit status: 2, after one sentence on stderr, if the input is at fault."""
     args = _parser().parse_args(argv)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     warnings.formatwarning = lambda message, *_, **__: f"{message}\n"
@@ -48,14 +60,15 @@ def _parser() -> Parser:
     parser = Parser(prog="samplenet", description=samplenet.__doc__.splitlines()[0])
     parser.add_argument("--version", action="version", version=f"samplenet {samplenet.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    shape = {"formatter_class": argparse.RawDescriptionHelpFormatter, "epilog": SAMPLERS, "allow_abbrev": False}
+    shape = {"formatter_class": argparse.RawDescriptionHelpFormatter, "epilog": HELP, "allow_abbrev": False}
 
     help = "choose m points of each cloud"
     sample = commands.add_parser("sample", help=help, description=f"{help.capitalize()}.", **shape)
-    sample.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="file of one cloud, or folder of them "
-                        "(but for what is in OUT)")  # fmt: skip
+    sample.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="a file of one cloud, or a folder of "
+                        "them: subfolders too, links are followed, OUT is left out")  # fmt: skip
     sample.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="file, or folder")
-    sample.add_argument("--indices", action="store_true", help="write which points, from 0 on, to .npy or .txt")
+    sample.add_argument("--indices", action="store_true", help="write the numbers of the sampled points, counted "
+                        "from 0, to .npy or .txt")  # fmt: skip
     sample.set_defaults(run=_sample)
 
     help = "show a cloud with its sampled points: a page that works offline"
@@ -74,17 +87,37 @@ def _parser() -> Parser:
         command.add_argument("--weights", metavar="NAME", help=f"of samplenet: {names} (default: the first "
                              "progressive one), or a .safetensors file or run folder")  # fmt: skip
         command.add_argument("--framework", choices=("torch", "tf"), help="of samplenet (default: what is installed)")
-        command.add_argument(
-            "--up", choices=("y", "z"), default="y", help="axis that is up (default: y); samplenet needs it"
-        )
+        command.add_argument("--up", choices=("y", "z"), help="axis that points up, for samplenet and the view "
+                             "(default: z for las and laz, y for other files)")  # fmt: skip
         command.add_argument("--cell", type=float, metavar="SIZE", help="of grid, instead of -m: side of a cell")
         command.add_argument("--seed", type=int, default=0, help="of what is drawn at random (default: 0)")
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
 
 
-def _picker(args) -> Callable:
-    """(points (N, 3), number of the cloud) -> indices of the sample, as the arguments say."""
+class Notes:
+    """Sentences about files, for stderr. Of many files, each sentence is printed once, with the number of files."""
+
+    def __init__(self):
+        self.files: dict[str, list[Path]] = {}
+        self.counts: dict[str, int] = {}
+
+    def add(self, file: Path, sentence: str, count: int = 0) -> None:
+        """Note a sentence about a file. A {} in it stands for `count`, added up over the files."""
+        self.files.setdefault(sentence, []).append(file)
+        self.counts[sentence] = self.counts.get(sentence, 0) + count
+
+    def print(self) -> None:
+        """Print the notes, a line each."""
+        for sentence, paths in self.files.items():
+            others = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+            if self.counts[sentence]:
+                sentence = sentence.format(self.counts[sentence])
+            print(f"samplenet: note: {paths[0]}{others}: {sentence}", file=sys.stderr)
+
+
+def _picker(args) -> Callable[[NDArray, int, str], NDArray[np.int64]]:
+    """(points (N, 3), number of the cloud, axis that is up) -> indices of the sample, as the arguments say."""
     if args.cell is not None and (args.sampler != "grid" or args.m is not None):
         raise InputError("--cell is for --sampler grid without -m")
     if args.cell is not None and not 0 < args.cell < float("inf"):
@@ -99,83 +132,101 @@ def _picker(args) -> Callable:
         raise InputError(f"--seed must be at least 0, got {args.seed}")
     if args.sampler == "samplenet":
         weights = args.weights or next(name for name in samplenet.list_weights() if name.endswith("-progressive"))
-        pick = subset.Learned(weights, args.m, args.up, args.framework, args.seed)
-    else:
-        pick = {
-            "fps": lambda points, _: subset.farthest_points(points, args.m),
-            "random": lambda points, number: subset.at_random(points, args.m, args.seed, number),
-            "grid": lambda points, _: subset.grid(points, args.m, args.cell),
-        }[args.sampler]
+        return subset.Learned(weights, args.m, args.framework, args.seed)
+    return {
+        "fps": lambda points, *_: subset.farthest_points(points, args.m),
+        "random": lambda points, number, _: subset.at_random(points, args.m, args.seed, number),
+        "grid": lambda points, *_: subset.grid(points, args.m, args.cell),
+    }[args.sampler]
 
-    def checked(points, number=0):
-        if args.m is not None and args.m > len(points):
-            raise InputError(f"it has {len(points)} points, -m asks for {args.m}")
-        return pick(points, number)
 
-    return checked
+def _read(path: Path, notes: Notes) -> scans.Scan:
+    """Read a cloud; note what its reader says and how many points are not finite."""
+    scan = scans.read(path)
+    for sentence in scan.notes:
+        notes.add(path, sentence)
+    if not scan.finite.all():
+        left_out = len(scan.rows) - int(scan.finite.sum())
+        notes.add(path, "left out {} points whose coordinates are not finite (NaN or infinity)", left_out)
+    return scan
+
+
+def _up(args, path: Path, notes: Notes) -> str:
+    """The axis that points up: --up, or what is usual in the format of the file."""
+    if args.up is None and scans.extension(path) in (".las", ".laz"):
+        notes.add(path, "z is taken to point up, as in most las and laz files; --up y changes that")
+        return "z"
+    return args.up or "y"
+
+
+def _indices(path: Path, scan: scans.Scan, m: int | None, pick: Callable, *options) -> NDArray[np.int64]:
+    """Sample the finite points of a scan. The indices count all of its points."""
+    finite, n = np.flatnonzero(scan.finite), len(scan.rows)
+    if m is not None and m > len(finite):
+        of_which = "" if len(finite) == n else f", of which {len(finite)} are finite"
+        raise InputError(f"{path} has {n} points{of_which}; -m asks for {m}")
+    points = scan.points if len(finite) == n else scan.points[finite]
+    return finite[pick(points, *options)]
 
 
 def _sample(args) -> int:
-    jobs, pick, failed = _jobs(args), _picker(args), 0
-    many = len(jobs) > 1
-    for number, (source, target) in enumerate(tqdm(jobs, unit="file", disable=None if many else True)):
+    pick, notes = _picker(args), Notes()
+    jobs, faults = files.plan(args.inputs, args.output, args.indices)
+    for fault in faults:
+        print(f"samplenet: error: {fault}", file=sys.stderr)
+    if len(jobs) + len(faults) == 1:
+        return _sample_one(args, jobs[0], pick, notes)
+    no_clouds, failed = [], 0
+    for number, job in enumerate(tqdm(jobs, unit="file", disable=None)):
         try:
-            start = time.perf_counter()
-            scan = scans.read(source)
-            idx = pick(scan.points, number)
-            if target != args.output:  # but below it
-                target.parent.mkdir(parents=True, exist_ok=True)
-            if args.indices:
-                scans.write_indices(target, idx)
-            else:
-                scans.write(target, scan.take(idx))
-        except (InputError, OSError) as error:
-            told = InputError(str(error) if str(source) in str(error) else f"{source}: {error}")
-            if not many:
-                raise told from error
-            tqdm.write(f"samplenet: error: {told}", file=sys.stderr)
+            _sample_file(args, job, number, pick, notes)
+        except Exception as error:  # whatever is wrong with a file, the others are sampled
+            if isinstance(error, scans.NoCloud) and not job.named:
+                no_clouds.append(str(job.source))
+                continue
             failed += 1
-            continue
-        if not many:
-            seconds = time.perf_counter() - start
-            print(f"{target}: {len(idx)} of {len(scan.rows)} points in {seconds:.1f} s")
-    if many:
-        print(f"{args.output}: {len(jobs) - failed} of {len(jobs)} clouds sampled")
-    return 2 if failed else 0
+            tqdm.write(f"samplenet: error: {_about(job.source, error)}", file=sys.stderr)
+            if args.debug:
+                traceback.print_exc()
+    notes.print()
+    if no_clouds:
+        print(f"samplenet: note: left out, as they hold no points: {', '.join(no_clouds)}", file=sys.stderr)
+    clouds = len(jobs) - len(no_clouds)
+    print(f"{args.output}: {clouds - failed} of {clouds} clouds sampled")
+    return 2 if failed or faults or not clouds else 0
 
 
-def _jobs(args) -> list[tuple[Path, Path]]:
-    """Each input file and where its sample goes."""
-    files = []  # and their names below the output folder
-    out = args.output.resolve()
-    for path in args.inputs:
-        if path.is_dir():
-            root = path.resolve()
-            inside = (file for file in sorted(path.rglob("*")) if file.suffix.lower() in scans.READERS)
-            inside = [(file, file.relative_to(path)) for file in inside if file.is_file()]
-            if not root.is_relative_to(out):  # what an earlier run wrote is no input
-                inside = [(file, name) for file, name in inside if not (root / name).is_relative_to(out)]
-            if not inside:
-                raise InputError(f"{path} holds no {' '.join(scans.READERS)} file")
-            files += inside
-        elif path.is_file():
-            files.append((path, Path(path.name)))
-        else:
-            raise InputError(f"there is no file or folder {path}")
-    into_folder = args.output.is_dir() or len(files) > 1 or any(path.is_dir() for path in args.inputs)
-    if into_folder and args.output.suffix.lower() in scans.WRITERS or args.output.is_file() and into_folder:
-        raise InputError(f"-o {args.output} is named like a file; several clouds or a folder need a folder")
-    targets = [args.output]
-    if into_folder:
-        targets = [args.output / (name.with_suffix(".npy") if args.indices else name) for _, name in files]
-    if len({*targets}) < len(targets):
-        twice = next(target for i, target in enumerate(targets) if target in targets[:i])
-        raise InputError(f"two inputs would be written to {twice}; sample them one after the other")
-    for (source, _), target in zip(files, targets, strict=True):
-        scans.check_extension(target, args.indices)
-        if target.exists() and target.samefile(source):
-            raise InputError(f"-o {target} is the input; name another file or folder")
-    return [(source, target) for (source, _), target in zip(files, targets, strict=True)]
+def _sample_one(args, job: files.Job, pick: Callable, notes: Notes) -> int:
+    start = time.perf_counter()
+    try:
+        sampled, points = _sample_file(args, job, 0, pick, notes)
+    except Exception as error:
+        raise _about(job.source, error) from error
+    notes.print()
+    print(f"{job.target}: {sampled} of {points} points in {time.perf_counter() - start:.1f} s")
+    return 0
+
+
+def _sample_file(args, job: files.Job, number: int, pick: Callable, notes: Notes) -> tuple[int, int]:
+    """Write the sample of a cloud; returns the number of its points and of the cloud's."""
+    scan = _read(job.source, notes)
+    up = _up(args, job.source, notes) if args.sampler == "samplenet" else "y"
+    idx = _indices(job.source, scan, args.m, pick, number, up)
+    if job.target != args.output:  # but below it
+        job.target.parent.mkdir(parents=True, exist_ok=True)
+    if args.indices:
+        scans.write_indices(job.target, idx)
+    else:
+        for sentence in scans.write(job.target, scan.take(idx)):
+            notes.add(job.target, sentence)
+    return len(idx), len(scan.rows)
+
+
+def _about(path: Path, error: Exception) -> InputError:
+    """An error as a sentence that names the file."""
+    if not isinstance(error, (InputError, OSError)):
+        return InputError(f"{path} could not be sampled ({type(error).__name__}: {error}); --debug shows where")
+    return InputError(str(error) if str(path) in str(error) else f"{path}: {error}")
 
 
 def _view(args) -> int:
@@ -185,22 +236,25 @@ def _view(args) -> int:
         raise InputError("give either --sample or -m or --cell")
     if args.open3d:
         view.require_display()
-    pick = _picker(args) if args.m is not None or args.cell is not None else None
-    scan = scans.read(args.input)
-    if args.sample:
-        sample = scans.read(args.sample).points
-    else:
-        try:
-            sample = scan.points[pick(scan.points) if pick else []]
-        except InputError as error:
-            raise InputError(f"{args.input}: {error}") from error
-    if args.open3d:
-        view.window(scan, sample, args.input.name, args.up)
-        return 0
-    page = args.output or Path(args.input.with_suffix(".html").name)
+    page = args.output or Path(args.input.stem + ".html")
     if page.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"-o {page} must end in .html")
-    scans.put(page, view.page(scan, sample, args.input.name, args.up))
+    pick = _picker(args) if args.m is not None or args.cell is not None else None
+    notes = Notes()
+    scan = _read(args.input, notes)
+    up = _up(args, args.input, notes)
+    sample = scan.points[:0]
+    if pick:
+        sample = scan.points[_indices(args.input, scan, args.m, pick, 0, up)]
+    elif args.sample:
+        sampled = _read(args.sample, notes)
+        sample = sampled.points[sampled.finite]
+    notes.print()
+    scan = scan.take(np.flatnonzero(scan.finite))
+    if args.open3d:
+        view.window(scan, sample, args.input.name, up)
+        return 0
+    scans.put(page, view.page(scan, sample, args.input.name, up))
     print(page)
     if not args.no_open and view.has_display():
         webbrowser.open(page.resolve().as_uri())

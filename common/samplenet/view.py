@@ -1,4 +1,4 @@
-"""A cloud with its sampled points: a page to turn, or an Open3D window."""
+"""Show a cloud with its sampled points: on a page where it can be turned, or in an Open3D window."""
 
 import html
 import os
@@ -9,23 +9,29 @@ import numpy as np
 from samplenet.errors import InputError
 from samplenet.scans import Scan
 
-SHOWN = 50_000  # points of the cloud that a browser turns without effort
+SHOWN = 50_000  # most points of the cloud on a page: browsers turn so many smoothly
 PLAIN, PICKED = "#86b4de", "#b8430b"
 
 
 def has_display() -> bool:
-    """Whether a window can open."""
+    """Return whether a window can open."""
     return not sys.platform.startswith("linux") or bool({"DISPLAY", "WAYLAND_DISPLAY"} & {*os.environ})
 
 
 def require_display() -> None:
-    """InputError where no window can open."""
+    """Raise InputError if no window can open."""
     if not has_display():
-        raise InputError("--open3d needs a display, and there is none; leave it out for a page")
+        raise InputError("--open3d needs a display, and there is none; without it a page is written")
 
 
 def page(scan: Scan, sample: np.ndarray, title: str, up: str) -> bytes:
-    """HTML that needs nothing beside it: of the cloud at most 50000 points, drawn at random; all of `sample` (m, 3)."""
+    """Draw an HTML page that works offline.
+
+    Args:
+        scan: all points finite; more than 50000 are thinned at random.
+        sample: (m, 3), all shown.
+        up: "y" or "z", the axis that points up.
+    """
     try:
         from plotly import graph_objects
     except ImportError as error:
@@ -66,7 +72,7 @@ def window(scan: Scan, sample: np.ndarray, title: str, up: str) -> None:
 
 
 def geometries(open3d, scan: Scan, sample: np.ndarray) -> list:
-    """The cloud, and a ball at each sampled point, as Open3D draws them."""
+    """Make the cloud, and a ball at each sampled point, for Open3D to draw."""
     points, colors = _shown(scan, len(scan.rows))
     cloud = open3d.geometry.PointCloud(open3d.utility.Vector3dVector(points.astype(float)))
     if colors is None:
@@ -90,30 +96,12 @@ def _rgb(color: str) -> list[float]:
 
 
 def _shown(scan: Scan, most: int) -> tuple[np.ndarray, np.ndarray | None]:
-    """At most so many points (n, 3), and their colours (n, 3) of 0 to 255 if the file has them."""
+    """Draw at most so many points (n, 3), and their colours (n, 3) of 0 to 255 if the file has them."""
     n = len(scan.rows)
-    some = np.arange(n) if n <= most else np.sort(np.random.default_rng(0).choice(n, most, replace=False))
-    colors = _colors(scan.rows)
-    if colors is None:
-        return scan.points[some], None
-    if colors.dtype.kind == "f":
-        colors = colors * (255 if colors.max() <= 1 else 1)
-    elif colors.dtype.itemsize > 1 and colors.max() > 255:  # of a .las file
-        colors = colors >> 8
-    return scan.points[some], np.clip(colors[some], 0, 255).astype(np.uint8)
-
-
-def _colors(rows: np.ndarray) -> np.ndarray | None:
-    """(N, 3) as stored: in red, green and blue, in an array `colors`, or packed in one number (of a .pcd file)."""
-    if {"red", "green", "blue"} <= {*rows.dtype.names}:
-        return np.stack([rows[name] for name in ("red", "green", "blue")], 1)
-    for array in (rows[name] for name in ("colors", "rgb", "rgba") if name in rows.dtype.names):
-        if array.ndim == 2 and array.shape[1] >= 3 and array.dtype.kind in "iuf":
-            return array[:, :3]
-        if array.ndim == 1 and array.dtype.str[1:] in ("f4", "u4", "i4"):
-            packed = np.ascontiguousarray(array).view(np.uint32)
-            return np.stack([packed >> shift & 255 for shift in (16, 8, 0)], 1)
-    return None
+    if n <= most:
+        return scan.points, scan.colors
+    some = np.sort(np.random.default_rng(0).choice(n, most, replace=False))
+    return scan.points[some], None if scan.colors is None else scan.colors[some]
 
 
 def _trace(graph_objects, name: str, points: np.ndarray, marker: dict):

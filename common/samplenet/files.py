@@ -1,0 +1,129 @@
+"""Which files the console command samples, and the file that each sample goes to."""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+from samplenet import scans
+from samplenet.errors import InputError
+
+
+class Job(NamedTuple):
+    """A cloud to sample.
+
+    Attributes:
+        source: file to read.
+        target: file to write.
+        named: whether the command line names the file, and not only a folder that holds it.
+    """
+
+    source: Path
+    target: Path
+    named: bool
+
+
+def plan(inputs: list[Path], output: Path, indices: bool) -> tuple[list[Job], list[str]]:
+    """Pair each input file with its output file.
+
+    Args:
+        inputs: files, and folders of files.
+        output: a file, or a folder if there are several inputs or a folder among them.
+        indices: whether numbers of points are written instead of clouds.
+
+    Returns:
+        The jobs, and one sentence for each folder that cannot be read.
+    """
+    files, faults = [], []  # files: path, name in the output folder, named
+    for path in inputs:
+        if path.is_dir():
+            inside = _clouds(path, output.resolve(), faults)
+            if not inside:
+                raise InputError(faults[-1] if faults else f"{path} holds no {' '.join(scans.READERS)} file")
+            files += [(file, file.relative_to(path), False) for file in inside]
+        elif path.is_file():
+            files.append((path, Path(path.name), True))
+        else:
+            raise InputError(f"there is no file or folder {path}")
+    if output.is_dir() or len(files) > 1 or not files[0][2]:
+        if output.is_file() or scans.extension(output) in scans.WRITERS:
+            raise InputError(f"-o {output} is named like a file; several clouds or a folder need a folder")
+        jobs = [Job(file, output / _target_name(name, indices), named) for file, name, named in files]
+        _check_distinct(jobs)
+        _check_writable(output)
+    else:
+        scans.check_extension(output, indices)
+        jobs = [Job(files[0][0], output, True)]
+    for job in jobs:
+        if job.target.exists() and job.target.samefile(job.source):
+            raise InputError(f"-o {job.target} is the input; name another file or folder")
+    return jobs, faults
+
+
+def _clouds(folder: Path, output: Path, faults: list[str]) -> list[Path]:
+    """The files in a folder, and in all folders below it, that have the extension of a cloud.
+
+    Links to folders are followed. No folder is visited twice, and `output`, which an earlier call wrote, never.
+    """
+    root = folder.resolve()
+    visited, files = {root, output}, []
+
+    def note(error):
+        faults.append(f"{error.filename} cannot be read ({error.strerror})")
+
+    for parent, folders, names in os.walk(folder, onerror=note, followlinks=True):
+        for name in sorted(folders):
+            path = Path(parent, name)
+            real = path.resolve()
+            # the target of a link that stays within the root is visited under its own name
+            if real in visited or path.is_symlink() and real.is_relative_to(root):
+                folders.remove(name)
+            else:
+                visited.add(real)
+        files += [Path(parent, name) for name in names]
+    # broken links are kept, to be errors when they are read; pipes and the like are not
+    files = [file for file in files if file.is_file() or not file.exists()]
+    return sorted(file for file in files if scans.extension(file) in scans.READERS)
+
+
+def _target_name(name: Path, indices: bool) -> Path:
+    """The name of a file's sample in the output folder."""
+    extension = scans.extension(name)
+    if extension in scans.WRITERS and not indices:
+        return name
+    return name.with_name(name.name[: len(name.name) - len(extension)] + (".npy" if indices else ".ply"))
+
+
+def _check_distinct(jobs: list[Job]) -> None:
+    """Raise InputError if two clouds would be written to one file."""
+    rivals: dict[Path, list[Job]] = {}
+    for job in jobs:
+        rivals.setdefault(job.target, []).append(job)
+    for target, group in rivals.items():
+        if len(group) > 1:  # notes.csv beside notes.ply is no rival
+            clouds = [job.source for job in group if job.named or _is_cloud(job.source)]
+            if len(clouds) > 1:
+                raise InputError(f"{clouds[0]} and {clouds[1]} would both become {target}; sample them in two calls")
+
+
+def _is_cloud(path: Path) -> bool:
+    """Whether a file is a cloud, if perhaps a damaged one, and not just any text."""
+    try:
+        scans.read(path)
+    except scans.NoCloud:
+        return False
+    except InputError:
+        pass
+    return True
+
+
+def _check_writable(folder: Path) -> None:
+    """Raise InputError if nothing can be written to a folder or, while it does not exist, to the nearest one above."""
+    nearest = folder.absolute()
+    while not nearest.exists():
+        nearest = nearest.parent
+    try:
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+    except OSError as error:
+        raise InputError(f"-o {folder}: nothing can be written there ({error.strerror})") from error
