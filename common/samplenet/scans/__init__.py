@@ -24,7 +24,18 @@ from samplenet.scans import arrays, columns, las, mesh, pcd, ply, text
 from samplenet.scans.columns import Bad
 from samplenet.scans.scan import Scan
 
-__all__ = ["READERS", "WRITERS", "Scan", "check_extension", "extension", "put", "read", "write", "write_indices"]
+__all__ = [
+    "READERS",
+    "WRITERS",
+    "NoCloud",
+    "Scan",
+    "check_extension",
+    "extension",
+    "put",
+    "read",
+    "write",
+    "write_indices",
+]
 
 READERS = {
     ".ply": ply.read,
@@ -51,6 +62,10 @@ WRITERS = {
 INDICES = {".npy": arrays.saved, ".txt": lambda idx: "".join(f"{i}\n" for i in idx.tolist()).encode()}
 
 
+class NoCloud(InputError):
+    """A text file without any line of three numbers: a README.txt, for example."""
+
+
 def extension(path: Path) -> str:
     """Return the extension of a file in lower case; of a packed file both, such as ".ply.gz"."""
     suffixes = [suffix.lower() for suffix in Path(path).suffixes]
@@ -61,7 +76,8 @@ def read(path: Path) -> Scan:
     """Read the cloud of a file. Points that are not finite are read too, see `Scan.finite`.
 
     Raises:
-        InputError: unknown extension, missing library, damaged or empty file, no x, y and z, or no finite point.
+        InputError: unknown extension, missing library, damaged or empty file, no x, y and z, or no finite point;
+            `NoCloud`, one of these, for text without points.
     """
     path = Path(path)
     reader = _known(path, READERS, "read")
@@ -71,7 +87,7 @@ def read(path: Path) -> Scan:
         scan = reader(path)
         _check(scan)
     except Bad as error:
-        raise InputError(f"{path} {error}") from error
+        raise (NoCloud if isinstance(error, columns.NoCloud) else InputError)(f"{path} {error}") from error
     except FileNotFoundError as error:
         raise InputError(f"there is no file {path}") from error
     except OSError as error:

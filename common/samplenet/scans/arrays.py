@@ -42,7 +42,7 @@ def read_npy(path: Path) -> Scan:
         array.close()
         raise Bad("is no .npy file but one of .npz; rename it")
     if array.dtype.names:
-        return Scan(array.ravel(), "npy")
+        return Scan(array.ravel(), "npy", "structured")
     return Scan(columns.rows_of(_named(array)), "npy")
 
 

@@ -12,6 +12,10 @@ class Bad(Exception):
     """What is wrong with a file: the end of a sentence that begins with its path."""
 
 
+class NoCloud(Bad):
+    """The file is text without any line of three numbers."""
+
+
 # What programs call the same thing, compared without upper and lower case. A single name is one array (N, 3 or 4), or
 # for rgb and rgba a number that has red, green and blue in its bytes.
 SYNONYMS = {
@@ -141,7 +145,7 @@ def for_format(scan, format: str, extension: str) -> tuple[Columns, list[str]]:
     """Name and type the columns of a scan as a format does; those read from that format stay as they are.
 
     Returns:
-        Arrays of N rows, x, y and z first, and a sentence on each kind of change.
+        Arrays of N rows and a sentence on each kind of change. x, y and z are first, unless the file had another order.
 
     Raises:
         Bad: numbers that no type of the format holds, or two columns of one name.
@@ -151,7 +155,8 @@ def for_format(scan, format: str, extension: str) -> tuple[Columns, list[str]]:
         columns = {name: scan.rows[name] for name in scan.rows.dtype.names}
     else:
         columns = _renamed(scan, format, extension, notes)
-    columns = {axis: columns[axis] for axis in "xyz"} | columns
+    if scan.format != format or format in ("npy", "text"):  # x, y and z first
+        columns = {axis: columns[axis] for axis in "xyz"} | columns
     columns = _without_others(columns, format, extension, notes)
     if format not in ("npz", "pcd"):  # the other formats have one number in each column
         columns = _flat(columns, extension, notes)
@@ -206,12 +211,14 @@ def _quantity(scan, quantity: str, names: tuple, format: str, extension: str, no
 
 def _rescaled(array: NDArray, scale: int, target: int, quantity: str, extension: str, notes: list[str]) -> NDArray:
     if quantity == "intensity" and scale != 1:
-        scale = target  # no program agrees with another on the range; whole numbers stay as they are
+        scale = target  # programs differ in the range: only 0 to 1 would lose all if it were kept
     result = rescale(array, scale, target)
-    back = result * (scale / target)
-    rounded = ", rounded" if (np.abs(back - array) > 1e-6 * scale).any() else ""
-    if scale != target or rounded:
-        notes.append(f"{quantity} from 0 to {scale} become 0 to {target} in {extension}{rounded}")
+    difference = np.abs(result * (scale / target) - array)
+    rounded = not difference.max(initial=0) <= 1e-6 * scale
+    if scale != target:
+        notes.append(f"{quantity}: 0 to {scale} became 0 to {target} in {extension}{', rounded' * rounded}")
+    elif rounded:
+        notes.append(f"{quantity} rounded to whole numbers from 0 to {target} in {extension}")
     return result
 
 
@@ -242,7 +249,8 @@ def _flat(columns: Columns, extension: str, notes: list[str]) -> Columns:
 
 
 def _typed(columns: Columns, format: str, source: str, extension: str, notes: list[str]) -> Columns:
-    changed: dict[tuple[str, str, str], list[str]] = {}
+    changed: dict[tuple[str, str], list[str]] = {}
+    roundings: dict[tuple[str, str], float] = {}
     for name, array in columns.items():
         kind = LACKING.get(format, {}).get(array.dtype.str[1:])
         float32 = format == "pcd" and source != "pcd" and name in FLOAT32 and array.dtype != np.float32
@@ -257,10 +265,13 @@ def _typed(columns: Columns, format: str, source: str, extension: str, notes: li
                 "write .npz, which does not"
             )
         columns[name] = copy
-        told = f", rounded by up to {rounding:.2g} (.ply and .npz keep them)" if rounding else ""
-        changed.setdefault((str(array.dtype), str(copy.dtype), told), []).append(name)
-    for (old, new, told), names in changed.items():
-        notes.append(f"{', '.join(names)}: {old} became {new} in {extension}{told}")
+        change = str(array.dtype), str(copy.dtype)
+        changed.setdefault(change, []).append(name)
+        roundings[change] = max(roundings.get(change, 0), rounding)
+    for (old, new), names in changed.items():
+        rounding = roundings[old, new]
+        rounded = f", rounded by up to {rounding:.2g}; .ply and .npz keep them" if rounding else ""
+        notes.append(f"{', '.join(names)}: {old} became {new} in {extension}{rounded}")
     return columns
 
 

@@ -28,15 +28,19 @@ def read_obj(path: Path) -> Scan:
 
 
 def read(path: Path) -> Scan:
-    """Read the vertices of .off, three of each triangle of .stl, and those of each node of a .glb, where it stands."""
+    """Read the vertices of .off, three for each triangle of .stl, or those of .glb, moved as its scene moves them.
+
+    Those of .glb come in the order of its meshes; a mesh that is shown several times is read several times.
+    """
     try:
         import trimesh
     except ImportError as error:
         raise needs("trimesh") from error
     scene = trimesh.load_scene(path, process=False)
+    meshes = {name: i for i, name in enumerate(scene.geometry)}
+    shown = [scene.graph[node] for node in reversed(scene.graph.nodes_geometry)]  # trimesh begins at the last
     parts = []
-    for node in scene.graph.nodes_geometry:
-        matrix, name = scene.graph[node]
+    for matrix, name in sorted(shown, key=lambda pair: meshes[pair[1]]):
         vertices = np.asarray(scene.geometry[name].vertices)
         parts.append(vertices if np.array_equal(matrix, np.eye(4)) else vertices @ matrix[:3, :3].T + matrix[:3, 3])
     x, y, z = np.concatenate(parts).T if parts else np.empty((3, 0))

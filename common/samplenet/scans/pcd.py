@@ -27,7 +27,9 @@ def read(path: Path) -> Scan:
         header[key] = values
     dtype = _dtype(header)
     count = _count(header)
-    reader = {b"ascii": _ascii, b"binary": _binary, b"binary_compressed": _compressed}.get(last[1].lower())
+    if not count:
+        raise Bad("has 0 points")
+    reader = {b"ascii": _ascii, b"binary": _binary, b"binary_compressed": _compressed, b"binaryscompressed": _compressed}.get(last[1].lower())
     if reader is None:
         raise Bad(f"has data of the kind '{last[1].decode('latin-1')}'; known are ascii, binary and binary_compressed")
     rows = reader(data, last.end(), dtype, count)
@@ -66,17 +68,21 @@ def _count(header: dict[str, list[str]]) -> int:
     return int(np.prod([int(word) for word in points], dtype=object))
 
 
+def _numbers(kind: np.dtype) -> int:
+    return int(np.prod(kind.shape, dtype=int))
+
+
 def _room(there: int, count: int) -> None:
     if there < count:
         raise Bad(f"is cut off: {there} of {count} points")
 
 
 def _ascii(data: bytes, start: int, dtype: np.dtype, count: int) -> NDArray:
-    flat = []  # one number each; loadtxt takes no fields of several
+    kinds = []  # of each number in a line; loadtxt takes no fields of several
     for name in dtype.names:
         kind = dtype[name].base
-        kind = np.dtype("f8") if kind.kind == "V" else kind
-        flat += [(f"{len(flat)}", kind)] * int(np.prod(dtype[name].shape, dtype=int))
+        kinds += [np.dtype("f8") if kind.kind == "V" else kind] * _numbers(dtype[name])
+    flat = [(str(i), kind) for i, kind in enumerate(kinds)]
     _room((len(data) - start + 1) // (2 * len(flat)), count)
     stream = io.BytesIO(data)
     stream.seek(start)
@@ -84,7 +90,7 @@ def _ascii(data: bytes, start: int, dtype: np.dtype, count: int) -> NDArray:
     _room(len(table), count)
     rows, at = np.zeros(count, dtype), 0
     for name in dtype.names:
-        values = [table[f"{i}"] for i in range(at, at + int(np.prod(dtype[name].shape, dtype=int)))]
+        values = [table[str(i)] for i in range(at, at + _numbers(dtype[name]))]
         at += len(values)
         if dtype[name].base.kind != "V":
             rows[name] = np.stack(values, 1).reshape(count, *dtype[name].shape)
@@ -132,7 +138,7 @@ def write(scan: Scan, extension: str) -> tuple[bytes, list[str]]:
         "FIELDS": rows.dtype.names,
         "SIZE": [kind.base.itemsize for kind in kinds],
         "TYPE": [kind.base.kind.upper() for kind in kinds],
-        "COUNT": [int(np.prod(kind.shape, dtype=int)) for kind in kinds],
+        "COUNT": [_numbers(kind) for kind in kinds],
         "WIDTH": [len(rows)],
         "HEIGHT": [1],
         "VIEWPOINT": [scan.kept if scan.format == "pcd" else VIEWPOINT],

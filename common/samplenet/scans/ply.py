@@ -118,8 +118,7 @@ def _ascii(data: bytes, header: Header, before: list[Element], vertex: Element) 
             if not stream.readline():
                 raise Bad(f"is cut off: it ends within its element {element.name}")
     if vertex.has_lists:
-        lines = [line.split() for _, line in zip(range(vertex.count), stream)]
-        return _walk(_Words([word for line in lines for word in line]), vertex)
+        return _walk(_Words(stream.read().split()), vertex)
     least = 2 * len(vertex.properties)  # bytes of a line
     there = (len(data) - stream.tell() + 1) // least
     if there < vertex.count:

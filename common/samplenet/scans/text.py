@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samplenet.scans import columns
-from samplenet.scans.columns import Bad
+from samplenet.scans.columns import Bad, NoCloud
 from samplenet.scans.scan import Scan, content
 
 COMMENTS = (b"#", b"//")
@@ -32,20 +32,23 @@ class Head(NamedTuple):
 
     start: int  # bytes
     first: str  # the first line of numbers
-    header: str | None  # a line of names
-    comments: list[str]
-    count: int  # points, if a line tells
+    names: list[str]  # lines that may hold the names of columns: the header, then comments from the last one on
+    has_header: bool
+    count: int  # points, if a line says so
 
 
 def read(path: Path) -> Scan:
     """Read numbers separated by blanks, commas, semicolons or tabs, decimal commas too where they can be told apart.
 
     # and // begin comments. Before the numbers there may be a line of names, as a comment or not, and a line with the
-    number of points. Columns without a name are called column_3, column_4, ...
+    number of points. Columns without a name are called column_3, column_4, ... An empty cell is not a number (NaN), and
+    columns of words are left out.
     """
     text = content(path)
     if text[:2] in (b"\xff\xfe", b"\xfe\xff"):
         text = text.decode("utf-16").encode()
+    if b"\0" in text[:1000]:
+        raise NoCloud("is no text")
     text = text.removeprefix(b"\xef\xbb\xbf")
     if b"\n" not in text:
         text = text.replace(b"\r", b"\n")
@@ -58,12 +61,22 @@ def read(path: Path) -> Scan:
         body = re.sub(rb"%b[ \t]*(?=\r?$)" % separator.encode(), b"", body, flags=re.M)
     stream = io.BytesIO(text[: head.start] + body)
     stream.seek(head.start)
-    table = parse(stream, separator=separator, comments=[mark for mark in COMMENTS if mark in body])
-    if table.shape[1] < 3:
-        raise Bad(f"has {table.shape[1]} numbers in a line; points need x, y and z")
+    words = _words(head.first, separator)
+    numbers = [i for i, word in enumerate(words) if _is_number(word.replace(decimal, ".") or "nan")]
+    comments = [mark for mark in COMMENTS if mark in body]
+    table = parse(
+        stream, separator=separator, comments=comments, usecols=numbers if len(numbers) < len(words) else None
+    )
+    if len(numbers) < 3:
+        raise NoCloud(f"has {len(numbers)} numbers in a line; points need x, y and z")
     if len(table) < head.count:
         raise Bad(f"is cut off: {len(table)} of {head.count} points")
-    names, notes = _names(path, head, separator, table.shape[1])
+    names, notes = _names(path, head, separator, len(words))
+    dropped = [name for i, name in enumerate(names) if i not in numbers]
+    if dropped:
+        notes += (f"{', '.join(dropped)} dropped: words, not numbers",)
+        names = [names[i] for i in numbers]
+        columns.check_axes(names)
     return Scan(columns.rows_of(dict(zip(names, table.T, strict=True))), "text", notes=notes)
 
 
@@ -73,25 +86,27 @@ def _head(text: bytes) -> Head:
         shown = _decoded(line).strip()
         if line.strip().startswith(COMMENTS):
             comments.append(shown.lstrip("#/ "))
-        elif shown and _separators(shown) is None:  # not numbers alone
+        elif shown.isdecimal() and not count:
+            count = int(shown)
+        elif shown and _separators(shown):
+            names = [header] if header is not None else []
+            return Head(start, shown, names + comments[::-1], header is not None, count)
+        elif shown:  # not numbers
             if header is not None or any(map(_is_number, re.split(r"[\s,;]+", shown))):
                 raise _no_numbers(number, shown, text[start + len(line) :])
             header = shown
-        elif shown.isdecimal() and not count:
-            count = int(shown)
-        elif shown:
-            return Head(start, shown, header, comments, count)
         start += len(line)
     if header is not None:
-        raise Bad(f"holds no numbers; it begins with '{header[:40]}'")
-    raise Bad("has 0 points")
+        raise NoCloud(f"holds no numbers; it begins with '{header[:40]}'")
+    raise NoCloud("has 0 points")
 
 
 def _no_numbers(number: int, line: str, rest: bytes) -> Bad:
-    following = _decoded(rest.lstrip().split(b"\n")[0]).strip()
-    advice = "; begin it with # if it is no point" if number == 1 and _separators(following) else ""
+    following = _decoded(rest.lstrip()[:1000].split(b"\n")[0]).strip()
+    alone = number == 1 and _separators(following) is not None
+    advice = "; begin it with # if it is no point" if alone else ""
     word = next(word for word in re.split(r"[\s,;]+", line) if not _is_number(word))
-    return Bad(f"cannot be read: line {number} holds '{word[:40]}', which is no number{advice}")
+    return (Bad if alone else NoCloud)(f"cannot be read: line {number} holds '{word[:40]}', which is no number{advice}")
 
 
 def _decoded(line: bytes) -> str:
@@ -110,43 +125,45 @@ def _is_number(word: str) -> bool:
 
 
 def _separators(line: str) -> tuple[str | None, str] | None:
-    """What separates the numbers of a line, and their decimal point; None if the line is not of numbers."""
+    """What separates the numbers of a line, and their decimal point; None for a line of words."""
+    best, most = None, 2
     for separator, decimal in SEPARATORS:
-        words = line.rstrip(separator).split(separator)
-        if all(_is_number(word.replace(decimal, ".")) for word in words):
+        words = _words(line, separator)
+        count = sum(_is_number(word.replace(decimal, ".")) for word in words)
+        if count == len(words):
             return separator, decimal
-    return None
+        if count > most:  # beside words or empty cells
+            best, most = (separator, decimal), count
+    return best
+
+
+def _words(line: str, separator: str | None) -> list[str]:
+    """The cells of a line; a separator may end it."""
+    words = next(csv.reader([line], delimiter=separator)) if separator else line.split()
+    words = [word.strip(' \t"') for word in words]
+    return words[:-1] if len(words) > 1 and not words[-1] else words
 
 
 def _names(path: Path, head: Head, separator: str | None, width: int) -> tuple[list[str], tuple[str, ...]]:
-    """The names of the columns, and a sentence if they do not say which are x, y and z."""
-    for line in [head.header, *reversed(head.comments)]:
-        names = _split(line, separator) if line else []
+    """The names of the columns, and a sentence if the header does not say which are x, y and z."""
+    for line in head.names:
+        names = _split(line, separator)
         if len(names) == width and {"x", "y", "z"} <= {*names}:
             return names, ()
     suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
     others = NAMES.get((suffixes[-1], width - 3)) or [f"column_{i}" for i in range(3, width)]
-    if head.header is None:
-        return ["x", "y", "z", *others], ()
-    names = _split(head.header, separator)
+    names = _split(head.names[0], separator) if head.has_header else []
     if len(names) != width:
-        return ["x", "y", "z", *others], (f"the names in its first line are not used: {len(names)} of {width} columns",)
-    named = columns.distinct(["x", "y", "z", *names[3:]])
-    return named, (f"its columns {', '.join(names[:3])} are taken as x, y and z",)
+        return ["x", "y", "z", *others], ()
+    taken = f"its columns {', '.join(names[:3])} are taken as x, y and z"
+    return columns.distinct(["x", "y", "z", *names[3:]]), (taken,)
 
 
 def _split(line: str, separator: str | None) -> list[str]:
-    """Names of columns, quoted or not."""
-    if separator not in line if separator else False:
-        separator = None
-    mark = separator or " "
-    words = next(csv.reader([line if separator else " ".join(line.split())], delimiter=mark, skipinitialspace=True))
-    words = [word.strip() for word in words]
-    if words and not words[-1]:  # after a separator at the end
-        words.pop()
-    lower = [word.lower() for word in words]
-    axes = [AXES.get(word, word) for word in lower]
-    names = [axis if axis in ("x", "y", "z") else word for axis, word in zip(axes, words, strict=True)]
+    """The names in a line: x, y and z in lower case, none twice."""
+    names = _words(line, separator if separator and separator in line else None)
+    axes = [AXES.get(name.lower(), name.lower()) for name in names]
+    names = [axis if axis in ("x", "y", "z") else name for axis, name in zip(axes, names, strict=True)]
     return columns.distinct([name or f"column_{i}" for i, name in enumerate(names)])
 
 
@@ -156,12 +173,14 @@ def parse(
     count: int | None = None,
     separator: str | None = None,
     comments: list[bytes] | None = None,
+    usecols: list[int] | None = None,
 ) -> NDArray:
     """Read lines of numbers from where a stream stands.
 
     Args:
         kind: a number, or a structure: of longer lines the first numbers are read.
         count: lines to read, without blank ones; None: all.
+        usecols: columns to read; None: all.
 
     Returns:
         (count, C), or (count,) of structures; fewer where the stream ends.
@@ -170,40 +189,45 @@ def parse(
         Bad: the first line that is shorter or longer than those before, or holds something else than numbers.
     """
     start, width = stream.tell(), len(np.dtype(kind).names or ())
+    options = {
+        "comments": [mark.decode() for mark in comments] if comments else None,
+        "delimiter": separator,
+        "max_rows": count,
+        "usecols": range(width) if width else usecols,
+        "ndmin": 1 if width else 2,
+        "quotechar": '"',
+    }
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # on empty lines, and on whole numbers written as 255.0
-            return np.loadtxt(
-                stream,
-                kind,
-                comments=[mark.decode() for mark in comments] if comments else None,
-                delimiter=separator,
-                max_rows=count,
-                usecols=range(width) if width else None,
-                ndmin=1 if width else 2,
-                quotechar='"',
-            )
+            try:
+                return np.loadtxt(stream, kind, **options)
+            except ValueError:
+                if not separator:
+                    raise
+                stream.seek(start)
+                return np.loadtxt(stream, kind, converters=lambda word: float(word.strip() or "nan"), **options)
     except (ValueError, OverflowError) as error:
         stream.seek(0)
-        number = stream.read(start).count(b"\n") + 1
-        raise Bad(_fault(stream, number, width, separator, comments or [])) from error
+        before = stream.read(start).count(b"\n")
+        raise Bad(_fault(stream, before, width, separator, comments or [], usecols)) from error
 
 
-def _fault(stream: BinaryIO, number: int, width: int, separator: str | None, comments: list[bytes]) -> str:
-    """Say which line cannot be read: the first that is unlike those before."""
+def _fault(stream: BinaryIO, before: int, width: int, separator, comments, usecols) -> str:
+    """Say which line cannot be read: the first that is unlike those before it."""
     expected = width
-    for number, line in enumerate(stream, number):
+    for number, line in enumerate(stream, before + 1):
         for mark in comments:
             line = line.split(mark)[0]
-        words = line.decode("latin-1").strip().split(separator)
-        if not words or words == [""]:
+        if not line.strip():
             continue
-        for word in words[: width or None]:
-            if not _is_number(word):
-                return f"cannot be read: line {number} holds '{word[:40]}', which is no number"
+        words = _words(line.decode("latin-1"), separator)
         expected = expected or len(words)
         if len(words) < expected or len(words) > expected and not width:
             return f"cannot be read: line {number} has {len(words)} numbers instead of {expected}"
+        for i, word in enumerate(words[: width or None]):
+            if not _is_number(word or "nan") and (usecols is None or i in usecols):
+                return f"cannot be read: line {number} holds '{word[:40]}', which is no number"
     return "is damaged: a number does not fit the type that its header names"
 
 
