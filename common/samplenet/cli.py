@@ -26,8 +26,8 @@ HELP = f"""samplers:
   grid       from each occupied cell of a grid the point nearest to the mean of its points: exactly m points, or
              one for each cell of size --cell
   samplenet  a trained SampleNet (--weights). A cloud of more than 16384 points is cut into patches, each patch is
-             sampled by the network, and farthest point sampling adds the rest of the m points. Weights of one size
-             can give any larger m there; a smaller cloud they sample at that size only
+             sampled by the network, and farthest point sampling adds the rest of the m points. Weights trained
+             for one size can pick more points there, and exactly that many from smaller clouds
 
 The sampled points are rows of the input: nothing is moved or rounded, and colours, normals and whatever else the file
 stores for a point stay with them. A line on stderr says what the format of the output cannot hold. Points with a
@@ -35,7 +35,8 @@ coordinate that is not finite are never sampled; --indices still counts them.
 
 formats, by extension:
   read and written  {" ".join(scans.WRITERS)}
-  read only         {" ".join(READ_ONLY)}
+  read only         {" ".join(extension for extension in READ_ONLY if not extension.endswith(".gz"))}
+  read only         {" ".join(extension for extension in READ_ONLY if extension.endswith(".gz"))}
 In a folder, samples of files that are read only become .ply. Text files that hold no points are left out.
 """
 

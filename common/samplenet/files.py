@@ -39,7 +39,8 @@ def plan(inputs: list[Path], output: Path, indices: bool) -> tuple[list[Job], li
         if path.is_dir():
             inside = _clouds(path, output.resolve(), faults)
             if not inside:
-                raise InputError(faults[-1] if faults else f"{path} holds no {' '.join(scans.READERS)} file")
+                fault = f"{path} holds no file of a format that can be read; samplenet sample --help lists them"
+                raise InputError(faults[-1] if faults else fault)
             files += [(file, file.relative_to(path), False) for file in inside]
         elif path.is_file():
             files.append((path, Path(path.name), True))

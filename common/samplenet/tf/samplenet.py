@@ -21,6 +21,8 @@ class SampleNet(keras.Model):
     Trained on the losses of its first c points for several c it is progressive: `order` then serves every size.
     The defaults are those of the classification experiment.
 
+    Inference refuses coordinates that are NaN or infinite, in eager mode on the CPU.
+
     Args:
         m: points to sample, at most N.
         k, temperature, min_sigma: of the soft projection; see `SoftProjection`.

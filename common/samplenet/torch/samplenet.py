@@ -23,6 +23,8 @@ class SampleNet(nn.Module):
     (SampleNet, sec. 3). Trained on the losses of its first c points for several c it is progressive: `order` then
     serves every size. The defaults are those of the classification experiment.
 
+    Inference refuses coordinates that are NaN or infinite, in eager mode on the CPU.
+
     Parameters have the released code's names: conv1.., bn1.., fc1.., bn_fc1.., project._temperature.
 
     Args:
