@@ -87,22 +87,21 @@ def spoilt(row, value, dtype="<f4"):
 
 
 BAD = {
-    "empty": (b"", "Not a ply file"),
-    "no ply": (b"OFF\n0 0 0\n", "Not a ply file"),
-    "page": (b"<html>" * 90, "Not a ply file"),
-    "bytes": (bytes(range(256)), "cannot be read as PLY"),
-    "cut header": (header(P)[:60], "cannot be read as PLY"),
-    "no points": (header(P), "unexpected length"),
-    "cut": (binary(cloud(9))[:-1], "unexpected length"),
-    "cut to half": (binary(cloud(9))[:150], "unexpected length"),
-    "too long": (binary(cloud(9)) + b"\0", "unexpected length"),
-    "size that lies": (header(10**15) + bytes(96), "unexpected length"),
-    "no z": (header(P).replace(b"property float z\n", b"") + bytes(8 * P), "no field of name z"),
-    "no vertices": (header(0), "no vertices"),
+    "empty": (b"", "is no PLY file"),
+    "no ply": (b"OFF\n0 0 0\n", "is no PLY file"),
+    "page": (b"<html>" * 90, "is no PLY file"),
+    "bytes": (bytes(range(256)), "is no PLY file"),
+    "cut header": (header(P)[:60], "its header has no line 'end_header'"),
+    "no points": (header(P), f"is cut off: 0 of {P} points"),
+    "cut": (binary(cloud(9))[:-1], f"is cut off: {P - 1} of {P} points"),
+    "cut to half": (binary(cloud(9))[:150], "is cut off"),
+    "size that lies": (header(10**15) + bytes(96), f"is cut off: 8 of {10**15} points"),
+    "no z": (header(P).replace(b"property float z\n", b"") + bytes(8 * P), "has no z"),
+    "no vertices": (header(0), "has 0 points"),
     "nan": (spoilt(3, np.nan), "not finite in point 3"),
     "infinity": (spoilt(0, -np.inf), "not finite in point 0"),
     "beyond float32": (spoilt(5, 1e300, "<f8"), "not finite in point 5"),
-    "text that is none": (text(cloud(9)).replace(b"0.", b"x."), "cannot be read as PLY"),
+    "text that is none": (text(cloud(9)).replace(b"0.", b"x."), "which is no number"),
 }
 
 

@@ -121,7 +121,7 @@ def test_bad_files_are_named(root):
     spoil(root)
     with pytest.raises(InputError, match="2 of 34 train clouds") as caught:
         load(root)
-    assert "03001627/id00.ply cannot be read as PLY" in str(caught.value)
+    assert "03001627/id00.ply is no PLY file" in str(caught.value)
     assert "04379243/id01.ply has 5 points, asked for 6" in str(caught.value)
     with pytest.raises(InputError, match=r"1 of 4 test clouds.*\n.*03001627/id06.ply .* not finite in point 2"):
         load(root, "test")
@@ -136,7 +136,7 @@ def test_bad_files_are_skipped_on_request_and_move_no_other(root, caplog):
     with caplog.at_level(logging.WARNING):
         got = load(root, skip_bad=True)
     assert "2 of 34 train clouds are skipped" in caplog.text
-    assert "03001627/id00.ply cannot be read" in caplog.text and "04379243/id01.ply has 5 points" in caplog.text
+    assert "03001627/id00.ply is no PLY file" in caplog.text and "04379243/id01.ply has 5 points" in caplog.text
     kept = [row for row, name in enumerate(before.ids) if name not in ("03001627/id00", "04379243/id01")]
     assert got.ids == [before.ids[row] for row in kept] and len(kept) == 32
     assert np.array_equal(got.points, before.points[kept]) and np.array_equal(got.labels, before.labels[kept])

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from samplenet import scans
 from samplenet.data import h5
 from samplenet.errors import InputError
 
@@ -117,19 +118,14 @@ def _parse(folder: Path, names: list[str]) -> tuple[NDArray[np.float32], NDArray
 
 def _points(path: Path) -> NDArray[np.float32]:
     """Points (n, 3) of one file; _Bad tells what is wrong with its content."""
-    from trimesh.exchange.ply import load_ply  # here: its import takes longer than reading a cache
-
     try:
-        with open(path, "rb") as file:
-            vertices = load_ply(file, fix_texture=False, skip_materials=True).get("vertices", ())
+        rows = scans.ply.read(path).rows
         with np.errstate(over="ignore"):  # what does not fit float32 becomes infinite, and is told as such
-            points = np.asarray(vertices).astype(np.float32)
+            points = np.stack([rows[axis] for axis in "xyz"], 1).astype(np.float32)
     except OSError as error:  # says nothing about the content, so no cache may remember it
         raise InputError(f"{path} cannot be read ({error.strerror}): correct or remove it") from error
-    except Exception as error:  # the parser fails in any way, for example by IndexError in a header cut off
-        raise _Bad(f"cannot be read as PLY ({type(error).__name__}: {error}), cut off or damaged") from error
-    if points.ndim != 2 or points.shape[1] != 3:
-        raise _Bad("has no vertices of x, y and z")
+    except scans.Bad as error:
+        raise _Bad(str(error)) from error
     if not np.isfinite(points).all():
         raise _Bad(f"has a coordinate that is not finite in point {int(np.isfinite(points).all(1).argmin())}")
     return points

@@ -27,6 +27,7 @@ from samplenet.scans.scan import Scan
 __all__ = [
     "READERS",
     "WRITERS",
+    "Bad",
     "NoCloud",
     "Scan",
     "check_extension",
