@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from samplenet.checkpoint import write_atomic
 from samplenet.errors import InputError
 from samplenet.scans import arrays, columns, las, mesh, pcd, ply, text
-from samplenet.scans.columns import Bad
+from samplenet.scans.errors import Bad, NoCloud, NoNumbers
 from samplenet.scans.scan import Scan
 
 __all__ = [
@@ -63,10 +63,6 @@ WRITERS = {
 INDICES = {".npy": arrays.saved, ".txt": lambda idx: "".join(f"{i}\n" for i in idx.tolist()).encode()}
 
 
-class NoCloud(InputError):
-    """A text file without any line of three numbers: a README.txt, for example."""
-
-
 def extension(path: Path) -> str:
     """Return the extension of a file in lower case; of a packed file both, such as ".ply.gz"."""
     suffixes = [suffix.lower() for suffix in Path(path).suffixes]
@@ -88,7 +84,7 @@ def read(path: Path) -> Scan:
         scan = reader(path)
         _check(scan)
     except Bad as error:
-        raise (NoCloud if isinstance(error, columns.NoCloud) else InputError)(f"{path} {error}") from error
+        raise (NoCloud if isinstance(error, NoNumbers) else InputError)(f"{path} {error}") from error
     except FileNotFoundError as error:
         raise InputError(f"there is no file {path}") from error
     except OSError as error:

@@ -8,16 +8,15 @@ from numpy.lib import recfunctions
 from numpy.typing import NDArray
 
 from samplenet.scans import columns, text
-from samplenet.scans.columns import Bad
+from samplenet.scans.errors import Bad
 from samplenet.scans.scan import Scan
 
 
 def read_npz(path: Path) -> Scan:
     """Read `points` (N, 3 or more), or the only such array, and every other array of N rows."""
-    with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:  # np.load leaves damaged ones open
-        if isinstance(archive, np.ndarray):
-            raise Bad("is no .npz file but one of .npy; rename it")
-        arrays = {name: archive[name] for name in archive.files}
+    arrays = _load(path)
+    if isinstance(arrays, np.ndarray):
+        raise Bad("is no .npz file but one of .npy; rename it")
     clouds = [name for name, array in arrays.items() if array.ndim == 2 and array.shape[1] >= 3]
     if "points" not in clouds and len(clouds) != 1:
         shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items()) or "nothing"
@@ -36,14 +35,23 @@ def read_npz(path: Path) -> Scan:
 
 def read_npy(path: Path) -> Scan:
     """Read an array (N, 3 or more), or a structured one with fields x, y and z."""
-    with open(path, "rb") as file:
-        array = np.load(file, allow_pickle=False)
-    if not isinstance(array, np.ndarray):
-        array.close()
+    array = _load(path)
+    if isinstance(array, dict):
         raise Bad("is no .npy file but one of .npz; rename it")
     if array.dtype.names:
         return Scan(array.ravel(), "npy", "structured")
     return Scan(columns.rows_of(_named(array)), "npy")
+
+
+def _load(path: Path) -> NDArray | dict[str, NDArray]:
+    try:
+        with open(path, "rb") as file:  # np.load leaves damaged files open
+            content = np.load(file, allow_pickle=False)
+            return content if isinstance(content, np.ndarray) else {name: content[name] for name in content.files}
+    except ValueError as error:
+        if "Object arrays" in str(error):
+            raise Bad("holds Python objects; save an array of numbers") from error
+        raise
 
 
 def _named(array: NDArray) -> columns.Columns:

@@ -5,16 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from samplenet.scans.errors import Bad
+
 Columns = dict[str, NDArray]
-
-
-class Bad(Exception):
-    """What is wrong with a file: the end of a sentence that begins with its path."""
-
-
-class NoCloud(Bad):
-    """The file is text without any line of three numbers."""
-
 
 # What programs call the same thing, compared without upper and lower case. A single name is one array (N, 3 or 4), or
 # for rgb and rgba a number that has red, green and blue in its bytes.
@@ -47,6 +40,8 @@ LACKING = {
     "npy": {"b1": "u1"},
     "text": {"b1": "u1"},
 }
+# What full colour and full intensity are in the formats that say so.
+FULL = {("colours", "ply"): 255, ("colours", "pcd"): 255, ("colours", "las"): 65535, ("intensity", "las"): 65535}
 # PCL and Open3D read these of a .pcd file only as float32; others would leave them without any point.
 FLOAT32 = ("x", "y", "z", "normal_x", "normal_y", "normal_z", "intensity")
 
@@ -157,7 +152,7 @@ def for_format(scan, format: str, extension: str) -> tuple[Columns, list[str]]:
         columns = _renamed(scan, format, extension, notes)
     if scan.format != format or format in ("npy", "text"):  # x, y and z first
         columns = {axis: columns[axis] for axis in "xyz"} | columns
-    columns = _without_others(columns, format, extension, notes)
+    _drop_others(columns, format, scan.format, extension, notes)
     if format not in ("npz", "pcd"):  # the other formats have one number in each column
         columns = _flat(columns, extension, notes)
     return _typed(columns, format, scan.format, extension, notes), notes
@@ -193,11 +188,9 @@ def _quantity(scan, quantity: str, names: tuple, format: str, extension: str, no
         new = ("normal_x", "normal_y", "normal_z") if format == "pcd" else ("nx", "ny", "nz")
         return {"normals": array} if format == "npz" else dict(zip(new, array.T, strict=True))
     array = scan.rows[names[0]] if quantity == "intensity" else colors_of(scan.rows)
-    target = {("colours", "ply"): 255, ("colours", "pcd"): 255, ("colours", "las"): 65535}.get((quantity, format))
-    if (quantity, format) == ("intensity", "las"):
-        target = 65535
-    if target:
-        array = _rescaled(array, scan.full_scales[quantity], target, quantity, extension, notes)
+    if (quantity, format) in FULL:
+        scale, target = scan.full_scales[quantity], FULL[quantity, format]
+        array = _rescaled(array, scale, target, quantity, extension, notes)
     if quantity == "intensity":
         return {"intensity": array}
     if format == "npz":
@@ -222,14 +215,13 @@ def _rescaled(array: NDArray, scale: int, target: int, quantity: str, extension:
     return result
 
 
-def _without_others(columns: Columns, format: str, extension: str, notes: list[str]) -> Columns:
-    """Drop what is no number; .npz keeps anything but lists, .ply lists too if it was read from one."""
-    kinds = {"npz": "biufcSUmM", "ply": "biufO"}.get(format, "biuf")
+def _drop_others(columns: Columns, format: str, source: str, extension: str, notes: list[str]) -> None:
+    """Drop what is no number; .npz keeps words and dates too, and .ply the lists of a .ply file."""
+    kinds = {"npz": "biufcSUmM", "ply": "biufO" if source == "ply" else "biuf"}.get(format, "biuf")
     for name in [name for name, array in columns.items() if array.dtype.kind not in kinds]:
-        array = columns.pop(name)
-        what = "lists" if array.dtype.kind == "O" else str(array.dtype)
+        kind = columns.pop(name).dtype
+        what = "lists" if kind.kind == "O" else "words" if kind.kind in "SU" else str(kind)
         notes.append(f"{name} dropped: it holds {what}, which {extension} cannot keep")
-    return columns
 
 
 def _flat(columns: Columns, extension: str, notes: list[str]) -> Columns:
@@ -259,10 +251,10 @@ def _typed(columns: Columns, format: str, source: str, extension: str, notes: li
         with np.errstate(over="ignore"):
             copy = array.astype("f4" if float32 else kind)
         rounding = largest_change(copy, array)
-        if rounding and not float32:
+        if rounding and not float32 or rounding == np.inf:
             raise Bad(
-                f"cannot be written: {name} holds {array[copy != array][0]}, which {extension} would round; "
-                "write .npz, which does not"
+                f"cannot be written: {name} holds {array[copy != array][0]}, which {extension} has no number for; "
+                "write .npz, which has"
             )
         columns[name] = copy
         change = str(array.dtype), str(copy.dtype)

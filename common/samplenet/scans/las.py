@@ -3,15 +3,17 @@
 COPC is read as the LAZ file that it is.
 """
 
+import contextlib
 import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from samplenet.scans import columns
-from samplenet.scans.columns import Bad
-from samplenet.scans.scan import MAX_COMPRESSION, Scan, needs
+from samplenet.scans.errors import Bad, needs
+from samplenet.scans.scan import MAX_COMPRESSION, Scan
 
 PACKAGE = "laspy[lazrs]"
 COPC = "copc"  # the user of its records
@@ -87,19 +89,31 @@ def write(scan: Scan, extension: str) -> tuple[bytes, list[str]]:
 def _made(scan: Scan, extension: str, laspy: Any) -> tuple[Any, list[str]]:
     table, notes = columns.for_format(scan, "las", extension)
     points = np.stack([table.pop(axis) for axis in "xyz"], 1).astype(float)
+    if not np.isfinite(points).all():
+        raise Bad(f"cannot be written: {extension} holds no coordinates that are not finite; leave those points out")
     las = laspy.create(point_format=7 if "red" in table else 6, file_version="1.4")
     low, high = points.min(0), points.max(0)
     las.header.offsets = np.floor(low)
     span = float((high - las.header.offsets).max()) or 1.0
     las.header.scales = np.full(3, 10.0 ** np.ceil(np.log10(span / (2**31 - 1))))
-    standard = {*las.point_format.standard_dimension_names} - {"X", "Y", "Z"}
-    extra = [name for name in table if name not in standard]
-    las.add_extra_dims([laspy.ExtraBytesParams(name[:32], table[name].dtype) for name in extra])
+    las.header.creation_date = None  # the same cloud gives the same file on every day
+    short = columns.distinct([name.encode()[:29].decode(errors="ignore") for name in table])  # at most 32 bytes
+    table = dict(zip(short, table.values(), strict=True))
+    extra = [name for name in table if name not in {*las.point_format.standard_dimension_names}]
+    las.add_extra_dims([laspy.ExtraBytesParams(name, table[name].dtype) for name in extra])
     las.x, las.y, las.z = points.T
     for name, array in table.items():
-        las[name[:32]] = array
+        _set(las, name, array, extension)
     change = columns.largest_change(np.asarray(las.xyz), points)
     if change:
         scale = las.header.scales[0]
         notes.append(f"x, y, z are multiples of {scale:g} in {extension}, rounded by up to {change:.2g}")
     return las, notes
+
+
+def _set(las: Any, name: str, array: NDArray, extension: str) -> None:
+    """Fill a dimension; those of the standard have few bits, which NumPy would cut without a word."""
+    with contextlib.suppress(OverflowError):
+        las[name] = array
+    if columns.largest_change(np.asarray(las[name]), array):
+        raise Bad(f"cannot be written: {extension} has a dimension {name} of its own for smaller numbers; rename it")

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from samplenet.scans import columns, text
-from samplenet.scans.columns import Bad
-from samplenet.scans.scan import Scan, needs
+from samplenet.scans.errors import Bad, needs
+from samplenet.scans.scan import Scan
 
 NAMES = {1: ["w"], 3: text.COLORS, 4: ["w", *text.COLORS]}  # of what follows x, y and z in OBJ, by number
 

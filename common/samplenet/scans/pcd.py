@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samplenet.scans import columns, text
-from samplenet.scans.columns import Bad
-from samplenet.scans.scan import MAX_COMPRESSION, Scan, needs
+from samplenet.scans.errors import Bad, needs
+from samplenet.scans.scan import MAX_COMPRESSION, Scan
 
 VIEWPOINT = "0 0 0 1 0 0 0"
 HEADER = 1 << 16  # bytes in which its last line must come
@@ -29,12 +29,19 @@ def read(path: Path) -> Scan:
     count = _count(header)
     if not count:
         raise Bad("has 0 points")
-    reader = {b"ascii": _ascii, b"binary": _binary, b"binary_compressed": _compressed, b"binaryscompressed": _compressed}.get(last[1].lower())
+    reader = {
+        b"ascii": _ascii,
+        b"binary": _binary,
+        b"binary_compressed": _compressed,
+        b"binaryscompressed": _compressed,
+    }.get(last[1].lower())
     if reader is None:
         raise Bad(f"has data of the kind '{last[1].decode('latin-1')}'; known are ascii, binary and binary_compressed")
     rows = reader(data, last.end(), dtype, count)
     fields = [name for name in rows.dtype.names if rows.dtype[name].base.kind != "V"]
-    return Scan(rows[fields], "pcd", " ".join(header.get("VIEWPOINT") or [VIEWPOINT]))
+    if len(fields) < len(rows.dtype.names):
+        rows = columns.rows_of({name: rows[name] for name in fields})
+    return Scan(rows, "pcd", " ".join(header.get("VIEWPOINT") or [VIEWPOINT]))
 
 
 def _dtype(header: dict[str, list[str]]) -> np.dtype:

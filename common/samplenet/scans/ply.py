@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samplenet.scans import columns, text
-from samplenet.scans.columns import Bad
+from samplenet.scans.errors import Bad
 from samplenet.scans.scan import Scan, content
 
 TYPES = {"i1": "char", "u1": "uchar", "i2": "short", "u2": "ushort", "i4": "int", "u4": "uint"}

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samplenet.scans import columns
-from samplenet.scans.columns import Bad
+from samplenet.scans.errors import Bad
 
 MAX_COMPRESSION = 256  # a file is not believed to unpack to more than this many times its own size
 
@@ -78,8 +78,3 @@ def content(path: Path) -> bytes:
     if len(unpacked) > most:
         raise Bad(f"unpacks to more than {MAX_COMPRESSION} times its size; unpack it first")
     return unpacked
-
-
-def needs(package: str) -> Bad:
-    """The sentence for a format whose library is not installed."""
-    return Bad(f'needs {package}; pip install "{package}", or the library with its extra "io"')

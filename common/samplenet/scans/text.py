@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samplenet.scans import columns
-from samplenet.scans.columns import Bad, NoCloud
+from samplenet.scans.errors import Bad, NoNumbers
 from samplenet.scans.scan import Scan, content
 
 COMMENTS = (b"#", b"//")
@@ -48,27 +48,26 @@ def read(path: Path) -> Scan:
     if text[:2] in (b"\xff\xfe", b"\xfe\xff"):
         text = text.decode("utf-16").encode()
     if b"\0" in text[:1000]:
-        raise NoCloud("is no text")
+        raise NoNumbers("is no text")
     text = text.removeprefix(b"\xef\xbb\xbf")
     if b"\n" not in text:
         text = text.replace(b"\r", b"\n")
     head = _head(text)
     separator, decimal = _separators(head.first)
-    body = text[head.start :]
     if decimal == ",":
-        body = body.replace(b",", b".")
+        text = text[: head.start] + text[head.start :].replace(b",", b".")
     if separator and head.first.endswith(separator):
-        body = re.sub(rb"%b[ \t]*(?=\r?$)" % separator.encode(), b"", body, flags=re.M)
-    stream = io.BytesIO(text[: head.start] + body)
+        ends = re.compile(rb"%b[ \t]*(?=\r?$)" % separator.encode(), re.M)
+        text = text[: head.start] + ends.sub(b"", text[head.start :])
+    stream = io.BytesIO(text)
     stream.seek(head.start)
     words = _words(head.first, separator)
     numbers = [i for i, word in enumerate(words) if _is_number(word.replace(decimal, ".") or "nan")]
-    comments = [mark for mark in COMMENTS if mark in body]
-    table = parse(
-        stream, separator=separator, comments=comments, usecols=numbers if len(numbers) < len(words) else None
-    )
+    comments = [mark for mark in COMMENTS if text.find(mark, head.start) >= 0]
+    some = numbers if len(numbers) < len(words) else None
+    table = parse(stream, separator=separator, comments=comments, usecols=some)
     if len(numbers) < 3:
-        raise NoCloud(f"has {len(numbers)} numbers in a line; points need x, y and z")
+        raise NoNumbers(f"has {len(numbers)} numbers in a line; points need x, y and z")
     if len(table) < head.count:
         raise Bad(f"is cut off: {len(table)} of {head.count} points")
     names, notes = _names(path, head, separator, len(words))
@@ -97,8 +96,8 @@ def _head(text: bytes) -> Head:
             header = shown
         start += len(line)
     if header is not None:
-        raise NoCloud(f"holds no numbers; it begins with '{header[:40]}'")
-    raise NoCloud("has 0 points")
+        raise NoNumbers(f"holds no numbers; it begins with '{header[:40]}'")
+    raise NoNumbers("has 0 points")
 
 
 def _no_numbers(number: int, line: str, rest: bytes) -> Bad:
@@ -106,7 +105,9 @@ def _no_numbers(number: int, line: str, rest: bytes) -> Bad:
     alone = number == 1 and _separators(following) is not None
     advice = "; begin it with # if it is no point" if alone else ""
     word = next(word for word in re.split(r"[\s,;]+", line) if not _is_number(word))
-    return (Bad if alone else NoCloud)(f"cannot be read: line {number} holds '{word[:40]}', which is no number{advice}")
+    return (Bad if alone else NoNumbers)(
+        f"cannot be read: line {number} holds '{word[:40]}', which is no number{advice}"
+    )
 
 
 def _decoded(line: bytes) -> str:

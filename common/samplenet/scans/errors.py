@@ -1,0 +1,20 @@
+"""What goes wrong with a file, inside this package; `samplenet.scans` raises InputError with the path before it."""
+
+from samplenet.errors import InputError
+
+
+class Bad(Exception):
+    """The end of a sentence that begins with the path of the file."""
+
+
+class NoNumbers(Bad):
+    """The file is text, and of no points."""
+
+
+class NoCloud(InputError):
+    """A text file without any line of three numbers, a README.txt for example."""
+
+
+def needs(package: str) -> Bad:
+    """The sentence for a format whose library is not installed."""
+    return Bad(f'needs {package}; pip install "{package}", or the library with its extra "io"')
