@@ -1,7 +1,9 @@
 """The console command: samplenet sample, samplenet view."""
 
+import errno
 import gzip
 import json
+import os
 import re
 import subprocess
 import sys
@@ -221,6 +223,21 @@ def test_whatever_is_wrong_with_a_file_the_others_are_sampled(cloud, tmp_path, c
     assert "a.npy could not be sampled (ZeroDivisionError" in captured.err and "1 of 2 clouds" in captured.out
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["chair.ply"]
     assert "could not be sampled" in refused(capsys, "sample", tmp_path / "a.npy", "-m", 5, "-o", tmp_path / "a.ply")
+
+
+def test_a_folder_that_cannot_be_read_is_an_error_and_the_others_are_sampled(cloud, tmp_path, capsys, monkeypatch):
+    (tmp_path / "locked").mkdir()
+    scandir = os.scandir
+
+    def refuse(path):
+        if path == str(tmp_path / "locked"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)  # root may read any folder
+    assert run("sample", tmp_path, "-m", 5, "-o", tmp_path / "out") == 2
+    captured = capsys.readouterr()
+    assert "locked cannot be read (Permission denied)" in captured.err and "1 of 1 clouds sampled" in captured.out
 
 
 def test_a_folder_that_cannot_be_written_is_told_once(cloud, tmp_path, capsys):

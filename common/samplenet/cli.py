@@ -191,7 +191,8 @@ def _sample(args) -> int:
                 traceback.print_exc()
     notes.print()
     if no_clouds:
-        print(f"samplenet: note: left out, as they hold no points: {', '.join(no_clouds)}", file=sys.stderr)
+        names = ", ".join(no_clouds[:10]) + (f" and {len(no_clouds) - 10} more" if len(no_clouds) > 10 else "")
+        print(f"samplenet: note: left out text files that hold no points: {names}", file=sys.stderr)
     clouds = len(jobs) - len(no_clouds)
     print(f"{args.output}: {clouds - failed} of {clouds} clouds sampled")
     return 2 if failed or faults or not clouds else 0
