@@ -40,6 +40,7 @@ LACKING = {
     "npy": {"b1": "u1"},
     "text": {"b1": "u1"},
 }
+UNCOMMON = {"ply": {"i2": "i4"}}  # types that the format has, but not all of its readers, as meshio
 # What full colour and full intensity are in the formats that say so.
 FULL = {("colours", "ply"): 255, ("colours", "pcd"): 255, ("colours", "las"): 65535, ("intensity", "las"): 65535}
 # PCL and Open3D read these of a .pcd file only as float32; others would leave them without any point.
@@ -244,7 +245,8 @@ def _typed(columns: Columns, format: str, source: str, extension: str, notes: li
     changed: dict[tuple[str, str], list[str]] = {}
     roundings: dict[tuple[str, str], float] = {}
     for name, array in columns.items():
-        kind = LACKING.get(format, {}).get(array.dtype.str[1:])
+        lacking = LACKING.get(format, {}) | (UNCOMMON.get(format, {}) if source != format else {})
+        kind = lacking.get(array.dtype.str[1:])
         float32 = format == "pcd" and source != "pcd" and name in FLOAT32 and array.dtype != np.float32
         if not kind and not float32:
             continue

@@ -15,11 +15,11 @@ from samplenet.scans import columns, text
 from samplenet.scans.errors import Bad
 from samplenet.scans.scan import Scan, content
 
-TYPES = {"i1": "char", "u1": "uchar", "i2": "short", "u2": "ushort", "i4": "int", "u4": "uint"}
-TYPES |= {"f4": "float", "f8": "double"}
-KINDS = {name: kind for kind, name in TYPES.items()}
-KINDS |= {"int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4"}
-KINDS |= {"int64": "i8", "uint64": "u8", "float32": "f4", "float64": "f8"}  # 64 bits: meshio writes them
+KINDS = {"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4", "float": "f4"}
+KINDS |= {"double": "f8", "int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4"}
+KINDS |= {"float32": "f4", "float64": "f8", "int64": "i8", "uint64": "u8"}  # the last two by meshio
+TYPES = {"i1": "int8", "u1": "uint8", "i2": "int16", "u2": "uint16", "i4": "int", "u4": "uint", "f4": "float"}
+TYPES |= {"f8": "double"}  # of two names for a type that which every program reads, also meshio
 LACKING = columns.LACKING["ply"]
 FORMATS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
 
