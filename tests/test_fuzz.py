@@ -166,8 +166,6 @@ def scan_file(extension):
             las.x, las.y, las.z = rng.normal(size=(3, 20))
             las.write(path)
         else:
-            if extension == ".pcd":
-                pytest.importorskip("pypcd4", reason=".pcd needs pypcd4")
             rows = np.zeros(20, [("x", "f4"), ("y", "f4"), ("z", "f4"), ("red", "u1"), ("time", "f8")])
             rows["x"] = rng.normal(size=20)
             scans.write(path, scans.Scan(rows))

@@ -83,7 +83,7 @@ def write_npy(scan: Scan, extension: str) -> tuple[bytes, list[str]]:
     table, notes = columns.for_format(scan, "npy", extension)
     array = recfunctions.structured_to_unstructured(columns.rows_of(table))
     for name, column in zip(table, array.T, strict=True):
-        if columns.largest_change(column, table[name]):
+        if columns.changed(column, table[name]).any():
             raise Bad(f"cannot be written: {extension} would round {name}; write .npz, which does not")
     return saved(array), notes + text.lost_names(table, extension)
 

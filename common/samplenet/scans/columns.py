@@ -242,7 +242,7 @@ def _flat(columns: Columns, extension: str, notes: list[str]) -> Columns:
 
 
 def _typed(columns: Columns, format: str, source: str, extension: str, notes: list[str]) -> Columns:
-    changed: dict[tuple[str, str], list[str]] = {}
+    names_of: dict[tuple[str, str], list[str]] = {}
     roundings: dict[tuple[str, str], float] = {}
     for name, array in columns.items():
         lacking = LACKING.get(format, {}) | (UNCOMMON.get(format, {}) if source != format else {})
@@ -255,25 +255,31 @@ def _typed(columns: Columns, format: str, source: str, extension: str, notes: li
         rounding = largest_change(copy, array)
         if rounding and not float32 or rounding == np.inf:
             raise Bad(
-                f"cannot be written: {name} holds {array[copy != array][0]}, which {extension} has no number for; "
-                "write .npz, which has"
+                f"cannot be written: {name} holds {array[changed(copy, array)][0]}, which {extension} would round; "
+                "write .npz, which does not"
             )
         columns[name] = copy
         change = str(array.dtype), str(copy.dtype)
-        changed.setdefault(change, []).append(name)
+        names_of.setdefault(change, []).append(name)
         roundings[change] = max(roundings.get(change, 0), rounding)
-    for (old, new), names in changed.items():
+    for (old, new), names in names_of.items():
         rounding = roundings[old, new]
         rounded = f", rounded by up to {rounding:.2g}; .ply and .npz keep them" if rounding else ""
         notes.append(f"{', '.join(names)}: {old} became {new} in {extension}{rounded}")
     return columns
 
 
-def largest_change(copy: NDArray, array: NDArray) -> float:
-    """Return the largest difference of a copy in another type; 0 if every value is the same.
+def changed(copy: NDArray, array: NDArray) -> NDArray[np.bool_]:
+    """Return where a copy in another type holds another number."""
+    copy, array = _exact(copy), _exact(array)
+    return (copy != array) & ~(np.isnan(copy) & np.isnan(array))
 
-    Compared in long double, which holds the whole numbers of 64 bits and float64.
-    """
-    copy, array = copy.astype(np.longdouble), array.astype(np.longdouble)
-    changed = (copy != array) & ~(np.isnan(copy) & np.isnan(array))
-    return float(np.abs(copy[changed] - array[changed]).max(initial=0))
+
+def largest_change(copy: NDArray, array: NDArray) -> float:
+    """Return the largest difference of a copy in another type; 0 if every number is the same."""
+    rows = changed(copy, array)
+    return float(np.abs(_exact(copy[rows]) - _exact(array[rows])).max(initial=0))
+
+
+def _exact(array: NDArray) -> NDArray:
+    return array.astype(np.longdouble)  # holds the whole numbers of 64 bits, and float64

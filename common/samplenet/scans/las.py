@@ -115,5 +115,5 @@ def _set(las: Any, name: str, array: NDArray, extension: str) -> None:
     """Fill a dimension; those of the standard have few bits, which NumPy would cut without a word."""
     with contextlib.suppress(OverflowError):
         las[name] = array
-    if columns.largest_change(np.asarray(las[name]), array):
+    if columns.changed(np.asarray(las[name]), array).any():
         raise Bad(f"cannot be written: {extension} has a dimension {name} of its own for smaller numbers; rename it")

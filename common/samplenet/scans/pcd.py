@@ -18,7 +18,7 @@ HEADER = 1 << 16  # bytes in which its last line must come
 def read(path: Path) -> Scan:
     """Read the points in the order of the file, also those of an organised cloud; `kept` is its viewpoint."""
     data = path.read_bytes()
-    last = re.search(rb"^DATA[ \t]+(\w+)[ \t]*\r?(\n|\Z)", data[:HEADER], re.M)
+    last = re.search(rb"^DATA[ \t]+(\w+)[ \t]*\r?\n", data[:HEADER], re.M)
     if not last:
         raise Bad("is no PCD file, damaged or cut off: its header has no line 'DATA'")
     header = {}
@@ -90,7 +90,6 @@ def _ascii(data: bytes, start: int, dtype: np.dtype, count: int) -> NDArray:
         kind = dtype[name].base
         kinds += [np.dtype("f8") if kind.kind == "V" else kind] * _numbers(dtype[name])
     flat = [(str(i), kind) for i, kind in enumerate(kinds)]
-    _room((len(data) - start + 1) // (2 * len(flat)), count)
     stream = io.BytesIO(data)
     stream.seek(start)
     table = text.parse(stream, np.dtype(flat), count)

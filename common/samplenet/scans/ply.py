@@ -119,10 +119,6 @@ def _ascii(data: bytes, header: Header, before: list[Element], vertex: Element) 
                 raise Bad(f"is cut off: it ends within its element {element.name}")
     if vertex.has_lists:
         return _walk(_Words(stream.read().split()), vertex)
-    least = 2 * len(vertex.properties)  # bytes of a line
-    there = (len(data) - stream.tell() + 1) // least
-    if there < vertex.count:
-        raise Bad(f"is cut off: at most {there} of {vertex.count} points")
     rows = text.parse(stream, vertex.dtype("="), vertex.count)
     if len(rows) < vertex.count:
         raise Bad(f"is cut off: {len(rows)} of {vertex.count} points")

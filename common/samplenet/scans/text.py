@@ -56,12 +56,13 @@ def read(path: Path) -> Scan:
     separator, decimal = _separators(head.first)
     if decimal == ",":
         text = text[: head.start] + text[head.start :].replace(b",", b".")
-    if separator and head.first.endswith(separator):
+    words = _cells(head.first, separator)
+    if not words[-1] and all(len(_split(line, separator)) != len(words) for line in head.names):
+        words.pop()  # a separator ends each line: the last cell is none, not an empty one
         ends = re.compile(rb"%b[ \t]*(?=\r?$)" % separator.encode(), re.M)
         text = text[: head.start] + ends.sub(b"", text[head.start :])
     stream = io.BytesIO(text)
     stream.seek(head.start)
-    words = _words(head.first, separator)
     numbers = [i for i, word in enumerate(words) if _is_number(word.replace(decimal, ".") or "nan")]
     comments = [mark for mark in COMMENTS if text.find(mark, head.start) >= 0]
     some = numbers if len(numbers) < len(words) else None
@@ -129,20 +130,18 @@ def _separators(line: str) -> tuple[str | None, str] | None:
     """What separates the numbers of a line, and their decimal point; None for a line of words."""
     best, most = None, 2
     for separator, decimal in SEPARATORS:
-        words = _words(line, separator)
+        words = _cells(line, separator)
         count = sum(_is_number(word.replace(decimal, ".")) for word in words)
-        if count == len(words):
+        if count == len(words) - (len(words) > 1 and not words[-1]):
             return separator, decimal
         if count > most:  # beside words or empty cells
             best, most = (separator, decimal), count
     return best
 
 
-def _words(line: str, separator: str | None) -> list[str]:
-    """The cells of a line; a separator may end it."""
+def _cells(line: str, separator: str | None) -> list[str]:
     words = next(csv.reader([line], delimiter=separator)) if separator else line.split()
-    words = [word.strip(' \t"') for word in words]
-    return words[:-1] if len(words) > 1 and not words[-1] else words
+    return [word.strip(' \t"') for word in words]
 
 
 def _names(path: Path, head: Head, separator: str | None, width: int) -> tuple[list[str], tuple[str, ...]]:
@@ -162,7 +161,9 @@ def _names(path: Path, head: Head, separator: str | None, width: int) -> tuple[l
 
 def _split(line: str, separator: str | None) -> list[str]:
     """The names in a line: x, y and z in lower case, none twice."""
-    names = _words(line, separator if separator and separator in line else None)
+    names = _cells(line, separator if separator and separator in line else None)
+    if names and not names[-1]:  # a separator ends the line
+        names.pop()
     axes = [AXES.get(name.lower(), name.lower()) for name in names]
     names = [axis if axis in ("x", "y", "z") else name for axis, name in zip(axes, names, strict=True)]
     return columns.distinct([name or f"column_{i}" for i, name in enumerate(names)])
@@ -190,6 +191,9 @@ def parse(
         Bad: the first line that is shorter or longer than those before, or holds something else than numbers.
     """
     start, width = stream.tell(), len(np.dtype(kind).names or ())
+    if count is not None:  # loadtxt makes room for all of them: no more than the file can hold
+        count = min(count, stream.seek(0, io.SEEK_END) // (2 * width) + 1)
+        stream.seek(start)
     options = {
         "comments": [mark.decode() for mark in comments] if comments else None,
         "delimiter": separator,
@@ -222,8 +226,10 @@ def _fault(stream: BinaryIO, before: int, width: int, separator, comments, useco
             line = line.split(mark)[0]
         if not line.strip():
             continue
-        words = _words(line.decode("latin-1"), separator)
+        words = _cells(line.decode("latin-1").strip(), separator)
         expected = expected or len(words)
+        if len(words) < expected and not line.endswith(b"\n"):
+            return f"is cut off in line {number}: it has {len(words)} numbers instead of {expected}"
         if len(words) < expected or len(words) > expected and not width:
             return f"cannot be read: line {number} has {len(words)} numbers instead of {expected}"
         for i, word in enumerate(words[: width or None]):
