@@ -117,6 +117,8 @@ def test_faults_are_told_in_a_sentence(cloud, tmp_path, capsys):
     assert "one of .npy .txt" in refused(capsys, "sample", cloud, "-m", 5, "--indices", "-o", out)
     assert "cannot be written" in refused(capsys, "sample", cloud, "-m", 5, "-o", tmp_path / "gone" / "out.ply")
     assert "nothing can be written there" in refused(capsys, "sample", cloud.parent, "-m", 5, "-o", cloud / "a")
+    said = refused(capsys, "view", cloud, "--sampler", "grid", "--cell", 1e-9, "--no-open")
+    assert f"{cloud}: cells of 1e-09 are too small" in said
     assert "is the input" in refused(capsys, "sample", cloud, "-m", 5, "-o", cloud)
     assert "several clouds or a folder need a folder" in refused(capsys, "sample", cloud, cloud, "-m", 5, "-o", out)
     assert "would both become" in refused(capsys, "sample", cloud, cloud, "-m", 5, "-o", tmp_path / "both")

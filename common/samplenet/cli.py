@@ -167,7 +167,10 @@ def _indices(path: Path, scan: scans.Scan, m: int | None, pick: Callable, *optio
         of_which = "" if len(finite) == n else f", of which {len(finite)} are finite"
         raise InputError(f"{path} has {n} points{of_which}; -m asks for {m}")
     points = scan.points if len(finite) == n else scan.points[finite]
-    return finite[pick(points, *options)]
+    try:
+        return finite[pick(points, *options)]
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 def _sample(args) -> int:
