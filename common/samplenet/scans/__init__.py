@@ -85,12 +85,16 @@ def read(path: Path) -> Scan:
         _check(scan)
     except Bad as error:
         raise (NoCloud if isinstance(error, NoNumbers) else InputError)(f"{path} {error}") from error
-    except FileNotFoundError as error:
-        raise InputError(f"there is no file {path}") from error
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror or 'it is damaged or cut off'})") from error
     except Exception as error:  # each library fails in its own ways, for example by IndexError in a header cut off
-        raise InputError(f"{path} is damaged, cut off or no {extension(path)} file") from error
+        if not path.exists():
+            raise InputError(f"there is no file {path}") from error
+        if isinstance(error, OSError) and error.filename:  # it could not be opened
+            reason = f"cannot be read ({error.strerror})"
+        elif isinstance(error, MemoryError):
+            reason = "is too large for the memory of this machine, or damaged"
+        else:
+            reason = f"is damaged, cut off or no {extension(path)} file"
+        raise InputError(f"{path} {reason}") from error
     return scan
 
 

@@ -6,7 +6,7 @@ COPC is read as the LAZ file that it is.
 import contextlib
 import io
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,12 @@ def read(path: Path) -> Scan:
     """Read the points; `kept` is laspy's object of the same points, with the header."""
     laspy = _laspy()
     _check_head(path, laspy)
-    las = laspy.read(path)
+    try:
+        las = laspy.read(path)
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # of lazrs, and no Exception
+            raise
+        raise Bad("is damaged: its compressed points cannot be unpacked") from error
     notes = []
     if _drop_records(las, COPC):
         notes.append("read as plain LAZ: the octree of COPC is dropped")
@@ -48,6 +53,7 @@ def _check_head(path: Path, laspy: Any) -> None:
     """Raise Bad for a header that names more than the file holds: laspy would make room for it."""
     with open(path, "rb") as file:
         head = file.read(375)
+        chunks = _chunks(file, head)
     if head[:4] != b"LASF":
         raise Bad("is no LAS file: it does not begin with 'LASF'")
     if len(head) < 227:
@@ -63,6 +69,22 @@ def _check_head(path: Path, laspy: Any) -> None:
     points = int.from_bytes(head[247:255] if long else head[107:111], "little")
     if points * int.from_bytes(head[105:107], "little") > (MAX_COMPRESSION if packed else 1) * size:
         raise Bad(f"is damaged or cut off: its header tells of {points} points, more than fit")
+    if packed and chunks > size:
+        raise Bad(f"is damaged or cut off: its table tells of {chunks} chunks, more than fit")
+
+
+def _chunks(file: BinaryIO, head: bytes) -> int:
+    """The number of chunks of a .laz file, for which lazrs would end the whole process if memory is short."""
+    try:
+        file.seek(int.from_bytes(head[96:100], "little"))
+        table = int.from_bytes(file.read(8), "little", signed=True)
+        if table == -1:  # written as a stream: the end of the file says where
+            file.seek(-8, io.SEEK_END)
+            table = int.from_bytes(file.read(8), "little", signed=True)
+        file.seek(table + 4)
+    except (OSError, ValueError):
+        return 0  # laspy will say that the file is damaged
+    return int.from_bytes(file.read(4), "little")
 
 
 def _drop_records(las: Any, user: str) -> bool:

@@ -36,13 +36,16 @@ def read(path: Path) -> Scan:
         import trimesh
     except ImportError as error:
         raise needs("trimesh") from error
-    scene = trimesh.load_scene(path, process=False)
+    with open(path, "rb") as file:  # and not the path: a .glb file could name others to read
+        scene = trimesh.load_scene(file, file_type=path.suffix[1:].lower(), process=False)
     meshes = {name: i for i, name in enumerate(scene.geometry)}
     shown = [scene.graph[node] for node in reversed(scene.graph.nodes_geometry)]  # trimesh begins at the last
     parts = []
     for matrix, name in sorted(shown, key=lambda pair: meshes[pair[1]]):
         vertices = np.asarray(scene.geometry[name].vertices)
         parts.append(vertices if np.array_equal(matrix, np.eye(4)) else vertices @ matrix[:3, :3].T + matrix[:3, 3])
-    x, y, z = np.concatenate(parts).T if parts else np.empty((3, 0))
+    if not sum(map(len, parts)):
+        raise Bad("has no vertices that can be read: it is damaged, or empty")
+    x, y, z = np.concatenate(parts).T
     rows = columns.rows_of({"x": x, "y": y, "z": z})
     return Scan(rows, "text", notes=(f"of {path.suffix} coordinates alone are read",))
