@@ -51,10 +51,12 @@ def test_other_encodings(tmp_path, encoding):
     assert scan.points.tolist() == POINTS and scan.rows.dtype.names[3] == "größe"
 
 
-def test_empty_cells_are_not_finite(tmp_path):
+def test_empty_cells_and_windows_nan_are_not_finite(tmp_path):
     (tmp_path / "a.csv").write_text("x,y,z,label\n1,2,3,\n1,,3,5\n4,5,6,7\n")
     scan = scans.read(tmp_path / "a.csv")
     assert scan.finite.tolist() == [True, False, True] and scan.rows["label"][2] == 7
+    (tmp_path / "b.xyz").write_text("1 2 3\n-nan(ind) 2 3\n")
+    assert scans.read(tmp_path / "b.xyz").finite.tolist() == [True, False]
 
 
 def test_columns_that_are_not_read_are_told(tmp_path):

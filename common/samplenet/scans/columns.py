@@ -76,6 +76,11 @@ def distinct(names: list[str]) -> list[str]:
     return result
 
 
+def renamed(names: dict[str, str], extension: str) -> list[str]:
+    """A sentence on each name that is not kept."""
+    return [f"{old} is called {new} in {extension}" for old, new in names.items() if old != new]
+
+
 def find(rows: NDArray, quantity: str) -> tuple[str, ...]:
     """Return the names under which the rows hold normals, colours or intensity; () if they hold none."""
     names = {name.lower(): name for name in rows.dtype.names}
@@ -156,6 +161,10 @@ def for_format(scan, format: str, extension: str) -> tuple[Columns, list[str]]:
     _drop_others(columns, format, scan.format, extension, notes)
     if format not in ("npz", "pcd"):  # the other formats have one number in each column
         columns = _flat(columns, extension, notes)
+    if format in ("ply", "pcd"):  # blanks separate names there
+        words = {name: "_".join(name.split()) for name in columns}
+        notes += renamed(words, extension)
+        columns = _again(columns, words)
     return _typed(columns, format, scan.format, extension, notes), notes
 
 
@@ -174,6 +183,13 @@ def _renamed(scan, format: str, extension: str, notes: list[str]) -> Columns:
         for new, array in replaced.get(name, {name: scan.rows[name]}).items():
             _add(columns, new, array)
     return columns
+
+
+def _again(columns: Columns, names: dict[str, str]) -> Columns:
+    result: Columns = {}
+    for name, array in columns.items():
+        _add(result, names[name], array)
+    return result
 
 
 def _add(columns: Columns, name: str, array: NDArray) -> None:

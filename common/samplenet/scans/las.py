@@ -53,7 +53,7 @@ def _check_head(path: Path, laspy: Any) -> None:
     """Raise Bad for a header that names more than the file holds: laspy would make room for it."""
     with open(path, "rb") as file:
         head = file.read(375)
-        chunks = _chunks(file, head)
+        chunks = _chunks(file, head) if head[104:105] >= b"\x80" else 0  # compressed
     if head[:4] != b"LASF":
         raise Bad("is no LAS file: it does not begin with 'LASF'")
     if len(head) < 227:
@@ -69,7 +69,7 @@ def _check_head(path: Path, laspy: Any) -> None:
     points = int.from_bytes(head[247:255] if long else head[107:111], "little")
     if points * int.from_bytes(head[105:107], "little") > (MAX_COMPRESSION if packed else 1) * size:
         raise Bad(f"is damaged or cut off: its header tells of {points} points, more than fit")
-    if packed and chunks > size:
+    if chunks > size:
         raise Bad(f"is damaged or cut off: its table tells of {chunks} chunks, more than fit")
 
 
@@ -120,6 +120,7 @@ def _made(scan: Scan, extension: str, laspy: Any) -> tuple[Any, list[str]]:
     las.header.scales = np.full(3, 10.0 ** np.ceil(np.log10(span / (2**31 - 1))))
     las.header.creation_date = None  # the same cloud gives the same file on every day
     short = columns.distinct([name.encode()[:29].decode(errors="ignore") for name in table])  # at most 32 bytes
+    notes += columns.renamed(dict(zip(table, short, strict=True)), extension)
     table = dict(zip(short, table.values(), strict=True))
     extra = [name for name in table if name not in {*las.point_format.standard_dimension_names}]
     las.add_extra_dims([laspy.ExtraBytesParams(name, table[name].dtype) for name in extra])

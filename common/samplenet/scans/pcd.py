@@ -137,7 +137,7 @@ def _compressed(data: bytes, start: int, dtype: np.dtype, count: int) -> NDArray
 def write(scan: Scan, extension: str) -> tuple[bytes, list[str]]:
     """Write the content of a binary file: not organised, as a sample has no rows and columns."""
     table, notes = columns.for_format(scan, "pcd", extension)
-    rows = columns.rows_of({"_".join(name.split()): array for name, array in table.items()})
+    rows = columns.rows_of(table)
     kinds = [rows.dtype[name] for name in rows.dtype.names]
     lines = {
         "VERSION": ["0.7"],

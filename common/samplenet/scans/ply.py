@@ -84,12 +84,13 @@ def _header(data: bytes) -> Header:
     if not end:
         raise Bad("is damaged or cut off: its header has no line 'end_header'")
     order, elements, remarks = None, [], []
-    for line in data[first.end() : end.start()].decode(errors="surrogateescape").splitlines():
+    for line in data[first.end() : end.start()].splitlines():  # bytes: comments may hold any character
+        line = line.decode(errors="surrogateescape")
         match line.split():
             case []:
                 pass
             case ["comment" | "obj_info", *_]:
-                remarks.append(line.strip())
+                remarks.append(line)
             case ["format", name, *_] if name in FORMATS:
                 order = FORMATS[name]
             case ["element", name, count] if count.isdecimal():
@@ -129,7 +130,7 @@ def _binary(data: bytes, header: Header, before: list[Element], vertex: Element)
     body = _Bytes(data, header.size, header.order)
     for element in before:
         if element.has_lists:
-            _walk(body, element)
+            _walk(body, element, keep=False)
         else:
             body.at += element.count * element.dtype("<").itemsize
     if vertex.has_lists:
@@ -147,13 +148,18 @@ class _Bytes:
     def __init__(self, data: bytes, at: int, order: str):
         self.data, self.at, self.order = data, at, order
 
-    def take(self, kind: str, count: int) -> NDArray:
-        end = self.at + count * int(kind[1])
-        if not self.at <= end <= len(self.data):
+    def length(self, kind: str) -> int:
+        start, self.at = self.at, self.at + int(kind[1])
+        if self.at > len(self.data):
             raise EOFError
-        values = np.frombuffer(self.data, self.order + kind, count, self.at)
-        self.at = end
-        return values
+        order = "little" if self.order == "<" else "big"
+        return max(int.from_bytes(self.data[start : self.at], order, signed=kind[0] == "i"), 0)
+
+    def take(self, kind: str, count: int) -> NDArray:
+        start, self.at = self.at, self.at + count * int(kind[1])
+        if self.at > len(self.data):
+            raise EOFError
+        return np.frombuffer(self.data, self.order + kind, count, start)
 
 
 class _Words:
@@ -162,32 +168,42 @@ class _Words:
     def __init__(self, words: list[bytes]):
         self.words, self.at = words, 0
 
+    def length(self, kind: str) -> int:
+        return max(int(self.take(kind, 1)[0]), 0)
+
     def take(self, kind: str, count: int) -> NDArray:
-        words = self.words[self.at : self.at + count]
-        if len(words) != count:
+        start, self.at = self.at, self.at + count
+        if self.at > len(self.words):
             raise EOFError
-        self.at += count
-        return np.array([(float if kind[0] == "f" else int)(word) for word in words], kind)
+        number = float if kind[0] == "f" else int
+        return np.array([number(word) for word in self.words[start : self.at]], kind)
 
 
-def _walk(body: _Bytes | _Words, element: Element) -> NDArray:
-    """Read rows with lists, whose length only the rows themselves tell."""
+def _walk(body: _Bytes | _Words, element: Element, keep: bool = True) -> NDArray | None:
+    """Read, or go past, rows with lists, whose lengths only the rows themselves tell."""
     values: dict[str, list] = {one.name: [] for one in element.properties}
-    for row in range(element.count):
-        try:
+    done = 0
+    try:
+        while done < element.count:
             for one in element.properties:
-                count = int(body.take(one.length, 1)[0]) if one.length else 1
-                taken = body.take(one.kind, count)
-                values[one.name].append(taken if one.length else taken[0])
-        except EOFError:
-            raise Bad(f"is cut off or damaged: {row} of {element.count} rows of its element {element.name}") from None
-        except (ValueError, OverflowError):
-            raise Bad(f"is damaged: row {row} of its element {element.name} holds no such numbers") from None
+                count = body.length(one.length) if one.length else 1
+                if not keep:
+                    body.at += count * int(one.kind[1])
+                    continue
+                numbers = body.take(one.kind, count)
+                values[one.name].append(numbers if one.length else numbers[0])
+            done += 1
+    except EOFError:
+        raise Bad(f"is cut off or damaged: {done} of {element.count} rows of its element {element.name}") from None
+    except (ValueError, OverflowError):
+        raise Bad(f"is damaged: row {done} of its element {element.name} holds no such numbers") from None
+    if not keep:
+        return None
     rows = np.empty(element.count, [(one.name, "O" if one.length else one.kind) for one in element.properties])
     for one in element.properties:
         column = values[one.name]
         if one.length:
-            column = np.fromiter((array.astype(one.kind) for array in column), object, len(column))
+            column = np.fromiter((numbers.astype(one.kind) for numbers in column), object, len(column))
         rows[one.name] = column
     return rows
 
@@ -196,27 +212,15 @@ def write(scan: Scan, extension: str) -> tuple[bytes, list[str]]:
     """Write the content of a binary little-endian file; lists and comments if the rows were read from a .ply file."""
     kept = scan.kept if scan.format == "ply" else Kept([], {})
     table, notes = columns.for_format(scan, "ply", extension)
-    named = {}
-    for name, array in table.items():
-        new = "_".join(name.split())
-        if new in named:
-            raise Bad(f"cannot be written: two columns would be called {new}; rename one of them")
-        named[new] = array
     lines = []
-    for name, array in named.items():
+    for name, array in table.items():
         one = kept.lists.get(name)
         kind = f"list {TYPES[one.length]} {TYPES[one.kind]}" if one else TYPES[array.dtype.str[1:]]
         lines.append(f"property {kind} {name}")
-    rows = columns.rows_of(named)
-    head = [
-        "ply",
-        "format binary_little_endian 1.0",
-        *kept.remarks,
-        f"element vertex {len(rows)}",
-        *lines,
-        "end_header",
-    ]
-    return "\n".join([*head, ""]).encode(errors="surrogateescape") + _body(rows, kept.lists), notes
+    rows = columns.rows_of(table)
+    head = ["ply", "format binary_little_endian 1.0", *kept.remarks, f"element vertex {len(rows)}", *lines]
+    text = "\n".join([*head, "end_header", ""])
+    return text.encode(errors="surrogateescape") + _body(rows, kept.lists), notes
 
 
 def _body(rows: NDArray, lists: dict[str, Property]) -> bytes:

@@ -120,7 +120,7 @@ def _decoded(line: bytes) -> str:
 
 def _is_number(word: str) -> bool:
     try:
-        float(word.strip(' \t"'))
+        float(word.removesuffix("(ind)"))  # programs for Windows write -nan(ind)
     except ValueError:
         return False
     return True
@@ -214,8 +214,13 @@ def parse(
                 return np.loadtxt(stream, kind, converters=lambda word: float(word.strip() or "nan"), **options)
     except (ValueError, OverflowError) as error:
         stream.seek(0)
-        before = stream.read(start).count(b"\n")
-        raise Bad(_fault(stream, before, width, separator, comments or [], usecols)) from error
+        before, rest = stream.read(start), stream.read()
+        if b"nan(ind)" in rest:
+            stream = io.BytesIO(before + rest.replace(b"nan(ind)", b"nan"))
+            stream.seek(start)
+            return parse(stream, kind, count, separator, comments, usecols)
+        stream.seek(start)
+        raise Bad(_fault(stream, before.count(b"\n"), width, separator, comments or [], usecols)) from error
 
 
 def _fault(stream: BinaryIO, before: int, width: int, separator, comments, usecols) -> str:
