@@ -16,6 +16,7 @@ import yaml
 
 import samplenet
 from samplenet import cli
+from samplenet.data import ply
 
 ROOT = Path(__file__).parents[2]
 READMES = ["README.md", "CONTRIBUTING.md", *(f"{n}/README.md" for n in ("classification", "registration"))]
@@ -139,6 +140,7 @@ def test_the_code_of_the_pages_runs_in_tensorflow(tmp_path, monkeypatch):
 def test_the_code_of_the_pages_runs(beside_a_scan):
     torch = pytest.importorskip("torch")
     clouds, labels = torch.randn(4, 256, 3), torch.tensor([0, 1, 2, 3])
+    Path("scan.ply").write_bytes(ply.encode(clouds[0].numpy()))
 
     class Task(torch.nn.Module):
         def __init__(self):
