@@ -175,12 +175,15 @@ def test_the_page_shows_the_finite_points(tmp_path, capsys):
 def test_text_that_holds_no_points_is_left_out_of_a_folder_but_not_if_it_is_named(cloud, tmp_path, capsys):
     cloud.with_name("README.txt").write_text("Scanned on Monday.\n")
     cloud.with_name("chair.csv").write_text("name,price\nchair,3\n")  # does not take chair.ply away
+    cloud.with_name("pose.txt").write_text("1 0 0 3\n0 1 0 0\n0 0 1 0\n0 0 0 1\n")
     assert run("sample", tmp_path, "-m", 5, "-o", tmp_path / "out") == 0
     captured = capsys.readouterr()
     assert "1 of 1 clouds sampled" in captured.out
-    assert captured.err.count("\n") == 1 and "README.txt" in captured.err and "chair.csv" in captured.err
+    assert captured.err.count("\n") == 1
+    assert all(f"{tmp_path / name}" in captured.err for name in ("README.txt", "chair.csv", "pose.txt"))
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["chair.ply"]
-    assert "README.txt" in refused(capsys, "sample", tmp_path / "README.txt", "-m", 5, "-o", tmp_path / "a.ply")
+    for name in ("README.txt", "pose.txt"):
+        assert name in refused(capsys, "sample", tmp_path / name, "-m", 5, "-o", tmp_path / "a.ply")
     cloud.with_name("damaged.txt").write_text("0 0 0\n1 1 1\n2 two 2\n")
     assert run("sample", tmp_path, "-m", 2, "-o", tmp_path / "out") == 2
     assert "samplenet: error: " in capsys.readouterr().err

@@ -37,7 +37,8 @@ formats, by extension:
   read and written  {" ".join(scans.WRITERS)}
   read only         {" ".join(extension for extension in READ_ONLY if not extension.endswith(".gz"))}
   read only         {" ".join(extension for extension in READ_ONLY if extension.endswith(".gz"))}
-In a folder, samples of files that are read only become .ply. Text files that hold no points are left out.
+In a folder, samples of files that are read only become .ply. Text that holds no points, and .txt and .csv files with
+fewer rows of numbers than -m, are taken for notes and left out; a line names them.
 """
 
 
@@ -165,7 +166,9 @@ def _indices(path: Path, scan: scans.Scan, m: int | None, pick: Callable, *optio
     finite, n = np.flatnonzero(scan.finite), len(scan.rows)
     if m is not None and m > len(finite):
         of_which = "" if len(finite) == n else f", of which {len(finite)} are finite"
-        raise InputError(f"{path} has {n} points{of_which}; -m asks for {m}")
+        # a few rows of numbers in a .txt or .csv file are as likely a camera's pose, say, as a cloud
+        kind = scans.NoCloud if scans.extension(path) in (".txt", ".csv") else InputError
+        raise kind(f"{path} has {n} points{of_which}; -m asks for {m}")
     points = scan.points if len(finite) == n else scan.points[finite]
     try:
         return finite[pick(points, *options)]
@@ -195,7 +198,7 @@ def _sample(args) -> int:
     notes.print()
     if no_clouds:
         names = ", ".join(no_clouds[:10]) + (f" and {len(no_clouds) - 10} more" if len(no_clouds) > 10 else "")
-        print(f"samplenet: note: left out text files that hold no points: {names}", file=sys.stderr)
+        print(f"samplenet: note: left out text without {args.m or 'any'} rows of numbers: {names}", file=sys.stderr)
     clouds = len(jobs) - len(no_clouds)
     print(f"{args.output}: {clouds - failed} of {clouds} clouds sampled")
     return 2 if failed or faults or not clouds else 0

@@ -104,7 +104,8 @@ def _check_distinct(jobs: list[Job]) -> None:
         if len(group) > 1:  # notes.csv beside notes.ply is no rival
             clouds = [job.source for job in group if job.named or _is_cloud(job.source)]
             if len(clouds) > 1:
-                raise InputError(f"{clouds[0]} and {clouds[1]} would both become {target}; sample them in two calls")
+                both = f"{clouds[0]} and {clouds[1]} would both become {target}"
+                raise InputError(f"{both}; rename one of them, or sample it separately")
 
 
 def _is_cloud(path: Path) -> bool:
