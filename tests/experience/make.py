@@ -123,41 +123,20 @@ def open3d_files():
     organised = open3d.geometry.PointCloud.create_from_depth_image(depth, camera, **options)
     for name in ("depth.ply", "depth-ascii.ply", "depth.pcd", "depth-ascii.pcd", "depth.xyz"):
         add(name, "5 depth camera", save(organised, write_ascii="ascii" in name))
-    texts = {
-        "xyz": columns(),
-        "xyzn": columns(normals=NORMALS),
-        "xyzrgb": columns(rgb=RGB / 255),
-        "pts": columns(rgb=RGB),
-    }
+    texts = {"xyz": {}, "xyzn": {"normals": NORMALS}, "xyzrgb": {"rgb": RGB / 255}, "pts": {"rgb": RGB}}
     for suffix, holds in texts.items():
-        add(f"cloud.{suffix}", f"7 {suffix}", save(open3d_cloud(with_="colours normals")), holds)
+        add(f"cloud.{suffix}", f"7 {suffix}", save(open3d_cloud(with_="colours normals")), columns(**holds))
     tensor = open3d.t.geometry.PointCloud(XYZ)
     tensor.point["labels"], tensor.point["intensities"] = LABEL[:, None].astype("i4"), INTENSITY[:, None].astype("f4")
     for name in ("tensor.ply", "tensor-ascii.ply", "tensor.pcd", "tensor-ascii.pcd", "tensor.npz"):
         holds = columns(labels=LABEL, intensities=INTENSITY) if name.endswith("npz") else None
-        add(
-            name,
-            "double, labels",
-            lambda p: open3d.t.io.write_point_cloud(str(p), tensor, write_ascii="ascii" in p.name),
-            holds,
-        )
+        ascii_ = "ascii" in name
+        add(name, "labels", lambda p: open3d.t.io.write_point_cloud(str(p), tensor, write_ascii=ascii_), holds)
     mesh = open3d.geometry.TriangleMesh(open3d.utility.Vector3dVector(XYZ), open3d.utility.Vector3iVector(FACES))
     mesh.compute_vertex_normals()
-    for suffix, holds in {
-        "ply": None,
-        "obj": vertices,
-        "stl": vertices,
-        "off": vertices,
-        "glb": columns(),
-        "gltf": None,
-    }.items():
-        add(
-            f"mesh.{suffix}",
-            f"7 {suffix}",
-            lambda p: open3d.io.write_triangle_mesh(str(p), mesh),
-            holds,
-            suffix == "gltf",
-        )
+    for suffix in ("ply", "obj", "stl", "off", "glb", "gltf"):
+        holds, refuse = {"ply": None, "gltf": None, "glb": columns()}.get(suffix, vertices), suffix == "gltf"
+        add(f"mesh.{suffix}", f"7 {suffix}", lambda p: open3d.io.write_triangle_mesh(str(p), mesh), holds, refuse)
 
 
 def plyfile_files():
@@ -168,9 +147,8 @@ def plyfile_files():
     camera = describe(np.zeros(1, [(n, "f4") for n in ("view_px", "view_py", "view_pz")]), "camera")
     types = ("i1", "u1", "i2", "u2", "i4", "u4", "f4", "f8")
     every = records(columns(UTM) | dict.fromkeys(types, LABEL), x="f8", y="f8", z="f8", **{t: t for t in types})
-    listed = records(
-        columns() | {"neighbours": [RANDOM.integers(0, N, n % 4).astype("i4") for n in range(N)]}, neighbours="O"
-    )
+    neighbours = [RANDOM.integers(0, N, n % 4).astype("i4") for n in range(N)]
+    listed = records(columns(neighbours=neighbours), neighbours="O")
     elements = {
         "plain": [vertex], "faces-after": [vertex, face], "faces-before": [face, vertex], "camera-before": [camera, vertex, face],
         "comments": [vertex], "every-type": [describe(every, "vertex")], "vertex-list": [describe(listed, "vertex")],
@@ -179,11 +157,8 @@ def plyfile_files():
     }  # fmt: skip
 
     def save(name, text):
-        comments = (
-            {"comments": ["TextureFile wood.png", "XXX"], "obj_info": ["num_cols 12"]}
-            if name in ("comments", "latin")
-            else {}
-        )
+        comments = {"comments": ["TextureFile wood.png", "XXX"], "obj_info": ["num_cols 12"]}
+        comments = comments if name in ("comments", "latin") else {}
         order = ">" if name == "big-endian" else "="
         file = plyfile.PlyData(elements[name], text=text, byte_order=order, **comments)
         mend = {"latin": (b"XXX", "Gerät".encode("latin-1")), "crlf": (b"\n", b"\r\n")}.get(name, (b"", b""))
@@ -376,17 +351,8 @@ def cloudcompare_files():
         name, *words = line.split()
         holds = columns(rgb=RGB) if "ASC" in words else vertices if name[:4] == "mesh" and name != "mesh.ply" else None
         given, of = (mesh, "MESHES") if name.startswith("mesh") else (source, "CLOUDS")
-        command = (
-            "CloudCompare",
-            "-SILENT",
-            "-O",
-            given,
-            f"-{of[0]}_EXPORT_FMT",
-            *words,
-            "-NO_TIMESTAMP",
-            f"-SAVE_{of}",
-            "FILE",
-        )
+        command = ["CloudCompare", "-SILENT", "-O", given, f"-{of[0]}_EXPORT_FMT", *words]
+        command += ["-NO_TIMESTAMP", f"-SAVE_{of}", "FILE"]
         add(name, f"7 {' '.join(words)}", lambda p: run(*command, p), holds)
 
 
@@ -539,6 +505,7 @@ def conversions():
 
 if __name__ == "__main__":
     FOLDER.mkdir(parents=True)
+    open3d.utility.set_verbosity_level(open3d.utility.VerbosityLevel.Error)
     makers = [open3d_files, plyfile_files, mesh_library_files, las_files, pcl_files, cloudcompare_files, numpy_files]
     for make in (*makers, text_files, pypcd4_files, shipped_files, damaged_files, conversions):
         make()
