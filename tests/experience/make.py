@@ -9,6 +9,7 @@ reads the file with a library of its format. Coordinates are multiples of 1/64, 
 import gzip
 import json
 import shutil
+import struct
 import subprocess
 import sys
 import tarfile
@@ -411,9 +412,13 @@ def text_files():
     texts = {
         "comments.xyz": ["# a scan", "// another", *rows], "trailing.txt": [row + "," for row in comma], "blanks.xyz": [row + "  " for row in rows],
         "blank-lines.txt": ["", *rows[:30], "", *rows[30:], ""], "latin.xyz": ["# Gerät", *rows], "count.xyz": [str(N), *rows],
-        "molecule.xyz": [str(N), "molecule", *rows], "decimal.txt": [row.replace(" ", ";").replace(".", ",") for row in rows],
+        "molecule.xyz": [str(N), "molecule", *rows], "blanks-after-cr.xyz": "\r\r\n".join(rows).split("\n"), "decimal.txt": [row.replace(" ", ";").replace(".", ",") for row in rows],
         "cloud.asc": rows, "cloud.pts": [str(N), *rows], "names.xyz": ["X Y Z", *rows], "slashes.csv": ["//X,Y,Z", *comma], "CLOUD.XYZ": rows,
     }  # fmt: skip
+    facet = "facet normal 0 0 1\nouter loop\nvertex {}\nvertex {}\nvertex {}\nendloop\nendfacet\n"
+    pairs = [facet.format(*rows[i : i + 3]) + facet.format(*rows[i + 1 : i + 4]) for i in range(0, 12, 4)]
+    solids = "".join(f"solid {i}\n{pair}endsolid {i}\n" for i, pair in enumerate(pairs))
+    add_file("by hand", "three-solids.stl", "7 several solids in a file", lambda p: p.write_text(solids), vertices)
     for name, lines in texts.items():
         data, may = "\n".join(lines).encode("latin-1"), name == "molecule.xyz" and "may"
         add_file("by hand", name, "7 text", lambda p: p.write_bytes(data), columns(), may)
@@ -452,9 +457,23 @@ def shipped_files():
             add_file(writer, file.name, "shipped test data", lambda p: shutil.copy(file, p), holds, refuse)
 
 
+def compressed_glb(path):
+    """A glb file whose vertices only a Draco decoder can tell, as Blender and gltf-pipeline write them."""
+    draco = "KHR_draco_mesh_compression"
+    packed = {"attributes": {"POSITION": 0}, "extensions": {draco: {"bufferView": 0, "attributes": {"POSITION": 0}}}}
+    tree = {"asset": {"version": "2.0"}, "extensionsUsed": [draco], "extensionsRequired": [draco]}
+    tree |= {"buffers": [{"byteLength": 16}], "bufferViews": [{"buffer": 0, "byteLength": 16}]}
+    tree |= {"accessors": [{"componentType": 5126, "count": 24, "type": "VEC3"}], "meshes": [{"primitives": [packed]}]}
+    text = json.dumps(tree | {"nodes": [{"mesh": 0}], "scenes": [{"nodes": [0]}], "scene": 0}).encode()
+    text += b" " * (-len(text) % 4)
+    head = struct.pack("<4sIIII", b"glTF", 2, 44 + len(text), len(text), 0x4E4F534A)
+    path.write_bytes(head + text + struct.pack("<II", 16, 0x004E4942) + bytes(16))
+
+
 def damaged_files():
     """Files of which nothing can be sampled, made of those above."""
     add = partial(add_file, "damaged", refuse=True)
+    add("draco.glb", "7 compressed vertices", compressed_glb)
     kept = {Path(entry["file"]).name: FOLDER / entry["file"] for entry in reversed(MANIFEST)}
     wanted = """plain-binary.ply plain-text.ply binary.pcd compressed.pcd ascii.pcd format-3.las format-3.laz format-7.copc.laz f8.npy all.npz
         mesh.glb mesh.stl cloud.xyz.gz cloud.ply.gz"""
