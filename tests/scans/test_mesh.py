@@ -49,5 +49,10 @@ def test_glb_gives_the_nodes_of_its_scene_where_they_stand(tmp_path):
         matrix[0, 3] = 100 * i
         scene.add_geometry(mesh, node_name=f"node {i}", transform=matrix)
     (tmp_path / "a.glb").write_bytes(scene.export(file_type="glb"))
+    content = (tmp_path / "a.glb").read_bytes()
     expected = np.concatenate([mesh.vertices + [100 * i, 0, 0] for i, mesh in enumerate(meshes)])
     np.testing.assert_allclose(scans.read(tmp_path / "a.glb").points, expected)
+    tree = b'{"extensionsUsed": ["KHR_draco_mesh_compression"]}'
+    (tmp_path / "draco.glb").write_bytes(content[:12] + len(tree).to_bytes(4, "little") + b"JSON" + tree)
+    with pytest.raises(InputError, match=r"draco.glb is compressed \(KHR_draco_mesh_compression\); save it without"):
+        scans.read(tmp_path / "draco.glb")

@@ -187,6 +187,7 @@ def bad_files(folder, rows):
     (folder / "empty.ply").write_bytes(b"")
     (folder / "text.ply").write_text("1 2 3\n")
     np.save(folder / "two.npy", np.ones((5, 2)))
+    np.save(folder / "words.npy", np.full((2, 3), "a"))
     np.save(folder / "batch.npy", np.ones((2, 5, 3)))
     np.save(folder / "none.npy", np.ones((0, 3)))
     np.save(folder / "objects.npy", np.array([[1, 2, None]]), allow_pickle=True)
@@ -216,6 +217,7 @@ def bad_files(folder, rows):
         "empty.ply": "is empty",
         "text.ply": "is no PLY file: its first line is not 'ply'",
         "two.npy": r"numbers of shape \(N, 3 or more\), got float64 of shape \(5, 2\)",
+        "words.npy": r"got words of shape \(2, 3\)",
         "batch.npy": r"got float64 of shape \(2, 5, 3\)",
         "none.npy": "has 0 points",
         "objects.npy": "holds Python objects; save an array of numbers",

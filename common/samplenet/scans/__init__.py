@@ -104,7 +104,7 @@ def _check(scan: Scan) -> None:
         raise Bad("has 0 points")
     for axis in "xyz":
         if scan.rows[axis].dtype.kind not in "iuf" or scan.rows[axis].ndim != 1:
-            raise Bad(f"has {axis} of type {scan.rows.dtype[axis]}, which is no number")
+            raise Bad(f"must have one number for each {axis}, got {columns.contents(scan.rows[axis].dtype)}")
     if not scan.finite.any():
         raise Bad(f"has no point with finite coordinates among its {len(scan.rows)}")
 

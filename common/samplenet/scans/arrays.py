@@ -57,7 +57,8 @@ def _load(path: Path) -> NDArray | dict[str, NDArray]:
 def _named(array: NDArray) -> columns.Columns:
     """The columns of (N, C): x, y, z, column_3, ..."""
     if array.ndim != 2 or array.shape[1] < 3 or array.dtype.kind not in "iuf":
-        raise Bad(f"must hold numbers of shape (N, 3 or more), got {array.dtype} of shape {array.shape}")
+        what = columns.contents(array.dtype)
+        raise Bad(f"must hold numbers of shape (N, 3 or more), got {what} of shape {array.shape}")
     names = ["x", "y", "z", *(f"column_{i}" for i in range(3, array.shape[1]))]
     return dict(zip(names, array.T, strict=True))
 

@@ -76,6 +76,11 @@ def distinct(names: list[str]) -> list[str]:
     return result
 
 
+def contents(kind: np.dtype) -> str:
+    """Say in a word what an array of a type holds."""
+    return {"O": "lists", "S": "words", "U": "words", "M": "dates", "m": "durations"}.get(kind.kind, str(kind))
+
+
 def renamed(names: dict[str, str], extension: str) -> list[str]:
     """A sentence on each name that is not kept."""
     return [f"{old} is called {new} in {extension}" for old, new in names.items() if old != new]
@@ -236,8 +241,7 @@ def _drop_others(columns: Columns, format: str, source: str, extension: str, not
     """Drop what is no number; .npz keeps words and dates too, and .ply the lists of a .ply file."""
     kinds = {"npz": "biufcSUmM", "ply": "biufO" if source == "ply" else "biuf"}.get(format, "biuf")
     for name in [name for name, array in columns.items() if array.dtype.kind not in kinds]:
-        kind = columns.pop(name).dtype
-        what = "lists" if kind.kind == "O" else "words" if kind.kind in "SU" else str(kind)
+        what = contents(columns.pop(name).dtype)
         notes.append(f"{name} dropped: it holds {what}, which {extension} cannot keep")
 
 

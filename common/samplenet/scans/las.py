@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from samplenet.scans import columns
 from samplenet.scans.errors import Bad, needs
-from samplenet.scans.scan import MAX_COMPRESSION, Scan
+from samplenet.scans.scan import MAX_COMPRESSION, Scan, quiet
 
 PACKAGE = "laspy[lazrs]"
 COPC = "copc"  # the user of its records
@@ -24,7 +24,8 @@ def read(path: Path) -> Scan:
     laspy = _laspy()
     _check_head(path, laspy)
     try:
-        las = laspy.read(path)
+        with quiet("laspy"):
+            las = laspy.read(path)
     except BaseException as error:
         if type(error).__name__ != "PanicException":  # of lazrs, and no Exception
             raise

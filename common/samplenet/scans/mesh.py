@@ -4,13 +4,14 @@ OBJ is read here, as trimesh leaves out and repeats vertices of it; the others b
 """
 
 import io
+import json
 from pathlib import Path
 
 import numpy as np
 
 from samplenet.scans import columns, text
 from samplenet.scans.errors import Bad, needs
-from samplenet.scans.scan import Scan
+from samplenet.scans.scan import Scan, quiet
 
 NAMES = {1: ["w"], 3: text.COLORS, 4: ["w", *text.COLORS]}  # of what follows x, y and z in OBJ, by number
 
@@ -36,8 +37,11 @@ def read(path: Path) -> Scan:
         import trimesh
     except ImportError as error:
         raise needs("trimesh") from error
-    with open(path, "rb") as file:  # and not the path: a .glb file could name others to read
-        scene = trimesh.load_scene(file, file_type=path.suffix[1:].lower(), process=False)
+    kind = path.suffix[1:].lower()
+    if kind == "glb":
+        _check_glb(path)
+    with open(path, "rb") as file, quiet("trimesh"):  # and not the path: a .glb file could name others to read
+        scene = trimesh.load_scene(file, file_type=kind, process=False)
     meshes = {name: i for i, name in enumerate(scene.geometry)}
     shown = [scene.graph[node] for node in reversed(scene.graph.nodes_geometry)]  # trimesh begins at the last
     parts = []
@@ -49,3 +53,17 @@ def read(path: Path) -> Scan:
     x, y, z = np.concatenate(parts).T
     rows = columns.rows_of({"x": x, "y": y, "z": z})
     return Scan(rows, "text", notes=(f"of {path.suffix} coordinates alone are read",))
+
+
+def _check_glb(path: Path) -> None:
+    """Raise Bad for vertices that trimesh does not find in the file, and would take for zeros."""
+    with open(path, "rb") as file:
+        head = file.read(20)
+        if head[:4] != b"glTF":
+            raise Bad("is no .glb file: it does not begin with 'glTF'")
+        tree = json.loads(file.read(int.from_bytes(head[12:16], "little")))
+    packed = [name for name in tree.get("extensionsUsed", []) if "draco" in name or "meshopt" in name]
+    if packed:
+        raise Bad(f"is compressed ({packed[0]}); save it without compression")
+    if any("uri" in buffer and not buffer["uri"].startswith("data:") for buffer in tree.get("buffers", [])):
+        raise Bad("has its vertices in another file; save all in one")

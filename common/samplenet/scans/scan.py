@@ -1,6 +1,9 @@
 """A cloud of one file, and the bytes of a file."""
 
+import contextlib
 import gzip
+import logging
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -61,6 +64,18 @@ class Scan:
         """The points of these indices (m,), in that order."""
         kept = self.kept[idx] if self.format == "las" else self.kept
         return replace(self, rows=self.rows[idx], kept=kept, whole_scales=self.full_scales)
+
+
+@contextlib.contextmanager
+def quiet(library: str) -> Iterator[None]:
+    """Keep what a library logs about a file from the user's screen: errors are said in sentences of our own."""
+    logger = logging.getLogger(library)
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def content(path: Path) -> bytes:
