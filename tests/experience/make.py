@@ -489,7 +489,7 @@ def damaged_files():
         add(f"photo{suffix}", "10 a jpeg renamed", lambda p: shutil.copy(jpeg, p))
     header = b"ply\nformat ascii 1.0\nelement vertex 60\nproperty float x\nproperty float y\nproperty float z\n"
     texts = {
-        "header-only.ply": header + b"end_header\n", "no-end.ply": header, "count.ply": header + b"end_header\n1 2 3\n" * 9,
+        "header-only.ply": header + b"end_header\n", "no-end.ply": header, "count.ply": header + b"end_header\n" + b"1 2 3\n" * 9,
         "type.ply": header.replace(b"float x", b"quadruple x") + b"end_header\n1 2 3\n", "words.xyz": b"1 2 3\n4 five 6\n7 8 9\n",
         "ragged.txt": b"1 2 3\n4 5\n7 8 9\n", "two.csv": b"1,2\n3,4\n", "nan.xyz": b"nan nan nan\n" * 5, "page.xyz": b"<html>\n<p>404</p>\n",
         "names-only.csv": b"x,y,z\n", "comments.txt": b"# nothing\n# here\n", "cloud.e57": b"ASTM-E57" + bytes(90), "cloud": b"1 2 3\n",
