@@ -367,7 +367,7 @@ def numpy_files():
     for name, array in arrays.items():
         add(f"{name}.npy", "one point" if name == "single" else f"npy, {name}", lambda p: np.save(p, array))
     packs = {
-        "points": {"points": XYZ}, "all": {"points": ROUGH, "colors": RGB, "normals": NORMALS, "labels": LABEL},
+        "points": {"points": XYZ}, "four": {"points": np.hstack([XYZ, XYZ[:, :1]])}, "all": {"points": ROUGH, "colors": RGB, "normals": NORMALS, "labels": LABEL},
         "nan": {"points": NAN.astype("f4"), "labels": LABEL}, "matrix": {"points": XYZ, "features": RANDOM.random((N, 4, 2))},
         "scene": {"points": UTM, "name": "a hall", "classes": np.arange(5)},
     }  # fmt: skip
