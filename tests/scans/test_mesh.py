@@ -18,10 +18,13 @@ def test_obj_gives_every_vertex_as_often_as_it_is_written(tmp_path):
         scans.write(tmp_path / "b.obj", scan)
 
 
-def test_off_and_stl(tmp_path):
-    pytest.importorskip("trimesh", reason=".off and .stl need trimesh")
+def test_off(tmp_path):
+    pytest.importorskip("trimesh", reason=".off needs trimesh")
     (tmp_path / "a.off").write_text("OFF # a mesh\n4 1 0\n1 2 3\n4 5 6\n1 2 3\n7 8 9\n3 0 1 2\n")
     assert scans.read(tmp_path / "a.off").points.tolist() == [[1, 2, 3], [4, 5, 6], [1, 2, 3], [7, 8, 9]]
+
+
+def test_stl_gives_three_points_a_triangle_of_every_solid(tmp_path):
     triangles = np.arange(18, dtype="<f4").reshape(2, 3, 3)
     triangles[1, 0] = triangles[0, 2]
     facets = "".join(
@@ -30,14 +33,18 @@ def test_off_and_stl(tmp_path):
         + "endloop\nendfacet\n"
         for facet in triangles
     )
-    (tmp_path / "a.stl").write_text(f"solid a\n{facets}endsolid a\n")
+    (tmp_path / "a.stl").write_text(f"solid a\n{facets}endsolid a\nsolid b\n{facets}endsolid b\n")
     rows = np.zeros(2, [("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
     rows["corners"] = triangles
     (tmp_path / "b.stl").write_bytes(bytes(80) + np.array(2, "<u4").tobytes() + rows.tobytes())
     for name in ("a.stl", "b.stl"):
         scan = scans.read(tmp_path / name)
-        np.testing.assert_array_equal(scan.points, triangles.reshape(6, 3))
+        twice = [triangles, triangles] if name == "a.stl" else [triangles]
+        np.testing.assert_array_equal(scan.points, np.concatenate(twice).reshape(-1, 3))
         assert scan.notes == ("of .stl coordinates alone are read",)
+    (tmp_path / "cut.stl").write_bytes((tmp_path / "b.stl").read_bytes()[:-1])
+    with pytest.raises(InputError, match="cut.stl is cut off or damaged: 1 of 2 triangles"):
+        scans.read(tmp_path / "cut.stl")
 
 
 def test_glb_gives_the_nodes_of_its_scene_where_they_stand(tmp_path):

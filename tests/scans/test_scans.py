@@ -8,7 +8,7 @@ import pytest
 
 from samplenet import InputError, scans
 
-LIBRARIES = {".las": "laspy", ".laz": "lazrs", ".glb": "trimesh", ".stl": "trimesh", ".off": "trimesh"}
+LIBRARIES = {".las": "laspy", ".laz": "lazrs", ".glb": "trimesh", ".off": "trimesh"}
 
 
 def needed(extension):

@@ -24,6 +24,8 @@ FILES = {  # name -> content of two points, and the names of further columns
     "mac.txt": ("1 2 3.5\r4 5 6\r", []),
     "windows.csv": ("x,y,z\r\n1,2,3.5\r\n4,5,6\r\n", []),
     "paraview.csv": ('"id","Points:0","Points:1","Points:2"\n7,1,2,3.5\n8,4,5,6\n', ["id"]),
+    "behind.xyz": ("1 2 3.5 // first\n4 5 6 # second\n", []),
+    "links.csv": ('x,y,z,"page"\n1,2,3.5,"http://a.b#c"\n4,5,6,"none, yet"\n', []),
     "words.csv": ("x,y,z,tree,age\n1,2,3.5,oak,9\n4,5,6,ash,7\n", ["age"]),
     "twice.csv": ("x,y,z,a,a\n1,2,3.5,0,1\n4,5,6,0,1\n", ["a", "a_2"]),
     "plain.xyzn": ("1 2 3.5 0 0 1\n4 5 6 0 0 1\n", ["nx", "ny", "nz"]),

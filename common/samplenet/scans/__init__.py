@@ -47,7 +47,9 @@ READERS = {
     ".npy": arrays.read_npy,
     **dict.fromkeys((".xyz", ".txt", ".csv", ".asc", ".pts", ".xyzn", ".xyzrgb"), text.read),
     ".obj": mesh.read_obj,
-    **dict.fromkeys((".off", ".stl", ".glb"), mesh.read),
+    ".stl": mesh.read_stl,
+    ".off": mesh.read,
+    ".glb": mesh.read,
 }
 READERS |= {f"{known}.gz": reader for known, reader in READERS.items() if reader in (ply.read, text.read)}
 WRITERS = {

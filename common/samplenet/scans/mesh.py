@@ -1,6 +1,6 @@
 """Vertices of meshes and models, all of them in the order of the file, none merged: .obj .off .stl .glb, read only.
 
-OBJ is read here, as trimesh leaves out and repeats vertices of it; the others by trimesh, which gives coordinates only.
+OBJ and STL are read here, as trimesh leaves out, repeats or merges some of their vertices; .off and .glb by trimesh.
 """
 
 import io
@@ -8,28 +8,51 @@ import json
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from samplenet.scans import columns, text
 from samplenet.scans.errors import Bad, needs
 from samplenet.scans.scan import Scan, quiet
 
+STL = np.dtype([("normal", "<f4", 3), ("vertices", "<f4", (3, 3)), ("attribute", "<u2")])  # a triangle
+ALONE = "of {} coordinates alone are read"
 NAMES = {1: ["w"], 3: text.COLORS, 4: ["w", *text.COLORS]}  # of what follows x, y and z in OBJ, by number
 
 
 def read_obj(path: Path) -> Scan:
     """Read the lines `v x y z`, with a weight or red, green and blue behind."""
-    lines = [line.split(b"#")[0].strip() for line in path.read_bytes().splitlines()]
-    vertices = [line[1:] if line[:2] in (b"v ", b"v\t") else b"" for line in lines]  # empty ones keep the line numbers
-    if not any(vertices):
-        raise Bad("has 0 points")
-    table = text.parse(io.BytesIO(b"\n".join(vertices)))
-    columns.check_axes("xyz"[: table.shape[1]])
+    table = _lines(path.read_bytes(), b"v")
     others = NAMES.get(table.shape[1] - 3) or [f"column_{i}" for i in range(3, table.shape[1])]
     return Scan(columns.rows_of(dict(zip(["x", "y", "z", *others], table.T, strict=True))), "text")
 
 
+def read_stl(path: Path) -> Scan:
+    """Read three vertices of each triangle, of text or binary."""
+    data = path.read_bytes()
+    triangles = int.from_bytes(data[80:84], "little")
+    end = 84 + triangles * STL.itemsize
+    if end == len(data) or end < len(data) and not data.startswith(b"solid"):  # some binary ones begin with it too
+        vertices = np.frombuffer(data, STL, triangles, 84)["vertices"].reshape(-1, 3)
+    elif data.lstrip().startswith(b"solid"):
+        vertices = _lines(data, b"vertex").astype(np.float32)
+    else:
+        raise Bad(f"is cut off or damaged: {max(len(data) - 84, 0) // STL.itemsize} of {triangles} triangles")
+    return Scan(columns.rows_of(dict(zip("xyz", vertices.T, strict=True))), "text", notes=(ALONE.format(".stl"),))
+
+
+def _lines(data: bytes, word: bytes) -> NDArray:
+    """The numbers (N, 3 or more) of the lines that begin with a word."""
+    lines = [line.split(b"#")[0].split(maxsplit=1) for line in data.splitlines()]
+    numbers = [line[1] if len(line) == 2 and line[0] == word else b"" for line in lines]  # "" keeps the line numbers
+    if not any(numbers):
+        raise Bad("has 0 points")
+    table = text.parse(io.BytesIO(b"\n".join([*numbers, b""])))
+    columns.check_axes("xyz"[: table.shape[1]])
+    return table
+
+
 def read(path: Path) -> Scan:
-    """Read the vertices of .off, three for each triangle of .stl, or those of .glb, moved as its scene moves them.
+    """Read the vertices of .off, or those of .glb, moved as its scene moves them.
 
     Those of .glb come in the order of its meshes; a mesh that is shown several times is read several times.
     """
@@ -52,7 +75,7 @@ def read(path: Path) -> Scan:
         raise Bad("has no vertices that can be read: it is damaged, or empty")
     x, y, z = np.concatenate(parts).T
     rows = columns.rows_of({"x": x, "y": y, "z": z})
-    return Scan(rows, "text", notes=(f"of {path.suffix} coordinates alone are read",))
+    return Scan(rows, "text", notes=(ALONE.format(path.suffix),))
 
 
 def _check_glb(path: Path) -> None:

@@ -48,6 +48,7 @@ class Header(NamedTuple):
     order: str  # of bytes: < or >; "" for text
     elements: list[Element]
     remarks: list[str]  # lines of comment and obj_info
+    notes: list[str]  # on properties of one name
     size: int  # bytes
 
 
@@ -72,7 +73,7 @@ def read(path: Path) -> Scan:
         raise Bad("has 0 points")
     rows = (_binary if header.order else _ascii)(data, header, before, vertex)
     lists = {one.name: one._replace(kind=LACKING.get(one.kind, one.kind)) for one in vertex.properties if one.length}
-    return Scan(rows, "ply", Kept(header.remarks, lists))
+    return Scan(rows, "ply", Kept(header.remarks, lists), tuple(header.notes))
 
 
 def _header(data: bytes) -> Header:
@@ -103,12 +104,13 @@ def _header(data: bytes) -> Header:
                 raise Bad(f"has a damaged header: its line '{line.strip()[:60]}' is not of PLY")
     if order is None:
         raise Bad("has a damaged header: its line 'format' is missing")
-    named = []
+    notes = []
     for element in elements:
-        names = columns.distinct([one.name for one in element.properties])
-        properties = [one._replace(name=name) for one, name in zip(element.properties, names, strict=True)]
-        named.append(element._replace(properties=properties))
-    return Header(order, named, remarks, end.end())
+        for i, name in enumerate(columns.distinct([one.name for one in element.properties])):
+            if name != element.properties[i].name:
+                notes.append(f"a second property {element.properties[i].name} is called {name}")
+                element.properties[i] = element.properties[i]._replace(name=name)
+    return Header(order, elements, remarks, notes, end.end())
 
 
 def _ascii(data: bytes, header: Header, before: list[Element], vertex: Element) -> NDArray:

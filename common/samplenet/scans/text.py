@@ -14,7 +14,7 @@ from samplenet.scans import columns
 from samplenet.scans.errors import Bad, NoNumbers
 from samplenet.scans.scan import Scan, content
 
-COMMENTS = (b"#", b"//")
+COMMENT = re.compile(r"(?:^|[ \t])(?:#|//).*", re.M)
 SEPARATORS = ((None, "."), (",", "."), (";", "."), (";", ","), (None, ","))  # and the decimal point with them
 NORMALS, COLORS = ["nx", "ny", "nz"], ["red", "green", "blue"]
 NAMES = {  # what the extension says of the columns after x, y and z, if there are so many
@@ -61,12 +61,13 @@ def read(path: Path) -> Scan:
         words.pop()  # a separator ends each line: the last cell is none, not an empty one
         ends = re.compile(rb"%b[ \t]*(?=\r?$)" % separator.encode(), re.M)
         text = text[: head.start] + ends.sub(b"", text[head.start :])
+    if text.find(b"#", head.start) >= 0 or text.find(b"//", head.start) >= 0:
+        text = text[: head.start] + COMMENT.sub("", text[head.start :].decode("latin-1")).encode("latin-1")
     stream = io.BytesIO(text)
     stream.seek(head.start)
     numbers = [i for i, word in enumerate(words) if _is_number(word.replace(decimal, ".") or "nan")]
-    comments = [mark for mark in COMMENTS if text.find(mark, head.start) >= 0]
     some = numbers if len(numbers) < len(words) else None
-    table = parse(stream, separator=separator, comments=comments, usecols=some)
+    table = parse(stream, separator=separator, usecols=some)
     if len(numbers) < 3:
         raise NoNumbers(f"has {len(numbers)} numbers in a line; points need x, y and z")
     if len(table) < head.count:
@@ -84,13 +85,14 @@ def _head(text: bytes) -> Head:
     header, comments, count, start = None, [], 0, 0
     for number, line in enumerate(io.BytesIO(text), 1):
         shown = _decoded(line).strip()
-        if line.strip().startswith(COMMENTS):
+        numbers = COMMENT.sub("", shown)
+        if shown and not numbers:
             comments.append(shown.lstrip("#/ "))
         elif shown.isdecimal() and not count:
             count = int(shown)
-        elif shown and _separators(shown):
+        elif shown and _separators(numbers):
             names = [header] if header is not None else []
-            return Head(start, shown, names + comments[::-1], header is not None, count)
+            return Head(start, numbers, names + comments[::-1], header is not None, count)
         elif shown:  # not numbers
             if header is not None or any(map(_is_number, re.split(r"[\s,;]+", shown))):
                 raise _no_numbers(number, shown, text[start + len(line) :])
@@ -174,7 +176,6 @@ def parse(
     kind: np.dtype | type = float,
     count: int | None = None,
     separator: str | None = None,
-    comments: list[bytes] | None = None,
     usecols: list[int] | None = None,
 ) -> NDArray:
     """Read lines of numbers from where a stream stands.
@@ -195,7 +196,7 @@ def parse(
         count = min(count, stream.seek(0, io.SEEK_END) // (2 * width) + 1)
         stream.seek(start)
     options = {
-        "comments": [mark.decode() for mark in comments] if comments else None,
+        "comments": None,
         "delimiter": separator,
         "max_rows": count,
         "usecols": range(width) if width else usecols,
@@ -218,17 +219,15 @@ def parse(
         if b"nan(ind)" in rest:
             stream = io.BytesIO(before + rest.replace(b"nan(ind)", b"nan"))
             stream.seek(start)
-            return parse(stream, kind, count, separator, comments, usecols)
+            return parse(stream, kind, count, separator, usecols)
         stream.seek(start)
-        raise Bad(_fault(stream, before.count(b"\n"), width, separator, comments or [], usecols)) from error
+        raise Bad(_fault(stream, before.count(b"\n"), width, separator, usecols)) from error
 
 
-def _fault(stream: BinaryIO, before: int, width: int, separator, comments, usecols) -> str:
+def _fault(stream: BinaryIO, before: int, width: int, separator: str | None, usecols: list[int] | None) -> str:
     """Say which line cannot be read: the first that is unlike those before it."""
     expected = width
     for number, line in enumerate(stream, before + 1):
-        for mark in comments:
-            line = line.split(mark)[0]
         if not line.strip():
             continue
         words = _cells(line.decode("latin-1").strip(), separator)
