@@ -154,6 +154,13 @@ def test_points_that_are_not_finite_are_left_out_and_still_counted_by_indices(tm
     assert "has 60 points, of which 40 are finite; -m asks for 41" in said
 
 
+def test_coordinates_whose_distances_would_be_infinite_are_refused(tmp_path, capsys):
+    np.save(tmp_path / "huge.npy", np.full((9, 3), 1e20, np.float32))
+    assert "has coordinates up to 1e+20" in refused(
+        capsys, "sample", tmp_path / "huge.npy", "-m", 3, "-o", tmp_path / "o.ply"
+    )
+
+
 def test_in_a_folder_points_that_are_not_finite_are_added_up(tmp_path, capsys):
     (tmp_path / "in").mkdir()
     for name, holes in (("a.npy", 1), ("b.npy", 2), ("c.npy", 0)):

@@ -166,10 +166,14 @@ def _indices(path: Path, scan: scans.Scan, m: int | None, pick: Callable, *optio
     finite, n = np.flatnonzero(scan.finite), len(scan.rows)
     if m is not None and m > len(finite):
         of_which = "" if len(finite) == n else f", of which {len(finite)} are finite"
+        points = "1 point" if n == 1 else f"{n} points"
         # a few rows of numbers in a .txt or .csv file are as likely a camera's pose, say, as a cloud
         kind = scans.NoCloud if scans.extension(path) in (".txt", ".csv") else InputError
-        raise kind(f"{path} has {n} points{of_which}; -m asks for {m}")
+        raise kind(f"{path} has {points}{of_which}; -m asks for {m}")
     points = scan.points if len(finite) == n else scan.points[finite]
+    largest, limit = np.abs(points).max(), np.sqrt(np.finfo(points.dtype).max) / 4
+    if largest > limit:
+        raise InputError(f"{path} has coordinates up to {largest:.2g}, too large to measure distances; is it damaged?")
     try:
         return finite[pick(points, *options)]
     except InputError as error:

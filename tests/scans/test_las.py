@@ -90,10 +90,10 @@ def test_rows_from_elsewhere_are_written_with_their_columns(tmp_path, rows):
 def test_headers_that_lie_are_refused_at_once(tmp_path):
     survey().write(tmp_path / "a.las")
     content = (tmp_path / "a.las").read_bytes()
-    for at, words in ((107, "its header tells of 4294967295 points"), (100, "its header tells of 4294967295 records")):
+    for at, words in ((107, "its header promises 4294967295 points"), (100, "its header promises 4294967295 records")):
         changed = content[:at] + b"\xff" * 4 + content[at + 4 :]
         (tmp_path / "b.las").write_bytes(changed)
-        with pytest.raises(InputError, match=rf"b\.las is damaged or cut off: {words}, more than fit"):
+        with pytest.raises(InputError, match=rf"b\.las is damaged or cut off: {words}, more than the file can hold"):
             scans.read(tmp_path / "b.las")
     for size, words in (
         (2, "does not begin with 'LASF'"),

@@ -41,9 +41,9 @@ def test_stl_gives_three_points_a_triangle_of_every_solid(tmp_path):
         scan = scans.read(tmp_path / name)
         twice = [triangles, triangles] if name == "a.stl" else [triangles]
         np.testing.assert_array_equal(scan.points, np.concatenate(twice).reshape(-1, 3))
-        assert scan.notes == ("of .stl coordinates alone are read",)
+        assert scan.notes == ("only coordinates are read from .stl",)
     (tmp_path / "cut.stl").write_bytes((tmp_path / "b.stl").read_bytes()[:-1])
-    with pytest.raises(InputError, match="cut.stl is cut off or damaged: 1 of 2 triangles"):
+    with pytest.raises(InputError, match="cut.stl is no STL file, cut off or damaged: it holds 1 of 2 triangles"):
         scans.read(tmp_path / "cut.stl")
 
 

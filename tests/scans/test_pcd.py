@@ -77,7 +77,7 @@ def test_headers_of_other_writers(tmp_path):
         ("TYPE F", "TYPE Q", "its field x has TYPE Q, SIZE 4 and COUNT 1"),
         ("COUNT 1", "COUNT 999999999999", "COUNT 999999999999"),
         ("POINTS 4", "POINTS many", "its line 'POINTS' holds no number of points"),
-        ("POINTS 4", "POINTS 999999999999", "is cut off: 4 of 999999999999 points"),
+        ("POINTS 4", "POINTS 999999999999", "is cut off: it holds 4 of 999999999999 points"),
         ("POINTS 4", "POINTS 0", "has 0 points"),
         ("DATA binary", "DATA zipped", "has data of the kind 'zipped'"),
         ("DATA binary\n", "", "its header has no line 'DATA'"),

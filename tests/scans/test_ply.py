@@ -40,7 +40,7 @@ def test_vertices_are_read_whatever_stands_around_them(tmp_path, order, first):
     content = head.encode() + b"".join(body for _, body in parts)
     assert points_of(tmp_path, content + b"bytes after the end") == points.tolist()
     cut = len(faces) + 4 if first == "vertex" else 0
-    with pytest.raises(InputError, match="is cut off: 5 of 6 points"):
+    with pytest.raises(InputError, match="is cut off: it holds 5 of 6 points"):
         points_of(tmp_path, content[: len(content) - cut - 1])
 
 

@@ -72,7 +72,7 @@ def test_every_change_is_told_in_a_sentence(tmp_path, rows):
     scan = scans.read(tmp_path / "a.npz")
     assert scan.notes == ("scanner left out: not one row for each of 7 points",)
     notes = scans.write(tmp_path / "a.pcd", scan)
-    assert "colors is called rgb in .pcd" in notes
+    assert "colors: written as rgb in .pcd" in notes
     assert "colours: 0 to 1 became 0 to 255 in .pcd, rounded" in notes
     assert "tree dropped: it holds words, which .pcd cannot keep" in notes
     rounded = [
@@ -206,9 +206,9 @@ def bad_files(folder, rows):
     (folder / "line.obj").write_text("v 1 2\n")
     (folder / "scan.e57").write_text("ASTM\n")
     return {
-        "cut.ply": "is cut off: 6 of 7 points",
+        "cut.ply": "is cut off: it holds 6 of 7 points",
         "head.ply": "its header has no line 'end_header'",
-        "short.ply": "is cut off: 2 of 3 points",
+        "short.ply": "is cut off: it holds 2 of 3 points",
         "huge.ply": "is cut off",
         "none.ply": "has 0 points",
         "flat.ply": "has no z; points need x, y and z",
@@ -221,11 +221,11 @@ def bad_files(folder, rows):
         "batch.npy": r"got float64 of shape \(2, 5, 3\)",
         "none.npy": "has 0 points",
         "objects.npy": "holds Python objects; save an array of numbers",
-        "no.npz": r"must hold an array 'points' of shape \(N, 3\), got a \(3,\)",
+        "no.npz": r"must hold an array 'points' of shape \(N, 3\), but holds a \(3,\)",
         "cut.npz": "is damaged, cut off or no .npz file$",
         "two.xyz": "has 2 numbers in a line; points need x, y and z",
         "ragged.xyz": "cannot be read: line 2 has 2 numbers instead of 3",
-        "few.xyz": "is cut off: 2 of 5 points",
+        "few.xyz": "is cut off: it holds 2 of 5 points",
         "first.xyz": "line 1 holds 'three', which is no number; begin it with # if it is no point",
         "words.xyz": "line 1 holds 'two', which is no number$",
         "none.txt": "has 0 points",

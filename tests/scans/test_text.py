@@ -31,6 +31,10 @@ FILES = {  # name -> content of two points, and the names of further columns
     "plain.xyzn": ("1 2 3.5 0 0 1\n4 5 6 0 0 1\n", ["nx", "ny", "nz"]),
     "plain.xyzrgb": ("1 2 3.5 0 0 1\n4 5 6 0 0 1\n", ["red", "green", "blue"]),
     "leica.pts": ("2\n1 2 3.5 -50 9 9 9\n4 5 6 -60 9 9 9\n", ["intensity", "red", "green", "blue"]),
+    "molecule.xyz": ("2\nwater\nH 1 2 3.5\nO 4 5 6\n", []),
+    "excel.csv": ("sep=;\nx;y;z\n1;2;3,5\n4;5;6,0\n", []),
+    "ftp.xyz": ("1 2 3.5\r\r\n4 5 6\r\r\n", []),
+    "lidar.csv": ("TIME (ns),X1 (mm),Y1 (mm),Z1 (mm)\n0,1,2,3.5\n1,4,5,6\n", ["TIME (ns)"]),
     "six.xyz": ("1 2 3.5 0 0 1\n4 5 6 0 0 1\n", ["column_3", "column_4", "column_5"]),
 }
 
@@ -72,3 +76,9 @@ def test_a_packed_file_that_unpacks_to_far_more_is_refused(tmp_path):
     (tmp_path / "a.xyz.gz").write_bytes(gzip.compress(b"1 2 3\n" * 10**6))
     with pytest.raises(scans.InputError, match="unpacks to more than 256 times its size; unpack it first"):
         scans.read(tmp_path / "a.xyz.gz")
+
+
+def test_a_line_that_cannot_be_read_is_shown(tmp_path):
+    (tmp_path / "a.txt").write_text("-421.88 171.88 3,984.38\n")
+    with pytest.raises(scans.InputError, match="line 1 has several kinds of separators: '-421.88 171.88 3,984.38'"):
+        scans.read(tmp_path / "a.txt")

@@ -20,7 +20,7 @@ def read_npz(path: Path) -> Scan:
     clouds = [name for name, array in arrays.items() if array.ndim == 2 and array.shape[1] >= 3]
     if "points" not in clouds and len(clouds) != 1:
         shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items()) or "nothing"
-        raise Bad(f"must hold an array 'points' of shape (N, 3), got {shapes}")
+        raise Bad(f"must hold an array 'points' of shape (N, 3), but holds {shapes}")
     name = "points" if "points" in clouds else clouds[0]
     points = arrays.pop(name)
     kept = {other: array for other, array in arrays.items() if array.ndim and len(array) == len(points)}

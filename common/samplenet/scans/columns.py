@@ -61,7 +61,7 @@ def check_axes(names: Any) -> None:
     """Raise Bad if x, y or z is missing."""
     missing = [axis for axis in "xyz" if axis not in names]
     if missing:
-        raise Bad(f"has no {missing[0]}; points need x, y and z")
+        raise Bad(f"has no {missing[0]}; points need x, y and z, its columns are {', '.join(names) or 'missing'}")
 
 
 def distinct(names: list[str]) -> list[str]:
@@ -83,7 +83,7 @@ def contents(kind: np.dtype) -> str:
 
 def renamed(names: dict[str, str], extension: str) -> list[str]:
     """A sentence on each name that is not kept."""
-    return [f"{old} is called {new} in {extension}" for old, new in names.items() if old != new]
+    return [f"{old}: written as {new} in {extension}" for old, new in names.items() if old != new]
 
 
 def find(rows: NDArray, quantity: str) -> tuple[str, ...]:
@@ -181,8 +181,7 @@ def _renamed(scan, format: str, extension: str, notes: list[str]) -> Columns:
             new = _quantity(scan, quantity, names, format, extension, notes)
             replaced |= dict.fromkeys(names, {}) | {names[0]: new}
             if tuple(new) != names and format not in ("npy", "text"):  # these have no names
-                verb = "is" if len(names) == 1 else "are"
-                notes.append(f"{', '.join(names)} {verb} called {', '.join(new)} in {extension}")
+                notes.append(f"{', '.join(names)}: written as {', '.join(new)} in {extension}")
     columns: Columns = {}
     for name in scan.rows.dtype.names:
         for new, array in replaced.get(name, {name: scan.rows[name]}).items():

@@ -66,12 +66,12 @@ def _check_head(path: Path, laspy: Any) -> None:
     for at, least in ((100, 54), (243, 60))[: 2 if long else 1]:
         records = int.from_bytes(head[at : at + 4], "little")
         if records * least > size:
-            raise Bad(f"is damaged or cut off: its header tells of {records} records, more than fit")
+            raise Bad(f"is damaged or cut off: its header promises {records} records, more than the file can hold")
     points = int.from_bytes(head[247:255] if long else head[107:111], "little")
     if points * int.from_bytes(head[105:107], "little") > (MAX_COMPRESSION if packed else 1) * size:
-        raise Bad(f"is damaged or cut off: its header tells of {points} points, more than fit")
+        raise Bad(f"is damaged or cut off: its header promises {points} points, more than the file can hold")
     if chunks > size:
-        raise Bad(f"is damaged or cut off: its table tells of {chunks} chunks, more than fit")
+        raise Bad(f"is damaged or cut off: its table promises {chunks} chunks, more than the file can hold")
 
 
 def _chunks(file: BinaryIO, head: bytes) -> int:

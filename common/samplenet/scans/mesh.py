@@ -15,7 +15,7 @@ from samplenet.scans.errors import Bad, needs
 from samplenet.scans.scan import Scan, quiet
 
 STL = np.dtype([("normal", "<f4", 3), ("vertices", "<f4", (3, 3)), ("attribute", "<u2")])  # a triangle
-ALONE = "of {} coordinates alone are read"
+COORDINATES = "only coordinates are read from {}"
 NAMES = {1: ["w"], 3: text.COLORS, 4: ["w", *text.COLORS]}  # of what follows x, y and z in OBJ, by number
 
 
@@ -36,8 +36,9 @@ def read_stl(path: Path) -> Scan:
     elif data.lstrip().startswith(b"solid"):
         vertices = _lines(data, b"vertex").astype(np.float32)
     else:
-        raise Bad(f"is cut off or damaged: {max(len(data) - 84, 0) // STL.itemsize} of {triangles} triangles")
-    return Scan(columns.rows_of(dict(zip("xyz", vertices.T, strict=True))), "text", notes=(ALONE.format(".stl"),))
+        there = max(len(data) - 84, 0) // STL.itemsize
+        raise Bad(f"is no STL file, cut off or damaged: it holds {there} of {triangles} triangles")
+    return Scan(columns.rows_of(dict(zip("xyz", vertices.T, strict=True))), "text", notes=(COORDINATES.format(".stl"),))
 
 
 def _lines(data: bytes, word: bytes) -> NDArray:
@@ -75,7 +76,7 @@ def read(path: Path) -> Scan:
         raise Bad("has no vertices that can be read: it is damaged, or empty")
     x, y, z = np.concatenate(parts).T
     rows = columns.rows_of({"x": x, "y": y, "z": z})
-    return Scan(rows, "text", notes=(ALONE.format(path.suffix),))
+    return Scan(rows, "text", notes=(COORDINATES.format(path.suffix),))
 
 
 def _check_glb(path: Path) -> None:

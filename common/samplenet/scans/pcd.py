@@ -41,7 +41,10 @@ def read(path: Path) -> Scan:
     fields = [name for name in rows.dtype.names if rows.dtype[name].base.kind != "V"]
     if len(fields) < len(rows.dtype.names):
         rows = columns.rows_of({name: rows[name] for name in fields})
-    return Scan(rows, "pcd", " ".join(header.get("VIEWPOINT") or [VIEWPOINT]))
+    viewpoint = " ".join(header.get("VIEWPOINT") or [VIEWPOINT])
+    pairs = zip(header.get("FIELDS") or header["COLUMNS"], dtype.names, strict=True)
+    notes = tuple(f"a second field {old} is called {new}" for old, new in pairs if old not in ("_", new))
+    return Scan(rows, "pcd", viewpoint, notes)
 
 
 def _dtype(header: dict[str, list[str]]) -> np.dtype:
@@ -81,7 +84,7 @@ def _numbers(kind: np.dtype) -> int:
 
 def _room(there: int, count: int) -> None:
     if there < count:
-        raise Bad(f"is cut off: {there} of {count} points")
+        raise Bad(f"is cut off: it holds {there} of {count} points")
 
 
 def _ascii(data: bytes, start: int, dtype: np.dtype, count: int) -> NDArray:

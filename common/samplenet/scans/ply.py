@@ -37,11 +37,11 @@ class Element(NamedTuple):
 
     @property
     def has_lists(self) -> bool:
-        return any(one.length for one in self.properties)
+        return any(item.length for item in self.properties)
 
     def dtype(self, order: str) -> np.dtype:
         """One row without lists."""
-        return np.dtype([(one.name, order + one.kind) for one in self.properties])
+        return np.dtype([(item.name, order + item.kind) for item in self.properties])
 
 
 class Header(NamedTuple):
@@ -67,12 +67,13 @@ def read(path: Path) -> Scan:
     if "vertex" not in names:
         raise Bad(f"has no vertices; its elements are {', '.join(names) or 'missing'}")
     vertex = header.elements[names.index("vertex")]
-    columns.check_axes([one.name for one in vertex.properties])
+    columns.check_axes([item.name for item in vertex.properties])
     before = header.elements[: names.index("vertex")]
     if not vertex.count:
         raise Bad("has 0 points")
     rows = (_binary if header.order else _ascii)(data, header, before, vertex)
-    lists = {one.name: one._replace(kind=LACKING.get(one.kind, one.kind)) for one in vertex.properties if one.length}
+    lists = [item for item in vertex.properties if item.length]
+    lists = {item.name: item._replace(kind=LACKING.get(item.kind, item.kind)) for item in lists}
     return Scan(rows, "ply", Kept(header.remarks, lists), tuple(header.notes))
 
 
@@ -106,7 +107,7 @@ def _header(data: bytes) -> Header:
         raise Bad("has a damaged header: its line 'format' is missing")
     notes = []
     for element in elements:
-        for i, name in enumerate(columns.distinct([one.name for one in element.properties])):
+        for i, name in enumerate(columns.distinct([item.name for item in element.properties])):
             if name != element.properties[i].name:
                 notes.append(f"a second property {element.properties[i].name} is called {name}")
                 element.properties[i] = element.properties[i]._replace(name=name)
@@ -124,7 +125,7 @@ def _ascii(data: bytes, header: Header, before: list[Element], vertex: Element) 
         return _walk(_Words(stream.read().split()), vertex)
     rows = text.parse(stream, vertex.dtype("="), vertex.count)
     if len(rows) < vertex.count:
-        raise Bad(f"is cut off: {len(rows)} of {vertex.count} points")
+        raise Bad(f"is cut off: it holds {len(rows)} of {vertex.count} points")
     return rows
 
 
@@ -140,7 +141,7 @@ def _binary(data: bytes, header: Header, before: list[Element], vertex: Element)
     dtype = vertex.dtype(header.order)
     there = max(len(data) - body.at, 0) // dtype.itemsize
     if there < vertex.count:
-        raise Bad(f"is cut off: {there} of {vertex.count} points")
+        raise Bad(f"is cut off: it holds {there} of {vertex.count} points")
     return np.frombuffer(data, dtype, vertex.count, body.at).astype(dtype.newbyteorder("="), copy=False)
 
 
@@ -183,30 +184,32 @@ class _Words:
 
 def _walk(body: _Bytes | _Words, element: Element, keep: bool = True) -> NDArray | None:
     """Read, or go past, rows with lists, whose lengths only the rows themselves tell."""
-    values: dict[str, list] = {one.name: [] for one in element.properties}
+    values: dict[str, list] = {item.name: [] for item in element.properties}
     done = 0
     try:
         while done < element.count:
-            for one in element.properties:
-                count = body.length(one.length) if one.length else 1
+            for item in element.properties:
+                count = body.length(item.length) if item.length else 1
                 if not keep:
-                    body.at += count * int(one.kind[1])
+                    body.at += count * int(item.kind[1])
                     continue
-                numbers = body.take(one.kind, count)
-                values[one.name].append(numbers if one.length else numbers[0])
+                numbers = body.take(item.kind, count)
+                values[item.name].append(numbers if item.length else numbers[0])
             done += 1
     except EOFError:
-        raise Bad(f"is cut off or damaged: {done} of {element.count} rows of its element {element.name}") from None
+        raise Bad(
+            f"is cut off or damaged: it holds {done} of {element.count} rows of its element {element.name}"
+        ) from None
     except (ValueError, OverflowError):
         raise Bad(f"is damaged: row {done} of its element {element.name} holds no such numbers") from None
     if not keep:
         return None
-    rows = np.empty(element.count, [(one.name, "O" if one.length else one.kind) for one in element.properties])
-    for one in element.properties:
-        column = values[one.name]
-        if one.length:
-            column = np.fromiter((numbers.astype(one.kind) for numbers in column), object, len(column))
-        rows[one.name] = column
+    rows = np.empty(element.count, [(item.name, "O" if item.length else item.kind) for item in element.properties])
+    for item in element.properties:
+        column = values[item.name]
+        if item.length:
+            column = np.fromiter((numbers.astype(item.kind) for numbers in column), object, len(column))
+        rows[item.name] = column
     return rows
 
 
@@ -216,13 +219,13 @@ def write(scan: Scan, extension: str) -> tuple[bytes, list[str]]:
     table, notes = columns.for_format(scan, "ply", extension)
     lines = []
     for name, array in table.items():
-        one = kept.lists.get(name)
-        kind = f"list {TYPES[one.length]} {TYPES[one.kind]}" if one else TYPES[array.dtype.str[1:]]
+        item = kept.lists.get(name)
+        kind = f"list {TYPES[item.length]} {TYPES[item.kind]}" if item else TYPES[array.dtype.str[1:]]
         lines.append(f"property {kind} {name}")
     rows = columns.rows_of(table)
     head = ["ply", "format binary_little_endian 1.0", *kept.remarks, f"element vertex {len(rows)}", *lines]
-    text = "\n".join([*head, "end_header", ""])
-    return text.encode(errors="surrogateescape") + _body(rows, kept.lists), notes
+    header = "\n".join([*head, "end_header", ""])
+    return header.encode(errors="surrogateescape") + _body(rows, kept.lists), notes
 
 
 def _body(rows: NDArray, lists: dict[str, Property]) -> bytes:

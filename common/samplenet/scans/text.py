@@ -48,8 +48,8 @@ def read(path: Path) -> Scan:
     if text[:2] in (b"\xff\xfe", b"\xfe\xff"):
         text = text.decode("utf-16").encode()
     if b"\0" in text[:1000]:
-        raise NoNumbers("is no text")
-    text = text.removeprefix(b"\xef\xbb\xbf")
+        raise NoNumbers("is no text: it holds NUL bytes")
+    text = text.removeprefix(b"\xef\xbb\xbf").replace(b"\r\r\n", b"\n")
     if b"\n" not in text:
         text = text.replace(b"\r", b"\n")
     head = _head(text)
@@ -71,8 +71,8 @@ def read(path: Path) -> Scan:
     if len(numbers) < 3:
         raise NoNumbers(f"has {len(numbers)} numbers in a line; points need x, y and z")
     if len(table) < head.count:
-        raise Bad(f"is cut off: {len(table)} of {head.count} points")
-    names, notes = _names(path, head, separator, len(words))
+        raise Bad(f"is cut off: it holds {len(table)} of {head.count} points")
+    names, notes = _names(path, head, separator, len(words), numbers)
     dropped = [name for i, name in enumerate(names) if i not in numbers]
     if dropped:
         notes += (f"{', '.join(dropped)} dropped: words, not numbers",)
@@ -86,7 +86,7 @@ def _head(text: bytes) -> Head:
     for number, line in enumerate(io.BytesIO(text), 1):
         shown = _decoded(line).strip()
         numbers = COMMENT.sub("", shown)
-        if shown and not numbers:
+        if shown and not numbers or shown.startswith("sep="):  # the latter by Excel
             comments.append(shown.lstrip("#/ "))
         elif shown.isdecimal() and not count:
             count = int(shown)
@@ -107,9 +107,11 @@ def _no_numbers(number: int, line: str, rest: bytes) -> Bad:
     following = _decoded(rest.lstrip()[:1000].split(b"\n")[0]).strip()
     alone = number == 1 and _separators(following) is not None
     advice = "; begin it with # if it is no point" if alone else ""
-    word = next(word for word in re.split(r"[\s,;]+", line) if not _is_number(word))
+    words = [word for word in re.split(r"[\s,;]+", line) if not _is_number(word)]
+    if not words:
+        return Bad(f"cannot be read: line {number} has several kinds of separators: '{line[:40]}'")
     return (Bad if alone else NoNumbers)(
-        f"cannot be read: line {number} holds '{word[:40]}', which is no number{advice}"
+        f"cannot be read: line {number} holds '{words[0][:40]}', which is no number{advice}"
     )
 
 
@@ -146,19 +148,39 @@ def _cells(line: str, separator: str | None) -> list[str]:
     return [word.strip(' \t"') for word in words]
 
 
-def _names(path: Path, head: Head, separator: str | None, width: int) -> tuple[list[str], tuple[str, ...]]:
-    """The names of the columns, and a sentence if the header does not say which are x, y and z."""
+def _names(
+    path: Path, head: Head, separator: str | None, width: int, numbers: list[int]
+) -> tuple[list[str], tuple[str, ...]]:
+    """The names of the columns, and a sentence if the header does not say which are x, y and z.
+
+    Without a header these are the first three columns of numbers, as behind the elements in files of molecules.
+    """
     for line in head.names:
         names = _split(line, separator)
         if len(names) == width and {"x", "y", "z"} <= {*names}:
             return names, ()
-    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
-    others = NAMES.get((suffixes[-1], width - 3)) or [f"column_{i}" for i in range(3, width)]
     names = _split(head.names[0], separator) if head.has_header else []
-    if len(names) != width:
+    if len(names) == width:
+        axes = _axes(names)
+        taken = f"its columns {', '.join(names[i] for i in axes)} are taken as x, y and z"
+        return columns.distinct([axes.get(i, name) for i, name in enumerate(names)]), (taken,)
+    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
+    others = NAMES.get((suffixes[-1], width - 3))
+    if others and len(numbers) == width:
         return ["x", "y", "z", *others], ()
-    taken = f"its columns {', '.join(names[:3])} are taken as x, y and z"
-    return columns.distinct(["x", "y", "z", *names[3:]]), (taken,)
+    axes = dict(zip(numbers, "xyz", strict=False))
+    return [axes.get(i, f"column_{i}") for i in range(width)], ()
+
+
+def _axes(names: list[str]) -> dict[int, str]:
+    """Which columns are x, y and z: the only ones with names such as "X1 (mm)", or else the first three."""
+    axes = {}
+    for axis in "xyz":
+        alike = [i for i, name in enumerate(names) if re.match(rf"{axis}([^a-z]|$)", name, re.I)]
+        if len(alike) != 1:
+            return dict(enumerate("xyz"))
+        axes[alike[0]] = axis
+    return axes
 
 
 def _split(line: str, separator: str | None) -> list[str]:
@@ -239,7 +261,7 @@ def _fault(stream: BinaryIO, before: int, width: int, separator: str | None, use
         for i, word in enumerate(words[: width or None]):
             if not _is_number(word or "nan") and (usecols is None or i in usecols):
                 return f"cannot be read: line {number} holds '{word[:40]}', which is no number"
-    return "is damaged: a number does not fit the type that its header names"
+    return "is damaged: a number does not fit the type that its header names" if width else "is damaged"
 
 
 def write(scan: Scan, extension: str) -> tuple[bytes, list[str]]:
