@@ -62,10 +62,10 @@ def records(named, **types):
 def vertices(path):
     """Columns of an obj, off or stl file: the numbers that its writer wrote."""
     data = path.read_bytes()
-    if path.suffix == ".stl" and not data.startswith(b"solid "):
+    if path.suffix == ".stl" and len(data) == 84 + 50 * int.from_bytes(data[80:84], "little"):
         triangles = np.frombuffer(data[84:], [("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("more", "<u2")])
         return columns(triangles["corners"].reshape(-1, 3))
-    lines = [line.split() for line in data.decode("latin-1").splitlines() if line.strip() and line[0] != "#"]
+    lines = [line.split() for line in data.decode("latin-1").lower().splitlines() if line.strip()]
     if path.suffix == ".off":
         start = len(lines[0]) == 1
         return columns(np.array([line[:3] for line in lines[start + 1 : start + 1 + int(lines[start][0])]], float))
@@ -204,6 +204,8 @@ def mesh_library_files():
         add(f"cloud-{style}.ply", "points with colours", lambda p: cloud.export(p, encoding=style))
     for suffix in ("obj", "stl", "off", "glb"):
         add(f"mesh.{suffix}", f"7 {suffix}", mesh.export, columns())
+    binary = mesh.export(file_type="stl")
+    add("solid.stl", "7 binary that begins with solid", lambda p: p.write_bytes(b"solid" + binary[5:]), vertices)
     add("ascii.stl", "7 stl as text", lambda p: mesh.export(p, file_type="stl_ascii"), columns())
     for suffix in ("xyz", "glb", "obj"):
         add(f"cloud.{suffix}", f"7 {suffix} of points alone", cloud.export, columns())
@@ -419,6 +421,7 @@ def text_files():
     pairs = [facet.format(*rows[i : i + 3]) + facet.format(*rows[i + 1 : i + 4]) for i in range(0, 12, 4)]
     solids = "".join(f"solid {i}\n{pair}endsolid {i}\n" for i, pair in enumerate(pairs))
     add_file("by hand", "three-solids.stl", "7 several solids in a file", lambda p: p.write_text(solids), vertices)
+    add_file("by hand", "capitals.stl", "7 capitals", lambda p: p.write_text(solids.upper()), vertices)
     for name, lines in texts.items():
         data, may = "\n".join(lines).encode("latin-1"), name == "molecule.xyz" and "may"
         add_file("by hand", name, "7 text", lambda p: p.write_bytes(data), columns(), may)
