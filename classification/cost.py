@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+import samplenet.quiet_tensorflow  # noqa: F401
+
 import keras
 import numpy as np
 import tensorflow as tf

@@ -12,6 +12,8 @@ softly projected points and `generated` the simplified points themselves. `--sam
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import samplenet.quiet_tensorflow  # noqa: F401
+
 import keras
 import numpy as np
 from tqdm import tqdm

@@ -7,6 +7,8 @@ import contextlib
 import time
 from dataclasses import dataclass
 
+import samplenet.quiet_tensorflow  # noqa: F401
+
 import keras
 import numpy as np
 import tensorflow as tf

@@ -9,6 +9,8 @@ import argparse
 import statistics
 import time
 
+import samplenet.quiet_tensorflow  # noqa: F401
+
 import keras
 import numpy as np
 import tensorflow as tf

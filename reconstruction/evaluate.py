@@ -14,6 +14,8 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
+import samplenet.quiet_tensorflow  # noqa: F401
+
 import keras
 import numpy as np
 from tqdm import tqdm

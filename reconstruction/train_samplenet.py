@@ -17,6 +17,8 @@ import functools
 import time
 from dataclasses import dataclass
 
+import samplenet.quiet_tensorflow  # noqa: F401
+
 import keras
 import numpy as np
 import tensorflow as tf

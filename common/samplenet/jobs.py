@@ -44,6 +44,7 @@ class Job:
         wants: jobs to wait for, finished or failed.
         alone: nothing else may run beside it: it takes times.
         reads: folders whose files it reads besides; when one has changed, it is run again.
+        python: the interpreter.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Job:
     wants: list[str] = field(default_factory=list)
     alone: bool = False
     reads: list[Path] = field(default_factory=list)
+    python: str = sys.executable
 
 
 class Jobs:
@@ -208,10 +210,10 @@ class Jobs:
             "stderr": subprocess.STDOUT,
             "text": True,
             "errors": "replace",
-            "env": {"TF_CPP_MIN_LOG_LEVEL": "3", **sharing, **os.environ},
+            "env": {**sharing, **os.environ},
             "preexec_fn": _die_with_parent if LIBC else None,
         }
-        with naming(log), open(log, "a") as file, subprocess.Popen([sys.executable, *command], **how) as child:
+        with naming(log), open(log, "a") as file, subprocess.Popen([self.jobs[name].python, *command], **how) as child:
             self._children.add(child)
             if self.stopped:  # just before this one was known
                 child.terminate()

@@ -22,7 +22,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from samplenet import config as configs
-from samplenet import sources
+from samplenet import device, sources
 from samplenet.checkpoint import digest, load_checkpoint, naming, save_checkpoint, write_atomic
 from samplenet.errors import InputError
 from samplenet.interrupt import Interrupt
@@ -35,8 +35,12 @@ LIBRARIES = ("samplenet", "tensorflow", "keras", "torch", "numpy", "h5py")
 
 
 def main(script) -> None:
-    """Run `script()`; a fault of the input or of the disk ends it with one sentence, --debug with a traceback."""
+    """Run `script()`; a fault of the input or of the disk ends it with one sentence, --debug with a traceback.
+
+    Says first, on stderr, where there is a GPU that the script's framework cannot use.
+    """
     try:
+        _tell_of_idle_gpu()
         script()
     except (InputError, OSError) as error:
         if "--debug" in sys.argv:
@@ -48,6 +52,14 @@ def main(script) -> None:
         sys.exit(f"{name.parent.name if name.name == '__main__.py' else name.name}: error: {text}")
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _tell_of_idle_gpu() -> None:
+    framework = "tf" if "tensorflow" in sys.modules else "torch" if "torch" in sys.modules else None
+    if framework and "--help" not in sys.argv and (found := device.gpu()):
+        serves, sentence = device.serving(framework, found)
+        if not serves:
+            print(f"{Path(sys.argv[0]).name}: {sentence}", file=sys.stderr, flush=True)
 
 
 def environment() -> dict:

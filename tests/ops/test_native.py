@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from samplenet import InputError
+from samplenet import InputError, device
 from samplenet.ops import build, native
 
 FUZZ = Path(__file__).parent / "fuzz.py"
@@ -191,17 +191,50 @@ def test_cuda_where_the_framework_has_none_is_an_error(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("named, gpu, target", [("80;90", "H200", "80;90"), ("", "H200", "native"), ("", None, "all")])
 def test_cuda_kernels_are_for_the_architectures_named_or_the_gpu_or_all(named, gpu, target, monkeypatch, tmp_path):
-    def stop(*command):
+    def stop(*command, env):
         raise InputError(command[-1])
 
     monkeypatch.setenv("CUDAARCHS", named)
-    monkeypatch.setattr(build, "gpu", lambda: gpu)
+    monkeypatch.setattr(device, "gpu", lambda: gpu and device.Gpu(gpu, "580.65.06"))
     monkeypatch.setattr(build, "tool", lambda name: name)
     monkeypatch.setattr(build, "_run", stop)
     with pytest.raises(InputError, match=f"CUDA_ARCHITECTURES={target}$"):
-        build._compile("torch", {"compile": [], "link": []}, "c++", False, "nvcc", tmp_path / "library.so")
+        build._compile("torch", {"compile": [], "link": []}, "c++", False, "/cuda/bin/nvcc", tmp_path / "library.so")
     expected = {"80;90": "architectures 80;90", "native": "H200", "all": "every architecture"}
     assert build.cuda_target() == expected[target]
+
+
+@pytest.mark.parametrize("framework", ["torch", "tf"])
+@pytest.mark.parametrize(
+    ("driver", "release", "why"),
+    [
+        ("580.65.06", "13.0", None),
+        ("570.124.06", "13.0", "what nvcc 13.0 compiles needs driver 580 or later, this is 570.124.06"),
+        ("570.124.06", "12.9", None),
+        (None, "13.0", "no GPU is visible"),
+    ],
+)
+def test_cuda_kernels_are_built_for_either_framework_where_the_driver_runs_them(
+    framework, driver, release, why, monkeypatch
+):
+    monkeypatch.setattr(device, "gpu", lambda: driver and device.Gpu("H200", driver))
+    monkeypatch.setattr(
+        build, "nvcc", lambda home: ("nvcc", f"Cuda compilation tools, release {release}, V{release}.88")
+    )
+    found = build.why_no_cuda(framework, {"cuda": "12.5.1", "cuda_home": None}, False)
+    assert found is None if why is None else why in found
+
+
+def test_nvcc_of_pip_serves_where_the_system_has_none(monkeypatch, tmp_path):
+    wheel = tmp_path / "nvidia" / "cu13" / "bin"
+    wheel.mkdir(parents=True)
+    (wheel / "nvcc").write_text("#!/bin/sh\necho 'Cuda compilation tools, release 13.0, V13.0.88'\n")
+    (wheel / "nvcc").chmod(0o755)
+    for name in ("CUDACXX", "CUDA_HOME", "CUDA_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(build.sysconfig, "get_path", lambda name: str(tmp_path))
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert build.nvcc() == (str(wheel / "nvcc"), "Cuda compilation tools, release 13.0, V13.0.88")
 
 
 def needs_nvcc():
@@ -219,6 +252,25 @@ def test_cuda_kernels_compile(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("framework", ["torch", "tf"])
+def test_both_bindings_compile_with_the_nvcc_that_pip_installs(framework, monkeypatch, tmp_path):
+    """It is downloaded: 95 MB."""
+    if build.framework_version(framework) is None:
+        pytest.skip(f"{build.NAMES[framework]} is not installed")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--target", tmp_path]
+    done = run(*pip, "-c", Path(__file__).parents[2] / "constraints.txt", "nvidia-cuda-nvcc")
+    if done.returncode:
+        pytest.skip(f"pip cannot download nvidia-cuda-nvcc: {done.stderr.splitlines()[-1]}")
+    with_cuda = {**build.options(framework), "cuda": "whatever its wheel says"}
+    monkeypatch.setattr(build, "options", lambda framework: with_cuda)
+    monkeypatch.setenv("SAMPLENET_NATIVE_DIR", str(tmp_path / "native"))
+    monkeypatch.setenv("CUDACXX", str(tmp_path / "nvidia" / "cu13" / "bin" / "nvcc"))
+    monkeypatch.setenv("CUDAARCHS", "90")
+    done = build.build(framework, cuda=True)
+    assert done["device"] == "cuda" and "release 13.0, V13.0.88" in done["cuda"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("framework", ["torch", "tf"])
 def test_both_bindings_compile_with_cuda_for_every_architecture(framework, monkeypatch, tmp_path):
     needs_nvcc()
     if build.framework_version(framework) is None:
@@ -227,7 +279,7 @@ def test_both_bindings_compile_with_cuda_for_every_architecture(framework, monke
     monkeypatch.setattr(build, "options", lambda framework: with_cuda)
     monkeypatch.setenv("SAMPLENET_NATIVE_DIR", str(tmp_path))
     done = build.build(framework, cuda=True)
-    assert done["device"] == "cuda" and done["gpu"] == (build.gpu() or "every architecture")
+    assert done["device"] == "cuda" and done["gpu"] == build.cuda_target()
     assert (native.folder(framework, build.framework_version(framework)) / done["library"]).exists()
 
 

@@ -1,8 +1,8 @@
 """Build the native ops, or tell what is built: python -m samplenet.ops.build [--torch] [--tf] [--cuda] [--check].
 
-Without --torch or --tf, for every framework installed. For PyTorch, CUDA kernels are built where it has CUDA, nvcc is
-found and a GPU is visible; --cuda builds them also without a GPU (for every architecture nvcc knows), and for
-TensorFlow, where they have never run. CUDAARCHS, as CMake reads it, names the architectures instead ("80;90").
+Without --torch or --tf, for every framework installed. CUDA kernels are built where the framework has CUDA, nvcc is
+found and a GPU is visible; --cuda builds them also without a GPU, for every architecture nvcc knows. CUDAARCHS, as
+CMake reads it, names the architectures instead ("80;90").
 A build is kept until the sources, a compiler, the GPU or the framework change.
 Needs a C++17 compiler (g++ or clang++; CXX names another), CMake and ninja (both from pip: the extra `build`).
 """
@@ -20,13 +20,14 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from samplenet import device
 from samplenet.checkpoint import write_atomic
 from samplenet.config import Parser
+from samplenet.device import NAMES
 from samplenet.errors import InputError
 from samplenet.ops import native
 
 DISTRIBUTIONS = {"torch": ("torch",), "tf": ("tensorflow", "tensorflow-cpu", "tf-nightly")}
-NAMES = {"torch": "PyTorch", "tf": "TensorFlow"}
 
 
 def framework_version(framework: str) -> str | None:
@@ -72,31 +73,23 @@ def compiler() -> tuple[str, str] | None:
 
 
 def nvcc(home: str | None = None) -> tuple[str, str] | None:
-    """The CUDA compiler and its release: CUDACXX, the one under CUDA_HOME, on the path, or under `home`."""
+    """The CUDA compiler and its release: CUDACXX, under CUDA_HOME or `home`, on the path, or pip's nvidia-cuda-nvcc."""
     homes = filter(None, (os.environ.get("CUDA_HOME"), os.environ.get("CUDA_PATH"), home))
-    found = [shutil.which(name) for name in ("nvcc", *(str(Path(h, "bin", "nvcc")) for h in homes))]
-    path = named("CUDACXX") or next(filter(None, [*found[1:], found[0]]), None)
+    wheel = Path(sysconfig.get_path("platlib"), "nvidia", "cu13")
+    names = [*(str(Path(h, "bin", "nvcc")) for h in homes), "nvcc", str(wheel / "bin" / "nvcc")]
+    path = named("CUDACXX") or next(filter(None, map(shutil.which, names)), None)
     if path is None:
         return None
     text = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
     return path, next((line for line in text.splitlines() if "release" in line), "unknown release")
 
 
-def gpu() -> str | None:
-    """The first visible GPU's name."""
-    if shutil.which("nvidia-smi"):
-        query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-        done = subprocess.run(query, capture_output=True, text=True, check=False)
-        if done.returncode == 0 and done.stdout.strip():
-            return done.stdout.splitlines()[0]
-    return None
-
-
 def cuda_target() -> str:
     """What the CUDA kernels are compiled for, in words."""
     if names := os.environ.get("CUDAARCHS"):
         return f"architectures {names}"
-    return gpu() or "every architecture"
+    found = device.gpu()
+    return found.name if found else "every architecture"
 
 
 ASK = {
@@ -141,13 +134,18 @@ def why_no_cuda(framework: str, use: dict, asked: bool) -> str | None:
     """Why the CUDA kernels are left out, in words; None if they are built."""
     if use["cuda"] is None:
         return "the framework installed here is built without CUDA"
-    if nvcc(use["cuda_home"]) is None:
-        return "nvcc was not found; install the CUDA toolkit, or name nvcc with CUDACXX"
-    if gpu() is None and not asked:
-        return "no GPU is visible; --cuda builds all the same"
-    if framework == "tf" and not asked:
-        return "TensorFlow's have never run; --cuda builds them"
-    return None
+    cuda, found = nvcc(use["cuda_home"]), device.gpu()
+    if cuda is None:
+        return "nvcc was not found; pip install nvidia-cuda-nvcc, or name another with CUDACXX"
+    if found is None:
+        return None if asked else "no GPU is visible; --cuda builds all the same"
+    release = cuda[1].partition("release ")[2].partition(",")[0]
+    if found.runs(release):
+        return None
+    return (
+        f"what nvcc {release} compiles needs driver {device.oldest_driver(release)} or later, this is {found.driver}; "
+        "update it, or name an older nvcc with CUDACXX"
+    )
 
 
 def build(framework: str, cuda: bool = False, force: bool = False, sanitize: bool = False) -> dict:
@@ -185,7 +183,7 @@ def _build(framework: str, version: str, found: tuple, folder: Path, cuda: bool,
     old = native.built(framework, version)
     same = old is not None and not force and native.missing(framework, version) is None
     same = same and all(old.get(key) == value for key, value in asked.items())
-    if same and old["cuda"] is None and not cuda and gpu() is None:
+    if same and old["cuda"] is None and not cuda and device.gpu() is None:
         return old
     use = options(framework)
     why = why_no_cuda(framework, use, cuda)
@@ -226,18 +224,22 @@ def _compile(framework: str, use: dict, cxx: str, sanitize: bool, cuda: str | No
         "SANITIZE": "ON" if sanitize else "OFF",
         "CUDA": "ON" if cuda else "OFF",
     }
+    env = dict(os.environ)
     if cuda:
+        # pip's nvcc looks for its runtime in lib64, and its wheel has it in lib
+        folders = [str(Path(cuda).parents[1] / "lib"), env.get("LIBRARY_PATH")]
+        env["LIBRARY_PATH"] = os.pathsep.join(filter(None, folders))
         settings["CMAKE_CUDA_COMPILER"] = cuda
-        settings["CMAKE_CUDA_ARCHITECTURES"] = os.environ.get("CUDAARCHS") or ("native" if gpu() else "all")
+        settings["CMAKE_CUDA_ARCHITECTURES"] = os.environ.get("CUDAARCHS") or ("native" if device.gpu() else "all")
     flags = [f"-D{key}={value}" for key, value in settings.items()]
     with tempfile.TemporaryDirectory(dir=library.parent) as work:
-        _run(tool("cmake"), "-G", "Ninja", "-S", str(native.SOURCES), "-B", work, *flags)
-        _run(tool("cmake"), "--build", work)
+        _run(tool("cmake"), "-G", "Ninja", "-S", str(native.SOURCES), "-B", work, *flags, env=env)
+        _run(tool("cmake"), "--build", work, env=env)
         os.replace(Path(work) / f"samplenet_{framework}.so", library)
 
 
-def _run(*command: str) -> None:
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+def _run(*command: str, env: dict[str, str]) -> None:
+    done = subprocess.run(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if done.returncode:
         raise InputError(f"{Path(command[0]).name} failed:\n{done.stdout}")
 
@@ -245,13 +247,13 @@ def _run(*command: str) -> None:
 def status() -> str:
     """What is on this machine and what is built, a line each."""
     try:
-        found, cuda = compiler(), nvcc()
+        cxx, cuda, found = compiler(), nvcc(), device.gpu()
     except InputError as error:
         return f"error: {error}"
     lines = [
-        f"compiler: {found[1] if found else 'none found'}",
+        f"compiler: {cxx[1] if cxx else 'none found'}",
         *(f"{name}: not found; pip install {name}" for name in ("cmake", "ninja") if tool(name) is None),
-        f"CUDA: {cuda[1] if cuda else 'nvcc not found'}; GPU: {gpu() or 'none visible'}",
+        f"CUDA: {cuda[1] if cuda else 'nvcc not found'}; GPU: {found.name if found else 'none visible'}",
     ]
     for framework, name in NAMES.items():
         version = framework_version(framework)
@@ -265,8 +267,6 @@ def status() -> str:
             lines.append(f"{name} {version}: native ops for {devices}, built with {done['compiler']}")
             if done["without_cuda"]:
                 lines.append(f"{name} {version}: no CUDA kernels: {done['without_cuda']}")
-            elif framework == "tf":
-                lines.append(f"{name} {version}: its CUDA kernels are untested: they compile and have never run")
     return "\n".join(lines)
 
 

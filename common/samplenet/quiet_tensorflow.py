@@ -1,0 +1,30 @@
+"""Import TensorFlow without its log, which --debug shows. Programs import this before all else that imports TensorFlow.
+
+While it is imported, its libraries log to stderr, some of it whatever TF_CPP_MIN_LOG_LEVEL says. What others write
+there meanwhile is shown after the import.
+"""
+
+import os
+import re
+import sys
+import tempfile
+
+# absl's lines, the older ones with a date, and what they continue
+LOG = re.compile(r"[IWEF]\d{4} |\d{4}-\d\d-\d\d .*: [IWEF] |WARNING: All log messages before|To enable the following")
+
+if "--debug" in sys.argv:
+    import tensorflow
+else:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with tempfile.TemporaryFile("w+", errors="replace") as written:
+        sys.stderr.flush()
+        stderr = os.dup(2)
+        os.dup2(written.fileno(), 2)
+        try:
+            import tensorflow  # noqa: F401
+        finally:
+            sys.stderr.flush()
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            written.seek(0)
+            sys.stderr.write("".join(line for line in written if not LOG.match(line)))
