@@ -215,7 +215,11 @@ class Plan:
             command = lambda finished: [*start, *arguments(finished), *end]  # noqa: E731
         else:
             command, output = [*start, *map(str, arguments), *end, "--resume"], "last.safetensors"
-        more = {"alone": timed, "reads": [Path(place) for place in reads]}
+        more = {
+            "alone": timed,
+            "reads": [Path(place) for place in reads],
+            "python": _python(EXPERIMENTS[experiment].framework),
+        }
         self.jobs.setdefault(folder, Job(folder, command, config, output, list(needs), list(wants), **more))
         return folder
 
@@ -243,6 +247,15 @@ class Plan:
 
 def _kind(sampler: str) -> str:
     return Path(sampler).name.split("-")[0]
+
+
+@functools.cache
+def _python(framework: str) -> str:
+    """The interpreter for an experiment: TensorFlow has an environment of its own where setup.sh saw a GPU."""
+    from samplenet.device import gpu  # not there before set-up
+
+    own = ROOT / ".venv-tf" / "bin" / "python"
+    return str(own) if framework == "tf" and own.exists() and gpu() else sys.executable
 
 
 @functools.cache

@@ -8,6 +8,7 @@ Checks its arguments before anything is installed: until then it imports nothing
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from pathlib import Path
@@ -47,7 +48,8 @@ def arguments(argv=None) -> argparse.Namespace:
     parser.add_argument("--skip-bad", action="store_true", help="reconstruction: leave out clouds that cannot be used")
     parser.add_argument("--again", action="store_true", help="redo what other code made; the old runs go to <out>/old/")
     parser.add_argument("--resume", action="store_true", help="continue what is there, as is always done")
-    parser.add_argument("--extras", action="store_true", help=argparse.SUPPRESS)  # print what set-up is to install
+    parser.add_argument("--cpu", action="store_true", help="leave GPUs alone, also in set-up")
+    parser.add_argument("--frameworks", action="store_true", help=argparse.SUPPRESS)  # print which are to be set up
     flags = parser.parse_args(argv)
     for name in flags.experiments:
         if name not in known:
@@ -134,13 +136,21 @@ def _check_folders(flags: argparse.Namespace) -> None:
 def main() -> int:
     flags = arguments()
     _check_folders(flags)
-    if flags.extras:
-        frameworks = {EXPERIMENTS.get(e, EXPERIMENTS["classification"]).framework for e in flags.experiments}
-        print(*sorted(frameworks), "viz")
+    if flags.frameworks:
+        print(*sorted({EXPERIMENTS.get(e, EXPERIMENTS["classification"]).framework for e in flags.experiments}))
         return 0
-    from samplenet.errors import InputError
-    from samplenet.jobs import Jobs, note
-    from samplenet.report import page
+    if flags.cpu:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    try:
+        from samplenet.errors import InputError
+        from samplenet.jobs import Jobs, note
+        from samplenet.report import page
+    except ImportError as error:
+        print(
+            f"reproduce.py: error: {sys.executable} lacks the library ({error}); bash reproduce.sh sets it up",
+            file=sys.stderr,
+        )
+        return 1
 
     out = Path(flags.out).resolve() if flags.out else ROOT / "results" / flags.preset
     jobs = Jobs(list(Plan(flags, out).jobs.values()), out, ROOT, flags.jobs, flags.again)

@@ -1,72 +1,109 @@
 #!/usr/bin/env bash
-# Make .venv and install the library with the extras asked for. Safe to repeat; seconds when nothing changed.
+# Make .venv and install the library with the extras asked for. Safe to repeat and to interrupt; seconds when nothing changed.
 #
-#   bash setup.sh tf viz [test]     (extras: tf torch viz icp io export docs test bench)
+#   bash setup.sh tf viz [test]       extras: tf torch viz icp io export docs test bench
+#   bash setup.sh --python [tf viz]   only print the Python that has these extras, or that would make their environment
 #
 # PYTHON names another interpreter than python3. Versions tested together are in constraints.txt.
+#
+# Where nvidia-smi shows a GPU (CUDA_VISIBLE_DEVICES= hides it), tf without torch goes to .venv-tf, with TensorFlow's CUDA
+# libraries. PyTorch's are of another CUDA, and cuDNN and NCCL of both are files of the same names in the same folders.
+[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@" # sh setup.sh
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")"
+cd "$(dirname "$0")"
 fail() { echo "setup: error: $*" >&2; exit 1; }
 
-[ $# -gt 0 ] || fail "name the extras to install, of: tf torch viz icp io export docs test bench"
+ask='' tf='' torch='' gpu='' env=.venv known="tf torch viz icp io export docs test bench"
+[ "${1:-}" != --python ] || { ask=yes; shift; }
+[ $# -gt 0 ] || [ "$ask" ] || fail "name the extras to install, of: $known"
 for extra in "$@"; do
-    case $extra in tf | torch | viz | icp | io | export | docs | test | bench) ;; *) fail "unknown extra '$extra', known: tf torch viz icp io export docs test bench" ;; esac
+    case $extra in
+        tf) tf=yes ;; torch) torch=yes ;; viz | icp | io | export | docs | test | bench) ;;
+        *) fail "unknown extra '$extra', known: $known" ;;
+    esac
 done
+extras=(build "$@")
+if [ "$tf$torch" ] && [[ ${CUDA_VISIBLE_DEVICES-all} != "" && ${CUDA_VISIBLE_DEVICES-all} != -1 ]] && nvidia-smi >/dev/null 2>&1; then
+    gpu=yes
+    [ "$torch" ] || { env=.venv-tf; extras+=(tf-cuda); }
+    command -v "${CUDACXX:-nvcc}" >/dev/null || [ -x "${CUDA_HOME:-}/bin/nvcc" ] || extras+=(nvcc)
+fi
+[ $# -gt 0 ] || [ -e .venv/.installed ] || env=.venv-tf # --python alone: any that is made
 
+# $env/.installed lists the extras that $env has. It is away while pip works: an environment without it is not whole.
+choose_python() {
+    python=$PWD/$env/bin/python
+    [ ! -e "$env/.installed" ] || return 0
+    python=${PYTHON:-python3}
+    command -v "$python" >/dev/null || fail "$python not found; on Debian or Ubuntu: sudo apt-get install python3 python3-venv"
+    version=$("$python" -V 2>/dev/null) || fail "$python does not run here; name another with PYTHON=python3.11 bash setup.sh …"
+    "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' ||
+        fail "Python 3.11 to 3.13 is needed, $python is $version; name another with PYTHON=python3.11 bash setup.sh …"
+    "$python" -c 'import ensurepip, venv' 2>/dev/null ||
+        fail "$python cannot make virtual environments; on Debian or Ubuntu: sudo apt-get install python3-venv"
+}
+if [ "$ask" ]; then
+    choose_python
+    echo "$python"
+    exit
+fi
+
+[ -w . ] || fail "$PWD cannot be written to, and $env is made in it; set up a copy of the checkout in a folder of yours"
 exec 9>.setup.lock # two runners started at once install one after the other
 if command -v flock >/dev/null && ! flock --nonblock 9; then
     echo "setup: waiting for another set-up of this checkout" >&2
     flock 9
 fi
 
-if [ ! -e .venv/.made ]; then
-    python=${PYTHON:-python3}
-    command -v "$python" >/dev/null || fail "$python not found; on Debian or Ubuntu: sudo apt-get install python3 python3-venv"
-    "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' ||
-        fail "Python 3.11 to 3.13 is needed, $python is $("$python" -V 2>&1); name another with PYTHON=python3.11 bash setup.sh …"
-    "$python" -c 'import ensurepip, venv' 2>/dev/null ||
-        fail "$python cannot make virtual environments; on Debian or Ubuntu: sudo apt-get install python3-venv"
-    echo "setup: making .venv with $("$python" -V)"
-    "$python" -m venv --clear .venv
-    touch .venv/.made # written last: a killed set-up starts over
+choose_python
+if [ ! -e "$env/.installed" ]; then
+    [ ! -e "$env" ] || echo "setup: the set-up of $env did not finish; it is made anew"
+    echo "setup: making $env with $version"
+    "$python" -m venv --clear "$env" || fail "$python could not make $env; its message stands above"
+    touch "$env/.installed"
+    python=$PWD/$env/bin/python
 fi
 
-stamp=.venv/.installed
-if [ -e "$stamp" ]; then # `pip install ./common` would leave a copy here, blind to later changes of the checkout
-    installed=$(.venv/bin/python -c 'import samplenet; print(samplenet.__path__[0])' 2>/dev/null || true)
-    [ "$installed" -ef common/samplenet ] || rm "$stamp"
-fi
+# `pip install ./common` would leave a copy there, blind to later changes of the checkout
+installed=$("$python" -I -c 'import samplenet; print(samplenet.__path__[0])' 2>/dev/null || true)
+[ "$installed" -ef common/samplenet ] || : >"$env/.installed"
 state() { cat common/pyproject.toml constraints.txt | cksum; }
 missing=()
-for extra in build "$@"; do
-    grep -qsxF "$extra $(state)" "$stamp" || missing+=("$extra")
+for extra in "${extras[@]}"; do
+    grep -qsxF "$extra $(state)" "$env/.installed" || missing+=("$extra")
 done
 if [ ${#missing[@]} -gt 0 ]; then
-    extras=$(IFS=,; echo "${missing[*]}")
-    echo "setup: installing samplenet[$extras] (the first time takes minutes)"
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e "common[$extras]" ||
-        fail "pip could not install samplenet[$extras]; its message stands above"
-    for extra in "${missing[@]}"; do echo "$extra $(state)" >>"$stamp"; done
-fi
+    names=$(IFS=,; echo "${missing[*]}")
+    echo "setup: installing samplenet[$names] in $env (gigabytes and minutes the first time)"
+    pip_install() { PIP_USER=0 "$python" -m pip install --disable-pip-version-check -c constraints.txt -e "common[$names]"; }
+    big() { sed -u -n -e '/ [MG]B)/p' -e 's/^\(Installing collected packages\):.*/\1/p'; } # of pip's lines; a terminal has its bars
+    mv "$env/.installed" "$env/.installing"
+    touch "$env/.installing"
+    if [ -t 1 ]; then pip_install; else pip_install | big; fi || {
+        for site in "$env"/lib/python*/site-packages; do
+            [ "$site" -nt "$env/.installing" ] || mv "$env/.installing" "$env/.installed" # pip failed before it changed anything
+        done
+        fail "pip could not install samplenet[$names]; its message stands above"
+    }
+    mv "$env/.installing" "$env/.installed"
 
-# a wheel that needs a library of the system says so on import
-for extra in "$@"; do
-    case $extra in tf) module=tensorflow ;; torch) module=torch ;; viz) module=matplotlib ;; icp) module=open3d ;; *) continue ;; esac
-    [ -e ".venv/.imports-$module" ] && continue
-    if ! message=$(.venv/bin/python -c "import $module" 2>&1); then
+    # a wheel that needs a library of the system says so on import
+    for extra in "${missing[@]}"; do
+        case $extra in tf) module=tensorflow ;; torch) module=torch ;; viz) module=matplotlib ;; icp) module=open3d ;; *) continue ;; esac
+        message=$("$python" -c "import $module" 2>&1) && continue
         case $message in
             *libusb* | *libX11*) package="libusb-1.0-0 libgl1 libgomp1 libx11-6" ;; # Open3D
             *libgomp.so*) package=libgomp1 ;; *libstdc++.so*) package=libstdc++6 ;; *libGL.so*) package=libgl1 ;;
-            *) fail "import $module failed: $message" ;;
+            *) fail "import $module failed; to begin again: rm -rf $env; its message was: $message" ;;
         esac
         fail "$module needs a system library; on Debian or Ubuntu: sudo apt-get install $package"
-    fi
-    touch ".venv/.imports-$module"
-done
+    done
+    for extra in "${missing[@]}"; do echo "$extra $(state)" >>"$env/.installed"; done
+fi
 
 # native ops; without a compiler the framework's own operations serve
-for extra in "$@"; do
-    case $extra in tf | torch) ;; *) continue ;; esac
-    TF_CPP_MIN_LOG_LEVEL=3 .venv/bin/python -m samplenet.ops.build "--$extra" --quiet ||
-        echo "setup: going on without native ops for $extra: slower, same results" >&2
+for framework in ${tf:+tf} ${torch:+torch}; do
+    TF_CPP_MIN_LOG_LEVEL=3 "$python" -m samplenet.ops.build "--$framework" --quiet ||
+        echo "setup: going on without native ops for $framework: slower, same results" >&2
+    [ -z "$gpu" ] || [ ${#missing[@]} -eq 0 ] || echo "setup: in $env $("$python" -m samplenet.device "$framework")"
 done

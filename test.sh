@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Set up and run the tests: bash test.sh [--slow] [pytest arguments]
+[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@" # sh test.sh
 set -euo pipefail
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+here=$(cd "$(dirname "$0")" && pwd)
 slow=(-m "not slow")
 if [ "${1:-}" = --slow ]; then slow=(); shift; fi
 bash "$here/setup.sh" tf torch viz export docs test

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from samplenet import device
 from samplenet.checkpoint import write_atomic
 from samplenet.jobs import Jobs
 from samplenet.report import page
@@ -51,6 +52,20 @@ def test_a_page_that_does_not_fit_the_disk_is_told(tmp_path, monkeypatch, capsys
     told = capsys.readouterr().err
     assert told.startswith("reproduce.sh: no page of the results: ") and told.count("\n") == 1
     assert f"No space left on device: '{tmp_path / 'index.html'}'" in told
+
+
+def test_tensorflow_runs_in_the_environment_that_set_up_made_for_a_gpu(tmp_path, monkeypatch):
+    own = tmp_path / ".venv-tf" / "bin" / "python"
+    own.parent.mkdir(parents=True)
+    own.touch()
+    monkeypatch.setattr(plans, "ROOT", tmp_path)
+    monkeypatch.setattr(device, "gpu", lambda: device.Gpu("NVIDIA H200", "580.65.06"))
+    plans._python.cache_clear()
+    jobs = plan("all", "--preset", "smoke")
+    plans._python.cache_clear()
+    pythons = {(name.split("/")[0], job.python) for name, job in jobs.items()}
+    expected = {"classification": str(own), "reconstruction": str(own), "registration": sys.executable}
+    assert pythons == set(expected.items())
 
 
 def test_alone_it_makes_the_first_table():

@@ -1,7 +1,5 @@
 """What the shell scripts refuse, in one sentence."""
 
-import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -33,30 +31,3 @@ def test_runners_and_reproduce_refuse_flags_before_setting_up(command):
 def test_runners_tell_their_options(runner):
     done = subprocess.run(["bash", ROOT / runner, "--help"], capture_output=True, text=True)
     assert done.returncode == 0 and "--data-root" in done.stdout
-
-
-def test_setup_links_the_checkout_again_where_pip_has_put_a_copy(tmp_path):
-    """With a stand-in for Python that notes what it is asked: its samplenet is a copy, then that of the checkout."""
-    shutil.copy(ROOT / "setup.sh", tmp_path)
-    (tmp_path / "common" / "samplenet").mkdir(parents=True)
-    (tmp_path / ".venv" / "bin").mkdir(parents=True)
-    (tmp_path / ".venv" / ".made").touch()
-    for name in ("common/pyproject.toml", "constraints.txt"):
-        (tmp_path / name).touch()
-    python = tmp_path / ".venv" / "bin" / "python"
-    python.write_text('#!/bin/sh\ncase "$*" in *samplenet.__path__*) echo "$PLACE" ;; *) echo "$*" >>calls ;; esac\n')
-    python.chmod(0o755)
-
-    def installs(place):
-        (tmp_path / "calls").write_text("")
-        env = {**os.environ, "PLACE": str(tmp_path / place)}
-        subprocess.run(["bash", tmp_path / "setup.sh", "viz"], env=env, check=True, capture_output=True)
-        return "-e common[" in (tmp_path / "calls").read_text()
-
-    assert [installs(p) for p in ("common/samplenet", "common/samplenet", "elsewhere")] == [True, False, True]
-
-
-def test_setup_refuses_an_unknown_extra():
-    done = subprocess.run(["bash", ROOT / "setup.sh", "jax"], capture_output=True, text=True)
-    assert done.returncode == 1
-    assert "unknown extra 'jax'" in done.stderr
