@@ -1,13 +1,33 @@
 #!/usr/bin/env bash
-# Set up and run the tests: bash test.sh [--slow] [pytest arguments]
+# Set up and run the tests: bash test.sh [--slow | --oldest] [pytest arguments]
+#
+#   --slow      also the tests that take minutes
+#   --oldest    instead the tests of the library and the experiments with the lowest versions that common/pyproject.toml
+#               states, in an environment of their own, .venv-oldest (8 GB). PYTHON names another than python3.11.
 [ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@" # sh test.sh
 set -euo pipefail
-here=$(cd "$(dirname "$0")" && pwd)
+cd "$(dirname "$0")"
+export TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-3}
+
+if [ "${1:-}" = --oldest ]; then
+    shift
+    versions=$(cat common/pyproject.toml constraints-oldest.txt)
+    if [ "$(cat .venv-oldest/.installed 2>/dev/null)" != "$versions" ]; then
+        echo "test.sh: making .venv-oldest (downloads 4 GB the first time)"
+        "${PYTHON:-python3.11}" -m venv --clear .venv-oldest
+        .venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-oldest.txt \
+            -e "common[tf,torch,viz,export,io,build,test]"
+        echo "$versions" >.venv-oldest/.installed # written last: a killed installation starts over
+    fi
+    .venv-oldest/bin/python -m samplenet.ops.build --tf --quiet # this PyTorch is too old for native ops
+    # what the pages, images and shell scripts do does not depend on these versions
+    exec .venv-oldest/bin/python -m pytest -m "not slow" --durations=8 \
+        --ignore tests/docs --ignore tests/docker "$@"
+fi
+
 slow=(-m "not slow")
 if [ "${1:-}" = --slow ]; then slow=(); shift; fi
-bash "$here/setup.sh" tf torch viz export docs test
-cd "$here"
-export TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-3}
+bash setup.sh tf torch viz export docs test
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
 [ ${#slow[@]} -eq 0 ] || echo "test.sh: tests marked slow are left out; run them with: bash test.sh --slow"

@@ -1,14 +1,17 @@
 """What importing costs, what the package holds, and that the README's code runs as printed."""
 
+import os
 import re
 import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 import samplenet
 
@@ -71,6 +74,51 @@ def test_wheel_and_sdist_hold_every_file_of_the_library(tmp_path):
     needed = {path.relative_to(common).as_posix() for path in files}
     assert {"samplenet/ops/csrc/CMakeLists.txt", "samplenet/pretrained/classification-32.json"} <= needed
     assert not needed - in_wheel and not needed - in_sdist
+
+
+def test_the_oldest_versions_are_the_lower_bounds_of_pyproject():
+    project = tomllib.loads((ROOT / "common" / "pyproject.toml").read_text())["project"]
+    (extras,) = re.findall(r"common\[([a-z,]+)\]", (ROOT / "test.sh").read_text())
+    asked = set(project["dependencies"])
+    for extra in extras.split(","):
+        asked.update(project["optional-dependencies"][extra])
+    bounds = set()
+    for requirement in map(Requirement, asked):
+        (lowest,) = [part.version for part in requirement.specifier if part.operator == ">="]
+        bounds.add(f"{requirement.name}=={lowest}")
+    lines = (ROOT / "constraints-oldest.txt").read_text().splitlines()
+    assert {line for line in lines if not line.startswith("#")} == bounds
+
+
+PYTHON = """#!/bin/sh
+echo "$@" >> calls
+[ "$2" != venv ] || { mkdir -p "$4/bin" && cp "$0" "$4/bin/python"; }
+[ "$2" != pip ] || [ ! -e no-network ]
+"""
+
+
+def test_the_oldest_versions_are_installed_again_only_where_they_changed_or_were_not_finished(tmp_path):
+    (tmp_path / "common").mkdir()
+    for name in ("test.sh", "constraints-oldest.txt", "common/pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / "python").write_text(PYTHON)
+    (tmp_path / "python").chmod(0o755)
+
+    def asked() -> list[str]:
+        """The modules that a call runs."""
+        (tmp_path / "calls").write_text("")
+        environment = {**os.environ, "PYTHON": tmp_path / "python"}
+        subprocess.run(["bash", tmp_path / "test.sh", "--oldest"], env=environment, capture_output=True)
+        return [line.split()[1] for line in (tmp_path / "calls").read_text().splitlines()]
+
+    tests = ["samplenet.ops.build", "pytest"]
+    (tmp_path / "no-network").touch()
+    assert asked() == ["venv", "pip"]
+    (tmp_path / "no-network").unlink()
+    assert asked() == ["venv", "pip", *tests]
+    assert asked() == tests
+    (tmp_path / "constraints-oldest.txt").write_text("torch==2.7\n")
+    assert asked() == ["venv", "pip", *tests]
 
 
 def test_the_library_has_the_licence_of_the_repository():

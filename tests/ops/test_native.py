@@ -113,10 +113,12 @@ def test_a_second_build_is_the_first_one(built):
 
 
 def installed() -> str:
+    """A framework that native ops can be built for."""
     for framework in build.NAMES:
-        if build.framework_version(framework):
+        version = build.framework_version(framework)
+        if version and not (framework == "torch" and native.too_old(version)):
             return framework
-    pytest.skip("neither framework is installed")
+    pytest.skip("no framework is installed that native ops can be built for")
 
 
 def test_a_library_that_is_gone_is_missed(monkeypatch, tmp_path):

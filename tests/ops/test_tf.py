@@ -261,6 +261,7 @@ np.savez("out.npz", served=served, loaded=keras.models.load_model("model.keras")
 """
 
 
+@pytest.mark.filterwarnings("ignore:The structure of `inputs`:UserWarning")  # Keras 3.6, of its own fit
 def test_a_keras_model_trains_and_is_the_same_after_saving(ops, tmp_path):
     import keras
 

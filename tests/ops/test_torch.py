@@ -17,6 +17,8 @@ torch = pytest.importorskip("torch")
 from samplenet.ops import torch as ops  # noqa: E402
 
 WHY_NOT = native.missing("torch", torch.__version__)
+TOO_OLD = native.too_old(torch.__version__)
+needs_stable_interface = pytest.mark.skipif(TOO_OLD is not None, reason=f"no native PyTorch ops: {TOO_OLD}")
 needs_build = pytest.mark.skipif(WHY_NOT is not None, reason=f"no native PyTorch ops: {WHY_NOT}")
 
 
@@ -243,7 +245,7 @@ def test_switching_within_one_process():
     names = []
     for on in (True, False, True):
         use_native(on)
-        names.append("samplenet" in ops.knn(a, b, 2)[0].grad_fn.name())
+        names.append("samplenet" in type(ops.knn(a, b, 2)[0].grad_fn).__name__)
     assert names == [True, False, True]
 
 
@@ -400,10 +402,10 @@ def run_script(folder, **environment):
     return subprocess.run([sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, timeout=120)
 
 
-def test_without_a_build_the_first_use_says_once_how_to_build(tmp_path):
+def test_without_a_build_the_first_use_says_once_why(tmp_path):
     done = run_script(tmp_path)
     assert done.stdout.count("[[[0, 1], [0, 1]]]") == 3, done.stderr
-    assert done.stdout.count("python -m samplenet.ops.build --torch") == 1
+    assert done.stdout.count(TOO_OLD or "python -m samplenet.ops.build --torch") == 1
 
 
 def test_native_ops_switched_off_are_not_missed(tmp_path):
@@ -412,6 +414,7 @@ def test_native_ops_switched_off_are_not_missed(tmp_path):
     assert "build" not in done.stdout
 
 
+@needs_stable_interface
 def test_a_library_that_does_not_load_says_why(tmp_path):
     folder = tmp_path / native.folder("torch", torch.__version__).name
     folder.mkdir()

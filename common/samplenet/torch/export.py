@@ -8,6 +8,8 @@ from torch._higher_order_ops import while_loop  # no public name yet
 
 from samplenet.export.network import Layer, Network
 
+SAVES_LOOPS = tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 7)  # 2.6 cannot run a loop that it has loaded
+
 
 class Inference(nn.Module):
     """Simplify, match, complete by farthest point sampling: `SampleNet` after `eval()`, without batch norm.
@@ -55,7 +57,12 @@ class Inference(nn.Module):
             left = torch.where(i >= count, nearer.scatter(1, pick, -1.0), left)
             return i + 1, picks, left
 
-        return while_loop(more, pick_next, (count.min(), kept, left))[1]
+        state = (count.min(), kept, left)
+        if SAVES_LOOPS:
+            return while_loop(more, pick_next, state)[1]
+        for _ in range(self.m):  # a step past the last one picks nothing
+            state = pick_next(*state)
+        return state[1]
 
 
 def _filled(module: nn.Module, layer: Layer) -> nn.Module:

@@ -29,5 +29,5 @@ def projection_loss(sampler) -> Tensor:
     """L_project = sigma = t2 of a sampler's soft projection; 0 for S-NET, which has none."""
     if sampler.project is not None:
         return sampler.project.sigma
-    weight = next(sampler.parameters(), None) if isinstance(sampler, nn.Module) else None
-    return torch.zeros((), device=None if weight is None else weight.device)
+    weights = list(sampler.parameters()) if isinstance(sampler, nn.Module) else []
+    return torch.zeros((), device=weights[0].device if weights else None)
