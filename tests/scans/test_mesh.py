@@ -34,12 +34,13 @@ def test_stl_gives_three_points_a_triangle_of_every_solid(tmp_path):
         for facet in triangles
     )
     (tmp_path / "a.stl").write_text(f"solid a\n{facets}endsolid a\nsolid b\n{facets}endsolid b\n")
+    (tmp_path / "capitals.stl").write_text((tmp_path / "a.stl").read_text().upper())
     rows = np.zeros(2, [("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
     rows["corners"] = triangles
     (tmp_path / "b.stl").write_bytes(bytes(80) + np.array(2, "<u4").tobytes() + rows.tobytes())
-    for name in ("a.stl", "b.stl"):
+    for name in ("a.stl", "capitals.stl", "b.stl"):
         scan = scans.read(tmp_path / name)
-        twice = [triangles, triangles] if name == "a.stl" else [triangles]
+        twice = [triangles, triangles] if name != "b.stl" else [triangles]
         np.testing.assert_array_equal(scan.points, np.concatenate(twice).reshape(-1, 3))
         assert scan.notes == ("only coordinates are read from .stl",)
     (tmp_path / "cut.stl").write_bytes((tmp_path / "b.stl").read_bytes()[:-1])
@@ -59,7 +60,13 @@ def test_glb_gives_the_nodes_of_its_scene_where_they_stand(tmp_path):
     content = (tmp_path / "a.glb").read_bytes()
     expected = np.concatenate([mesh.vertices + [100 * i, 0, 0] for i, mesh in enumerate(meshes)])
     np.testing.assert_allclose(scans.read(tmp_path / "a.glb").points, expected)
-    tree = b'{"extensionsUsed": ["KHR_draco_mesh_compression"]}'
-    (tmp_path / "draco.glb").write_bytes(content[:12] + len(tree).to_bytes(4, "little") + b"JSON" + tree)
-    with pytest.raises(InputError, match=r"draco.glb is compressed \(KHR_draco_mesh_compression\); save it without"):
-        scans.read(tmp_path / "draco.glb")
+    for tree, words in (
+        (
+            b'{"extensionsUsed": ["KHR_draco_mesh_compression"]}',
+            r"is compressed \(KHR_draco_mesh_compression\)",
+        ),
+        (b'{"accessors": [{"sparse": {}}]}', "has sparse accessors, which are not read"),
+    ):
+        (tmp_path / "b.glb").write_bytes(content[:12] + len(tree).to_bytes(4, "little") + b"JSON" + tree)
+        with pytest.raises(InputError, match=f"b.glb {words}"):
+            scans.read(tmp_path / "b.glb")

@@ -165,6 +165,15 @@ def test_columns_without_names_come_back_as_they_were(tmp_path, rows, extension)
         np.testing.assert_array_equal(again[new].astype(rows.dtype[old]), rows[old])
 
 
+def test_the_array_of_an_npz_keeps_its_name_and_its_columns(tmp_path):
+    points = np.random.default_rng(0).normal(size=(9, 4))
+    np.savez(tmp_path / "a.npz", cloud=points, label=np.arange(9))
+    assert scans.write(tmp_path / "b.npz", scans.read(tmp_path / "a.npz").take(np.array([3, 1]))) == []
+    with np.load(tmp_path / "b.npz") as sample:
+        assert sample.files == ["cloud", "label"] and sample["label"].tolist() == [3, 1]
+        assert sample["cloud"].tobytes() == points[[3, 1]].tobytes()
+
+
 def test_a_structured_npy_stays_one(tmp_path, rows):
     np.save(tmp_path / "a.npy", rows)
     assert scans.write(tmp_path / "b.npy", scans.read(tmp_path / "a.npy").take(np.array([3, 1]))) == []

@@ -82,3 +82,6 @@ def test_a_line_that_cannot_be_read_is_shown(tmp_path):
     (tmp_path / "a.txt").write_text("-421.88 171.88 3,984.38\n")
     with pytest.raises(scans.InputError, match="line 1 has several kinds of separators: '-421.88 171.88 3,984.38'"):
         scans.read(tmp_path / "a.txt")
+    (tmp_path / "b.txt").write_text("1 2 3\n1 2 18\x105.0\n")
+    with pytest.raises(scans.InputError, match=r"line 2 holds '18\\x105.0', which is no number"):
+        scans.read(tmp_path / "b.txt")

@@ -13,7 +13,10 @@ from samplenet.scans.scan import Scan
 
 
 def read_npz(path: Path) -> Scan:
-    """Read `points` (N, 3 or more), or the only such array, and every other array of N rows."""
+    """Read `points` (N, 3 or more), or the only such array, and every other array of N rows.
+
+    `kept` is the name of that array and those of its columns.
+    """
     arrays = _load(path)
     if isinstance(arrays, np.ndarray):
         raise Bad("is no .npz file but one of .npy; rename it")
@@ -30,7 +33,7 @@ def read_npz(path: Path) -> Scan:
         raise Bad(f"holds an array '{twice[0]}' beside the columns of '{name}' called so; rename it")
     left = [other for other in arrays if other not in kept]
     notes = (f"{', '.join(left)} left out: not one row for each of {len(points)} points",) if left else ()
-    return Scan(columns.rows_of({**axes, **kept}), "npz", notes=notes)
+    return Scan(columns.rows_of({**axes, **kept}), "npz", (name, tuple(axes)), notes)
 
 
 def read_npy(path: Path) -> Scan:
@@ -64,14 +67,15 @@ def _named(array: NDArray) -> columns.Columns:
 
 
 def write_npz(scan: Scan, extension: str) -> tuple[bytes, list[str]]:
-    """Write `points` (N, 3) and an array for everything else."""
+    """Write an array of coordinates, `points` (N, 3) or the one that was read, and an array for everything else."""
     table, notes = columns.for_format(scan, "npz", extension)
-    points = np.stack([table.pop(axis) for axis in "xyz"], 1)
-    taken = {"points", "file", "allow_pickle"} & {*table}  # the last two are savez_compressed's own
+    cloud, axes = scan.kept if scan.format == "npz" else ("points", tuple("xyz"))
+    points = np.stack([table.pop(axis) for axis in axes], 1)
+    taken = {"file", "allow_pickle"} & {cloud, *table} | {cloud} & {*table}  # the first two are savez_compressed's own
     if taken:
         raise Bad(f"cannot be written: a column cannot be called {taken.pop()} in {extension}; rename it")
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, points=points, **table)
+    np.savez_compressed(buffer, **{cloud: points}, **table)
     return buffer.getvalue(), notes
 
 

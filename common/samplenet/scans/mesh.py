@@ -29,12 +29,13 @@ def read_obj(path: Path) -> Scan:
 def read_stl(path: Path) -> Scan:
     """Read three vertices of each triangle, of text or binary."""
     data = path.read_bytes()
+    is_text = data[:80].lstrip().lower().startswith(b"solid")  # as some binary ones begin too
     triangles = int.from_bytes(data[80:84], "little")
     end = 84 + triangles * STL.itemsize
-    if end == len(data) or end < len(data) and not data.startswith(b"solid"):  # some binary ones begin with it too
+    if end == len(data) or end < len(data) and not is_text:
         vertices = np.frombuffer(data, STL, triangles, 84)["vertices"].reshape(-1, 3)
-    elif data.lstrip().startswith(b"solid"):
-        vertices = _lines(data, b"vertex").astype(np.float32)
+    elif is_text:
+        vertices = _lines(data.lower(), b"vertex").astype(np.float32)
     else:
         there = max(len(data) - 84, 0) // STL.itemsize
         raise Bad(f"is no STL file, cut off or damaged: it holds {there} of {triangles} triangles")
@@ -86,6 +87,8 @@ def _check_glb(path: Path) -> None:
         if head[:4] != b"glTF":
             raise Bad("is no .glb file: it does not begin with 'glTF'")
         tree = json.loads(file.read(int.from_bytes(head[12:16], "little")))
+    if any("sparse" in accessor for accessor in tree.get("accessors", [])):
+        raise Bad("has sparse accessors, which are not read; save it without them")
     packed = [name for name in tree.get("extensionsUsed", []) if "draco" in name or "meshopt" in name]
     if packed:
         raise Bad(f"is compressed ({packed[0]}); save it without compression")

@@ -111,8 +111,13 @@ def _no_numbers(number: int, line: str, rest: bytes) -> Bad:
     if not words:
         return Bad(f"cannot be read: line {number} has several kinds of separators: '{line[:40]}'")
     return (Bad if alone else NoNumbers)(
-        f"cannot be read: line {number} holds '{words[0][:40]}', which is no number{advice}"
+        f"cannot be read: line {number} holds '{_escaped(words[0])}', which is no number{advice}"
     )
+
+
+def _escaped(word: str) -> str:
+    """The beginning of a word, with control characters made visible."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in word[:40])
 
 
 def _decoded(line: bytes) -> str:
@@ -260,7 +265,7 @@ def _fault(stream: BinaryIO, before: int, width: int, separator: str | None, use
             return f"cannot be read: line {number} has {len(words)} numbers instead of {expected}"
         for i, word in enumerate(words[: width or None]):
             if not _is_number(word or "nan") and (usecols is None or i in usecols):
-                return f"cannot be read: line {number} holds '{word[:40]}', which is no number"
+                return f"cannot be read: line {number} holds '{_escaped(word)}', which is no number"
     return "is damaged: a number does not fit the type that its header names" if width else "is damaged"
 
 
