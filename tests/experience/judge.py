@@ -50,7 +50,7 @@ def table(path):
     if suffix in (".npy", ".npz"):
         array = np.load(path)
         pack = {"points": array} if suffix == ".npy" else dict(array)
-        points = pack.pop("points")
+        points = pack.pop("points" if "points" in pack else "positions")  # the latter is Open3D's name
         names = points.dtype.names or ["xyz"[i] if i < 3 else f"c{i}" for i in range(points.shape[1])]
         rows = {name: points[name if points.dtype.names else (..., i)] for i, name in enumerate(names)}
         return rows | {name: value for name, value in pack.items() if value.ndim and len(value) == len(points)}
