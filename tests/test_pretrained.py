@@ -122,8 +122,8 @@ def test_a_sampler_is_of_the_framework_that_is_imported_else_of_the_one_installe
         (neither, installed, "tf"),
     ):
         monkeypatch.setattr(pretrained, "PACKAGES", {"torch": torch, "tf": tf})
-        assert pretrained._framework(None) == chosen
-        assert pretrained._framework("tf") == "tf"
+        assert pretrained.choose_framework(None) == chosen
+        assert pretrained.choose_framework("tf") == "tf"
 
 
 def test_a_run_becomes_one_of_the_weights(tmp_path, monkeypatch):

@@ -145,8 +145,11 @@ class Learned:
         self.weights, self.m, self.seed = weights, m, seed
         self.most, self.how = card["m"], card.get("normalisation", "unit_sphere")
         self.one_size = len(card["sizes"]) == 1
+        framework = pretrained.choose_framework(framework)
+        self.in_torch = framework == "torch"
+        if not self.in_torch:
+            import samplenet.quiet_tensorflow  # noqa: F401
         self.sampler = pretrained.load_pretrained(weights, m if self.one_size and m < self.most else None, framework)
-        self.in_torch = type(self.sampler).__module__.startswith("samplenet.torch")
 
     def __call__(self, points: NDArray, number: int = 0, up: str = "y") -> NDArray[np.int64]:
         """Pick m of points (N, 3).

@@ -59,7 +59,7 @@ def load_pretrained(name, m: int | None = None, framework: str | None = None):
         InputError: unknown name, damaged file, an m that these weights do not serve, or a framework that is not
             installed.
     """
-    known, framework = card(name), _framework(framework)
+    known, framework = card(name), choose_framework(framework)
     if m is not None and m != known["m"] and len(known["sizes"]) == 1:
         progressive = [other for other in list_weights() if other.endswith("-progressive")]
         raise InputError(f"weights {name} sample {known['m']} points, not {m}; those for every m: {progressive}")
@@ -94,7 +94,7 @@ def _file(name) -> Path:
     return FOLDER / f"{name}.safetensors"
 
 
-def _framework(asked: str | None) -> str:
+def choose_framework(asked: str | None) -> str:
     """The framework that is asked for; without one, see `load_pretrained`. InputError if it is not installed."""
     if asked not in (None, *PACKAGES):
         raise InputError(f"framework must be 'torch' or 'tf', got {asked!r}")
