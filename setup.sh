@@ -11,7 +11,11 @@
 [ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@" # sh setup.sh
 set -euo pipefail
 cd "$(dirname "$0")"
-fail() { echo "setup: error: $*" >&2; exit 1; }
+stopped=''
+trap 'stopped=yes' INT
+check_stopped() { [ -z "$stopped" ] || { echo "setup: stopped; the same command goes on, or begins anew" >&2; exit 130; }; }
+fail() { check_stopped; echo "setup: error: $*" >&2; exit 1; }
+case " $* " in *" -h "* | *" --help "*) sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; exit ;; esac
 
 ask='' tf='' torch='' gpu='' env=.venv known="tf torch viz icp io export docs test bench"
 [ "${1:-}" != --python ] || { ask=yes; shift; }
@@ -23,10 +27,12 @@ for extra in "$@"; do
     esac
 done
 extras=(build "$@")
-if [ "$tf$torch" ] && [[ ${CUDA_VISIBLE_DEVICES-all} != "" && ${CUDA_VISIBLE_DEVICES-all} != -1 ]] && nvidia-smi >/dev/null 2>&1; then
+if [ "$tf$torch" ] && [[ ${CUDA_VISIBLE_DEVICES-all} != "" && ${CUDA_VISIBLE_DEVICES-all} != -1 ]] && timeout 10 nvidia-smi >/dev/null 2>&1; then
     gpu=yes
     [ "$torch" ] || { env=.venv-tf; extras+=(tf-cuda); }
-    command -v "${CUDACXX:-nvcc}" >/dev/null || [ -x "${CUDA_HOME:-}/bin/nvcc" ] || extras+=(nvcc)
+    for nvcc in "${CUDACXX:-nvcc}" "${CUDA_HOME:-}/bin/nvcc" "${CUDA_PATH:-}/bin/nvcc" /usr/local/cuda/bin/nvcc; do
+        command -v "$nvcc" >/dev/null && break
+    done || extras+=(nvcc)
 fi
 [ $# -gt 0 ] || [ -e .venv/.installed ] || env=.venv-tf # --python alone: any that is made
 
@@ -76,7 +82,7 @@ if [ ${#missing[@]} -gt 0 ]; then
     names=$(IFS=,; echo "${missing[*]}")
     echo "setup: installing samplenet[$names] in $env (gigabytes and minutes the first time)"
     pip_install() { PIP_USER=0 "$python" -m pip install --disable-pip-version-check -c constraints.txt -e "common[$names]"; }
-    big() { sed -u -n -e '/ [MG]B)/p' -e 's/^\(Installing collected packages\):.*/\1/p'; } # of pip's lines; a terminal has its bars
+    big() { sed -u -n -e '/ [MG]B)/p' -e 's/^\(Installing collected packages\):.*/\1 (minutes)/p'; } # of pip's lines; a terminal has its bars
     mv "$env/.installed" "$env/.installing"
     touch "$env/.installing"
     if [ -t 1 ]; then pip_install; else pip_install | big; fi || {
@@ -103,7 +109,9 @@ fi
 
 # native ops; without a compiler the framework's own operations serve
 for framework in ${tf:+tf} ${torch:+torch}; do
-    TF_CPP_MIN_LOG_LEVEL=3 "$python" -m samplenet.ops.build "--$framework" --quiet ||
+    TF_CPP_MIN_LOG_LEVEL=3 "$python" -m samplenet.ops.build "--$framework" --quiet || {
+        check_stopped
         echo "setup: going on without native ops for $framework: slower, same results" >&2
+    }
     [ -z "$gpu" ] || [ ${#missing[@]} -eq 0 ] || echo "setup: in $env $("$python" -m samplenet.device "$framework")"
 done

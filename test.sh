@@ -7,6 +7,7 @@
 [ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@" # sh test.sh
 set -euo pipefail
 cd "$(dirname "$0")"
+case " $* " in *" -h "* | *" --help "*) sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; exit ;; esac
 export TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-3}
 
 if [ "${1:-}" = --oldest ]; then

@@ -115,7 +115,7 @@ def test_faults_are_told_in_a_sentence(cloud, tmp_path, capsys):
     assert "-m is needed" in refused(capsys, "sample", cloud, "-o", out)
     assert "extension must be one of" in refused(capsys, "sample", cloud, "-m", 5, "-o", tmp_path / "out.obj")
     assert "one of .npy .txt" in refused(capsys, "sample", cloud, "-m", 5, "--indices", "-o", out)
-    assert "cannot be written" in refused(capsys, "sample", cloud, "-m", 5, "-o", tmp_path / "gone" / "out.ply")
+    assert "out.ply cannot be written: no folder" in refused(capsys, "sample", cloud, "-m", 5, "-o", cloud / "out.ply")
     assert "nothing can be written there" in refused(capsys, "sample", cloud.parent, "-m", 5, "-o", cloud / "a")
     said = refused(capsys, "view", cloud, "--sampler", "grid", "--cell", 1e-9, "--no-open")
     assert f"{cloud}: cells of 1e-09 are too small" in said
@@ -152,6 +152,20 @@ def test_points_that_are_not_finite_are_left_out_and_still_counted_by_indices(tm
     assert "40 of 60 points" in captured.out
     said = refused(capsys, "sample", cloud, "--sampler", sampler, "-m", 41, "-o", tmp_path / "out.ply")
     assert "has 60 points, of which 40 are finite; -m asks for 41" in said
+
+
+def test_no_input_is_overwritten_and_paths_of_another_kind_are_named(tmp_path, capsys):
+    (tmp_path / "out" / "in").mkdir(parents=True)
+    (tmp_path / "more" / "in").mkdir(parents=True)
+    np.save(tmp_path / "out" / "in" / "a.npy", np.eye(3))
+    np.save(tmp_path / "more" / "in" / "a.npy", np.eye(3))
+    two = (tmp_path / "out" / "in" / "a.npy", tmp_path / "more")
+    said = refused(capsys, "sample", *two, "-m", 1, "-o", tmp_path / "out")
+    assert "a.npy is the input" in said and len(np.load(two[0])) == 3
+    said = refused(capsys, "sample", tmp_path / "more", "-m", 1, "-o", tmp_path / "more")
+    assert "more is the input folder" in said
+    assert "is a folder; view shows one file" in refused(capsys, "view", tmp_path / "more")
+    assert "File name too long" in refused(capsys, "sample", "a" * 300, "-m", 1, "-o", tmp_path / "b.npy")
 
 
 def test_coordinates_whose_distances_would_be_infinite_are_refused(tmp_path, capsys):

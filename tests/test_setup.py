@@ -1,6 +1,7 @@
 """setup.sh: what it hands to pip, what it refuses, and that the next call mends one that was interrupted."""
 
 import importlib.metadata
+import importlib.util
 import os
 import re
 import shutil
@@ -175,6 +176,8 @@ def test_the_extras_for_a_gpu_bring_cuda_in_the_versions_of_the_constraints():
     pinned = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines()[1:])
     needed = [line.split(">=")[0] for line in extras["nvcc"]] + ["nvidia-cudnn-cu12", "nvidia-cuda-runtime-cu12"]
     assert set(needed) <= pinned.keys()
+    if importlib.util.find_spec("tensorflow") is None:
+        pytest.skip("TensorFlow is not installed: what its extra and-cuda needs is not compared")
     for line in importlib.metadata.requires("tensorflow") or []:
         name, _, extra = line.partition("; extra == ")
         assert "and-cuda" not in extra or re.match(r"[\w-]+", name)[0] in pinned, line
@@ -309,10 +312,7 @@ def test_the_real_pip_killed_at_ten_moments_is_mended(tmp_path):
         shutil.rmtree(checkout / ".venv")
         with subprocess.Popen(command, **how, **quiet) as child:
             time.sleep(length * (moment + 0.5) / 10)
-            try:
-                os.killpg(child.pid, (signal.SIGKILL, signal.SIGINT)[moment % 2])
-                stopped += 1
-            except ProcessLookupError:
-                pass
+            os.killpg(child.pid, (signal.SIGKILL, signal.SIGINT)[moment % 2])  # it is there until it is waited for
+            stopped += child.wait() != 0
         whole()
     assert stopped >= 8

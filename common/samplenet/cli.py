@@ -54,6 +54,11 @@ def main(argv: list[str] | None = None) -> int:
             raise
         print(f"samplenet: error: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        if args.debug:
+            raise
+        print(f"samplenet: error: {_sentence(error)}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         return 130
 
@@ -224,8 +229,13 @@ def _sample_file(args, job: files.Job, number: int, pick: Callable, notes: Notes
     scan = _read(job.source, notes)
     up = _up(args, job.source, notes) if args.sampler == "samplenet" else "y"
     idx = _indices(job.source, scan, args.m, pick, number, up)
-    if job.target != args.output:  # but below it
-        job.target.parent.mkdir(parents=True, exist_ok=True)
+    folder = job.target.parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{job.target} cannot be written: no folder {folder} can be made ({error.strerror})"
+        ) from error
     if args.indices:
         scans.write_indices(job.target, idx)
     else:
@@ -238,7 +248,14 @@ def _about(path: Path, error: Exception) -> InputError:
     """An error as a sentence that names the file."""
     if not isinstance(error, (InputError, OSError)):
         return InputError(f"{path} could not be sampled ({type(error).__name__}: {error}); --debug shows where")
-    return InputError(str(error) if str(path) in str(error) else f"{path}: {error}")
+    sentence = _sentence(error)
+    return InputError(sentence if str(path) in sentence else f"{path}: {sentence}")
+
+
+def _sentence(error: InputError | OSError) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'the file system'}: {error.strerror}"
+    return str(error)
 
 
 def _view(args) -> int:
@@ -253,6 +270,8 @@ def _view(args) -> int:
         raise InputError(f"-o {page} must end in .html")
     pick = _picker(args) if args.m is not None or args.cell is not None else None
     notes = Notes()
+    if args.input.is_dir():
+        raise InputError(f"{args.input} is a folder; view shows one file")
     scan = _read(args.input, notes)
     up = _up(args, args.input, notes)
     sample = scan.points[:0]

@@ -33,7 +33,10 @@ def gpu() -> Gpu | None:
     if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1") or not shutil.which("nvidia-smi"):
         return None
     query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
-    done = subprocess.run(query, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, check=False, timeout=10)
+    except (OSError, subprocess.SubprocessError):  # of another machine, or its driver does not answer
+        return None
     if done.returncode or not done.stdout.strip():
         return None
     name, _, driver = done.stdout.splitlines()[0].rpartition(", ")

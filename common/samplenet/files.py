@@ -37,6 +37,8 @@ def plan(inputs: list[Path], output: Path, indices: bool) -> tuple[list[Job], li
     files, faults = [], []  # files: path, name in the output folder, named
     for path in inputs:
         if path.is_dir():
+            if output.exists() and output.samefile(path):
+                raise InputError(f"-o {output} is the input folder; name another")
             inside = _clouds(path, output.resolve(), faults)
             if not inside:
                 fault = f"{path} holds no file of a format that can be read; samplenet sample --help lists them"
@@ -55,8 +57,9 @@ def plan(inputs: list[Path], output: Path, indices: bool) -> tuple[list[Job], li
     else:
         scans.check_extension(output, indices)
         jobs = [Job(files[0][0], output, True)]
+    sources = {job.source.resolve() for job in jobs}
     for job in jobs:
-        if job.target.exists() and job.target.samefile(job.source):
+        if job.target.resolve() in sources or job.target.exists() and job.target.samefile(job.source):
             raise InputError(f"-o {job.target} is the input; name another file or folder")
     return jobs, faults
 

@@ -4,6 +4,7 @@ While it is imported, its libraries log to stderr, some of it whatever TF_CPP_MI
 there meanwhile is shown after the import.
 """
 
+import contextlib
 import os
 import re
 import sys
@@ -12,11 +13,15 @@ import tempfile
 # absl's lines, the older ones with a date, and what they continue
 LOG = re.compile(r"[IWEF]\d{4} |\d{4}-\d\d-\d\d .*: [IWEF] |WARNING: All log messages before|To enable the following")
 
-if "--debug" in sys.argv:
+written = None
+if "--debug" not in sys.argv and sys.stderr is not None:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with contextlib.suppress(OSError):  # without a folder for temporary files the log is shown
+        written = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115
+if written is None:
     import tensorflow
 else:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with tempfile.TemporaryFile("w+", errors="replace") as written:
+    with written:
         sys.stderr.flush()
         stderr = os.dup(2)
         os.dup2(written.fileno(), 2)

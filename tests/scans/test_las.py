@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from samplenet import InputError, scans
+from samplenet.scans import columns
 
 laspy = pytest.importorskip("laspy", reason=".las and .laz need laspy")
 
@@ -103,3 +104,13 @@ def test_headers_that_lie_are_refused_at_once(tmp_path):
         (tmp_path / "b.las").write_bytes(content[:size])
         with pytest.raises(InputError, match=words):
             scans.read(tmp_path / "b.las")
+
+
+def test_columns_that_are_called_like_parts_of_laspy_change_nothing_else(tmp_path, rows):
+    plain = {"x": np.arange(5.0), "y": np.arange(5.0), "z": np.arange(5.0)}
+    others = {name: np.full(5, 7.0) for name in ("X", "header", "points", "array", "bit_fields")}
+    notes = scans.write(tmp_path / "a.las", scans.Scan(columns.rows_of({**plain, **others}), "npz"))
+    scan = scans.read(tmp_path / "a.las")
+    assert scan.points.tolist() == np.stack(list(plain.values()), 1).tolist()
+    assert [scan.rows[f"{name}_"].tolist() for name in others] == [[7.0] * 5] * 5
+    assert "X: written as X_ in .las" in notes

@@ -35,6 +35,8 @@ FILES = {  # name -> content of two points, and the names of further columns
     "excel.csv": ("sep=;\nx;y;z\n1;2;3,5\n4;5;6,0\n", []),
     "ftp.xyz": ("1 2 3.5\r\r\n4 5 6\r\r\n", []),
     "lidar.csv": ("TIME (ns),X1 (mm),Y1 (mm),Z1 (mm)\n0,1,2,3.5\n1,4,5,6\n", ["TIME (ns)"]),
+    "whole.csv": ("x;y;z\n1;2;3,5\n4;5;6\n", []),
+    "late.csv": ("x,y,z,name,age\n1,2,3.5,,9\n4,5,6,oak,7\n", ["age"]),
     "six.xyz": ("1 2 3.5 0 0 1\n4 5 6 0 0 1\n", ["column_3", "column_4", "column_5"]),
 }
 
@@ -85,3 +87,9 @@ def test_a_line_that_cannot_be_read_is_shown(tmp_path):
     (tmp_path / "b.txt").write_text("1 2 3\n1 2 18\x105.0\n")
     with pytest.raises(scans.InputError, match=r"line 2 holds '18\\x105.0', which is no number"):
         scans.read(tmp_path / "b.txt")
+
+
+def test_a_line_of_words_with_a_number_is_no_cloud(tmp_path):
+    (tmp_path / "notes.txt").write_text("Version 2.0 of scan\n")
+    with pytest.raises(scans.NoCloud):
+        scans.read(tmp_path / "notes.txt")

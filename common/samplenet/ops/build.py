@@ -27,6 +27,7 @@ from samplenet.device import NAMES
 from samplenet.errors import InputError
 from samplenet.ops import native
 
+SYSTEM_NVCC = "/usr/local/cuda/bin/nvcc"  # where NVIDIA's packages put it, not on the path
 DISTRIBUTIONS = {"torch": ("torch",), "tf": ("tensorflow", "tensorflow-cpu", "tf-nightly")}
 
 
@@ -76,7 +77,7 @@ def nvcc(home: str | None = None) -> tuple[str, str] | None:
     """The CUDA compiler and its release: CUDACXX, under CUDA_HOME or `home`, on the path, or pip's nvidia-cuda-nvcc."""
     homes = filter(None, (os.environ.get("CUDA_HOME"), os.environ.get("CUDA_PATH"), home))
     wheel = Path(sysconfig.get_path("platlib"), "nvidia", "cu13")
-    names = [*(str(Path(h, "bin", "nvcc")) for h in homes), "nvcc", str(wheel / "bin" / "nvcc")]
+    names = [*(str(Path(h, "bin", "nvcc")) for h in homes), "nvcc", SYSTEM_NVCC, str(wheel / "bin" / "nvcc")]
     path = named("CUDACXX") or next(filter(None, map(shutil.which, names)), None)
     if path is None:
         return None
@@ -193,7 +194,8 @@ def _build(framework: str, version: str, found: tuple, folder: Path, cuda: bool,
     if same and old["cuda"] == release and old["gpu"] in (None if why else cuda_target(), "every architecture"):
         return old
     name = f"{NAMES[framework]} {version}"
-    print(f"{name}: compiling with {found[1]}" + ("" if why else f" and {release}"), flush=True)
+    compilers = found[1] if why else f"{found[1]} and {release}"
+    print(f"{name}: compiling with {compilers} (a minute or two)", flush=True)
     library = f"samplenet_{framework}-{asked['sources']}.so"
     try:
         _compile(framework, use, found[0], sanitize, cuda_compiler, folder / library)
@@ -289,6 +291,8 @@ def main() -> None:
         except InputError as error:
             print(f"samplenet.ops.build: error: {NAMES[framework]}: {error}", file=sys.stderr)
             failures += 1
+        except KeyboardInterrupt:
+            sys.exit(130)
     if not args.quiet:
         print(status())
     sys.exit(1 if failures else 0)

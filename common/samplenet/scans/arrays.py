@@ -61,7 +61,9 @@ def _named(array: NDArray) -> columns.Columns:
     """The columns of (N, C): x, y, z, column_3, ..."""
     if array.ndim != 2 or array.shape[1] < 3 or array.dtype.kind not in "iuf":
         what = columns.contents(array.dtype)
-        raise Bad(f"must hold numbers of shape (N, 3 or more), got {what} of shape {array.shape}")
+        # not read as they are: (2, 5, 3) may be a picture of a depth camera, or a batch of clouds
+        advice = "; of a depth camera's picture save a.reshape(-1, 3)" if array.ndim == 3 else ""
+        raise Bad(f"must hold numbers of shape (N, 3 or more), got {what} of shape {array.shape}{advice}")
     names = ["x", "y", "z", *(f"column_{i}" for i in range(3, array.shape[1]))]
     return dict(zip(names, array.T, strict=True))
 

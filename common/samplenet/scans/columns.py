@@ -183,7 +183,11 @@ def _renamed(scan, format: str, extension: str, notes: list[str]) -> Columns:
             if tuple(new) != names and format not in ("npy", "text"):  # these have no names
                 notes.append(f"{', '.join(names)}: written as {', '.join(new)} in {extension}")
     columns: Columns = {}
+    taken = {new for group in replaced.values() for new in group}
     for name in scan.rows.dtype.names:
+        if name in taken and name not in replaced:
+            notes.append(f"{name} dropped: {extension} needs that name for another column")
+            continue
         for new, array in replaced.get(name, {name: scan.rows[name]}).items():
             _add(columns, new, array)
     return columns
@@ -227,8 +231,11 @@ def _rescaled(array: NDArray, scale: int, target: int, quantity: str, extension:
     if quantity == "intensity" and scale != 1:
         scale = target  # programs differ in the range: only 0 to 1 would lose all if it were kept
     result = rescale(array, scale, target)
-    difference = np.abs(result * (scale / target) - array)
-    rounded = not difference.max(initial=0) <= 1e-6 * scale
+    inside = (array >= 0) & (array <= scale)  # and not NaN
+    difference = np.abs(result * (scale / target) - array)[inside]
+    rounded = bool(difference.max(initial=0) > 1e-6 * scale)
+    if not inside.all():
+        notes.append(f"{quantity}: {(~inside).sum()} values outside 0 to {scale} were clipped in {extension}")
     if scale != target:
         notes.append(f"{quantity}: 0 to {scale} became 0 to {target} in {extension}{', rounded' * rounded}")
     elif rounded:

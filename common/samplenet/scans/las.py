@@ -120,7 +120,15 @@ def _made(scan: Scan, extension: str, laspy: Any) -> tuple[Any, list[str]]:
     span = float((high - las.header.offsets).max()) or 1.0
     las.header.scales = np.full(3, 10.0 ** np.ceil(np.log10(span / (2**31 - 1))))
     las.header.creation_date = None  # the same cloud gives the same file on every day
-    short = columns.distinct([name.encode()[:29].decode(errors="ignore") for name in table])  # at most 32 bytes
+    dimensions = {*las.point_format.standard_dimension_names} - {*"XYZ"}
+    reserved = {
+        *dir(las),
+        *dir(las.points),
+        *"XYZ",
+        "bit_fields",
+    } - dimensions  # laspy's own, or the stored coordinates
+    names = [f"{name}_" if name in reserved else name for name in table]
+    short = columns.distinct([name.encode()[:29].decode(errors="ignore") for name in names])  # at most 32 bytes
     notes += columns.renamed(dict(zip(table, short, strict=True)), extension)
     table = dict(zip(short, table.values(), strict=True))
     extra = [name for name in table if name not in {*las.point_format.standard_dimension_names}]

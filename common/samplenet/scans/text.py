@@ -54,6 +54,8 @@ def read(path: Path) -> Scan:
         text = text.replace(b"\r", b"\n")
     head = _head(text)
     separator, decimal = _separators(head.first)
+    if separator == ";" and text.find(b",", head.start) >= 0:  # perhaps not in the first line
+        decimal = ","
     if decimal == ",":
         text = text[: head.start] + text[head.start :].replace(b",", b".")
     words = _cells(head.first, separator)
@@ -65,7 +67,8 @@ def read(path: Path) -> Scan:
         text = text[: head.start] + COMMENT.sub("", text[head.start :].decode("latin-1")).encode("latin-1")
     stream = io.BytesIO(text)
     stream.seek(head.start)
-    numbers = [i for i, word in enumerate(words) if _is_number(word.replace(decimal, ".") or "nan")]
+    filled = [word or _first_cell(text[head.start :], separator, i) for i, word in enumerate(words)]
+    numbers = [i for i, word in enumerate(filled) if _is_number(word.replace(decimal, ".") or "nan")]
     some = numbers if len(numbers) < len(words) else None
     table = parse(stream, separator=separator, usecols=some)
     if len(numbers) < 3:
@@ -79,6 +82,15 @@ def read(path: Path) -> Scan:
         names = [names[i] for i in numbers]
         columns.check_axes(names)
     return Scan(columns.rows_of(dict(zip(names, table.T, strict=True))), "text", notes=notes)
+
+
+def _first_cell(lines: bytes, separator: str | None, column: int) -> str:
+    """The first cell of a column that is not empty; "" if there is none."""
+    for line in io.BytesIO(lines):
+        words = _cells(_decoded(line).strip(), separator)
+        if len(words) > column and words[column]:
+            return words[column]
+    return ""
 
 
 def _head(text: bytes) -> Head:
@@ -105,7 +117,7 @@ def _head(text: bytes) -> Head:
 
 def _no_numbers(number: int, line: str, rest: bytes) -> Bad:
     following = _decoded(rest.lstrip()[:1000].split(b"\n")[0]).strip()
-    alone = number == 1 and _separators(following) is not None
+    alone = number == 1 and bool(following) and _separators(following) is not None
     advice = "; begin it with # if it is no point" if alone else ""
     words = [word for word in re.split(r"[\s,;]+", line) if not _is_number(word)]
     if not words:
