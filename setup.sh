@@ -30,7 +30,7 @@ extras=(build "$@")
 if [ "$tf$torch" ] && [[ ${CUDA_VISIBLE_DEVICES-all} != "" && ${CUDA_VISIBLE_DEVICES-all} != -1 ]] && timeout 10 nvidia-smi >/dev/null 2>&1; then
     gpu=yes
     [ "$torch" ] || { env=.venv-tf; extras+=(tf-cuda); }
-    for nvcc in "${CUDACXX:-nvcc}" "${CUDA_HOME:-}/bin/nvcc" "${CUDA_PATH:-}/bin/nvcc" /usr/local/cuda/bin/nvcc; do
+    for nvcc in "${CUDACXX:-nvcc}" "${CUDA_HOME:-}/bin/nvcc" "${CUDA_PATH:-}/bin/nvcc"; do
         command -v "$nvcc" >/dev/null && break
     done || extras+=(nvcc)
 fi

@@ -27,7 +27,6 @@ from samplenet.device import NAMES
 from samplenet.errors import InputError
 from samplenet.ops import native
 
-SYSTEM_NVCC = "/usr/local/cuda/bin/nvcc"  # where NVIDIA's packages put it, not on the path
 DISTRIBUTIONS = {"torch": ("torch",), "tf": ("tensorflow", "tensorflow-cpu", "tf-nightly")}
 
 
@@ -77,7 +76,7 @@ def nvcc(home: str | None = None) -> tuple[str, str] | None:
     """The CUDA compiler and its release: CUDACXX, under CUDA_HOME or `home`, on the path, or pip's nvidia-cuda-nvcc."""
     homes = filter(None, (os.environ.get("CUDA_HOME"), os.environ.get("CUDA_PATH"), home))
     wheel = Path(sysconfig.get_path("platlib"), "nvidia", "cu13")
-    names = [*(str(Path(h, "bin", "nvcc")) for h in homes), "nvcc", SYSTEM_NVCC, str(wheel / "bin" / "nvcc")]
+    names = [*(str(Path(h, "bin", "nvcc")) for h in homes), "nvcc", str(wheel / "bin" / "nvcc")]
     path = named("CUDACXX") or next(filter(None, map(shutil.which, names)), None)
     if path is None:
         return None
