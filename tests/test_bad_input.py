@@ -52,6 +52,7 @@ RIGHT = {
     "samplenet.data.modelnet40": "--root {out}",
     "samplenet.data.shapenet": "--root {out}",
     "samplenet.data.shapes": "--root {out}",
+    "samplenet.device": "tf",
     "samplenet.ops.build": "--quiet",
     "samplenet.ops.gpu": "--device cpu",
     "samplenet.ops.gpu_tf": "--device cpu",

@@ -3,8 +3,9 @@
 import os
 import shutil
 import subprocess
-import sys
 from typing import NamedTuple
+
+from samplenet.config import Parser
 
 NAMES = {"torch": "PyTorch", "tf": "TensorFlow"}
 OLDEST_DRIVERS = {11: 450, 12: 525, 13: 580}  # by CUDA's major version, on Linux
@@ -69,6 +70,13 @@ def serving(framework: str, found: Gpu) -> tuple[bool, str]:
     return False, f"{NAMES[framework]} computes on the CPU, not on the GPU ({at}): {lacking}"
 
 
+def main() -> None:
+    """The command line."""
+    parser = Parser(prog="python -m samplenet.device", description=__doc__.splitlines()[0])
+    parser.add_argument("framework", choices=NAMES)
+    asked, found = parser.parse_args(), gpu()
+    print(serving(asked.framework, found)[1] if found else "no GPU is visible")
+
+
 if __name__ == "__main__":
-    there = gpu()
-    print(serving(sys.argv[1], there)[1] if there else "no GPU is visible")
+    main()
