@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -267,6 +268,8 @@ def test_text_without_points_is_no_cloud(tmp_path):
 
 
 def test_extensions():
+    with pytest.raises(InputError, match=r"cannot write a.csv: .csv is read only; its extension must be one of .ply"):
+        scans.check_extension(Path("a.csv"))
     for name, expected in {
         "a.PLY": ".ply",
         "b.xyz.GZ": ".xyz.gz",

@@ -150,5 +150,6 @@ def put(path: Path, content: bytes) -> None:
 def _known(path: Path, table: dict[str, Callable], verb: str) -> Callable:
     known = table.get(extension(path))
     if known is None:
-        raise InputError(f"cannot {verb} {path}: its extension must be one of {' '.join(table)}")
+        only = f"{extension(path)} is read only; " if extension(path) in READERS and table is WRITERS else ""
+        raise InputError(f"cannot {verb} {path}: {only}its extension must be one of {' '.join(table)}")
     return known
