@@ -204,7 +204,7 @@ class Plan:
 
     def add(self, experiment: str, script: str, folder: str, arguments, needs=(), wants=(), reads=()) -> str:
         """A job; `arguments` is a list, or for an evaluation a function of what has finished that gives one."""
-        from samplenet.jobs import Job  # not there before set-up
+        from samplenet.runs.jobs import Job  # not there before set-up
 
         config = ROOT / experiment / "configs" / f"{self.flags.preset}.yaml"
         timed, root = script == "cost.py", self.data_root(experiment)

@@ -17,7 +17,7 @@ from plan import ABLATION_SIZE, EXPERIMENTS, KINDS, MODELS, PRESETS, ROOT, Plan,
 
 
 class Parser(argparse.ArgumentParser):
-    """As samplenet.config's, which is not there before set-up."""
+    """As samplenet.runs.settings has it, which is not there before set-up."""
 
     def error(self, message):
         self.exit(2, f"{self.prog}: error: {message}; --help lists the flags\n")
@@ -143,8 +143,8 @@ def main() -> int:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     try:
         from samplenet.errors import InputError
-        from samplenet.jobs import Jobs, note
         from samplenet.report import page
+        from samplenet.runs.jobs import Jobs, note
     except ImportError as error:
         print(
             f"reproduce.py: error: {sys.executable} lacks the library ({error}); bash reproduce.sh sets it up",

@@ -24,13 +24,13 @@ import evaluate
 import pointnet
 import train_classifier
 import train_samplenet
-from samplenet import config as configs
-from samplenet import evaluation
-from samplenet.checkpoint import write_atomic
-from samplenet.config import option
+from samplenet.atomic import write_atomic
 from samplenet.errors import InputError
 from samplenet.report import cost as costs
-from samplenet.run import command, environment, main
+from samplenet.runs import evaluation, settings
+from samplenet.runs.environment import command, environment
+from samplenet.runs.script import main
+from samplenet.runs.settings import option
 from samplenet.tf import RandomSampler, cost
 
 
@@ -143,7 +143,7 @@ def report(results: dict) -> str:
 
 def measure_all(config: Config) -> None:
     evaluation.check(config)
-    configs.at_least(config, repeats=1, batch_size=2)  # one cloud is the warm-up of the memory
+    settings.at_least(config, repeats=1, batch_size=2)  # one cloud is the warm-up of the memory
     gpus = tf.config.list_physical_devices("GPU")
     net, samplers, task = load(config)
     out = evaluation.prepare(config)
@@ -169,4 +169,4 @@ def measure_all(config: Config) -> None:
 
 if __name__ == "__main__":
     keras.utils.set_random_seed(0)
-    main(lambda: measure_all(configs.load(Config, description=__doc__.splitlines()[0])))
+    main(lambda: measure_all(settings.load(Config, description=__doc__.splitlines()[0])))

@@ -21,15 +21,16 @@ from tqdm import tqdm
 import pointnet
 import retrieval
 import train_samplenet
-from samplenet import config as configs
-from samplenet import evaluation, report
-from samplenet.config import option
-from samplenet.data import clouds as data
-from samplenet.data import modelnet40, samples
-from samplenet.data.sample_layouts import MODELNET40
+from samplenet import report
+from samplenet.data import batches, modelnet40, saved_samples
+from samplenet.data.clouds import Clouds
+from samplenet.data.saved_layouts import MODELNET40
 from samplenet.errors import InputError
 from samplenet.ops import check_inputs
-from samplenet.run import finished_run, main
+from samplenet.runs import evaluation, settings
+from samplenet.runs.run import finished_run
+from samplenet.runs.script import main
+from samplenet.runs.settings import option
 from samplenet.tf import FarthestPointSampler, RandomSampler, SampleNet
 from samplenet.tf.state import set_state
 
@@ -71,7 +72,7 @@ def protocols(sampler, points, sampled) -> Iterator[tuple[str, object]]:
             yield "soft", sampler.project(points, sampled.queries)
 
 
-def predict(net, sampler, test: modelnet40.Clouds, batch_size: int) -> tuple[dict, np.ndarray | None, dict]:
+def predict(net, sampler, test: Clouds, batch_size: int) -> tuple[dict, np.ndarray | None, dict]:
     """Of every test cloud: classes (n,) by protocol, matched indices (n, m), descriptors (n, C) by protocol."""
     predicted, indices, descriptors = {}, [], {}
     for start in range(0, len(test), batch_size):
@@ -116,7 +117,7 @@ def retrieved(name: str, m: int, seed: int, descriptors: dict, labels: np.ndarra
     return rows, curves
 
 
-def gallery_clouds(test: modelnet40.Clouds, count: int = 5) -> np.ndarray:
+def gallery_clouds(test: Clouds, count: int = 5) -> np.ndarray:
     """The first test cloud of `count` classes spread over the list of names."""
     classes = np.unique(test.labels)
     chosen = classes[np.linspace(0, len(classes) - 1, min(count, len(classes))).round().astype(int)]
@@ -128,12 +129,12 @@ def evaluate(config: Config) -> None:
     check_inputs(True)
     net, names, task_config = train_samplenet.load_task(config.task)
     n = task_config.num_points
-    folder = data.open_set(config.data_root or task_config.data_root, task_config.shapes_per_class)
+    folder = batches.open_set(config.data_root or task_config.data_root, task_config.shapes_per_class)
     test = modelnet40.load(folder, "test", n)
     if list(test.names) != names:
         raise InputError(f"--task {config.task} was trained on other classes than {folder} has")
-    originals = samples.Originals({"": test}, MODELNET40)
-    saved = samples.read(config.samples, originals)
+    originals = saved_samples.Originals({"": test}, MODELNET40)
+    saved = saved_samples.read(config.samples, originals)
     samplers = evaluation.choose(config, n, UNTRAINED, lambda folder: trained(folder, n), saved)
     out = evaluation.prepare(config, samplers)
 
@@ -159,4 +160,4 @@ def evaluate(config: Config) -> None:
 
 if __name__ == "__main__":
     keras.utils.set_random_seed(0)
-    main(lambda: evaluate(configs.load(Config, description=__doc__.splitlines()[0])))
+    main(lambda: evaluate(settings.load(Config, description=__doc__.splitlines()[0])))

@@ -8,8 +8,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from samplenet import sources
 from samplenet.errors import InputError
+from samplenet.runs import sources
 
 HELP = "see “Your own network” in classification/README.md"
 NEEDED = ("describe", "forward", "last")

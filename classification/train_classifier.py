@@ -15,12 +15,11 @@ import tensorflow as tf
 from tqdm import tqdm
 
 import pointnet
-from samplenet import config as configs
-from samplenet import schedules
-from samplenet.config import DataConfig, option
-from samplenet.data import clouds as data
-from samplenet.data import modelnet40
-from samplenet.run import Run, finite, main
+from samplenet.data import batches, modelnet40
+from samplenet.runs import schedules, settings
+from samplenet.runs.run import Run, finite
+from samplenet.runs.script import main
+from samplenet.runs.settings import DataConfig, option
 from samplenet.tf import set_momentum
 from samplenet.tf.replicas import Replicas
 from samplenet.tf.state import get_state, set_state
@@ -53,20 +52,20 @@ def accuracy(net, points: np.ndarray, labels: np.ndarray, batch_size: int) -> fl
 
 
 def train(config: Config) -> None:
-    configs.above(config, lr=0)
-    configs.at_least(config, num_points=1, batch_size=2, epochs=1, lr_decay=0, jitter=0)
-    configs.at_least(config, seed=0, shapes_per_class=1, lr_decay_samples=1, bn_decay_samples=1)
-    configs.at_most(config, seed=2**32 - 1)
-    configs.one_of(config, lr_schedule=schedules.SCHEDULES)
+    settings.above(config, lr=0)
+    settings.at_least(config, num_points=1, batch_size=2, epochs=1, lr_decay=0, jitter=0)
+    settings.at_least(config, seed=0, shapes_per_class=1, lr_decay_samples=1, bn_decay_samples=1)
+    settings.at_most(config, seed=2**32 - 1)
+    settings.one_of(config, lr_schedule=schedules.SCHEDULES)
     config.model = pointnet.whole(config.model)
     replicas = Replicas(config.batch_size)
     keras.utils.set_random_seed(config.seed)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
-    folder = data.open_set(config.data_root, config.shapes_per_class)
+    folder = batches.open_set(config.data_root, config.shapes_per_class)
     clouds = modelnet40.load(folder, "train", config.num_points)
-    train_rows, held_out = data.hold_out(clouds, config.hold_out, config.seed)
-    steps = data.steps_per_epoch(train_rows, config.batch_size)
+    train_rows, held_out = batches.hold_out(clouds, config.hold_out, config.seed)
+    steps = batches.steps_per_epoch(train_rows, config.batch_size)
     with replicas.scope():
         net = pointnet.build(config.model, len(clouds.names), config.num_points)
         optimizer = keras.optimizers.Adam(config.lr)
@@ -96,7 +95,7 @@ def train(config: Config) -> None:
             loading, begin = 0.0, time.perf_counter()
             rng = np.random.default_rng((config.seed, 3, epoch))
             progress = tqdm(
-                data.batches(train_rows, config.batch_size, config.seed, epoch),
+                batches.batches(train_rows, config.batch_size, config.seed, epoch),
                 f"epoch {epoch + 1}/{config.epochs}",
                 steps,
                 leave=False,
@@ -107,7 +106,7 @@ def train(config: Config) -> None:
                 ready = time.perf_counter()
                 points = clouds.points[rows]
                 if config.rotate or config.jitter:
-                    points = data.augment(points, rng, config.rotate, config.jitter)
+                    points = batches.augment(points, rng, config.rotate, config.jitter)
                 if i < skip:  # done before the stop; what it drew is drawn again
                     continue
                 if run and run.stopping:
@@ -146,4 +145,4 @@ def train(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    main(lambda: train(configs.load(Config, description=__doc__.splitlines()[0])))
+    main(lambda: train(settings.load(Config, description=__doc__.splitlines()[0])))

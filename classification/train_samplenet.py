@@ -22,14 +22,14 @@ from tqdm import tqdm
 
 import pointnet
 import train_classifier
-from samplenet import config as configs
-from samplenet import schedules, weights
-from samplenet.config import DataConfig, option
-from samplenet.data import clouds as data
-from samplenet.data import modelnet40
+from samplenet import weights
+from samplenet.data import batches, modelnet40
 from samplenet.errors import InputError
 from samplenet.ops.tf import copies
-from samplenet.run import Run, finished_run, finite, main
+from samplenet.runs import schedules, settings
+from samplenet.runs.run import Run, finished_run, finite
+from samplenet.runs.script import main
+from samplenet.runs.settings import DataConfig, option
 from samplenet.sampled import in_order, largest_size
 from samplenet.tf import SampleNet, projection_loss, set_momentum, simplification_loss
 from samplenet.tf.replicas import Replicas
@@ -89,11 +89,11 @@ def load_task(folder: str) -> tuple[keras.Model, list[str], train_classifier.Con
 
 
 def train(config: Config) -> None:
-    configs.above(config, lr=0)
-    configs.at_least(config, batch_size=2, epochs=1, lr_decay=0, alpha=0, lmbda=0, beta=0, gamma=0, delta=0)
-    configs.at_least(config, seed=0, shapes_per_class=1, lr_decay_samples=1, bn_decay_samples=1)
-    configs.at_most(config, seed=2**32 - 1)
-    configs.one_of(config, lr_schedule=schedules.SCHEDULES, over_sizes=("sum", "mean"))
+    settings.above(config, lr=0)
+    settings.at_least(config, batch_size=2, epochs=1, lr_decay=0, alpha=0, lmbda=0, beta=0, gamma=0, delta=0)
+    settings.at_least(config, seed=0, shapes_per_class=1, lr_decay_samples=1, bn_decay_samples=1)
+    settings.at_most(config, seed=2**32 - 1)
+    settings.one_of(config, lr_schedule=schedules.SCHEDULES, over_sizes=("sum", "mean"))
     replicas = Replicas(config.batch_size)
     keras.utils.set_random_seed(config.seed)
     if config.deterministic:
@@ -106,13 +106,13 @@ def train(config: Config) -> None:
     if config.num_points != task_config.num_points:
         n = task_config.num_points
         raise InputError(f"--num-points must be the classifier's, {n}, got {config.num_points}")
-    folder = data.open_set(config.data_root, config.shapes_per_class)
+    folder = batches.open_set(config.data_root, config.shapes_per_class)
     clouds = modelnet40.load(folder, "train", config.num_points)
     if list(clouds.names) != names:
         raise InputError(f"--task {config.task} was trained on other classes than {folder} has")
     # the classifier's own, so that "best" is judged on clouds neither network was trained on
-    train_rows, held_out = data.hold_out(clouds, task_config.hold_out, task_config.seed)
-    steps = data.steps_per_epoch(train_rows, config.batch_size)
+    train_rows, held_out = batches.hold_out(clouds, task_config.hold_out, task_config.seed)
+    steps = batches.steps_per_epoch(train_rows, config.batch_size)
     weight = 1 / len(config.sample_sizes) if config.over_sizes == "mean" else 1.0  # of one size's losses
 
     @replicas.compiled
@@ -147,7 +147,7 @@ def train(config: Config) -> None:
             measured, skip, within = list(within), len(within), []
             loading, begin = 0.0, time.perf_counter()
             progress = tqdm(
-                data.batches(train_rows, config.batch_size, config.seed, epoch),
+                batches.batches(train_rows, config.batch_size, config.seed, epoch),
                 f"epoch {epoch + 1}/{config.epochs}",
                 steps,
                 leave=False,
@@ -201,4 +201,4 @@ def train(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    main(lambda: train(configs.load(Config, description=__doc__.splitlines()[0])))
+    main(lambda: train(settings.load(Config, description=__doc__.splitlines()[0])))

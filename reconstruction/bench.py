@@ -16,9 +16,10 @@ import numpy as np
 import tensorflow as tf
 
 import autoencoder
-from samplenet import config as configs
 from samplenet.ops import use_native
-from samplenet.run import environment, main
+from samplenet.runs import settings
+from samplenet.runs.environment import environment
+from samplenet.runs.script import main
 
 
 def squared_error(reconstruction, points):
@@ -72,12 +73,12 @@ def measure(flags) -> None:
 
 def arguments() -> argparse.Namespace:
     """The flags, checked."""
-    parser = configs.Parser(description=__doc__.splitlines()[0])
+    parser = settings.Parser(description=__doc__.splitlines()[0])
     for name, value in (("num-points", 2048), ("batch-size", 50), ("steps", 3), ("turns", 5)):
         parser.add_argument(f"--{name}", type=int, default=value, help="(default: %(default)s)")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     flags = parser.parse_args()
-    configs.at_least(flags, num_points=1, batch_size=1, steps=1, turns=1)
+    settings.at_least(flags, num_points=1, batch_size=1, steps=1, turns=1)
     return flags
 
 

@@ -23,15 +23,16 @@ from tqdm import tqdm
 import autoencoder
 import train_autoencoder
 import train_samplenet
-from samplenet import config as configs
-from samplenet import evaluation, report
-from samplenet.checkpoint import write_atomic
-from samplenet.config import option
-from samplenet.data import samples
-from samplenet.data.modelnet40 import Clouds
-from samplenet.data.sample_layouts import SHAPENET
+from samplenet import report
+from samplenet.atomic import write_atomic
+from samplenet.data import saved_samples
+from samplenet.data.clouds import Clouds
+from samplenet.data.saved_layouts import SHAPENET
 from samplenet.ops import check_inputs
-from samplenet.run import finished_run, main
+from samplenet.runs import evaluation, settings
+from samplenet.runs.run import finished_run
+from samplenet.runs.script import main
+from samplenet.runs.settings import option
 from samplenet.tf import FarthestPointSampler, RandomSampler, SampleNet
 from samplenet.tf.state import set_state
 
@@ -113,8 +114,8 @@ def evaluate(config: Config) -> None:
     n = task_config.num_points
     task_config.data_root = config.data_root or task_config.data_root
     test = train_autoencoder.open_clouds(task_config, "test")
-    originals = samples.Originals({"": test}, SHAPENET)
-    saved = samples.read(config.samples, originals)
+    originals = saved_samples.Originals({"": test}, SHAPENET)
+    saved = saved_samples.read(config.samples, originals)
     samplers = evaluation.choose(config, n, UNTRAINED, lambda folder: trained(folder, n), saved)
     out = evaluation.prepare(config, samplers)
     for old in (out / "clouds").glob("*.npz"):  # would stand beside numbers they do not belong to
@@ -163,4 +164,4 @@ def save(path: Path, arrays: dict[str, np.ndarray]) -> None:
 
 if __name__ == "__main__":
     keras.utils.set_random_seed(0)
-    main(lambda: evaluate(configs.load(Config, description=__doc__.splitlines()[0])))
+    main(lambda: evaluate(settings.load(Config, description=__doc__.splitlines()[0])))

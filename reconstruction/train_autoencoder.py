@@ -15,13 +15,12 @@ import tensorflow as tf
 from tqdm import tqdm
 
 import autoencoder
-from samplenet import config as configs
-from samplenet import schedules
-from samplenet.config import DataConfig, option
-from samplenet.data import clouds as data
-from samplenet.data import shapenet
-from samplenet.data.modelnet40 import Clouds
-from samplenet.run import Run, finite, main
+from samplenet.data import batches, shapenet
+from samplenet.data.clouds import Clouds
+from samplenet.runs import schedules, settings
+from samplenet.runs.run import Run, finite
+from samplenet.runs.script import main
+from samplenet.runs.settings import DataConfig, option
 from samplenet.tf.replicas import Replicas
 from samplenet.tf.state import get_state, set_state
 
@@ -47,11 +46,11 @@ class Config(DataConfig):
 
 def check(config: Config) -> None:
     """InputError for settings out of their range."""
-    configs.above(config, lr=0)
-    configs.at_least(config, num_points=1, batch_size=2, epochs=1, seed=0, shapes_per_class=10)
-    configs.at_least(config, lr_decay=0, lr_decay_samples=1)
-    configs.at_most(config, seed=2**32 - 1)
-    configs.one_of(config, loss=autoencoder.DISTANCES, lr_schedule=schedules.SCHEDULES)
+    settings.above(config, lr=0)
+    settings.at_least(config, num_points=1, batch_size=2, epochs=1, seed=0, shapes_per_class=10)
+    settings.at_least(config, lr_decay=0, lr_decay_samples=1)
+    settings.at_most(config, seed=2**32 - 1)
+    settings.one_of(config, loss=autoencoder.DISTANCES, lr_schedule=schedules.SCHEDULES)
 
 
 def open_clouds(config: Config, split: str) -> Clouds:
@@ -68,7 +67,7 @@ def train(config: Config) -> None:
         tf.config.experimental.enable_op_determinism()
     clouds, validation, _ = (open_clouds(config, split).points for split in shapenet.SPLITS)  # all: is one damaged?
     train_rows = np.arange(len(clouds))
-    steps = data.steps_per_epoch(train_rows, config.batch_size)
+    steps = batches.steps_per_epoch(train_rows, config.batch_size)
     with replicas.scope():
         net = autoencoder.build(config.num_points)
         optimizer = keras.optimizers.Adam(config.lr)
@@ -97,7 +96,7 @@ def train(config: Config) -> None:
             losses, skip, within = list(within), len(within), []
             loading, begin = 0.0, time.perf_counter()
             progress = tqdm(
-                data.batches(train_rows, config.batch_size, config.seed, epoch),
+                batches.batches(train_rows, config.batch_size, config.seed, epoch),
                 f"epoch {epoch + 1}/{config.epochs}",
                 steps,
                 leave=False,
@@ -137,4 +136,4 @@ def train(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    main(lambda: train(configs.load(Config, description=__doc__.splitlines()[0])))
+    main(lambda: train(settings.load(Config, description=__doc__.splitlines()[0])))

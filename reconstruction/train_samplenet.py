@@ -26,13 +26,14 @@ from tqdm import tqdm
 
 import autoencoder
 import train_autoencoder
-from samplenet import config as configs
-from samplenet import schedules, weights
-from samplenet.config import RunConfig, option
-from samplenet.data import clouds as data
+from samplenet import weights
+from samplenet.data import batches
 from samplenet.errors import InputError
 from samplenet.ops.tf import copies
-from samplenet.run import Run, finished_run, finite, main
+from samplenet.runs import schedules, settings
+from samplenet.runs.run import Run, finished_run, finite
+from samplenet.runs.script import main
+from samplenet.runs.settings import RunConfig, option
 from samplenet.sampled import in_order, largest_size
 from samplenet.tf import SampleNet, projection_loss, simplification_loss
 from samplenet.tf.replicas import Replicas
@@ -67,11 +68,11 @@ class Config(RunConfig):
 
 def check(config: Config) -> None:
     """InputError for settings out of their range."""
-    configs.above(config, lr=0)
-    configs.at_least(config, batch_size=2, epochs=1, seed=0, lr_decay=0, lr_decay_samples=1)
-    configs.at_least(config, alpha=0, lmbda=0, beta=0, gamma=0, delta=0, min_sigma=0)
-    configs.at_most(config, seed=2**32 - 1)
-    configs.one_of(config, lr_schedule=schedules.SCHEDULES, over_sizes=("sum", "mean"))
+    settings.above(config, lr=0)
+    settings.at_least(config, batch_size=2, epochs=1, seed=0, lr_decay=0, lr_decay_samples=1)
+    settings.at_least(config, alpha=0, lmbda=0, beta=0, gamma=0, delta=0, min_sigma=0)
+    settings.at_most(config, seed=2**32 - 1)
+    settings.one_of(config, lr_schedule=schedules.SCHEDULES, over_sizes=("sum", "mean"))
 
 
 def build(config: Config, num_points: int) -> SampleNet:
@@ -139,7 +140,7 @@ def train(config: Config) -> None:
     data_config = dataclasses.replace(task_config, data_root=config.data_root or task_config.data_root)
     clouds, validation = (train_autoencoder.open_clouds(data_config, split).points for split in ("train", "val"))
     train_rows = np.arange(len(clouds))
-    steps = data.steps_per_epoch(train_rows, config.batch_size)
+    steps = batches.steps_per_epoch(train_rows, config.batch_size)
 
     @replicas.compiled
     def train_step(points):
@@ -166,7 +167,7 @@ def train(config: Config) -> None:
             measured, skip, within = list(within), len(within), []
             loading, begin = 0.0, time.perf_counter()
             progress = tqdm(
-                data.batches(train_rows, config.batch_size, config.seed, epoch),
+                batches.batches(train_rows, config.batch_size, config.seed, epoch),
                 f"epoch {epoch + 1}/{config.epochs}",
                 steps,
                 leave=False,
@@ -220,4 +221,4 @@ def train(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    main(lambda: train(configs.load(Config, description=__doc__.splitlines()[0])))
+    main(lambda: train(settings.load(Config, description=__doc__.splitlines()[0])))

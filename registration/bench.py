@@ -14,14 +14,14 @@ from unittest import mock
 import torch
 
 import pcrnet
-import processes
 import rigid
 import train_samplenet
-from samplenet import config as configs
 from samplenet.ops import Chamfer
 from samplenet.ops import torch as ops
-from samplenet.run import environment, main
-from samplenet.torch import losses, projection
+from samplenet.runs import settings
+from samplenet.runs.environment import environment
+from samplenet.runs.script import main
+from samplenet.torch import losses, processes, projection
 
 
 class Plain:
@@ -96,13 +96,13 @@ def measure(flags) -> None:
 
 def arguments() -> argparse.Namespace:
     """The flags, checked."""
-    parser = configs.Parser(description=__doc__.splitlines()[0])
+    parser = settings.Parser(description=__doc__.splitlines()[0])
     for name, value in (("num-points", 1024), ("size", 64), ("batch-size", 32), ("steps", 10), ("turns", 7)):
         parser.add_argument(f"--{name}", type=int, default=value, help="(default: %(default)s)")
     parser.add_argument("--device", default="auto", choices=processes.DEVICES)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     flags = parser.parse_args()
-    configs.at_least(flags, num_points=1, batch_size=1, steps=1, turns=1)
+    settings.at_least(flags, num_points=1, batch_size=1, steps=1, turns=1)
     return flags
 
 

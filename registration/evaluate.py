@@ -19,21 +19,22 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-import processes
+import pairs
 import rigid
 import train_samplenet
-from samplenet import config as configs
-from samplenet import evaluation, report
-from samplenet.config import option
-from samplenet.data import pairs, samples
-from samplenet.data.modelnet40 import Clouds
-from samplenet.data.sample_layouts import MODELNET40
+from samplenet import report
+from samplenet.data import saved_samples
+from samplenet.data.clouds import Clouds
+from samplenet.data.saved_layouts import MODELNET40
 from samplenet.errors import InputError
 from samplenet.ops import check_inputs
 from samplenet.ops import torch as ops
-from samplenet.run import finished_run, main
+from samplenet.runs import evaluation, settings
+from samplenet.runs.run import finished_run
+from samplenet.runs.script import main
+from samplenet.runs.settings import option
 from samplenet.sampled import Sampled, random_indices
-from samplenet.torch import FarthestPointSampler, RandomSampler, SampleNet
+from samplenet.torch import FarthestPointSampler, RandomSampler, SampleNet, processes
 from samplenet.torch.state import set_state
 
 STEP = 0.5  # degrees between two points of a precision curve, which goes from 0 to 180
@@ -193,11 +194,11 @@ def open_pairs(config: Config, task_config) -> tuple[list[Tensor], str]:
     return made, ", ".join([name, *extras])
 
 
-def originals_of(made: list[Tensor], class_name: str) -> samples.Originals:
+def originals_of(made: list[Tensor], class_name: str) -> saved_samples.Originals:
     """The test pairs as clouds that samples are of."""
     ids = [f"pair {i}" for i in range(len(made[0]))]
     clouds = [Clouds(points.numpy(), np.zeros(len(ids), np.int64), (class_name,), ids) for points in made[:2]]
-    return samples.Originals({"template": clouds[0], "source": clouds[1]}, MODELNET40)
+    return saved_samples.Originals({"template": clouds[0], "source": clouds[1]}, MODELNET40)
 
 
 def show(gallery: dict, name: str, twist: Tensor, made: list[Tensor], indices: list[Tensor], translation: bool) -> None:
@@ -212,7 +213,7 @@ def show(gallery: dict, name: str, twist: Tensor, made: list[Tensor], indices: l
 
 def evaluate(config: Config) -> None:
     evaluation.check(config)
-    configs.one_of(config, device=processes.DEVICES)
+    settings.one_of(config, device=processes.DEVICES)
     check_inputs(True)
     device = processes.choose(config.device)
     net, task_config = train_samplenet.load_task(config.task)
@@ -222,7 +223,7 @@ def evaluate(config: Config) -> None:
     wanted = dataclasses.replace(config, samplers=[name for name in config.samplers if name != "icp"])
     made, data = open_pairs(config, task_config)
     originals = originals_of(made, task_config.class_name)
-    saved = samples.read(config.samples, originals, lambda array: torch.from_numpy(array).to(device))
+    saved = saved_samples.read(config.samples, originals, lambda array: torch.from_numpy(array).to(device))
     samplers = evaluation.choose(wanted, n, UNTRAINED, lambda folder: trained(folder, device, n), saved)
     made = [array.to(device) for array in made]
     out = evaluation.prepare(config, samplers)
@@ -259,4 +260,4 @@ def evaluate(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    main(lambda: evaluate(configs.load(Config, description=__doc__.splitlines()[0])))
+    main(lambda: evaluate(settings.load(Config, description=__doc__.splitlines()[0])))

@@ -14,15 +14,15 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-import processes
+import pairs
 import rigid
 from pcrnet import INITS, PCRNet, initialise_he, task_loss
-from samplenet import config as configs
-from samplenet import schedules
-from samplenet.config import DataConfig, option
-from samplenet.data import clouds as data
-from samplenet.data import pairs
-from samplenet.run import Run, finite, main
+from samplenet.data import batches
+from samplenet.runs import schedules, settings
+from samplenet.runs.run import Run, finite
+from samplenet.runs.script import main
+from samplenet.runs.settings import DataConfig, option
+from samplenet.torch import processes
 from samplenet.torch.state import get_state, set_state
 
 
@@ -53,11 +53,11 @@ class Config(DataConfig):
 
 def check(config) -> None:
     """InputError for settings out of their range."""
-    configs.above(config, lr=0)
-    configs.at_least(config, num_points=1, batch_size=1, epochs=1, seed=0, shapes_per_class=1)
-    configs.at_least(config, pairs=1, noise=0, iterations=1, lr_decay=0, lr_decay_samples=1, checkpoint_epochs=1)
-    configs.at_most(config, seed=2**32 - 1)
-    configs.one_of(config, lr_schedule=schedules.SCHEDULES, device=processes.DEVICES, init=INITS)
+    settings.above(config, lr=0)
+    settings.at_least(config, num_points=1, batch_size=1, epochs=1, seed=0, shapes_per_class=1)
+    settings.at_least(config, pairs=1, noise=0, iterations=1, lr_decay=0, lr_decay_samples=1, checkpoint_epochs=1)
+    settings.at_most(config, seed=2**32 - 1)
+    settings.one_of(config, lr_schedule=schedules.SCHEDULES, device=processes.DEVICES, init=INITS)
 
 
 def deterministic(on: bool) -> None:
@@ -72,7 +72,7 @@ def make_pairs(config) -> tuple[pairs.Pairs, pairs.Pairs]:
     """The pairs to train on and the held-out ones; the two share no cloud and no rotation."""
     needed = config.num_points * (2 if config.independent else 1)
     clouds = pairs.load_class(config.data_root, config.class_name, "train", needed, config.shapes_per_class)
-    train_rows, held_out = data.hold_out(clouds, config.hold_out, config.seed)
+    train_rows, held_out = batches.hold_out(clouds, config.hold_out, config.seed)
     judged = round(config.pairs * len(held_out) / len(clouds))
     names = ("noise", "translation", "independent")
     how = {"num_points": config.num_points, "seed": config.seed, **{name: getattr(config, name) for name in names}}
@@ -106,7 +106,7 @@ def train(config: Config) -> None:
     deterministic(config.deterministic)
     torch.manual_seed(config.seed)
     train_pairs, judged_pairs = make_pairs(config)
-    steps = data.steps_per_epoch(train_pairs.template, config.batch_size)
+    steps = batches.steps_per_epoch(train_pairs.template, config.batch_size)
     with contextlib.ExitStack() as stack:
         here = stack.enter_context(processes.start(config.device, config.batch_size))
         run = stack.enter_context(Run(config.out, config, alone=here.world == 1)) if here.first else None
@@ -127,7 +127,7 @@ def train(config: Config) -> None:
         for epoch in range(meta.get("epoch", 0), config.epochs):
             losses, skip, within = list(torch.tensor(within, device=here.device)), len(within), []
             begin = time.perf_counter()
-            order = np.stack(list(data.batches(np.arange(len(train_set[0])), config.batch_size, config.seed, epoch)))
+            order = np.stack(list(batches.batches(np.arange(len(train_set[0])), config.batch_size, config.seed, epoch)))
             order = here.part(torch.from_numpy(order)).to(here.device)  # (steps, B / world)
             hidden = None if run else True  # tqdm: shown in a terminal, by the first process
             for i, rows in enumerate(tqdm(order, f"epoch {epoch + 1}/{config.epochs}", leave=False, disable=hidden)):
@@ -172,4 +172,4 @@ def train(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    main(lambda: train(configs.load(Config, description=__doc__.splitlines()[0])))
+    main(lambda: train(settings.load(Config, description=__doc__.splitlines()[0])))

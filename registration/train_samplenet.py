@@ -20,18 +20,18 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-import processes
 import rigid
 import train_pcrnet
 from pcrnet import PCRNet, task_loss
-from samplenet import config as configs
-from samplenet import schedules, weights
-from samplenet.config import RunConfig, option
-from samplenet.data import clouds as data
+from samplenet import weights
+from samplenet.data import batches
 from samplenet.errors import InputError
-from samplenet.run import Run, finished_run, finite, main
+from samplenet.runs import schedules, settings
+from samplenet.runs.run import Run, finished_run, finite
+from samplenet.runs.script import main
+from samplenet.runs.settings import RunConfig, option
 from samplenet.sampled import largest_size
-from samplenet.torch import SampleNet, projection_loss, simplification_loss
+from samplenet.torch import SampleNet, processes, projection_loss, simplification_loss
 from samplenet.torch.state import get_state, set_state
 
 
@@ -65,11 +65,11 @@ class Config(RunConfig):
 
 def check(config: Config) -> None:
     """InputError for settings out of their range."""
-    configs.above(config, lr=0)
-    configs.at_least(config, batch_size=2, epochs=1, seed=0, lr_decay=0, lr_decay_samples=1, checkpoint_epochs=1)
-    configs.at_least(config, alpha=0, lmbda=0, beta=0, gamma=0, delta=0, min_sigma=0)
-    configs.at_most(config, seed=2**32 - 1)
-    configs.one_of(config, lr_schedule=schedules.SCHEDULES, over_sizes=("sum", "mean"), device=processes.DEVICES)
+    settings.above(config, lr=0)
+    settings.at_least(config, batch_size=2, epochs=1, seed=0, lr_decay=0, lr_decay_samples=1, checkpoint_epochs=1)
+    settings.at_least(config, alpha=0, lmbda=0, beta=0, gamma=0, delta=0, min_sigma=0)
+    settings.at_most(config, seed=2**32 - 1)
+    settings.one_of(config, lr_schedule=schedules.SCHEDULES, over_sizes=("sum", "mean"), device=processes.DEVICES)
 
 
 def build(config: Config, num_points: int) -> SampleNet:
@@ -146,7 +146,7 @@ def train(config: Config) -> None:
     sampler = build(config, task_config.num_points)
     root = config.data_root or task_config.data_root
     train_pairs, judged_pairs = train_pcrnet.make_pairs(dataclasses.replace(task_config, data_root=root))
-    steps = data.steps_per_epoch(train_pairs.template, config.batch_size)
+    steps = batches.steps_per_epoch(train_pairs.template, config.batch_size)
     with contextlib.ExitStack() as stack:
         here = stack.enter_context(processes.start(config.device, config.batch_size))
         if config.sync_bn and here.device.type != "cuda":
@@ -171,7 +171,7 @@ def train(config: Config) -> None:
         for epoch in range(meta.get("epoch", 0), config.epochs):
             measured, skip, within = list(torch.tensor(within, device=here.device)), len(within), []
             begin = time.perf_counter()
-            order = np.stack(list(data.batches(np.arange(len(train_set[0])), config.batch_size, config.seed, epoch)))
+            order = np.stack(list(batches.batches(np.arange(len(train_set[0])), config.batch_size, config.seed, epoch)))
             order = here.part(torch.from_numpy(order)).to(here.device)  # (steps, B / world)
             hidden = None if run else True  # tqdm: shown in a terminal, by the first process
             for i, rows in enumerate(tqdm(order, f"epoch {epoch + 1}/{config.epochs}", leave=False, disable=hidden)):
@@ -226,4 +226,4 @@ def train(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    main(lambda: train(configs.load(Config, description=__doc__.splitlines()[0])))
+    main(lambda: train(settings.load(Config, description=__doc__.splitlines()[0])))

@@ -21,10 +21,10 @@ import numpy as np
 import pytest
 
 from samplenet import InputError
-from samplenet import config as configs
-from samplenet.checkpoint import save_checkpoint
 from samplenet.data import download, modelnet40, ply, shapenet
-from samplenet.run import main
+from samplenet.runs import settings
+from samplenet.runs.checkpoint import save_checkpoint
+from samplenet.runs.script import main
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
@@ -61,7 +61,7 @@ RIGHT = {
     "samplenet.export": "--weights classification-32 --out {out}",
     "samplenet.export.bench": "",
     "samplenet.pretrained": "ours --run {empty} --results {empty}",
-    "samplenet.cli": "sample {snc}/03001627/0.ply -m 5 -o {out}.ply",
+    "samplenet.console.cli": "sample {snc}/03001627/0.ply -m 5 -o {out}.ply",
 }
 WITH_CONFIG = [name for name in RIGHT if "/" in name and "bench" not in name]
 TRAIN = [name for name in WITH_CONFIG if "/train_" in name]
@@ -377,7 +377,7 @@ FAULTS = [
     (["samplenet.export.bench"], {"unknown runtime": ("--only x", "argument --only: invalid choice: 'x'")}),
     (["samplenet.pretrained"], {"folder without results": ("", "results.json: No such file")}),
     (
-        ["samplenet.cli"],
+        ["samplenet.console.cli"],
         {
             "unknown format": ("-o {out}.abc", "out.abc: its extension must be one of .ply"),
             "unknown sampler": ("--sampler x", "argument --sampler: invalid choice: 'x'"),
@@ -406,7 +406,7 @@ CASES = [
 def write_run(folder, config, arrays, done=True, **meta):
     """A run folder as a training script leaves it."""
     folder.mkdir()
-    (folder / "config.yaml").write_text(configs.dump(config))
+    (folder / "config.yaml").write_text(settings.dump(config))
     epoch = config.epochs if done else 1
     save_checkpoint(folder / "last.safetensors", arrays, {"epoch": epoch, "step": epoch, "done": done, **meta})
 
@@ -546,7 +546,7 @@ def call(script, runs):
     if name == "bench":
         return lambda: main(lambda: module.measure(module.arguments())), module.__file__
     action = getattr(module, {"evaluate": "evaluate", "cost": "measure_all"}.get(name, "train"))
-    return lambda: main(lambda: action(configs.load(module.Config))), module.__file__
+    return lambda: main(lambda: action(settings.load(module.Config))), module.__file__
 
 
 def command_line(script, flags):
@@ -563,7 +563,7 @@ def held(folder, script, runs, words):
     """The folder of a run with the right settings that has just begun."""
     module = getattr(runs(Path(script).parent.name)[0], Path(script).stem)
     folder.mkdir()
-    (folder / "config.yaml").write_text(configs.dump(configs.load(module.Config, words)))
+    (folder / "config.yaml").write_text(settings.dump(settings.load(module.Config, words)))
     return folder
 
 
@@ -641,4 +641,6 @@ def test_no_script_is_left_out():
     there = {f.relative_to(ROOT).as_posix() for f in files if 'if __name__ == "__main__":' in f.read_text()}
     modules = {name: name.removeprefix("common/").removesuffix(".py").replace("/", ".") for name in there}
     names = {modules[n].removesuffix(".__main__") if n.startswith("common/") else n for n in there}
-    assert {name for name in names if not name.startswith(("tests/", "docker/"))} | {"samplenet.cli"} == set(RIGHT)
+    assert {name for name in names if not name.startswith(("tests/", "docker/"))} | {"samplenet.console.cli"} == set(
+        RIGHT
+    )

@@ -10,16 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from samplenet import InputError, evaluation
-from samplenet.checkpoint import load_checkpoint, save_checkpoint
-from samplenet.data import ply, samples, shapes
+from samplenet import InputError
+from samplenet.data import ply, saved_samples, shapes
 from samplenet.data.archive import extract_zip
-from samplenet.data.modelnet40 import Clouds
-from samplenet.data.sample_layouts import MODELNET40, SHAPENET
-from samplenet.data.samples import Originals
-from samplenet.evaluation import Scored
-from samplenet.jobs import Job, Jobs
-from samplenet.run import Run, finished_run, main
+from samplenet.data.clouds import Clouds
+from samplenet.data.saved_layouts import MODELNET40, SHAPENET
+from samplenet.data.saved_samples import Originals
+from samplenet.runs import evaluation
+from samplenet.runs.checkpoint import load_checkpoint, save_checkpoint
+from samplenet.runs.evaluation import Scored
+from samplenet.runs.jobs import Job, Jobs
+from samplenet.runs.run import Run, finished_run
+from samplenet.runs.script import main
 
 WEIGHTS = np.arange(2900, dtype=np.float32)  # 12 kB with the header: three pages of a disk
 
@@ -158,8 +160,8 @@ def unpack(disk):
 WRITERS = {  # more than the disk holds
     "built-in shapes": lambda disk: shapes.ensure(disk, 3, 2),
     "archive": unpack,
-    "samples in HDF5": lambda disk: samples.write(disk, "fps", 0, Originals({"": CLOUDS}, MODELNET40), PICKED),
-    "samples in PLY": lambda disk: samples.write(disk, "fps", 0, Originals({"": CLOUDS}, SHAPENET), PICKED),
+    "samples in HDF5": lambda disk: saved_samples.write(disk, "fps", 0, Originals({"": CLOUDS}, MODELNET40), PICKED),
+    "samples in PLY": lambda disk: saved_samples.write(disk, "fps", 0, Originals({"": CLOUDS}, SHAPENET), PICKED),
 }
 
 

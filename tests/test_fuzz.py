@@ -9,12 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from samplenet import InputError, config, scans, weights
-from samplenet.checkpoint import load_checkpoint, save_checkpoint
-from samplenet.config import option
+from samplenet import InputError, scans, weights
 from samplenet.data import modelnet40, ply
-from samplenet.jobs import finished
 from samplenet.report import read as read_results
+from samplenet.runs import settings
+from samplenet.runs.checkpoint import load_checkpoint, save_checkpoint
+from samplenet.runs.jobs import finished
+from samplenet.runs.settings import option
 
 CASES = 450  # of each kind; --slow: ten times as many
 LONGEST = 20  # seconds for one case: far more than any takes, far less than for ever
@@ -67,16 +68,16 @@ def damaged(content: bytes, rng: np.random.Generator) -> bytes:
 
 
 def yaml_file(folder):
-    text = config.dump(Config(7, 2e-3, "runs/task", [8, 16], False, "data"))
+    text = settings.dump(Config(7, 2e-3, "runs/task", [8, 16], False, "data"))
     (folder / "preset.yaml").write_text(text)
-    return folder / "preset.yaml", lambda path: config.read(Config, path)
+    return folder / "preset.yaml", lambda path: settings.read(Config, path)
 
 
 def sections_file(folder):
     (folder / "presets.yaml").write_text("train:\n  epochs: 3\n  lr: 1e-2\nevaluate: {sizes: [1, 2]}\n")
     (folder / "evaluate.py").touch()
     (folder / "train.py").touch()
-    return folder / "presets.yaml", lambda path: config.read(Config, path)
+    return folder / "presets.yaml", lambda path: settings.read(Config, path)
 
 
 def flags_file(folder):
@@ -84,7 +85,7 @@ def flags_file(folder):
 
     def read(path):
         try:
-            config.load(Config, path.read_bytes().decode(errors="replace").split("\n"))
+            settings.load(Config, path.read_bytes().decode(errors="replace").split("\n"))
         except SystemExit as error:  # argparse has told
             assert error.code in (0, 2)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from samplenet.checkpoint import load_checkpoint
+from samplenet.runs.checkpoint import load_checkpoint
 
 ROOT = Path(__file__).parents[1]
 # name: script, its flags, the run that it needs
@@ -60,8 +60,8 @@ FORKS = """
 import json, os, signal, sys
 sys.path.insert(0, os.path.dirname(sys.argv[1]))
 script = __import__(os.path.basename(sys.argv[1]).removesuffix(".py"))
-from samplenet import config
-from samplenet.run import main
+from samplenet.runs import settings
+from samplenet.runs.script import main
 
 for line in sys.stdin:
     flags, log = json.loads(line)
@@ -73,7 +73,7 @@ for line in sys.stdin:
     for number in (1, 2):
         os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     sys.argv = [sys.argv[1], *flags]
-    main(lambda: script.train(config.load(script.Config)))
+    main(lambda: script.train(settings.load(script.Config)))
     break
 """
 
@@ -334,8 +334,8 @@ STOPS = """
 import sys
 sys.path.insert(0, sys.argv[1])
 import {module} as script
-from samplenet import config
-from samplenet.run import Run
+from samplenet.runs import settings
+from samplenet.runs.run import Run
 
 asked, flags, script_file = 0, sys.argv[2:], script.__file__
 
@@ -348,7 +348,7 @@ Run.stopping, ended = property(stopping), False
 sys.argv = [script_file]
 while not ended:
     try:
-        script.train(config.load(script.Config, flags))
+        script.train(settings.load(script.Config, flags))
         ended = True
     except SystemExit:
         pass
@@ -373,7 +373,7 @@ def test_a_run_stopped_over_and_over_ends_the_same(tmp_path, unbroken, assert_sa
 
 HEARING = """
 import time
-from samplenet.interrupt import Interrupt
+from samplenet.runs.interrupt import Interrupt
 interrupt = Interrupt()
 print("ready", flush=True)
 while not interrupt.number:

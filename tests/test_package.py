@@ -22,8 +22,8 @@ WITHOUT = [
     f"samplenet{name}"
     for name in (
         "",
-        ".cli",
-        ".data.samples",
+        ".console.cli",
+        ".data.saved_samples",
         ".data.shapes",
         ".export",
         ".ops",

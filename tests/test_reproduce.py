@@ -12,10 +12,10 @@ import pytest
 import yaml
 
 from samplenet import device
-from samplenet.checkpoint import write_atomic
-from samplenet.jobs import Jobs
+from samplenet.atomic import write_atomic
 from samplenet.report import page
 from samplenet.report.rows import label
+from samplenet.runs.jobs import Jobs
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
@@ -36,8 +36,8 @@ def test_every_job_comes_after_those_it_needs():
 
 
 def test_a_page_that_does_not_fit_the_disk_is_told(tmp_path, monkeypatch, capsys):
-    from samplenet import jobs
     from samplenet.report import page
+    from samplenet.runs import jobs
 
     monkeypatch.setattr(jobs.Jobs, "_run_all", lambda self: None)
     monkeypatch.setattr(reproduce.signal, "signal", lambda *_: None)

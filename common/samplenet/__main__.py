@@ -2,6 +2,6 @@
 
 import sys
 
-from samplenet.cli import main
+from samplenet.console.cli import main
 
 sys.exit(main())

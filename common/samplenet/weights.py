@@ -19,8 +19,8 @@ from typing import NamedTuple
 import numpy as np
 import safetensors
 
-from samplenet.checkpoint import digest, save_checkpoint
 from samplenet.errors import InputError
+from samplenet.runs.checkpoint import digest, save_checkpoint
 
 KERAS = {
     "kernel": "weight",

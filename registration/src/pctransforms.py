@@ -11,8 +11,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+import pairs
 import rigid
-from samplenet.data import pairs
 from samplenet.errors import InputError
 
 from . import quaternion

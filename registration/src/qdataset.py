@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+import pairs
 import rigid
-from samplenet.data import pairs
 from samplenet.errors import InputError
 
 NOISE = 0.04  # deviation of the noise, in the units of the cloud

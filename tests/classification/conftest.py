@@ -10,8 +10,8 @@ import pytest
 import evaluate
 import train_classifier
 import train_samplenet
-from samplenet import config as configs
-from samplenet.run import main
+from samplenet.runs import settings
+from samplenet.runs.script import main
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = {
@@ -42,7 +42,7 @@ def script(monkeypatch, shapes_folder):
         module, call = SCRIPTS[name]
         flags = [*map(str, flags), *(["--data-root", str(data_root)] if data_root else [])]
         monkeypatch.setattr("sys.argv", [str(ROOT / "classification" / f"{name}.py"), *flags])
-        main(lambda: call(configs.load(module.Config)))
+        main(lambda: call(settings.load(module.Config)))
 
     return run
 
@@ -51,7 +51,7 @@ def script(monkeypatch, shapes_folder):
 def trained(tmp_path_factory, shapes_folder):
     """A classifier, a SampleNet-8 and an S-NET-8, trained for one epoch each."""
     folder, base = tmp_path_factory.mktemp("runs"), [*TINY, "--data-root", str(shapes_folder)]
-    load = configs.load
+    load = settings.load
 
     def argv(name):
         sys.argv = [str(ROOT / "classification" / f"{name}.py")]

@@ -9,9 +9,9 @@ import pytest
 
 import cost
 import pointnet
-from samplenet import config as configs
 from samplenet.report import cost as costs
-from samplenet.run import main
+from samplenet.runs import settings
+from samplenet.runs.script import main
 from samplenet.tf import SampleNet
 from samplenet.tf.cost import count
 
@@ -89,7 +89,7 @@ def measure_cost(monkeypatch):
 
     def run(*flags):
         monkeypatch.setattr("sys.argv", [str(ROOT / "classification" / "cost.py"), *map(str, flags)])
-        main(lambda: cost.measure_all(configs.load(cost.Config)))
+        main(lambda: cost.measure_all(settings.load(cost.Config)))
 
     return run
 

@@ -142,14 +142,14 @@ def test_saved_samples_score_as_their_samplers_do(tmp_path, script, trained, res
 
 
 def test_generated_points_are_scored_as_such(tmp_path, script, trained, shapes_folder, results):
-    from samplenet.data import modelnet40, samples
-    from samplenet.data.sample_layouts import MODELNET40
+    from samplenet.data import modelnet40, saved_samples
+    from samplenet.data.saved_layouts import MODELNET40
 
     test = modelnet40.load(shapes_folder, "test", 64)
     _, sampler = evaluate.trained(str(trained / "samplenet"), 64)
     queries = np.asarray(sampler(test.points[:32]).queries), np.asarray(sampler(test.points[32:]).queries)
-    originals = samples.Originals({"": test}, MODELNET40)
-    folder = samples.write(tmp_path, "ours", 7, originals, points=[np.concatenate(queries)])
+    originals = saved_samples.Originals({"": test}, MODELNET40)
+    folder = saved_samples.write(tmp_path, "ours", 7, originals, points=[np.concatenate(queries)])
     flags = ["--task", trained / "cls", "--sizes", 8, "--samplers", trained / "samplenet", "--samples", folder]
     script("evaluate", *flags, "--save-samples", tmp_path / "again", "--out", tmp_path / "out")
     rows = results(tmp_path / "out")["rows"]

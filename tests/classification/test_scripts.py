@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from samplenet.checkpoint import load_checkpoint
+from samplenet.runs.checkpoint import load_checkpoint
 
 ROOT = Path(__file__).parents[2]
 SMOKE = str(ROOT / "classification" / "configs" / "smoke.yaml")

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 import samplenet
-from samplenet import cli
+from samplenet.console import cli
 from samplenet.data import ply
 
 ROOT = Path(__file__).parents[2]
@@ -187,7 +187,7 @@ def sources(words: list[str]) -> tuple[list[Path], list[str]]:
             script = ROOT / word
             if re.search(r"runner_|reproduce\.sh|docker/run\.sh", word):
                 return [script, ROOT / "reproduce.py"], words[i + 1 :]
-            return [script, ROOT / "common/samplenet/config.py"], words[i + 1 :]
+            return [script, ROOT / "common/samplenet/runs/settings.py"], words[i + 1 :]
     return [], []
 
 

@@ -34,7 +34,7 @@ def producers():
 
 def sample(*arguments):
     """Return the exit code and the messages of `samplenet sample`."""
-    from samplenet import cli
+    from samplenet.console import cli
 
     said = io.StringIO()
     with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():

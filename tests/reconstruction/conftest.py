@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from samplenet import config
-from samplenet.checkpoint import load_checkpoint
+from samplenet.runs import settings
+from samplenet.runs.checkpoint import load_checkpoint
 
 RECONSTRUCTION = Path(__file__).parents[2] / "reconstruction"
 
@@ -28,7 +28,7 @@ def task(tmp_path_factory, scripts):
     sys.argv = [scripts.train_autoencoder.__file__]
     try:
         flags = [*flags, "--epochs", "2", "--out", str(folder)]
-        scripts.train_autoencoder.train(config.load(scripts.train_autoencoder.Config, flags))
+        scripts.train_autoencoder.train(settings.load(scripts.train_autoencoder.Config, flags))
     finally:
         sys.argv = old
     return folder
@@ -38,11 +38,11 @@ CUT = """
 import sys
 sys.path.insert(0, {folder!r})
 import {name} as script
-from samplenet import config
+from samplenet.runs import settings
 
 def train(out, *flags):
     sys.argv = [script.__file__]
-    script.train(config.load(script.Config, [*{flags!r}, "--deterministic", "--out", out, *flags]))
+    script.train(settings.load(script.Config, [*{flags!r}, "--deterministic", "--out", out, *flags]))
 
 def stop_after_the_first(run, *args, **more):
     checkpoint(run, *args, **more)

@@ -6,11 +6,12 @@ import sys
 import numpy as np
 import pytest
 
-from samplenet import InputError, config
-from samplenet.data import samples
-from samplenet.data.modelnet40 import Clouds
-from samplenet.data.sample_layouts import SHAPENET
+from samplenet import InputError
+from samplenet.data import saved_samples
+from samplenet.data.clouds import Clouds
+from samplenet.data.saved_layouts import SHAPENET
 from samplenet.ops import reference
+from samplenet.runs import settings
 
 TINY = ["--batch-size", "8", "--epochs", "1", "--sample-sizes", "6"]
 
@@ -23,7 +24,7 @@ def runs(tmp_path_factory, scripts, task):
     try:
         for name, flag in (("samplenet", "--projection"), ("snet", "--no-projection")):
             flags = [*TINY, flag, "--task", str(task), "--out", str(folder / name)]
-            scripts.train_samplenet.train(config.load(scripts.train_samplenet.Config, flags))
+            scripts.train_samplenet.train(settings.load(scripts.train_samplenet.Config, flags))
     finally:
         sys.argv = old
     return folder
@@ -36,7 +37,7 @@ def evaluate(scripts, task, monkeypatch):
 
     def run(out, *flags):
         flags = ["--task", str(task), "--out", str(out), *map(str, flags)]
-        scripts.evaluate.evaluate(config.load(scripts.evaluate.Config, flags))
+        scripts.evaluate.evaluate(settings.load(scripts.evaluate.Config, flags))
         return json.loads((out / "results.json").read_text())
 
     return run
@@ -132,7 +133,7 @@ def progressive(tmp_path_factory, scripts, task):
     sys.argv = [scripts.train_samplenet.__file__]
     try:
         flags = [*TINY, "--sample-sizes", "3", "6", "--task", str(task), "--out", str(folder)]
-        scripts.train_samplenet.train(config.load(scripts.train_samplenet.Config, flags))
+        scripts.train_samplenet.train(settings.load(scripts.train_samplenet.Config, flags))
     finally:
         sys.argv = old
     return folder
@@ -157,8 +158,8 @@ def test_saved_samples_score_as_their_samplers_do(evaluate, runs, progressive, t
 def test_generated_points_are_scored_as_such(evaluate, scripts, task, runs, tmp_path):
     test = scripts.train_autoencoder.open_clouds(scripts.train_samplenet.load_task(str(task))[1], "test")
     _, sampler = scripts.evaluate.trained(str(runs / "samplenet"), 32)
-    originals = samples.Originals({"": test}, SHAPENET)
-    folder = samples.write(tmp_path, "ours", 7, originals, points=[np.asarray(sampler(test.points).queries)])
+    originals = saved_samples.Originals({"": test}, SHAPENET)
+    folder = saved_samples.write(tmp_path, "ours", 7, originals, points=[np.asarray(sampler(test.points).queries)])
     results = evaluate(tmp_path / "out", "--samplers", runs / "samplenet", "--samples", folder, "--sizes", 6)
     ours = [row for row in results["rows"] if row["sampler"] == "ours"]
     its = [row for row in results["rows"] if (row["sampler"], row["protocol"]) == ("samplenet", "generated")]

@@ -5,10 +5,11 @@ import re
 import numpy as np
 import pytest
 
-from samplenet import InputError, config
-from samplenet.checkpoint import load_checkpoint
+from samplenet import InputError
 from samplenet.data import ply
 from samplenet.ops import check_inputs
+from samplenet.runs import settings
+from samplenet.runs.checkpoint import load_checkpoint
 from samplenet.tf.state import set_state
 
 TINY = ["--shapes-per-class", "10", "--num-points", "32", "--batch-size", "8", "--epochs", "2"]
@@ -18,7 +19,7 @@ TINY = ["--shapes-per-class", "10", "--num-points", "32", "--batch-size", "8", "
 def load(scripts, monkeypatch):
     """Settings from flags, looked up by the script's name."""
     monkeypatch.setattr("sys.argv", [scripts.train_autoencoder.__file__])
-    return lambda *flags: config.load(scripts.train_autoencoder.Config, [*TINY, *map(str, flags)])
+    return lambda *flags: settings.load(scripts.train_autoencoder.Config, [*TINY, *map(str, flags)])
 
 
 @pytest.fixture
@@ -112,8 +113,8 @@ def test_the_defaults_are_the_published_settings(scripts, monkeypatch):
     monkeypatch.setattr("sys.argv", [scripts.train_autoencoder.__file__])
     for preset in ("smoke", "quick", "paper"):
         path = scripts.folder / "configs" / f"{preset}.yaml"
-        settings = config.load(scripts.train_autoencoder.Config, ["--config", str(path)])
-        scripts.train_autoencoder.check(settings)
-    assert (settings.epochs, settings.batch_size, settings.lr, settings.num_points) == (500, 50, 5e-4, 2048)
-    assert settings.loss == "chamfer" and settings.classes == ["chair", "table", "car", "airplane"]
-    assert {scripts.train_autoencoder.schedules.learning_rate(settings, s, 10) for s in (0, 9, 10**6)} == {5e-4}
+        config = settings.load(scripts.train_autoencoder.Config, ["--config", str(path)])
+        scripts.train_autoencoder.check(config)
+    assert (config.epochs, config.batch_size, config.lr, config.num_points) == (500, 50, 5e-4, 2048)
+    assert config.loss == "chamfer" and config.classes == ["chair", "table", "car", "airplane"]
+    assert {scripts.train_autoencoder.schedules.learning_rate(config, s, 10) for s in (0, 9, 10**6)} == {5e-4}

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from samplenet import InputError, config
-from samplenet.checkpoint import load_checkpoint
+from samplenet import InputError
 from samplenet.ops import check_inputs, reference
+from samplenet.runs import settings
+from samplenet.runs.checkpoint import load_checkpoint
 from samplenet.tf.state import get_state
 
 TINY = ["--batch-size", "8", "--epochs", "2", "--sample-sizes", "6"]
@@ -18,7 +19,7 @@ def train(scripts, task, monkeypatch):
 
     def run(out, *flags):
         flags = [*TINY, "--task", str(task), "--out", str(out), *map(str, flags)]
-        scripts.train_samplenet.train(config.load(scripts.train_samplenet.Config, flags))
+        scripts.train_samplenet.train(settings.load(scripts.train_samplenet.Config, flags))
 
     return run
 
@@ -30,8 +31,8 @@ def test_gradients_are_added_in_one_order(train, tmp_path, served, most_added, k
 
 
 def test_layer_sizes_are_the_published_ones(scripts):
-    settings = scripts.train_samplenet.Config(sample_sizes=[64])
-    arrays = get_state(scripts.train_samplenet.build(settings, 2048))
+    config = scripts.train_samplenet.Config(sample_sizes=[64])
+    arrays = get_state(scripts.train_samplenet.build(config, 2048))
     kernels = [arrays[f"{layer}/fc/kernel"].size for layer in (*(f"conv{i}" for i in range(1, 6)), "fc1", "fc2", "fc3")]
     assert kernels == [192, 8192, 16384, 32768, 32768, 32768, 65536, 49152]
     assert arrays["fc3/fc/bias"].size == 192
@@ -42,12 +43,12 @@ def test_the_defaults_are_the_published_settings(scripts, monkeypatch):
     script = scripts.train_samplenet
     monkeypatch.setattr("sys.argv", [script.__file__])
     for preset in ("smoke", "quick", "paper"):
-        settings = config.load(script.Config, ["--config", str(scripts.folder / "configs" / f"{preset}.yaml")])
-        script.check(settings)
-    assert (settings.epochs, settings.batch_size, settings.lr) == (400, 50, 5e-4)
+        config = settings.load(script.Config, ["--config", str(scripts.folder / "configs" / f"{preset}.yaml")])
+        script.check(config)
+    assert (config.epochs, config.batch_size, config.lr) == (400, 50, 5e-4)
     names = ("k", "alpha", "lmbda", "beta", "gamma", "delta", "min_sigma")
-    assert [getattr(settings, name) for name in names] == [16, 0.01, 1e-4, 1, 0, 1 / 64, 1e-4]
-    sampler = script.build(settings, 2048)
+    assert [getattr(config, name) for name in names] == [16, 0.01, 1e-4, 1, 0, 1 / 64, 1e-4]
+    sampler = script.build(config, 2048)
     assert (sampler.project.k, sampler.project.min_sigma) == (16, 1e-4)
     assert (sampler.config["bn_epsilon"], sampler.config["bn_momentum"]) == (1e-5, 0.9)
     assert sampler.config["output_order"] == "m3"
@@ -68,10 +69,10 @@ def test_the_loss_is_the_sum_of_its_parts(scripts, task):
     """Every part against its formula; the task loss compares the full input with what comes of the sample."""
     script = scripts.train_samplenet
     net, task_config = script.load_task(str(task))
-    settings = script.Config(sample_sizes=[5], k=4, alpha=0.3, lmbda=0.2, beta=2.0, gamma=0.5, delta=0.1)
-    sampler = script.build(settings, 32)
+    config = script.Config(sample_sizes=[5], k=4, alpha=0.3, lmbda=0.2, beta=2.0, gamma=0.5, delta=0.1)
+    sampler = script.build(config, 32)
     points = scripts.train_autoencoder.open_clouds(task_config, "train").points[:8]
-    loss, *parts = script.losses(settings, sampler, net, points, "chamfer").numpy()
+    loss, *parts = script.losses(config, sampler, net, points, "chamfer").numpy()
     sampled = sampler(points, training=True)
     assert sampled.points.shape == (8, 5, 3)
     rebuilt = reference.chamfer(net(sampled.points, training=False).numpy(), points)
@@ -86,7 +87,7 @@ def test_the_loss_is_the_sum_of_its_parts(scripts, task):
 def test_a_progressive_loss_adds_up_those_of_its_first_points(scripts, task, over, share):
     script = scripts.train_samplenet
     net, task_config = script.load_task(str(task))
-    settings = {"k": 4, "alpha": 0.3, "lmbda": 0.2, "gamma": 0.5, "delta": 0.1}
+    options = {"k": 4, "alpha": 0.3, "lmbda": 0.2, "gamma": 0.5, "delta": 0.1}
     sampler = script.build(script.Config(sample_sizes=[7]), 32)
     points = scripts.train_autoencoder.open_clouds(task_config, "train").points[:8]
     sampled = sampler(points, training=True)
@@ -103,7 +104,7 @@ def test_a_progressive_loss_adds_up_those_of_its_first_points(scripts, task, ove
             return self.sampled
 
     def losses(sizes):
-        config = script.Config(sample_sizes=sizes, over_sizes=over, **settings)
+        config = script.Config(sample_sizes=sizes, over_sizes=over, **options)
         return script.losses(config, First(max(sizes)), net, points, "chamfer").numpy()
 
     together, apart = losses([2, 4, 7]), np.array([losses([m]) for m in (2, 4, 7)])
@@ -128,8 +129,8 @@ def test_the_clouds_are_the_autoencoders(scripts, task, train, tmp_path, monkeyp
     )
     train(tmp_path / "run", "--epochs", 1)
     assert [split for _, split in asked] == ["train", "val"]
-    settings = asked[0][0]
-    assert (settings.classes, settings.shapes_per_class, settings.num_points) == (["chair", "car"], 20, 32)
+    config = asked[0][0]
+    assert (config.classes, config.shapes_per_class, config.num_points) == (["chair", "car"], 20, 32)
 
 
 def test_a_resumed_run_ends_with_the_same_weights(assert_resumes, task):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from samplenet.checkpoint import load_checkpoint
+from samplenet.runs.checkpoint import load_checkpoint
 
 REGISTRATION = Path(__file__).parents[2] / "registration"
 

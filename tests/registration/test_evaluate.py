@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from samplenet import InputError, config
-from samplenet.data import pairs, samples
+import pairs
+from samplenet import InputError
+from samplenet.data import saved_samples
+from samplenet.runs import settings
 
 DATA = ["--shapes-per-class", "10", "--pairs", "20", "--num-points", "32", "--batch-size", "8", "--epochs", "1"]
 TINY = ["--batch-size", "8", "--epochs", "1", "--sample-sizes", "6", "--device", "cpu"]
@@ -23,7 +25,7 @@ def runs(tmp_path_factory, scripts):
 
     def run(script, out, *flags):
         sys.argv = [script.__file__]
-        script.train(config.load(script.Config, [*flags, "--device", "cpu", "--out", str(folder / out)]))
+        script.train(settings.load(script.Config, [*flags, "--device", "cpu", "--out", str(folder / out)]))
 
     try:
         run(scripts.train_pcrnet, "pcrnet", *DATA)
@@ -42,7 +44,7 @@ def evaluate(scripts, runs, monkeypatch):
 
     def run(out, *flags):
         flags = ["--task", str(runs / "pcrnet"), "--device", "cpu", "--out", str(out), *map(str, flags)]
-        scripts.evaluate.evaluate(config.load(scripts.evaluate.Config, flags))
+        scripts.evaluate.evaluate(settings.load(scripts.evaluate.Config, flags))
         return json.loads((out / "results.json").read_text())
 
     return run
@@ -152,7 +154,7 @@ def progressive(tmp_path_factory, scripts, runs):
     sys.argv = [script.__file__]
     try:
         flags = [*TINY, "--sample-sizes", "3", "6", "--task", str(runs / "pcrnet"), "--out", str(folder)]
-        script.train(config.load(script.Config, flags))
+        script.train(settings.load(script.Config, flags))
     finally:
         sys.argv = old
     return folder
@@ -181,12 +183,12 @@ def test_saved_samples_score_as_their_samplers_do(evaluate, runs, progressive, t
 
 def test_generated_points_are_scored_as_such(evaluate, scripts, runs, tmp_path):
     task = scripts.train_samplenet.load_task(str(runs / "pcrnet"))[1]
-    settings = config.load(scripts.evaluate.Config, [])
-    made, _ = scripts.evaluate.open_pairs(settings, task)
+    config = settings.load(scripts.evaluate.Config, [])
+    made, _ = scripts.evaluate.open_pairs(config, task)
     _, sampler = scripts.evaluate.trained(str(runs / "samplenet"), torch.device("cpu"), 32)
     with torch.no_grad():
         queries = [sampler(clouds).queries.numpy() for clouds in made[:2]]
-    folder = samples.write(tmp_path, "ours", 7, scripts.evaluate.originals_of(made, "car"), points=queries)
+    folder = saved_samples.write(tmp_path, "ours", 7, scripts.evaluate.originals_of(made, "car"), points=queries)
     results = evaluate(tmp_path / "out", "--samplers", runs / "samplenet", "--samples", folder, "--sizes", 6)
     ours = [row for row in results["rows"] if row["sampler"] == "ours"]
     its = [row for row in results["rows"] if (row["sampler"], row["protocol"]) == ("samplenet", "generated")]

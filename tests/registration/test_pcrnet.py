@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+import pairs
 import rigid
 from pcrnet import FEW, PCRNet, initialise_he, task_loss
 from samplenet import InputError
-from samplenet.data import pairs
 
 PAIRS = [torch.from_numpy(a) for a in pairs.make(np.random.default_rng(0).normal(size=(4, 50, 3)), 50, 4, seed=0)]
 TEMPLATE, SOURCE, QUATERNION, TRANSLATION = PAIRS

@@ -305,7 +305,7 @@ done = [pathlib.Path(f"{sys.argv[2]}.{number}") for number in range(2)]
 done[rank].touch()
 while not all(file.exists() for file in done):  # neither closes its connections while the other still reads
     time.sleep(0.01)
-os._exit(0)  # gloo's threads can abort a process that ends in the usual way, see registration/processes.py
+os._exit(0)  # gloo's threads can abort a process that ends in the usual way, see samplenet/torch/processes.py
 """
 
 

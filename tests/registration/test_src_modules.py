@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+import pairs
 import rigid
 from samplenet import InputError
-from samplenet.data import pairs
 from src import pctransforms, qdataset, quaternion
 from src.qdataset import QuaternionFixedDataset, QuaternionTransform
 

@@ -12,9 +12,10 @@ import torch
 
 import rigid
 import train_pcrnet
-from samplenet import InputError, config
-from samplenet.checkpoint import load_checkpoint
+from samplenet import InputError
 from samplenet.ops import check_inputs
+from samplenet.runs import settings
+from samplenet.runs.checkpoint import load_checkpoint
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = str(ROOT / "registration" / "train_pcrnet.py")
@@ -31,7 +32,7 @@ def one_argv(monkeypatch):
 
 
 def train(out, *flags):
-    train_pcrnet.train(config.load(train_pcrnet.Config, [*TINY, "--out", str(out), *map(str, flags)]))
+    train_pcrnet.train(settings.load(train_pcrnet.Config, [*TINY, "--out", str(out), *map(str, flags)]))
 
 
 def test_a_run_leaves_what_explains_it(tmp_path, metrics, assert_same):
@@ -92,11 +93,11 @@ def test_two_processes_give_the_loss_curve_of_one(tmp_path, torchrun, metrics):
 
 def test_errors_are_those_of_the_trained_network(tmp_path, metrics):
     train(tmp_path / "run")
-    settings = config.load(train_pcrnet.Config, TINY)
-    net = train_pcrnet.build(settings)
+    config = settings.load(train_pcrnet.Config, TINY)
+    net = train_pcrnet.build(config)
     arrays, _ = load_checkpoint(tmp_path / "run" / "last.safetensors")
     train_pcrnet.set_state(net, arrays)
-    _, judged = train_pcrnet.make_pairs(settings)
+    _, judged = train_pcrnet.make_pairs(config)
     judged = [torch.from_numpy(a) for a in judged]
     errors = train_pcrnet.rotation_errors(net, judged, 3)
     assert errors.shape == (4,)
@@ -131,7 +132,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(tmp_path):
 
 
 def test_a_state_that_does_not_fit_is_named_and_changes_nothing():
-    net = train_pcrnet.build(config.load(train_pcrnet.Config, TINY))
+    net = train_pcrnet.build(settings.load(train_pcrnet.Config, TINY))
     arrays = train_pcrnet.get_state(net)
     before = {name: array.copy() for name, array in arrays.items()}
     for change, words in (
@@ -187,6 +188,6 @@ def test_a_finished_run_is_kept(tmp_path, capsys):
 def test_presets_are_read():
     for preset in ("smoke", "quick", "paper"):
         path = ROOT / "registration" / "configs" / f"{preset}.yaml"
-        settings = config.load(train_pcrnet.Config, ["--config", str(path)])
-        train_pcrnet.check(settings)
-    assert (settings.epochs, settings.batch_size, settings.lr, settings.pairs) == (500, 32, 1e-3, 5000)
+        config = settings.load(train_pcrnet.Config, ["--config", str(path)])
+        train_pcrnet.check(config)
+    assert (config.epochs, config.batch_size, config.lr, config.pairs) == (500, 32, 1e-3, 5000)

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from samplenet import InputError, config
-from samplenet.checkpoint import load_checkpoint
+from samplenet import InputError
 from samplenet.ops import check_inputs
+from samplenet.runs import settings
+from samplenet.runs.checkpoint import load_checkpoint
 from samplenet.torch import simplification_loss
 
 DATA = ["--shapes-per-class", "10", "--pairs", "40", "--num-points", "32", "--batch-size", "8", "--epochs", "2"]
@@ -28,7 +29,7 @@ def pcrnet(tmp_path_factory, scripts):
     sys.argv = [scripts.train_pcrnet.__file__]
     try:
         flags = [*DATA, "--deterministic", "--device", "cpu", "--out", str(folder)]
-        scripts.train_pcrnet.train(config.load(scripts.train_pcrnet.Config, flags))
+        scripts.train_pcrnet.train(settings.load(scripts.train_pcrnet.Config, flags))
     finally:
         sys.argv = old
     return folder
@@ -41,7 +42,7 @@ def train(scripts, pcrnet, monkeypatch):
 
     def run(out, *flags):
         flags = [*TINY, "--task", str(pcrnet), "--out", str(out), *map(str, flags)]
-        scripts.train_samplenet.train(config.load(scripts.train_samplenet.Config, flags))
+        scripts.train_samplenet.train(settings.load(scripts.train_samplenet.Config, flags))
 
     return run
 
@@ -151,7 +152,7 @@ def test_replicas_of_two_processes_stay_identical(tmp_path, torchrun, pcrnet, me
 
 PARTED = """
 import sys, torch
-import processes
+from samplenet.torch import processes
 with processes.start("cpu", 2) as here:
     net = torch.nn.Linear(2, 2)
     torch.manual_seed(0)

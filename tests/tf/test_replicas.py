@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from samplenet import InputError
-from samplenet.checkpoint import load_checkpoint, save_checkpoint
+from samplenet.runs.checkpoint import load_checkpoint, save_checkpoint
 from samplenet.tf.replicas import Replicas
 
 ROOT = Path(__file__).parents[2]

@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 from samplenet import InputError, Prefix, random_indices
-from samplenet.checkpoint import load_checkpoint, save_checkpoint
 from samplenet.ops import check_inputs, reference
+from samplenet.runs.checkpoint import load_checkpoint, save_checkpoint
 from samplenet.tf import (
     BatchNorm,
     FarthestPointSampler,

@@ -1,70 +1,18 @@
-"""From a data set folder to batches: choice of the set, held-out split, order, augmentation."""
+"""Labelled clouds, as every data set here is read."""
 
-import os
-from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 
-from samplenet.config import checkout
-from samplenet.data import shapes
-from samplenet.data.modelnet40 import Clouds
-from samplenet.errors import InputError
 
+@dataclass(frozen=True)
+class Clouds:
+    """Labelled clouds: points (n, N, 3) float32, labels (n,) int64 into `names`, one id per cloud."""
 
-def open_set(data_root: str | None, shapes_per_class: int) -> Path:
-    """The data set folder: `data_root`, or the built-in shapes, made on first use in `own_folder`."""
-    if data_root is not None:
-        return Path(data_root)
-    return shapes.ensure(own_folder(), shapes_per_class, max(1, shapes_per_class * 2 // 5))
+    points: np.ndarray
+    labels: np.ndarray
+    names: tuple[str, ...]
+    ids: list[str]
 
-
-def own_folder() -> Path:
-    """Where data made here goes: the folder SAMPLENET_DATA of the environment, else data/ of the checkout.
-
-    Where no script of a checkout runs, samplenet/ in the user's folder of caches (XDG_CACHE_HOME, else ~/.cache).
-    """
-    if folder := os.environ.get("SAMPLENET_DATA"):
-        return Path(folder)
-    if (checkout() / "reproduce.py").is_file():
-        return checkout() / "data"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "samplenet"
-
-
-def hold_out(clouds: Clouds, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers (train, held out) of a random `fraction` of the training set, on which "best" is judged."""
-    if not 0 <= fraction < 1:
-        raise InputError(f"--hold-out must be in [0, 1), got {fraction}")
-    order = np.random.default_rng((seed, 1)).permutation(len(clouds))
-    size = round(fraction * len(clouds))
-    return np.sort(order[size:]), np.sort(order[:size])
-
-
-def steps_per_epoch(rows: np.ndarray, batch_size: int) -> int:
-    """How many batches `batches` gives; InputError when there is not one."""
-    if len(rows) < batch_size:
-        raise InputError(f"--batch-size {batch_size} is larger than the training set of {len(rows)} clouds")
-    return len(rows) // batch_size
-
-
-def batches(rows: np.ndarray, batch_size: int, seed: int, epoch: int) -> Iterator[np.ndarray]:
-    """Shuffled row numbers in batches of one size; an epoch's order depends on (seed, epoch) alone.
-
-    Clouds that do not fill a batch are left for another epoch: batch norm wants batches of one size.
-    """
-    order = np.random.default_rng((seed, 2, epoch)).permutation(rows)
-    for start in range(0, len(order) - batch_size + 1, batch_size):
-        yield order[start : start + batch_size]
-
-
-def augment(points: np.ndarray, rng: np.random.Generator, rotate: bool, jitter: float) -> np.ndarray:
-    """Turn each cloud (B, N, 3) about the y axis by a random angle; add normal noise, clipped at 0.05."""
-    if rotate:
-        angle = rng.uniform(0, 2 * np.pi, len(points)).astype(np.float32)
-        cos, sin = np.cos(angle)[:, None], np.sin(angle)[:, None]
-        x, y, z = np.moveaxis(points, -1, 0)
-        points = np.stack([cos * x + sin * z, y, cos * z - sin * x], -1)
-    if jitter:
-        noise = np.float32(jitter) * rng.standard_normal(points.shape, np.float32)
-        points = points + np.clip(noise, -0.05, 0.05)
-    return points
+    def __len__(self) -> int:
+        return len(self.points)

@@ -9,18 +9,18 @@ import os
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import h5py
 import numpy as np
 
-from samplenet.checkpoint import naming
-from samplenet.config import Parser
+from samplenet.atomic import naming
 from samplenet.data import h5
 from samplenet.data.archive import extract_zip, replace_folder
+from samplenet.data.clouds import Clouds
 from samplenet.data.download import fetch, locked, md5_of
 from samplenet.errors import InputError
+from samplenet.runs.settings import Parser
 
 FOLDER = "modelnet40_ply_hdf5_2048"
 # The original address comes last: it is reported dead since 2023. zhangtao-whu/point_cloud_datasets
@@ -44,19 +44,6 @@ MAX_BYTES = 2_000_000_000  # of the unpacked archive
 CLOUDS_PER_FILE = 2048
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Clouds:
-    """Labelled clouds: points (n, N, 3) float32, labels (n,) int64 into `names`, one id per cloud."""
-
-    points: np.ndarray
-    labels: np.ndarray
-    names: tuple[str, ...]
-    ids: list[str]
-
-    def __len__(self) -> int:
-        return len(self.points)
 
 
 def download(
@@ -280,9 +267,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--url", nargs="+", default=MIRRORS, help="addresses of the archive, tried in order")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     args = parser.parse_args(argv)
-    from samplenet import run  # here: reading data needs no run folders
+    from samplenet.runs import script  # here: reading data needs no run folders
 
-    run.main(lambda: print(download(args.root, args.url)))
+    script.main(lambda: print(download(args.root, args.url)))
 
 
 if __name__ == "__main__":

@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from samplenet.config import Parser
 from samplenet.data import ply, shapes
-from samplenet.data.clouds import own_folder
-from samplenet.data.modelnet40 import Clouds
+from samplenet.data.batches import own_folder
+from samplenet.data.clouds import Clouds
 from samplenet.data.shapenet_archive import FOLDER, MIRRORS, download
 from samplenet.errors import InputError
+from samplenet.runs.settings import Parser
 
 __all__ = ["CLASSES", "SPLITS", "SYNSETS", "built_in", "download", "load", "open_set", "split_rows"]
 
@@ -43,7 +43,7 @@ def load(
 
     The clouds come class by class, each by name; labels count through `classes`, ids are "03001627/<id>". What
     was parsed is cached as `<folder>/<synset>.h5` or, where that cannot be written, below
-    `samplenet.data.clouds.own_folder`.
+    `samplenet.data.batches.own_folder`.
 
     Args:
         split: one of `SPLITS`, see `split_rows`. Bad files are counted in, so skipping them moves no other cloud.
@@ -179,9 +179,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--url", nargs="+", default=MIRRORS, help="addresses of the archive, tried in order")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     args = parser.parse_args(argv)
-    from samplenet import run  # here: reading data needs no run folders
+    from samplenet.runs import script  # here: reading data needs no run folders
 
-    run.main(lambda: print(download(args.root, args.url, args.archive)))
+    script.main(lambda: print(download(args.root, args.url, args.archive)))
 
 
 if __name__ == "__main__":

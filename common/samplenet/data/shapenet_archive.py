@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from samplenet.checkpoint import write_atomic
+from samplenet.atomic import write_atomic
 from samplenet.data.archive import extract_zip, replace_folder
 from samplenet.data.download import fetch, locked, md5_of
 from samplenet.errors import InputError

@@ -11,10 +11,10 @@ import numpy as np
 
 import samplenet
 from samplenet import export
-from samplenet.config import Parser
 from samplenet.data import shapes
 from samplenet.errors import InputError
-from samplenet.run import main
+from samplenet.runs.script import main
+from samplenet.runs.settings import Parser
 
 WITHIN = 1e-5  # of coordinates in the unit sphere
 

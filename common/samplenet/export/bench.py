@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 
 from samplenet import export, load_pretrained, weights
-from samplenet.checkpoint import save_checkpoint
-from samplenet.config import Parser
 from samplenet.data import shapes
 from samplenet.errors import InputError
-from samplenet.run import main
+from samplenet.runs.checkpoint import save_checkpoint
+from samplenet.runs.script import main
+from samplenet.runs.settings import Parser
 
 RUNTIMES = {  # what is timed: the packages it needs
     "PyTorch, eager": ("torch",),

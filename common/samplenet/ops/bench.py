@@ -18,10 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
-from samplenet.checkpoint import write_atomic
-from samplenet.config import Parser
+from samplenet.atomic import write_atomic
 from samplenet.ops import build, native, reference, use_native
-from samplenet.run import environment
+from samplenet.runs.environment import environment
+from samplenet.runs.settings import Parser
 
 Calls = dict[str, Callable]
 

@@ -21,11 +21,11 @@ from pathlib import Path
 from filelock import FileLock
 
 from samplenet import device
-from samplenet.checkpoint import write_atomic
-from samplenet.config import Parser
+from samplenet.atomic import write_atomic
 from samplenet.device import NAMES
 from samplenet.errors import InputError
 from samplenet.ops import native
+from samplenet.runs.settings import Parser
 
 DISTRIBUTIONS = {"torch": ("torch",), "tf": ("tensorflow", "tensorflow-cpu", "tf-nightly")}
 

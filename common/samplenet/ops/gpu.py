@@ -15,12 +15,12 @@ from pathlib import Path
 
 import torch
 
-from samplenet.checkpoint import write_atomic
-from samplenet.config import Parser
+from samplenet.atomic import write_atomic
 from samplenet.errors import InputError
 from samplenet.ops import build, gpu_cases, native, use_native
 from samplenet.ops import torch as ops
-from samplenet.run import environment
+from samplenet.runs.environment import environment
+from samplenet.runs.settings import Parser
 
 TIMED = {  # op, B, M (of farthest points: m), N, k
     "Chamfer forward B32 1024x1024": ("chamfer", 32, 1024, 1024, 0),

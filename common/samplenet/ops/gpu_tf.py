@@ -11,10 +11,10 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from samplenet.config import Parser
 from samplenet.ops import gpu_cases, native, use_native
 from samplenet.ops import tf as ops
 from samplenet.ops.gpu_cases import cloud
+from samplenet.runs.settings import Parser
 
 
 def same(what: str, function, device: str, *clouds: np.ndarray) -> None:

@@ -12,11 +12,11 @@ import shutil
 from pathlib import Path
 
 from samplenet import weights
-from samplenet.checkpoint import write_atomic
-from samplenet.config import Parser
+from samplenet.atomic import write_atomic
 from samplenet.errors import InputError
 from samplenet.pretrained import FOLDER
-from samplenet.run import main
+from samplenet.runs.script import main
+from samplenet.runs.settings import Parser
 
 
 def release(name: str, run: Path, results: Path) -> None:

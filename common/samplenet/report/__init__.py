@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from samplenet.checkpoint import write_atomic
+from samplenet.atomic import write_atomic
 from samplenet.errors import InputError
 from samplenet.report import classification, reconstruction, registration
 from samplenet.report.pictures import LeftOut

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from samplenet.config import Parser
 from samplenet.report import page, write
-from samplenet.run import main
+from samplenet.runs.script import main
+from samplenet.runs.settings import Parser
 
 if __name__ == "__main__":
     parser = Parser("python -m samplenet.report", description="Write table and pictures of a result.")

@@ -12,13 +12,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
-from samplenet.checkpoint import write_atomic
+from samplenet.atomic import write_atomic
 from samplenet.errors import InputError
 from samplenet.report import EXPERIMENTS, ablation, charts, cost, published, read, read_gallery, tables
 from samplenet.report.pictures import LeftOut
 from samplenet.report.rows import cell, color, columns, label, select
 from samplenet.report.tables import Table
-from samplenet.sources import some
+from samplenet.runs.sources import some
 
 QUESTIONS = {
     "classification": "How often is a frozen classifier right when it sees only m of a cloud's N points?",

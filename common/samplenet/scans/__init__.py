@@ -18,7 +18,7 @@ from pathlib import Path
 
 from numpy.typing import NDArray
 
-from samplenet.checkpoint import write_atomic
+from samplenet.atomic import write_atomic
 from samplenet.errors import InputError
 from samplenet.scans import arrays, columns, las, mesh, pcd, ply, text
 from samplenet.scans.errors import Bad, NoCloud, NoNumbers

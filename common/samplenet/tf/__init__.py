@@ -1,10 +1,10 @@
 """SampleNet for TensorFlow: Keras 3 layers, losses and samplers."""
 
+from samplenet.tf.baselines import FarthestPointSampler, RandomSampler
 from samplenet.tf.layers import BatchNorm, set_momentum
 from samplenet.tf.losses import projection_loss, simplification_loss
 from samplenet.tf.projection import SoftProjection
 from samplenet.tf.samplenet import SampleNet
-from samplenet.tf.samplers import FarthestPointSampler, RandomSampler
 
 __all__ = [
     "BatchNorm",

@@ -6,9 +6,9 @@ import tensorflow as tf
 from samplenet.errors import InputError
 from samplenet.ops import tf as ops
 from samplenet.sampled import Sampled
+from samplenet.tf.baselines import check_finite
 from samplenet.tf.layers import Block
 from samplenet.tf.projection import SoftProjection
-from samplenet.tf.samplers import check_finite
 
 
 @keras.saving.register_keras_serializable("samplenet")

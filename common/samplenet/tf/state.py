@@ -1,4 +1,4 @@
-"""The state of a Keras model and its optimizer as named arrays, for `samplenet.checkpoint`."""
+"""The state of a Keras model and its optimizer as named arrays, for `samplenet.runs.checkpoint`."""
 
 import keras
 import numpy as np

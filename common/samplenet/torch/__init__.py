@@ -1,10 +1,10 @@
 """SampleNet for PyTorch: modules, losses and samplers; the twin of `samplenet.tf`: same names, same numbers."""
 
+from samplenet.torch.baselines import FarthestPointSampler, RandomSampler
 from samplenet.torch.layers import set_momentum
 from samplenet.torch.losses import projection_loss, simplification_loss
 from samplenet.torch.projection import SoftProjection
 from samplenet.torch.samplenet import SampleNet
-from samplenet.torch.samplers import FarthestPointSampler, RandomSampler
 
 __all__ = [
     "FarthestPointSampler",

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from samplenet.errors import InputError
 from samplenet.ops import torch as ops
 from samplenet.sampled import Sampled
+from samplenet.torch.baselines import check_finite
 from samplenet.torch.projection import SoftProjection
-from samplenet.torch.samplers import check_finite
 
 
 class SampleNet(nn.Module):

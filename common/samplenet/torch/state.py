@@ -1,4 +1,4 @@
-"""The state of a network and its optimizer as named arrays, for `samplenet.checkpoint`."""
+"""The state of a network and its optimizer as named arrays, for `samplenet.runs.checkpoint`."""
 
 import numpy as np
 import torch

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from samplenet import run
-from samplenet.config import Parser
 from samplenet.data.shapes import ensure
+from samplenet.runs import script
+from samplenet.runs.settings import Parser
 
 
 def main() -> None:
@@ -17,7 +17,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     args = parser.parse_args()
-    run.main(lambda: print(ensure(args.root, args.train_per_class, args.test_per_class, args.seed)))
+    script.main(lambda: print(ensure(args.root, args.train_per_class, args.test_per_class, args.seed)))
 
 
 if __name__ == "__main__":

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import yaml
 
-from samplenet.data import modelnet40, ply, samples
-from samplenet.data.modelnet40 import Clouds
-from samplenet.data.sample_layouts import MODELNET40, SHAPENET
-from samplenet.data.samples import Originals
+from samplenet.data import modelnet40, ply, saved_samples
+from samplenet.data.clouds import Clouds
+from samplenet.data.saved_layouts import MODELNET40, SHAPENET
+from samplenet.data.saved_samples import Originals
 from samplenet.errors import InputError
 
 N, M = 12, 5
@@ -43,11 +43,11 @@ def layout(request):
 
 
 def save(root, test, **more):
-    return samples.write(root, "mine", 3, test, idx=[IDX] * len(test.parts), **more)
+    return saved_samples.write(root, "mine", 3, test, idx=[IDX] * len(test.parts), **more)
 
 
 def read(folder, test):
-    (saved,) = samples.read([folder], test)
+    (saved,) = saved_samples.read([folder], test)
     return saved
 
 
@@ -55,7 +55,7 @@ def read(folder, test):
 def test_round_trip(tmp_path, test):
     parts = len(test.parts)
     idx = [np.roll(IDX, p, 1) for p in range(parts)]
-    folder = samples.write(tmp_path, "mine", 3, test, idx=idx)
+    folder = saved_samples.write(tmp_path, "mine", 3, test, idx=idx)
     assert folder == tmp_path / "mine-5-seed3" and os.listdir(tmp_path) == ["mine-5-seed3"]
     saved = read(folder, test)
     assert (saved.name, saved.m, saved.seed, saved.ordered, saved.project) == ("mine", M, 3, False, None)
@@ -76,7 +76,7 @@ def test_the_folder_is_a_data_set_of_its_layout(tmp_path):
         assert h5["index"].dtype == np.int32 and np.array_equal(h5["index"], IDX)
     told = {"sampler": "mine", "m": M, "seed": 3, "ordered": False, "protocol": "matched"}
     assert yaml.safe_load((folder / "sampler.yaml").read_text()) == told
-    folder = samples.write(tmp_path / "ply", "mine", 3, ORIGINALS["built-in"], idx=[IDX])
+    folder = saved_samples.write(tmp_path / "ply", "mine", 3, ORIGINALS["built-in"], idx=[IDX])
     assert sorted(path.name for path in folder.iterdir()) == ["car", "chair", "indices.npz", "sampler.yaml"]
     found = ply.read_folder(folder / "car", ())
     assert found.names == ["car_1", "car_2"] and np.array_equal(found.first([0, 1], M), picked(test)[1:3])
@@ -84,7 +84,7 @@ def test_the_folder_is_a_data_set_of_its_layout(tmp_path):
 
 def test_an_ordered_one_holds_every_size(tmp_path, layout):
     order = np.stack([np.random.default_rng(i).permutation(N) for i in range(4)])
-    folder = samples.write(tmp_path, "mine", 3, layout, idx=[order], ordered=True)
+    folder = saved_samples.write(tmp_path, "mine", 3, layout, idx=[order], ordered=True)
     assert folder.name == "mine-ordered-seed3"
     saved = read(folder, layout)
     assert saved.ordered and saved.m == N
@@ -121,16 +121,16 @@ def test_equal_points_of_a_cloud_are_told_apart():
     cloud = np.zeros((1, 4, 3), np.float32)
     cloud[0, 1] = 1
     twice = cloud[:, [2, 1, 3]]
-    assert samples._search(twice, cloud).tolist() == [[0, 1, 2]]  # which of the equal ones makes no difference
-    assert samples._search(cloud[:, [1, 1]], cloud).tolist() == [[-1, -1]]  # but there must be so many
-    assert samples._search(-cloud[:, [0]], cloud).tolist() == [[0]]  # -0 is 0
+    assert saved_samples._search(twice, cloud).tolist() == [[0, 1, 2]]  # which of the equal ones makes no difference
+    assert saved_samples._search(cloud[:, [1, 1]], cloud).tolist() == [[-1, -1]]  # but there must be so many
+    assert saved_samples._search(-cloud[:, [0]], cloud).tolist() == [[0]]  # -0 is 0
 
 
 @pytest.mark.parametrize("change", ["another point", "the same point twice"])
 def test_points_that_are_no_subset_are_generated(tmp_path, layout, change, caplog):
     points = picked(clouds())
     points[2, 1] = points[2, 1] + np.float32(1e-6) if change == "another point" else points[2, 0]
-    folder = samples.write(tmp_path, "mine", 3, layout, points=[points])
+    folder = saved_samples.write(tmp_path, "mine", 3, layout, points=[points])
     assert yaml.safe_load((folder / "sampler.yaml").read_text())["protocol"] == "generated"
     with caplog.at_level(logging.WARNING):
         saved = read(folder, layout)
@@ -142,21 +142,21 @@ def test_points_that_are_no_subset_are_generated(tmp_path, layout, change, caplo
 def test_one_generated_cloud_of_a_pair_makes_the_pair_generated(tmp_path):
     test = ORIGINALS["pairs"]
     points = [picked(test.parts["template"]), picked(test.parts["source"]) + 1]
-    saved = read(samples.write(tmp_path, "mine", 3, test, points=points), test)
+    saved = read(saved_samples.write(tmp_path, "mine", 3, test, points=points), test)
     assert saved.idx is None
     np.testing.assert_array_equal(saved(None, 2 * NUMBERS + 1).points, points[1])
 
 
 def test_a_folder_of_several(tmp_path, layout):
     for name in ("b", "a"):
-        samples.write(tmp_path, name, 0, layout, idx=[IDX])
+        saved_samples.write(tmp_path, name, 0, layout, idx=[IDX])
     (tmp_path / ".hidden").mkdir()
-    assert [one.name for one in samples.read([tmp_path], layout)] == ["a", "b"]
-    names = [one.name for one in samples.read([tmp_path / "b-5-seed0", tmp_path], layout)]
+    assert [one.name for one in saved_samples.read([tmp_path], layout)] == ["a", "b"]
+    names = [one.name for one in saved_samples.read([tmp_path / "b-5-seed0", tmp_path], layout)]
     assert names == ["b", "a"]  # once, though named twice
     (tmp_path / "notes").mkdir()
     with pytest.raises(InputError, match="notes"):  # may be one that lacks its files: never left out in silence
-        samples.read([tmp_path], layout)
+        saved_samples.read([tmp_path], layout)
 
 
 def test_what_is_there_is_kept(tmp_path, layout):
@@ -171,7 +171,7 @@ def test_nothing_half_written_is_left(tmp_path, layout, monkeypatch):
     def full(*args):
         raise OSError("disk full")
 
-    monkeypatch.setattr(samples.configs, "dump", full)
+    monkeypatch.setattr(saved_samples.settings, "dump", full)
     with pytest.raises(OSError, match="disk full"):
         save(tmp_path, layout)
     assert os.listdir(tmp_path) == []
@@ -306,7 +306,7 @@ def test_faults_are_told(tmp_path, kind, case):
     break_it, words = faults[case]
     break_it(folder)
     with pytest.raises(InputError, match=words):
-        samples.read([folder], ORIGINALS[kind])
+        saved_samples.read([folder], ORIGINALS[kind])
 
 
 def test_the_order_of_indices_npz_makes_no_difference(tmp_path):
@@ -346,7 +346,7 @@ def test_faults_of_pairs_name_the_cloud_of_the_pair(tmp_path):
     (folder / "source").rename(tmp_path / "gone")
     with pytest.raises(InputError, match="source is missing; give the samples of the sources too"):
         read(folder, test)
-    samples.write(tmp_path / "other", "mine", 3, test, idx=[IDX[:, :2], IDX[:, :2]])
+    saved_samples.write(tmp_path / "other", "mine", 3, test, idx=[IDX[:, :2], IDX[:, :2]])
     (tmp_path / "other" / "mine-2-seed3" / "source").rename(folder / "source")
     with pytest.raises(InputError, match="source has samples of 2 points, not 5"):
         read(folder, test)
@@ -354,6 +354,6 @@ def test_faults_of_pairs_name_the_cloud_of_the_pair(tmp_path):
 
 def test_folders_that_hold_nothing(tmp_path, layout):
     with pytest.raises(InputError, match="--samples: .*nowhere is not a folder"):
-        samples.read([tmp_path / "nowhere"], layout)
+        saved_samples.read([tmp_path / "nowhere"], layout)
     with pytest.raises(InputError, match=f"--samples: {tmp_path} holds no samples"):
-        samples.read([tmp_path], layout)
+        saved_samples.read([tmp_path], layout)

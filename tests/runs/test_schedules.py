@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from samplenet.schedules import bn_momentum, learning_rate
+from samplenet.runs.schedules import bn_momentum, learning_rate
 
 STEP = SimpleNamespace(lr_schedule="step", lr=1e-3, lr_decay=0.7, lr_decay_samples=200_000, batch_size=32)
 COSINE = SimpleNamespace(lr_schedule="cosine", lr=1e-2)

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+import pairs
 from samplenet import InputError
-from samplenet.data import modelnet40, pairs, shapes
+from samplenet.data import modelnet40, shapes
 
 CLOUDS = np.random.default_rng(0).normal(size=(3, 40, 3)).astype(np.float32)
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import pytest
 
 from samplenet import InputError
-from samplenet import config as configs
-from samplenet.config import option
+from samplenet.runs import settings
+from samplenet.runs.settings import option
 
 
 @dataclass
@@ -27,9 +27,9 @@ def load(tmp_path, monkeypatch):
 
     def load(text=None, *flags):
         if text is None:
-            return configs.load(Config, list(flags))
+            return settings.load(Config, list(flags))
         (tmp_path / "preset.yaml").write_text(text)
-        return configs.load(Config, ["--config", str(tmp_path / "preset.yaml"), *flags])
+        return settings.load(Config, ["--config", str(tmp_path / "preset.yaml"), *flags])
 
     return load
 
@@ -46,7 +46,7 @@ def test_flags_of_every_kind(load):
 
 def test_a_dumped_config_reads_back(load):
     config = load(None, "--sample-sizes", "8", "--no-projection")
-    assert load(configs.dump(config)) == config
+    assert load(settings.dump(config)) == config
 
 
 def test_defaults_are_not_shared_between_configs():
@@ -101,9 +101,9 @@ def test_a_bad_flag_value_is_refused_by_name(load):
 
 def test_paths_are_kept_absolute_and_are_not_empty(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert configs.load(configs.DataConfig, ["--data-root", "here"]).data_root == str(tmp_path / "here")
+    assert settings.load(settings.DataConfig, ["--data-root", "here"]).data_root == str(tmp_path / "here")
     with pytest.raises(InputError, match="--data-root is empty"):
-        configs.load(configs.DataConfig, ["--data-root", ""])
+        settings.load(settings.DataConfig, ["--data-root", ""])
 
 
 def test_a_missing_file_is_named(load):
@@ -112,12 +112,12 @@ def test_a_missing_file_is_named(load):
 
 
 def test_at_least():
-    configs.at_least(Config(), epochs=1, sample_sizes=1)
+    settings.at_least(Config(), epochs=1, sample_sizes=1)
     with pytest.raises(InputError, match=r"--sample-sizes must be at least 33, got \[32\]"):
-        configs.at_least(Config(), sample_sizes=33)
+        settings.at_least(Config(), sample_sizes=33)
     with pytest.raises(InputError, match=r"--epochs must be at most 4, got 5"):
-        configs.at_most(Config(), epochs=4)
+        settings.at_most(Config(), epochs=4)
     with pytest.raises(InputError, match="--lr must be at least 0, got nan"):
-        configs.at_least(Config(lr=float("nan")), lr=0)
+        settings.at_least(Config(lr=float("nan")), lr=0)
     with pytest.raises(InputError, match="--lr must be above 0, got 0"):
-        configs.above(Config(lr=0.0), lr=0)
+        settings.above(Config(lr=0.0), lr=0)

@@ -1,47 +1,15 @@
 """Checkpoints: named arrays and a little JSON in one safetensors file, written whole or not at all."""
 
-import contextlib
 import hashlib
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 import safetensors
 from safetensors.numpy import save
 
+from samplenet.atomic import write_atomic
 from samplenet.errors import InputError
-
-
-@contextlib.contextmanager
-def naming(path: Path):
-    """An OSError of what is done inside names `path`: that of a full disk names no file."""
-    try:
-        yield
-    except OSError as error:
-        if error.strerror:  # else it would lose its own words
-            error.filename = error.filename or str(path)
-        raise
-
-
-def write_atomic(path: Path, content: bytes, previous: Path | None = None) -> None:
-    """Write a file so that a reader, or a kill at any moment, sees the old content or the new one.
-
-    With `previous` the old file is kept under that name, and a kill may leave it there alone.
-    """
-    part = path.with_name(path.name + ".part")
-    try:
-        with naming(path), open(part, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if previous and path.exists():
-            os.replace(path, previous)
-        os.replace(part, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            part.unlink()
-        raise
 
 
 def digest(arrays: dict[str, np.ndarray]) -> str:

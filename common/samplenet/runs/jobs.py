@@ -22,9 +22,10 @@ from pathlib import Path
 
 import filelock
 
-from samplenet import sources
-from samplenet.checkpoint import digest, load_checkpoint, naming, write_atomic
+from samplenet.atomic import naming, write_atomic
 from samplenet.errors import InputError
+from samplenet.runs import sources
+from samplenet.runs.checkpoint import digest, load_checkpoint
 
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 PR_SET_PDEATHSIG = 1
@@ -283,7 +284,7 @@ def _for_another(folder: Path, task: Path) -> bool:
 
 
 def _sources(folder: Path, output: str) -> dict[str, str] | None:
-    """The files that made what is in a folder, as `samplenet.sources.loaded`; None where they are not recorded."""
+    """The files that made what is in a folder, as `samplenet.runs.sources.loaded`; None where they are not recorded."""
     try:
         content = json.loads((folder / ("environment.json" if _trained(folder) else output)).read_text())
         return dict(content.get("environment", content)["sources"])

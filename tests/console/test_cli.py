@@ -11,7 +11,8 @@ import sys
 import numpy as np
 import pytest
 
-from samplenet import InputError, cli, scans, subset
+from samplenet import InputError, scans
+from samplenet.console import cli, pick
 from samplenet.data import shapes
 
 
@@ -53,7 +54,7 @@ def test_samples_are_rows_of_the_input(cloud, tmp_path, sampler, capsys):
 
 def test_the_output_has_the_format_of_its_extension(cloud, tmp_path):
     run("sample", cloud, "-m", 5, "-o", tmp_path / "a.xyz")
-    idx = subset.farthest_points(scans.read(cloud).points, 5)
+    idx = pick.farthest_points(scans.read(cloud).points, 5)
     np.testing.assert_array_equal(scans.read(tmp_path / "a.xyz").points, scans.read(cloud).points[idx])
     run("sample", cloud, "-m", 5, "--indices", "-o", tmp_path / "a.txt")
     assert (tmp_path / "a.txt").read_text().split() == [str(i) for i in idx]
@@ -242,7 +243,7 @@ def test_links_to_folders_are_followed_and_each_folder_is_visited_once(cloud, tm
 
 
 def test_whatever_is_wrong_with_a_file_the_others_are_sampled(cloud, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(subset, "farthest_points", lambda points, m: np.arange(m) if len(points) == 600 else 1 / 0)
+    monkeypatch.setattr(pick, "farthest_points", lambda points, m: np.arange(m) if len(points) == 600 else 1 / 0)
     holed(tmp_path / "a.npy", holes=0)
     assert run("sample", tmp_path, "-m", 5, "-o", tmp_path / "out") == 2
     captured = capsys.readouterr()
@@ -287,7 +288,7 @@ def test_what_readers_and_writers_change_is_told_once(cloud, tmp_path, capsys):
 
 def test_z_points_up_in_las_files_unless_up_is_given(tmp_path, capsys, monkeypatch):
     laspy = pytest.importorskip("laspy", reason="las files need laspy")
-    monkeypatch.setattr(subset, "Learned", lambda *_: lambda points, number, up: ups.append(up) or np.arange(5))
+    monkeypatch.setattr(pick, "Learned", lambda *_: lambda points, number, up: ups.append(up) or np.arange(5))
     (tmp_path / "in").mkdir()
     for name in ("a.las", "b.las"):
         las = laspy.create()
@@ -329,9 +330,9 @@ def test_a_trained_sampler_picks_as_it_does_from_python(cloud, tmp_path, framewo
 
 def test_large_scans_are_sampled_patch_by_patch(monkeypatch):
     pytest.importorskip("torch", reason="--framework torch needs torch")
-    monkeypatch.setattr(subset, "WHOLE", 300)
+    monkeypatch.setattr(pick, "WHOLE", 300)
     points = shapes.generate("car", 0, split="test", num_points=2000).astype(float)
-    learned = subset.Learned("classification-progressive", 300, framework="torch")
+    learned = pick.Learned("classification-progressive", 300, framework="torch")
     assert learned.most == 128
     patches = learned._patches(points, 128)
     assert len(patches) == 2 and sorted(np.concatenate(patches).tolist()) == list(range(2000))
@@ -345,9 +346,9 @@ def test_large_scans_are_sampled_patch_by_patch(monkeypatch):
 
 def test_weights_of_one_size_sample_more_of_large_scans_only(monkeypatch):
     pytest.importorskip("torch", reason="--framework torch needs torch")
-    monkeypatch.setattr(subset, "WHOLE", 300)
+    monkeypatch.setattr(pick, "WHOLE", 300)
     points = shapes.generate("car", 0, split="test", num_points=2000).astype(float)
-    learned = subset.Learned("classification-32", 100, framework="torch")
+    learned = pick.Learned("classification-32", 100, framework="torch")
     patches = learned._patches(points, 32)
     idx = learned(points)
     assert len(patches) == 3 and len(set(idx.tolist())) == 100
@@ -355,17 +356,17 @@ def test_weights_of_one_size_sample_more_of_large_scans_only(monkeypatch):
         assert set(idx[32 * i : 32 * i + 32]) <= set(patch.tolist())
     with pytest.raises(InputError, match="classification-32 sample 32 points of a cloud of 250, not 100; take a progr"):
         learned(points[:250])
-    assert len(subset.Learned("classification-32", 32, framework="torch")(points[:250])) == 32
+    assert len(pick.Learned("classification-32", 32, framework="torch")(points[:250])) == 32
     with pytest.raises(InputError, match="classification-32 sample 32 points, not 31"):
-        subset.Learned("classification-32", 31, framework="torch")
+        pick.Learned("classification-32", 31, framework="torch")
 
 
 def test_clouds_with_z_up_are_turned():
     pytest.importorskip("torch", reason="--framework torch needs torch")
     points = shapes.generate("chair", 0, split="test", num_points=600).astype(float)
     x, y, z = points.T
-    upright = subset.Learned("classification-progressive", 30, "torch")(points)
-    turned = subset.Learned("classification-progressive", 30, "torch")(np.stack([x, -z, y], 1), up="z")
+    upright = pick.Learned("classification-progressive", 30, "torch")(points)
+    turned = pick.Learned("classification-progressive", 30, "torch")(np.stack([x, -z, y], 1), up="z")
     np.testing.assert_array_equal(upright, turned)
 
 
@@ -386,15 +387,15 @@ def test_the_page_shows_the_cloud_and_its_sample(cloud, tmp_path, capsys, monkey
 
 def test_a_large_cloud_is_thinned_on_the_page(cloud, tmp_path, monkeypatch):
     pytest.importorskip("plotly", reason="pages need plotly")
-    monkeypatch.setattr("samplenet.view.SHOWN", 100)
-    from samplenet import view
+    monkeypatch.setattr("samplenet.console.view.SHOWN", 100)
+    from samplenet.console import view
 
     scan = scans.read(cloud)
     assert b"600 points, 100 of them shown" in view.page(scan, scan.points[:0], "chair", "y")
 
 
 def test_colours_are_found_as_the_formats_store_them(tmp_path):
-    from samplenet import view
+    from samplenet.console import view
 
     colors = np.array([[255, 0, 1], [2, 128, 3]], np.uint8)
     np.savez(tmp_path / "a.npz", points=np.zeros((2, 3)), colors=colors)
@@ -416,7 +417,7 @@ def test_a_window_needs_a_display(cloud, capsys, monkeypatch):
 
 
 def test_the_command_loads_no_framework_for_other_samplers(cloud, tmp_path):
-    code = "import sys; from samplenet.cli import main; main(sys.argv[1:]); "
+    code = "import sys; from samplenet.console.cli import main; main(sys.argv[1:]); "
     code += "print([m for m in ('tensorflow', 'torch', 'plotly') if m in sys.modules])"
     words = [sys.executable, "-c", code, "sample", str(cloud), "-m", "5", "-o", str(tmp_path / "o.ply")]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
@@ -425,7 +426,7 @@ def test_the_command_loads_no_framework_for_other_samplers(cloud, tmp_path):
 
 def test_the_window_holds_the_cloud_and_a_ball_for_each_sampled_point(cloud):
     open3d = pytest.importorskip("open3d", reason="windows need Open3D")
-    from samplenet import view
+    from samplenet.console import view
 
     scan = scans.read(cloud)
     points, balls = view.geometries(open3d, scan, scan.points[[3, 5]])

@@ -2,13 +2,10 @@
 
 import contextlib
 import dataclasses
-import importlib.metadata
 import json
 import math
 import os
 import platform
-import shlex
-import subprocess
 import sys
 import time
 import types
@@ -21,90 +18,15 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from samplenet import config as configs
-from samplenet import device, sources
-from samplenet.checkpoint import digest, load_checkpoint, naming, save_checkpoint, write_atomic
+from samplenet.atomic import naming, write_atomic
 from samplenet.errors import InputError
-from samplenet.interrupt import Interrupt
-from samplenet.ops import native
+from samplenet.runs import settings
+from samplenet.runs.checkpoint import digest, load_checkpoint, save_checkpoint
+from samplenet.runs.environment import command, environment
+from samplenet.runs.interrupt import Interrupt
 
 # TensorBoard's own switch: without it, writing events imports TensorFlow where there is one, which takes seconds
 sys.modules.setdefault("tensorboard.compat.notf", types.ModuleType("notf"))
-
-LIBRARIES = ("samplenet", "tensorflow", "keras", "torch", "numpy", "h5py")
-
-
-def main(script) -> None:
-    """Run `script()`; a fault of the input or of the disk ends it with one sentence, --debug with a traceback.
-
-    Says first, on stderr, where there is a GPU that the script's framework cannot use.
-    """
-    try:
-        _tell_of_idle_gpu()
-        script()
-    except (InputError, OSError) as error:
-        if "--debug" in sys.argv:
-            raise
-        text = str(error)
-        if isinstance(error, OSError) and error.strerror:
-            text = f"{error.filename or 'file system'}: {error.strerror}"
-        name = Path(sys.argv[0])
-        sys.exit(f"{name.parent.name if name.name == '__main__.py' else name.name}: error: {text}")
-    except KeyboardInterrupt:
-        sys.exit(130)
-
-
-def _tell_of_idle_gpu() -> None:
-    framework = "tf" if "tensorflow" in sys.modules else "torch" if "torch" in sys.modules else None
-    if framework and "--help" not in sys.argv and (found := device.gpu()):
-        serves, sentence = device.serving(framework, found)
-        if not serves:
-            print(f"{Path(sys.argv[0]).name}: {sentence}", file=sys.stderr, flush=True)
-
-
-def environment() -> dict:
-    """Code, versions and machine that a result was made with."""
-    versions = {}
-    for name in LIBRARIES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[name] = importlib.metadata.version(name)
-    serving = native.serving(versions)
-    return {
-        "revision": _revision(),
-        "sources": sources.loaded(bool(serving)),
-        "python": platform.python_version(),
-        "libraries": versions,
-        "native_ops": serving,
-        "machine": f"{platform.system()} {platform.machine()}, {_processor()}{os.cpu_count()} cores",
-    }
-
-
-def _processor() -> str:
-    """The processor's name and a comma, where the system tells it: another kind rounds otherwise, so training parts."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return f"{line.partition(':')[2].strip()}, "
-    return ""
-
-
-def _revision() -> str:
-    """The git revision of the running script, marked when files differ from it; outside of git SAMPLENET_REVISION."""
-    git = ["git", "-C", str(Path(sys.argv[0]).resolve().parent)]
-    try:
-        ask = {"capture_output": True, "text": True, "timeout": 10, "check": True}
-        commit = subprocess.run([*git, "rev-parse", "HEAD"], **ask).stdout.strip()
-        changed = subprocess.run([*git, "status", "--porcelain", "-uno"], **ask).stdout.strip()
-        return commit + ("+changes" if changed else "")
-    except (OSError, subprocess.SubprocessError):
-        return os.environ.get("SAMPLENET_REVISION") or "unknown"  # a container image says it so
-
-
-def command() -> str:
-    """The command line; paths in the checkout are written from its root."""
-    root = str(configs.checkout())
-    script = str(Path(sys.argv[0]).resolve())
-    return shlex.join(["python", *(word.removeprefix(root + os.sep) for word in (script, *sys.argv[1:]))])
 
 
 def finite(value: float, name: str, step: int) -> float:
@@ -158,10 +80,10 @@ class Run:
         if written.exists():
             if not config.resume:
                 raise InputError(f"{self.folder} already holds a run; give --resume or another --out")
-            self._same_settings(configs.read(type(config), written), config)
+            self._same_settings(settings.read(type(config), written), config)
         else:
             self._write_json("environment.json", {"command": command(), **environment()})
-            write_atomic(written, configs.dump(config).encode())
+            write_atomic(written, settings.dump(config).encode())
         if self.path("last").exists() or self.path("previous").exists():
             self.arrays, self.meta = self._load()
             self.done = self.meta["done"]
@@ -297,7 +219,7 @@ def saved_config(folder: Path, cls):
     if not path.is_file():
         raise InputError(f"{folder} is no run folder: it has no config.yaml")
     try:
-        return configs.read(cls, path)
+        return settings.read(cls, path)
     except InputError as error:
         raise InputError(f"{path} is damaged or of another kind of run ({error})") from error
 

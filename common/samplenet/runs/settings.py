@@ -65,7 +65,7 @@ def load(cls, argv: list[str] | None = None, description: str = ""):
           epochs: 12
 
     A flat file of fields, as a run folder's config.yaml, is read as well. Every field is a flag in kebab
-    case. --debug is left in the arguments for `samplenet.run.main`.
+    case. --debug is left in the arguments for `samplenet.runs.script.main`.
 
     Raises:
         InputError: unknown section or field, or a value of the wrong type, by name.

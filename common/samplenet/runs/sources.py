@@ -12,7 +12,7 @@ from pathlib import Path
 
 from samplenet.ops import native
 
-LIBRARY = Path(__file__).resolve().parent
+LIBRARY = Path(__file__).resolve().parents[1]
 DRAWING = LIBRARY / "report"  # tables and pages; no number depends on it
 KERNELS = "samplenet/ops/csrc"  # recorded as one file
 own_folders: set[Path] = set()  # where code of the user was loaded from, such as a task network of their own
@@ -25,7 +25,7 @@ def loaded(native_ops: bool) -> dict[str, str]:
         native_ops: whether compiled ops serve, so that their C++ and CUDA sources count too.
 
     Returns:
-        Digests by file: `samplenet/run.py`, `classification/evaluate.py`; the user's files by their whole path.
+        Digests by file: `samplenet/runs/run.py`, `classification/evaluate.py`; the user's files by their whole path.
     """
     scripts, digests = Path(sys.argv[0]).resolve().parent, {}
     whole = functools.cache(os.path.realpath)  # of folders, of which there are far fewer than modules

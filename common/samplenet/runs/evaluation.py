@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from samplenet import config as configs
-from samplenet.checkpoint import write_atomic
-from samplenet.data import samples
+from samplenet.atomic import write_atomic
+from samplenet.data import saved_samples
 from samplenet.errors import InputError
-from samplenet.run import command, environment
+from samplenet.runs import settings
+from samplenet.runs.environment import command, environment
 from samplenet.sampled import Prefix
 
 
@@ -37,7 +37,7 @@ def name_of(config) -> str:
 
 def check(config) -> None:
     """InputError for settings out of range, before anything is read."""
-    configs.at_least(config, sizes=1, batch_size=1, seed=0)
+    settings.at_least(config, sizes=1, batch_size=1, seed=0)
     if not config.out:
         raise InputError("--out is needed: the folder to write the results to")
 
@@ -47,7 +47,7 @@ def choose(
     num_points: int,
     untrained: dict[str, Callable[[int, int], Callable]],
     trained: Callable[[str], tuple],
-    saved: Sequence[samples.Saved] = (),
+    saved: Sequence[saved_samples.Saved] = (),
 ) -> list[Scored]:
     """Everything to score: the full cloud, also called none, then `config.samplers` in order, then saved samples.
 
@@ -117,7 +117,7 @@ def prepare(config, samplers: list[Scored] = ()) -> Path:
         Path(config.save_samples).mkdir(parents=True, exist_ok=True)
     out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
-    write_atomic(out / "config.yaml", configs.dump(config).encode())
+    write_atomic(out / "config.yaml", settings.dump(config).encode())
     return out
 
 
@@ -125,14 +125,14 @@ def _to_save(config, samplers: list[Scored]) -> list[Scored]:
     """What `save_samples` writes; of a progressive sampler the order of the whole cloud, once."""
     wanted = {}
     for one in samplers if config.save_samples else ():
-        if one.sampler is None or isinstance(one.sampler, samples.Saved):
+        if one.sampler is None or isinstance(one.sampler, saved_samples.Saved):
             continue
-        folder = samples.place(config.save_samples, one.name, one.m, one.seed, isinstance(one.sampler, Prefix))
+        folder = saved_samples.place(config.save_samples, one.name, one.m, one.seed, isinstance(one.sampler, Prefix))
         wanted.setdefault(folder, one)
     return list(wanted.values())
 
 
-def save_samples(config, scored: list[Scored], test: samples.Originals, clouds=None, numpy=np.asarray) -> None:
+def save_samples(config, scored: list[Scored], test: saved_samples.Originals, clouds=None, numpy=np.asarray) -> None:
     """Write what each sampler picks of the test set to `config.save_samples`, where that is set.
 
     Args:
@@ -149,7 +149,7 @@ def save_samples(config, scored: list[Scored], test: samples.Originals, clouds=N
             numbers = len(clouds) * np.arange(len(points)) + part
             batches = [slice(i, i + config.batch_size) for i in range(0, len(points), config.batch_size)]
             idx.append(np.concatenate([numpy(sampler(points[batch], numbers[batch]).idx) for batch in batches]))
-        samples.write(config.save_samples, name, seed, test, idx, ordered=ordered)
+        saved_samples.write(config.save_samples, name, seed, test, idx, ordered=ordered)
 
 
 def runs_of(out: Path, samplers: list[Scored], task: str) -> list[dict]:

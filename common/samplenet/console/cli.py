@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 import samplenet
-from samplenet import files, scans, subset
-from samplenet.config import Parser
+from samplenet import scans
+from samplenet.console import files, pick
 from samplenet.errors import InputError
+from samplenet.runs.settings import Parser
 
 READ_ONLY = [extension for extension in scans.READERS if extension not in scans.WRITERS]
 HELP = f"""samplers:
@@ -139,11 +140,11 @@ def _picker(args) -> Callable[[NDArray, int, str], NDArray[np.int64]]:
         raise InputError(f"--seed must be at least 0, got {args.seed}")
     if args.sampler == "samplenet":
         weights = args.weights or next(name for name in samplenet.list_weights() if name.endswith("-progressive"))
-        return subset.Learned(weights, args.m, args.framework, args.seed)
+        return pick.Learned(weights, args.m, args.framework, args.seed)
     return {
-        "fps": lambda points, *_: subset.farthest_points(points, args.m),
-        "random": lambda points, number, _: subset.at_random(points, args.m, args.seed, number),
-        "grid": lambda points, *_: subset.grid(points, args.m, args.cell),
+        "fps": lambda points, *_: pick.farthest_points(points, args.m),
+        "random": lambda points, number, _: pick.at_random(points, args.m, args.seed, number),
+        "grid": lambda points, *_: pick.grid(points, args.m, args.cell),
     }[args.sampler]
 
 
@@ -259,7 +260,7 @@ def _sentence(error: InputError | OSError) -> str:
 
 
 def _view(args) -> int:
-    from samplenet import view
+    from samplenet.console import view
 
     if args.sample and (args.m is not None or args.cell is not None):
         raise InputError("give either --sample or -m or --cell")

@@ -1,7 +1,7 @@
 """Samples in files: what one sampler left of every test cloud, so that anybody's can be put in the same table.
 
 A folder `<name>-<m>-seed<seed>`, or `<name>-ordered-seed<seed>` of a sampler that orders whole clouds, holds the
-samples in a layout of `samplenet.data.sample_layouts`, and sampler.yaml, a `Header`, which may be missing.
+samples in a layout of `samplenet.data.saved_layouts`, and sampler.yaml, a `Header`, which may be missing.
 """
 
 import logging
@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from samplenet import config as configs
-from samplenet.checkpoint import naming
-from samplenet.data.modelnet40 import Clouds
-from samplenet.data.sample_layouts import Layout, visible
+from samplenet.atomic import naming
+from samplenet.data.clouds import Clouds
+from samplenet.data.saved_layouts import Layout, visible
 from samplenet.errors import InputError
+from samplenet.runs import settings
 from samplenet.sampled import Sampled
 
 HEADER = "sampler.yaml"
@@ -128,7 +128,7 @@ def write(
         for part, of, some, picked in zip(test.parts, clouds, points, idx, strict=True):
             (new / part).mkdir(parents=True)
             test.layout.write(new / part, of, some, picked)
-        (new / HEADER).write_text(configs.dump(Header(name, m, seed, ordered, protocol)), encoding="utf-8")
+        (new / HEADER).write_text(settings.dump(Header(name, m, seed, ordered, protocol)), encoding="utf-8")
         os.rename(new, folder)
     return folder
 
@@ -191,7 +191,7 @@ def _read(folder: Path, test: Originals, convert: Callable) -> Saved:
 
 def _header(folder: Path) -> Header:
     path = folder / HEADER
-    header = configs.read(Header, path) if path.exists() else Header()
+    header = settings.read(Header, path) if path.exists() else Header()
     header.sampler = name = header.sampler or folder.name
     if name in RESERVED or not all(c.isalnum() or c in " .+-_()" for c in name):
         raise InputError(

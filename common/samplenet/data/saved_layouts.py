@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 
 from samplenet.data import modelnet40, ply
-from samplenet.data.modelnet40 import Clouds
+from samplenet.data.clouds import Clouds
 from samplenet.errors import InputError
 
 INDICES = "indices.npz"

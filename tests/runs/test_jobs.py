@@ -10,9 +10,9 @@ from pathlib import Path
 import filelock
 import pytest
 
-from samplenet import sources
 from samplenet.errors import InputError
-from samplenet.jobs import Job, Jobs, note
+from samplenet.runs import sources
+from samplenet.runs.jobs import Job, Jobs, note
 
 # appends its name to the log, so that a test sees what ran, and writes what it was told as its output; "fail" fails
 SCRIPT = """
@@ -128,7 +128,7 @@ def test_a_child_ends_with_its_killed_parent(tmp_path):
     code = "import pathlib, os, time; pathlib.Path('pid').write_text(str(os.getpid())); time.sleep(600)"
     (tmp_path / "preset").touch()
     script = (
-        "import sys; from pathlib import Path; from samplenet.jobs import Job, Jobs; here = Path(sys.argv[1])\n"
+        "import sys; from pathlib import Path; from samplenet.runs.jobs import Job, Jobs; here = Path(sys.argv[1])\n"
         f"Jobs([Job('a', ['-c', {code!r}], here / 'preset', 'out')], here, here).run()"
     )
     parent = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.DEVNULL)
@@ -237,11 +237,11 @@ def test_a_training_run_made_by_hand_is_adopted(tmp_path):
     script.parent.mkdir()
     script.write_text(
         "import sys; from dataclasses import dataclass; import numpy as np\n"
-        "from samplenet import config as configs\n"
-        "from samplenet.config import RunConfig\n"
-        "from samplenet.run import Run\n"
+        "from samplenet.runs import settings\n"
+        "from samplenet.runs.settings import RunConfig\n"
+        "from samplenet.runs.run import Run\n"
         "@dataclass\nclass Config(RunConfig): epochs: int = 1\n"
-        "config = configs.load(Config)\n"
+        "config = settings.load(Config)\n"
         "with Run(config.out, config) as run:\n"
         "    if not run.done:\n"
         "        open('trained', 'a').write('once ')\n"
@@ -266,7 +266,7 @@ def test_a_training_run_made_by_hand_is_adopted(tmp_path):
 TRAINED = """
 import hashlib, json, pathlib, sys
 import numpy as np
-from samplenet.checkpoint import digest, load_checkpoint, save_checkpoint
+from samplenet.runs.checkpoint import digest, load_checkpoint, save_checkpoint
 name, seed, *task = sys.argv[1:]
 open('ran', 'a').write(name + ' ')
 folder = pathlib.Path('results', name)
@@ -356,7 +356,7 @@ def test_a_run_without_a_record_of_its_code_cannot_be_compared(train, tmp_path):
 
 
 def test_a_run_that_is_in_use_is_not_moved_away(train, tmp_path, monkeypatch):
-    monkeypatch.setattr("samplenet.jobs.PATIENCE", 0.1)
+    monkeypatch.setattr("samplenet.runs.jobs.PATIENCE", 0.1)
     train()
     (train.code / "a.py").write_text("second")
     with filelock.FileLock(tmp_path / "results" / "a" / ".lock"):
@@ -380,15 +380,17 @@ def test_the_recorded_code_is_what_the_script_had_loaded(tmp_path, monkeypatch):
         path.write_text("import network" if path == script else "")
     command = (
         f"import sys; sys.argv = [{str(script)!r}]; sys.path.insert(0, {str(script.parent)!r})\n"
-        "import json, pathlib, network, samplenet.report; from samplenet import sources\n"
+        "import json, pathlib, network, samplenet.report; from samplenet.runs import sources\n"
         f"sys.path.append({str(tmp_path)!r}); sources.own_folders.add(pathlib.Path({str(tmp_path)!r}).resolve())\n"
         "import own\n"
         "print(json.dumps([sources.loaded(True), sources.loaded(False)]))"
     )
     done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
     found, without_kernels = json.loads(done.stdout)
-    assert {"experiment/network.py", str(tmp_path / "own.py"), "samplenet/sources.py", sources.KERNELS} <= set(found)
-    assert not {"experiment/unused.py", "samplenet/report/page.py", "samplenet/cli.py"} & set(found)
+    assert {"experiment/network.py", str(tmp_path / "own.py"), "samplenet/runs/sources.py", sources.KERNELS} <= set(
+        found
+    )
+    assert not {"experiment/unused.py", "samplenet/report/page.py", "samplenet/console/cli.py"} & set(found)
     assert set(found) - set(without_kernels) == {sources.KERNELS}
     assert sources.changed(found, tmp_path) == []
     script.with_name("network.py").write_text("x = 1")

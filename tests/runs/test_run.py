@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 from samplenet import InputError
-from samplenet.checkpoint import load_checkpoint, save_checkpoint, write_atomic
-from samplenet.run import Run, environment, finite, saved_config
+from samplenet.atomic import write_atomic
+from samplenet.runs.checkpoint import load_checkpoint, save_checkpoint
+from samplenet.runs.environment import environment
+from samplenet.runs.run import Run, finite, saved_config
 
 ARRAYS = {"w": np.arange(6, dtype=np.float32).reshape(2, 3), "t": np.float32(0.5), "n": np.zeros(0, np.int64)}
 

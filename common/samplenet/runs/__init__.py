@@ -1,0 +1,1 @@
+"""Runs: their settings, folders, checkpoints and environment; jobs that need each other; evaluation."""
