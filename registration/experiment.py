@@ -1,0 +1,43 @@
+"""What this experiment asks, runs and shows; read by reproduce.sh, the page of results, the images and the tests."""
+
+QUESTION = "How far is a frozen registration network off when it sees only m points of each of two clouds?"
+FRAMEWORK = "torch"
+IN_ALL = True
+ITEMS = "pairs"
+LINES, COLUMNS = "m", "sampler"
+METRICS = {
+    "rotation_error_deg": dict(title="Mean rotation error, degrees", better="lower", spread="rotation_error_std_deg"),
+    "rotation_error_median_deg": dict(title="Median rotation error, degrees", better="lower"),
+    "rotation_error_std_deg": dict(title="Standard deviation of the rotation error over pairs, degrees"),
+    "share_under_5_deg": dict(title="Pairs with an error under 5 degrees, %", scale=100, digits=1, better="higher"),
+    "share_under_10_deg": dict(title="Pairs with an error under 10 degrees, %", scale=100, digits=1, better="higher"),
+    "auc": dict(
+        title="Area under the precision curve (share of pairs under an error, 0 to 180 degrees), at best 1",
+        digits=3,
+        better="higher",
+    ),
+    "sampling_consistency": dict(
+        title="Sampling consistency, thousandths: squared Chamfer distance between the template's sample and the "
+        "source's turned back; 0 is the same points",
+        scale=1000,
+        better="lower",
+    ),
+    "translation_error": dict(
+        title="Mean translation error, in lengths of the template's longest side", digits=4, better="lower"
+    ),
+    "rotation_error_paper_deg": dict(
+        title="Mean rotation error in the paper's convention, degrees: twice the geodesic angle. Only these and the "
+        "next compare with published numbers",
+        better="lower",
+        spread="rotation_error_std_deg",
+        spread_factor=2,
+    ),
+    "auc_paper": dict(
+        title="Area under the precision curve of the doubled angle, the paper's convention", digits=3, better="higher"
+    ),
+}
+
+
+def runs(plan):
+    """Add the runs of a preset."""
+    raise NotImplementedError
