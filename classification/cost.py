@@ -27,7 +27,7 @@ import train_samplenet
 from samplenet.atomic import write_atomic
 from samplenet.errors import InputError
 from samplenet.report import cost as costs
-from samplenet.runs import evaluation, settings
+from samplenet.runs import evaluation
 from samplenet.runs.environment import command, environment
 from samplenet.runs.script import main
 from samplenet.runs.settings import option
@@ -40,11 +40,11 @@ class Config:
 
     task: str = option("", "run folder of the trained classifier", path=True)
     samplers: list[str] = option(["random", "fps"], "random, fps, and run folders of trained samplers")
-    sizes: list[int] = option([32], "sizes m of random and fps, besides the trained")
+    sizes: list[int] = option([32], "sizes m of random and fps, besides the trained", at_least=1)
     out: str = option("", "folder for cost.json and cost.md", path=True)
-    batch_size: int = option(32, "clouds at once")
-    repeats: int = option(20, "turns whose median is the time")
-    seed: int = option(0, "of the clouds and the random sampler")
+    batch_size: int = option(32, "clouds at once", at_least=2)  # one cloud warms up the memory
+    repeats: int = option(20, "turns whose median is the time", at_least=1)
+    seed: int = option(0, "of the clouds and the random sampler", at_least=0)
 
 
 def load(config: Config) -> tuple[keras.Model, dict[tuple[str, int], Callable | None], train_classifier.Config]:
@@ -143,7 +143,6 @@ def report(results: dict) -> str:
 
 def measure_all(config: Config) -> None:
     evaluation.check(config)
-    settings.at_least(config, repeats=1, batch_size=2)  # one cloud is the warm-up of the memory
     gpus = tf.config.list_physical_devices("GPU")
     net, samplers, task = load(config)
     out = evaluation.prepare(config)
@@ -169,4 +168,4 @@ def measure_all(config: Config) -> None:
 
 if __name__ == "__main__":
     keras.utils.set_random_seed(0)
-    main(lambda: measure_all(settings.load(Config, description=__doc__.splitlines()[0])))
+    main(measure_all, Config, __doc__)

@@ -27,7 +27,7 @@ from samplenet.data.clouds import Clouds
 from samplenet.data.saved_layouts import MODELNET40
 from samplenet.errors import InputError
 from samplenet.ops import check_inputs
-from samplenet.runs import evaluation, settings
+from samplenet.runs import evaluation
 from samplenet.runs.run import finished_run
 from samplenet.runs.script import main
 from samplenet.runs.settings import option
@@ -43,11 +43,11 @@ class Config:
 
     task: str = option("", "run folder of the trained classifier", path=True)
     samplers: list[str] = option(["random", "fps"], "random, fps, and run folders of trained samplers")
-    sizes: list[int] = option([512, 256, 128, 64, 32, 16, 8], "sizes m of random and fps, besides the trained")
+    sizes: list[int] = option([512, 256, 128, 64, 32, 16, 8], "sample sizes of random and fps", at_least=1)
     data_root: str | None = option(None, "data set folder; without it, the classifier's own data set", path=True)
     out: str = option("", "folder for results.json, table and figures", path=True)
-    batch_size: int = option(32, "clouds scored at once; makes no difference to the result")
-    seed: int = option(0, "of the random sampler")
+    batch_size: int = option(32, "clouds scored at once; makes no difference to the result", at_least=1)
+    seed: int = option(0, "of the random sampler", at_least=0)
     samples: list[str] = option([], "folders of saved samples, or of several such, to score as well")
     save_samples: str | None = option(None, "folder to write what each sampler picked to, for --samples", path=True)
     gallery_size: int = option(32, "sample size of the picture (of the trained ones, the nearest to it)")
@@ -160,4 +160,4 @@ def evaluate(config: Config) -> None:
 
 if __name__ == "__main__":
     keras.utils.set_random_seed(0)
-    main(lambda: evaluate(settings.load(Config, description=__doc__.splitlines()[0])))
+    main(evaluate, Config, __doc__)

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 import pointnet
 from samplenet.data import batches, modelnet40
-from samplenet.runs import schedules, settings
+from samplenet.runs import schedules
 from samplenet.runs.run import Run, finite
 from samplenet.runs.script import main
 from samplenet.runs.settings import DataConfig, option
@@ -30,15 +30,14 @@ class Config(DataConfig):
     """The defaults are the published settings."""
 
     model: str = option("pointnet", "task network: pointnet, vanilla, or your own as FILE.py:CLASS")
-    epochs: int = option(250, "passes over the training set")
-    lr: float = option(1e-3, "Adam's first learning rate")
-    lr_schedule: str = option("step", "'step' (published) or 'cosine' (short runs)")
-    lr_decay: float = option(0.7, "factor of the step schedule")
-    lr_decay_samples: int = option(200_000, "clouds between its steps")
-    bn_decay_samples: int = option(200_000, "clouds between the steps of the batch norm momentum")
+    epochs: int = 250
+    lr: float = 1e-3
+    lr_decay: float = 0.7
+    lr_decay_samples: int = 200_000
+    bn_decay_samples: int = option(200_000, "clouds between the steps of the batch norm momentum", at_least=1)
     rotate: bool = option(True, "turn each training cloud about the y axis")
-    jitter: float = option(0.01, "standard deviation of the noise on training clouds (clipped at 0.05)")
-    hold_out: float = option(0.1, "share of the training set that the best checkpoint is chosen on")
+    jitter: float = option(0.01, "standard deviation of the noise on training clouds (clipped at 0.05)", at_least=0)
+    hold_out: float = option(0.1, "share of the training set that is held out", at_least=0, below=1)
     xla: bool = option(True, "compile the training step with XLA (1.5 to 2 times faster)")
 
 
@@ -52,11 +51,6 @@ def accuracy(net, points: np.ndarray, labels: np.ndarray, batch_size: int) -> fl
 
 
 def train(config: Config) -> None:
-    settings.above(config, lr=0)
-    settings.at_least(config, num_points=1, batch_size=2, epochs=1, lr_decay=0, jitter=0)
-    settings.at_least(config, seed=0, shapes_per_class=1, lr_decay_samples=1, bn_decay_samples=1)
-    settings.at_most(config, seed=2**32 - 1)
-    settings.one_of(config, lr_schedule=schedules.SCHEDULES)
     config.model = pointnet.whole(config.model)
     replicas = Replicas(config.batch_size)
     keras.utils.set_random_seed(config.seed)
@@ -145,4 +139,4 @@ def train(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    main(lambda: train(settings.load(Config, description=__doc__.splitlines()[0])))
+    main(train, Config, __doc__)

@@ -26,7 +26,7 @@ from samplenet import weights
 from samplenet.data import batches, modelnet40
 from samplenet.errors import InputError
 from samplenet.ops.tf import copies
-from samplenet.runs import schedules, settings
+from samplenet.runs import schedules
 from samplenet.runs.run import Run, finished_run, finite
 from samplenet.runs.script import main
 from samplenet.runs.settings import DataConfig, option
@@ -42,29 +42,28 @@ class Config(DataConfig):
     """The defaults are the published settings."""
 
     task: str = option("", "run folder of the trained classifier", path=True)
-    sample_sizes: list[int] = option([32], "points to sample, m; several: one progressive sampler for all of them")
-    over_sizes: str = option("sum", "several sizes: 'sum' (published) or 'mean' of their losses")
+    sample_sizes: list[int] = option([32], "sample size m; several: a progressive sampler", at_least=1)
+    over_sizes: str = option("sum", "reduction of several sizes' losses", choices=("sum", "mean"))
     projection: bool = option(True, "soft projection while training; without it the sampler is S-NET")
-    k: int = option(7, "neighbours of the soft projection")
-    alpha: float = option(30.0, "weight of the simplification loss")
-    lmbda: float = option(1.0, "weight of the projection loss")
-    beta: float = option(1.0, "weight of the largest distance in the simplification loss")
-    gamma: float = option(1.0, "weight of the coverage of the input in the simplification loss")
-    delta: float = option(0.0, "its weight for each sampled point")
+    k: int = option(7, "neighbours of the soft projection", at_least=1)
+    alpha: float = option(30.0, "weight of the simplification loss", at_least=0)
+    lmbda: float = option(1.0, "weight of the projection loss", at_least=0)
+    beta: float = option(1.0, "the simplification loss's weight of the largest distance", at_least=0)
+    gamma: float = option(1.0, "its weight of the coverage of the input", at_least=0)
+    delta: float = option(0.0, "its further weight of the coverage for each sampled point", at_least=0)
     output_batch_norm: bool = option(True, "batch norm after the sampler's last layer, as published")
-    epochs: int = option(500, "passes over the training set")
-    lr: float = option(1e-2, "Adam's first learning rate")
-    lr_schedule: str = option("step", "'step' (published) or 'cosine' (short runs)")
-    lr_decay: float = option(0.7, "factor of the step schedule")
-    lr_decay_samples: int = option(600_000, "clouds between its steps")
-    bn_decay_samples: int = option(600_000, "clouds between the steps of the batch norm momentum")
+    epochs: int = 500
+    lr: float = 1e-2
+    lr_decay: float = 0.7
+    lr_decay_samples: int = 600_000
+    bn_decay_samples: int = option(600_000, "clouds between the steps of the batch norm momentum", at_least=1)
 
 
 def build(config: Config) -> SampleNet:
     """The sampler that the settings describe, built."""
     n = config.num_points
     m = largest_size(config.sample_sizes, n, "--num-points")
-    if config.projection and not 1 <= config.k <= n:
+    if config.projection and config.k > n:
         raise InputError(f"--k must be in [1, --num-points] = [1, {n}], got {config.k}")
     sampler = SampleNet(
         m,
@@ -89,11 +88,6 @@ def load_task(folder: str) -> tuple[keras.Model, list[str], train_classifier.Con
 
 
 def train(config: Config) -> None:
-    settings.above(config, lr=0)
-    settings.at_least(config, batch_size=2, epochs=1, lr_decay=0, alpha=0, lmbda=0, beta=0, gamma=0, delta=0)
-    settings.at_least(config, seed=0, shapes_per_class=1, lr_decay_samples=1, bn_decay_samples=1)
-    settings.at_most(config, seed=2**32 - 1)
-    settings.one_of(config, lr_schedule=schedules.SCHEDULES, over_sizes=("sum", "mean"))
     replicas = Replicas(config.batch_size)
     keras.utils.set_random_seed(config.seed)
     if config.deterministic:
@@ -201,4 +195,4 @@ def train(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    main(lambda: train(settings.load(Config, description=__doc__.splitlines()[0])))
+    main(train, Config, __doc__)

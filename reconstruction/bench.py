@@ -5,9 +5,9 @@ python reconstruction/bench.py --num-points 2048 --batch-size 50
 Random clouds, untrained networks: the work is the same.
 """
 
-import argparse
 import statistics
 import time
+from dataclasses import dataclass
 
 import samplenet.quiet_tensorflow  # noqa: F401
 
@@ -17,9 +17,19 @@ import tensorflow as tf
 
 import autoencoder
 from samplenet.ops import use_native
-from samplenet.runs import settings
 from samplenet.runs.environment import environment
 from samplenet.runs.script import main
+from samplenet.runs.settings import option
+
+
+@dataclass
+class Config:
+    """What is timed."""
+
+    num_points: int = option(2048, "points of each cloud, N", at_least=1)
+    batch_size: int = option(50, "clouds a step, B", at_least=1)
+    steps: int = option(3, "steps a turn", at_least=1)
+    turns: int = option(5, "turns whose median is the time", at_least=1)
 
 
 def squared_error(reconstruction, points):
@@ -27,12 +37,12 @@ def squared_error(reconstruction, points):
     return tf.reduce_mean(tf.square(reconstruction - points))
 
 
-def make_step(flags, loss, native: bool):
+def make_step(config: Config, loss, native: bool):
     """A compiled training step of a network of its own, traced with or without native ops."""
-    net = autoencoder.build(flags.num_points)
+    net = autoencoder.build(config.num_points)
     optimizer = keras.optimizers.Adam(1e-4)
     optimizer.build(net.trainable_variables)
-    points = tf.constant(np.random.default_rng(0).random((flags.batch_size, flags.num_points, 3), np.float32) - 0.5)
+    points = tf.constant(np.random.default_rng(0).random((config.batch_size, config.num_points, 3), np.float32) - 0.5)
 
     @tf.function
     def step():
@@ -47,40 +57,29 @@ def make_step(flags, loss, native: bool):
     return step
 
 
-def measure(flags) -> None:
+def measure(config: Config) -> None:
     keras.utils.set_random_seed(0)
     steps = {
-        "native": make_step(flags, autoencoder.task_loss, True),
-        "framework": make_step(flags, autoencoder.task_loss, False),
-        "without": make_step(flags, squared_error, True),
+        "native": make_step(config, autoencoder.task_loss, True),
+        "framework": make_step(config, autoencoder.task_loss, False),
+        "without": make_step(config, squared_error, True),
     }
     found = {name: [] for name in steps}
-    for _ in range(flags.turns):
+    for _ in range(config.turns):
         for name, step in steps.items():
             begin = time.perf_counter()
-            for _ in range(flags.steps):
+            for _ in range(config.steps):
                 value = step()
             value.numpy()
-            found[name].append(1e3 * (time.perf_counter() - begin) / flags.steps)
+            found[name].append(1e3 * (time.perf_counter() - begin) / config.steps)
     native, framework, without = (statistics.median(times) for times in found.values())
     print(
-        f"B {flags.batch_size}, N {flags.num_points}: a step of the autoencoder {native:.0f} ms with native ops, "
+        f"B {config.batch_size}, N {config.num_points}: a step of the autoencoder {native:.0f} ms with native ops, "
         f"{framework:.0f} ms with framework ops, {without:.0f} ms without the Chamfer distance, so its share is "
         f"{100 * (1 - without / native):.0f} % and {100 * (1 - without / framework):.0f} %; "
         f"native ops: {environment()['native_ops']}"
     )
 
 
-def arguments() -> argparse.Namespace:
-    """The flags, checked."""
-    parser = settings.Parser(description=__doc__.splitlines()[0])
-    for name, value in (("num-points", 2048), ("batch-size", 50), ("steps", 3), ("turns", 5)):
-        parser.add_argument(f"--{name}", type=int, default=value, help="(default: %(default)s)")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    flags = parser.parse_args()
-    settings.at_least(flags, num_points=1, batch_size=1, steps=1, turns=1)
-    return flags
-
-
 if __name__ == "__main__":
-    main(lambda: measure(arguments()))
+    main(measure, Config, __doc__)

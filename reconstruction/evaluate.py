@@ -29,7 +29,7 @@ from samplenet.data import saved_samples
 from samplenet.data.clouds import Clouds
 from samplenet.data.saved_layouts import SHAPENET
 from samplenet.ops import check_inputs
-from samplenet.runs import evaluation, settings
+from samplenet.runs import evaluation
 from samplenet.runs.run import finished_run
 from samplenet.runs.script import main
 from samplenet.runs.settings import option
@@ -45,11 +45,11 @@ class Config:
 
     task: str = option("", "run folder of the trained autoencoder", path=True)
     samplers: list[str] = option(["random", "fps"], "random, fps, and run folders of trained samplers")
-    sizes: list[int] = option([1024, 512, 256, 128, 64, 32, 16], "sizes m of random and fps, besides the trained")
+    sizes: list[int] = option([1024, 512, 256, 128, 64, 32, 16], "sample sizes of random and fps", at_least=1)
     data_root: str | None = option(None, "data set folder; without it, the autoencoder's own data set", path=True)
     out: str = option("", "folder for results.json, table, figures and clouds", path=True)
-    batch_size: int = option(50, "clouds scored at once; makes no difference to the result")
-    seed: int = option(0, "of the random sampler")
+    batch_size: int = option(50, "clouds scored at once; makes no difference to the result", at_least=1)
+    seed: int = option(0, "of the random sampler", at_least=0)
     samples: list[str] = option([], "folders of saved samples, or of several such, to score as well")
     save_samples: str | None = option(None, "folder to write what each sampler picked to, for --samples", path=True)
     gallery_size: int = option(32, "sample size of the pictures (of the trained ones, the nearest to it)")
@@ -164,4 +164,4 @@ def save(path: Path, arrays: dict[str, np.ndarray]) -> None:
 
 if __name__ == "__main__":
     keras.utils.set_random_seed(0)
-    main(lambda: evaluate(settings.load(Config, description=__doc__.splitlines()[0])))
+    main(evaluate, Config, __doc__)

@@ -30,7 +30,7 @@ from samplenet import weights
 from samplenet.data import batches
 from samplenet.errors import InputError
 from samplenet.ops.tf import copies
-from samplenet.runs import schedules, settings
+from samplenet.runs import schedules
 from samplenet.runs.run import Run, finished_run, finite
 from samplenet.runs.script import main
 from samplenet.runs.settings import RunConfig, option
@@ -44,41 +44,29 @@ from samplenet.tf.state import get_state, set_state
 class Config(RunConfig):
     """The defaults are the published settings."""
 
-    batch_size: int = option(50, "clouds a step, B")
+    batch_size: int = 50
     task: str = option("", "run folder of the trained autoencoder; its data settings are the sampler's too", path=True)
     data_root: str | None = option(
         None, "where the autoencoder's data set lies now, if it has moved (for a new run)", path=True
     )
-    sample_sizes: list[int] = option([64], "points to sample, m; several: one progressive sampler for all of them")
-    over_sizes: str = option("mean", "several sizes: 'sum' or 'mean' (published) of their losses")
+    sample_sizes: list[int] = option([64], "sample size m; several: a progressive sampler", at_least=1)
+    over_sizes: str = option("mean", "reduction of several sizes' losses", choices=("sum", "mean"))
     projection: bool = option(True, "soft projection while training; without it the sampler is S-NET")
-    k: int = option(16, "neighbours of the soft projection")
-    min_sigma: float = option(1e-4, "lower bound on the squared temperature of the soft projection")
-    alpha: float = option(0.01, "weight of the simplification loss")
-    lmbda: float = option(1e-4, "weight of the projection loss")
-    beta: float = option(1.0, "weight of the largest distance in the simplification loss")
-    gamma: float = option(0.0, "weight of the coverage of the input in the simplification loss")
-    delta: float = option(1 / 64, "its weight for each sampled point")
-    epochs: int = option(400, "passes over the training set")
-    lr: float = option(5e-4, "Adam's first learning rate")
-    lr_schedule: str = option("step", "'step' (published, with a factor of 1: constant) or 'cosine' (short runs)")
-    lr_decay: float = option(1.0, "factor of the step schedule")
-    lr_decay_samples: int = option(200_000, "clouds between its steps")
-
-
-def check(config: Config) -> None:
-    """InputError for settings out of their range."""
-    settings.above(config, lr=0)
-    settings.at_least(config, batch_size=2, epochs=1, seed=0, lr_decay=0, lr_decay_samples=1)
-    settings.at_least(config, alpha=0, lmbda=0, beta=0, gamma=0, delta=0, min_sigma=0)
-    settings.at_most(config, seed=2**32 - 1)
-    settings.one_of(config, lr_schedule=schedules.SCHEDULES, over_sizes=("sum", "mean"))
+    k: int = option(16, "neighbours of the soft projection", at_least=1)
+    min_sigma: float = option(1e-4, "least squared temperature of the soft projection", at_least=0)
+    alpha: float = option(0.01, "weight of the simplification loss", at_least=0)
+    lmbda: float = option(1e-4, "weight of the projection loss", at_least=0)
+    beta: float = option(1.0, "the simplification loss's weight of the largest distance", at_least=0)
+    gamma: float = option(0.0, "its weight of the coverage of the input", at_least=0)
+    delta: float = option(1 / 64, "its further weight of the coverage for each sampled point", at_least=0)
+    epochs: int = 400
+    lr: float = 5e-4
 
 
 def build(config: Config, num_points: int) -> SampleNet:
     """The sampler that the settings describe, for clouds of `num_points`, built."""
     m = largest_size(config.sample_sizes, num_points, "the autoencoder's N")
-    if config.projection and not 1 <= config.k <= num_points:
+    if config.projection and config.k > num_points:
         raise InputError(f"--k must be in [1, N] = [1, {num_points}], the autoencoder's points, got {config.k}")
     sampler = SampleNet(
         m,
@@ -127,7 +115,6 @@ def losses(config: Config, sampler: SampleNet, net: autoencoder.Autoencoder, poi
 
 
 def train(config: Config) -> None:
-    check(config)
     replicas = Replicas(config.batch_size)
     keras.utils.set_random_seed(config.seed)
     if config.deterministic:
@@ -221,4 +208,4 @@ def train(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    main(lambda: train(settings.load(Config, description=__doc__.splitlines()[0])))
+    main(train, Config, __doc__)

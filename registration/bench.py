@@ -5,10 +5,10 @@ python registration/bench.py --num-points 1024 --size 64
 Random clouds, untrained networks: the work is the same. --device cuda measures a GPU.
 """
 
-import argparse
 import contextlib
 import statistics
 import time
+from dataclasses import dataclass
 from unittest import mock
 
 import torch
@@ -18,10 +18,22 @@ import rigid
 import train_samplenet
 from samplenet.ops import Chamfer
 from samplenet.ops import torch as ops
-from samplenet.runs import settings
 from samplenet.runs.environment import environment
 from samplenet.runs.script import main
+from samplenet.runs.settings import option
 from samplenet.torch import losses, processes, projection
+
+
+@dataclass
+class Config:
+    """What is timed."""
+
+    num_points: int = option(1024, "points of each cloud, N", at_least=1)
+    size: int = option(64, "points to sample, m")
+    batch_size: int = option(32, "clouds a step, B", at_least=1)
+    steps: int = option(10, "steps a turn", at_least=1)
+    turns: int = option(7, "turns whose median is the time", at_least=1)
+    device: str = option("auto", "'auto': a GPU where there is one", choices=processes.DEVICES)
 
 
 class Plain:
@@ -64,17 +76,17 @@ def timed(step, device: torch.device, steps: int) -> float:
     return 1e3 * (time.perf_counter() - begin) / steps
 
 
-def measure(flags) -> None:
+def measure(config: Config) -> None:
     torch.manual_seed(0)
-    device = processes.choose(flags.device)
+    device = processes.choose(config.device)
     net = pcrnet.PCRNet(input_shape="bnc").requires_grad_(False).to(device)
-    config = train_samplenet.Config(sample_sizes=[flags.size])
-    sampler = train_samplenet.build(config, flags.num_points).to(device)
-    model = train_samplenet.SampledTask(sampler, net, config, translation=False)
+    training = train_samplenet.Config(sample_sizes=[config.size])
+    sampler = train_samplenet.build(training, config.num_points).to(device)
+    model = train_samplenet.SampledTask(sampler, net, training, translation=False)
     optimizer = torch.optim.Adam(sampler.parameters(), 1e-3, fused=True)
-    clouds = torch.rand(flags.batch_size, flags.num_points, 3, device=device) - 0.5
-    quaternion = rigid.from_euler(90 * torch.rand(flags.batch_size, 3, device=device) - 45)
-    pair = clouds, rigid.rotate(quaternion, clouds), quaternion, torch.zeros(flags.batch_size, 3, device=device)
+    clouds = torch.rand(config.batch_size, config.num_points, 3, device=device) - 0.5
+    quaternion = rigid.from_euler(90 * torch.rand(config.batch_size, 3, device=device) - 45)
+    pair = clouds, rigid.rotate(quaternion, clouds), quaternion, torch.zeros(config.batch_size, 3, device=device)
 
     def step():
         optimizer.zero_grad()
@@ -82,29 +94,17 @@ def measure(flags) -> None:
         optimizer.step()
 
     found = {"plain": [], "ours": []}
-    for turn in range(flags.turns + 1):  # the first one warms up
+    for turn in range(config.turns + 1):  # the first one warms up
         for name, times in found.items():
             with plain() if name == "plain" else contextlib.nullcontext():
-                times.append(timed(step, device, flags.steps if turn else 2))
+                times.append(timed(step, device, config.steps if turn else 2))
     reference, ours = (statistics.median(times[1:]) for times in found.values())
     at = f"{torch.get_num_threads()} threads" if device.type == "cpu" else torch.cuda.get_device_name(device)
     print(
-        f"B {flags.batch_size}, N {flags.num_points}, m {flags.size}, {at}: a sampler step {ours:.1f} ms, with cdist "
-        f"and topk {reference:.1f} ms, ratio {reference / ours:.2f}; native ops: {environment()['native_ops']}"
+        f"B {config.batch_size}, N {config.num_points}, m {config.size}, {at}: a sampler step {ours:.1f} ms, with "
+        f"cdist and topk {reference:.1f} ms, ratio {reference / ours:.2f}; native ops: {environment()['native_ops']}"
     )
 
 
-def arguments() -> argparse.Namespace:
-    """The flags, checked."""
-    parser = settings.Parser(description=__doc__.splitlines()[0])
-    for name, value in (("num-points", 1024), ("size", 64), ("batch-size", 32), ("steps", 10), ("turns", 7)):
-        parser.add_argument(f"--{name}", type=int, default=value, help="(default: %(default)s)")
-    parser.add_argument("--device", default="auto", choices=processes.DEVICES)
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    flags = parser.parse_args()
-    settings.at_least(flags, num_points=1, batch_size=1, steps=1, turns=1)
-    return flags
-
-
 if __name__ == "__main__":
-    main(lambda: measure(arguments()))
+    main(measure, Config, __doc__)

@@ -29,7 +29,7 @@ from samplenet.data.saved_layouts import MODELNET40
 from samplenet.errors import InputError
 from samplenet.ops import check_inputs
 from samplenet.ops import torch as ops
-from samplenet.runs import evaluation, settings
+from samplenet.runs import evaluation
 from samplenet.runs.run import finished_run
 from samplenet.runs.script import main
 from samplenet.runs.settings import option
@@ -72,15 +72,15 @@ class Config:
     samplers: list[str] = option(
         ["random", "fps", "fps_same_start"], "random, fps, fps_same_start, icp, and run folders of trained samplers"
     )
-    sizes: list[int] = option([512, 256, 128, 64, 32, 16, 8], "sizes m of the untrained ones, besides the trained")
+    sizes: list[int] = option([512, 256, 128, 64, 32, 16, 8], "sample sizes of random and fps", at_least=1)
     data_root: str | None = option(None, "data set folder; without it, PCRNet's own data set", path=True)
     out: str = option("", "folder for results.json, table and figures", path=True)
-    batch_size: int = option(32, "pairs scored at once; makes no difference to the result")
-    seed: int = option(0, "of the random sampler and the first points of fps")
+    batch_size: int = option(32, "pairs scored at once; makes no difference to the result", at_least=1)
+    seed: int = option(0, "of the random sampler and the first points of fps", at_least=0)
     samples: list[str] = option([], "folders of saved samples, or of several such, to score as well")
     save_samples: str | None = option(None, "folder to write what each sampler picked to, for --samples", path=True)
     gallery_size: int = option(32, "sample size of the pictures (of the trained ones, the nearest to it)")
-    device: str = option("auto", "'cpu', 'cuda', or 'auto': a GPU where there is one")
+    device: str = option("auto", "'auto': a GPU where there is one", choices=processes.DEVICES)
 
 
 def trained(folder: str, device: torch.device, num_points: int) -> tuple[train_samplenet.Config, SampleNet]:
@@ -213,7 +213,6 @@ def show(gallery: dict, name: str, twist: Tensor, made: list[Tensor], indices: l
 
 def evaluate(config: Config) -> None:
     evaluation.check(config)
-    settings.one_of(config, device=processes.DEVICES)
     check_inputs(True)
     device = processes.choose(config.device)
     net, task_config = train_samplenet.load_task(config.task)
@@ -260,4 +259,4 @@ def evaluate(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    main(lambda: evaluate(settings.load(Config, description=__doc__.splitlines()[0])))
+    main(evaluate, Config, __doc__)

@@ -18,7 +18,7 @@ import pairs
 import rigid
 from pcrnet import INITS, PCRNet, initialise_he, task_loss
 from samplenet.data import batches
-from samplenet.runs import schedules, settings
+from samplenet.runs import schedules
 from samplenet.runs.run import Run, finite
 from samplenet.runs.script import main
 from samplenet.runs.settings import DataConfig, option
@@ -30,34 +30,27 @@ from samplenet.torch.state import get_state, set_state
 class Config(DataConfig):
     """The defaults are the published settings."""
 
+    batch_size: int = option(32, "pairs a step, B", at_least=1)  # no batch norm
     class_name: str = option("car", "class whose clouds are registered")
     pairs: int = option(
-        5000, "pairs made of the training clouds, repeated, fixed by --seed; the held-out ones included"
+        5000, "pairs of the training clouds, repeated, drawn by --seed; the held-out ones included", at_least=1
     )
-    noise: float = option(0.0, "standard deviation of noise on the source clouds, in lengths of the longest side")
+    noise: float = option(
+        0.0, "standard deviation of noise on the source clouds, in lengths of the longest side", at_least=0
+    )
     translation: bool = option(False, "move the source clouds as well, and learn by how much")
     independent: bool = option(False, "make source clouds of other points of the surface than the templates'")
-    iterations: int = option(1, "passes that refine the estimate")
-    init: str = option("default", "first weights: 'default', PyTorch's own, as published, or 'he' (short runs)")
-    epochs: int = option(500, "passes over the training pairs")
-    lr: float = option(1e-3, "Adam's first learning rate")
-    lr_schedule: str = option("step", "'step' (published, with a factor of 1: constant) or 'cosine' (short runs)")
-    lr_decay: float = option(1.0, "factor of the step schedule")
-    lr_decay_samples: int = option(200_000, "pairs between its steps")
-    hold_out: float = option(0.1, "share of the training clouds that the best checkpoint is chosen on")
-    checkpoint_epochs: int = option(1, "epochs between two checkpoints; each is judged on the held-out pairs")
-    device: str = option("auto", "'cpu', 'cuda', or 'auto': a GPU where there is one")
+    iterations: int = option(1, "passes that refine the estimate", at_least=1)
+    init: str = option("default", "first weights: PyTorch's own, as published, or 'he' (short runs)", choices=INITS)
+    epochs: int = 500
+    lr: float = 1e-3
+    hold_out: float = option(0.1, "share of the training clouds that is held out", at_least=0, below=1)
+    checkpoint_epochs: int = option(
+        1, "epochs between two checkpoints; each is judged on the held-out pairs", at_least=1
+    )
+    device: str = option("auto", "'auto': a GPU where there is one", choices=processes.DEVICES)
     amp: bool = option(False, "bfloat16 where autocast takes it")
     compile: bool = option(False, "compile the network by torch.compile")
-
-
-def check(config) -> None:
-    """InputError for settings out of their range."""
-    settings.above(config, lr=0)
-    settings.at_least(config, num_points=1, batch_size=1, epochs=1, seed=0, shapes_per_class=1)
-    settings.at_least(config, pairs=1, noise=0, iterations=1, lr_decay=0, lr_decay_samples=1, checkpoint_epochs=1)
-    settings.at_most(config, seed=2**32 - 1)
-    settings.one_of(config, lr_schedule=schedules.SCHEDULES, device=processes.DEVICES, init=INITS)
 
 
 def deterministic(on: bool) -> None:
@@ -102,7 +95,6 @@ def rotation_errors(net, made: list[Tensor], batch_size: int) -> Tensor:
 
 
 def train(config: Config) -> None:
-    check(config)
     deterministic(config.deterministic)
     torch.manual_seed(config.seed)
     train_pairs, judged_pairs = make_pairs(config)
@@ -172,4 +164,4 @@ def train(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    main(lambda: train(settings.load(Config, description=__doc__.splitlines()[0])))
+    main(train, Config, __doc__)

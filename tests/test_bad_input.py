@@ -140,7 +140,7 @@ FAULTS = [
     (
         READS_M40,
         {
-            "all held out": ("--hold-out 1", r"--hold-out must be in \[0, 1\), got 1"),
+            "all held out": ("--hold-out 1", "--hold-out must be below 1, got 1"),
             "data root that is a file": ("--data-root {file}", "file.txt is not a folder"),
             "data root that is empty": (
                 "--data-root {empty}",
@@ -217,12 +217,12 @@ FAULTS = [
     (
         SAMPLERS,
         {
-            "m of zero": ("--sample-sizes 0", rf"--sample-sizes must be in \[1, .*\] = \[1, {N}\], got 0"),
+            "m of zero": ("--sample-sizes 0", "--sample-sizes must be at least 1, got 0"),
             "m above N": ("--sample-sizes 33", rf"--sample-sizes must be in \[1, .*\] = \[1, {N}\], got 33"),
             "a size twice": ("--sample-sizes 4 8 4", r"--sample-sizes must be sizes that differ, got \[4, 8, 4\]"),
             "a size that is no number": ("--sample-sizes 4,8", "--sample-sizes must be int, got '4,8'"),
             "no size": ("no:--sample-sizes --config {sizes}", r"--sample-sizes must be sizes that differ, got \[\]"),
-            "k of zero": ("--k 0", r"--k must be in \[1, .*32\].* got 0"),
+            "k of zero": ("--k 0", "--k must be at least 1, got 0"),
             "k above N": ("--k 33", r"--k must be in \[1, .*32\].* got 33"),
             "batch of one": ("--batch-size 1", "--batch-size must be at least 2, got 1"),
             "negative weight": ("--alpha -1", "--alpha must be at least 0, got -1"),
@@ -256,7 +256,7 @@ FAULTS = [
                 "stands at epoch 1 of 9; continue it with --resume",
             ),
             "sampler of other points": ("--samplers {wide}", rf"was trained on 64 points|= \[1, {N}\], got 64"),
-            "size of zero": ("--sizes 0", r"--sizes must be at least 1, got \[0\]"),
+            "size of zero": ("--sizes 0", "--sizes must be at least 1, got 0"),
             "size above N": ("--sizes 33", f"--sizes must be at most N = {N}, the task network's points, got 33"),
         },
     ),
@@ -284,7 +284,7 @@ FAULTS = [
         {
             "no steps": ("--steps 0", "--steps must be at least 1, got 0"),
             "no clouds a step": ("--batch-size 0", "--batch-size must be at least 1, got 0"),
-            "no number": ("--num-points many", "argument --num-points: invalid int value: 'many'"),
+            "no number": ("--num-points many", "--num-points must be int, got 'many'"),
         },
     ),
     (["registration/bench.py"], {"m above N": ("--size 2000", r"\[1, 1024\], got 2000")}),
@@ -543,10 +543,8 @@ def call(script, runs):
         return lambda: sys.exit(module.main()), module.__file__
     experiment, name = Path(script).parent.name, Path(script).stem
     module = getattr(runs(experiment)[0], name)
-    if name == "bench":
-        return lambda: main(lambda: module.measure(module.arguments())), module.__file__
-    action = getattr(module, {"evaluate": "evaluate", "cost": "measure_all"}.get(name, "train"))
-    return lambda: main(lambda: action(settings.load(module.Config))), module.__file__
+    action = getattr(module, {"evaluate": "evaluate", "cost": "measure_all", "bench": "measure"}.get(name, "train"))
+    return lambda: main(action, module.Config), module.__file__
 
 
 def command_line(script, flags):

@@ -60,7 +60,6 @@ FORKS = """
 import json, os, signal, sys
 sys.path.insert(0, os.path.dirname(sys.argv[1]))
 script = __import__(os.path.basename(sys.argv[1]).removesuffix(".py"))
-from samplenet.runs import settings
 from samplenet.runs.script import main
 
 for line in sys.stdin:
@@ -73,7 +72,7 @@ for line in sys.stdin:
     for number in (1, 2):
         os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     sys.argv = [sys.argv[1], *flags]
-    main(lambda: script.train(settings.load(script.Config)))
+    main(script.train, script.Config)
     break
 """
 

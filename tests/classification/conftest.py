@@ -15,9 +15,9 @@ from samplenet.runs.script import main
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = {
-    "train_classifier": (train_classifier, lambda config: train_classifier.train(config)),
-    "train_samplenet": (train_samplenet, lambda config: train_samplenet.train(config)),
-    "evaluate": (evaluate, lambda config: evaluate.evaluate(config)),
+    "train_classifier": (train_classifier, train_classifier.train),
+    "train_samplenet": (train_samplenet, train_samplenet.train),
+    "evaluate": (evaluate, evaluate.evaluate),
 }
 TINY = ["--num-points", "64", "--batch-size", "8", "--epochs", "1", "--bn-decay-samples", "20"]
 
@@ -39,10 +39,10 @@ def script(monkeypatch, shapes_folder):
     """Run a script in this process; returns nothing, or raises SystemExit with the message."""
 
     def run(name, *flags, data_root=shapes_folder):
-        module, call = SCRIPTS[name]
+        module, action = SCRIPTS[name]
         flags = [*map(str, flags), *(["--data-root", str(data_root)] if data_root else [])]
         monkeypatch.setattr("sys.argv", [str(ROOT / "classification" / f"{name}.py"), *flags])
-        main(lambda: call(settings.load(module.Config)))
+        main(action, module.Config)
 
     return run
 

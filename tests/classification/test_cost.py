@@ -10,7 +10,6 @@ import pytest
 import cost
 import pointnet
 from samplenet.report import cost as costs
-from samplenet.runs import settings
 from samplenet.runs.script import main
 from samplenet.tf import SampleNet
 from samplenet.tf.cost import count
@@ -89,7 +88,7 @@ def measure_cost(monkeypatch):
 
     def run(*flags):
         monkeypatch.setattr("sys.argv", [str(ROOT / "classification" / "cost.py"), *map(str, flags)])
-        main(lambda: cost.measure_all(settings.load(cost.Config)))
+        main(cost.measure_all, cost.Config)
 
     return run
 

@@ -13,7 +13,6 @@ import own_network
 import pointnet
 import train_samplenet
 from samplenet import InputError
-from samplenet.runs import settings
 from samplenet.runs.checkpoint import load_checkpoint
 from samplenet.runs.script import main
 from samplenet.tf import FarthestPointSampler
@@ -82,7 +81,7 @@ def test_the_example_goes_through_every_script(tmp_path, script, tiny, results, 
     assert {"accuracy", "map_macro"} <= {r["metric"] for r in found["rows"]}
     flags = [*task, "--samplers", "fps", "--sizes", "8", "--repeats", "1", "--out", tmp_path / "cost"]
     monkeypatch.setattr("sys.argv", [str(ROOT / "classification" / "cost.py"), *map(str, flags)])
-    main(lambda: cost.measure_all(settings.load(cost.Config)))
+    main(cost.measure_all, cost.Config)
     assert "The task network: EdgeNet." in (tmp_path / "cost" / "cost.md").read_text()
 
 

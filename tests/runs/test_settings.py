@@ -1,21 +1,35 @@
 """Settings: where they come from, and what is refused."""
 
+import dataclasses
+import math
+import re
+import typing
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from samplenet import InputError
 from samplenet.runs import settings
+from samplenet.runs.experiments import discover
 from samplenet.runs.settings import option
+
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass
 class Config:
-    epochs: int = option(5, "passes")
-    lr: float = option(1e-3, "rate")
+    epochs: int = option(5, "passes", at_least=1)
+    lr: float = option(1e-3, "rate", above=0)
     task: str | None = option(None, "folder")
-    sample_sizes: list[int] = option([32], "m")
+    sample_sizes: list[int] = option([32], "m", at_least=1, at_most=99)
     projection: bool = option(True, "soft projection")
+    shape: str = option("step", "of the rate", choices=("step", "cosine"))
+
+
+@dataclass
+class Published(Config):
+    epochs: int = 250
 
 
 @pytest.fixture
@@ -69,6 +83,9 @@ def test_defaults_are_not_shared_between_configs():
         ("epochs: null", "epochs must be int, got None"),
         ("lr: [1]", "lr must be a finite number"),
         ("lr: .inf", "lr must be a finite number, got inf"),
+        ("lr: .nan", "lr must be a finite number, got nan"),
+        ("lr: 0", r"preset.yaml: lr must be above 0, got 0"),
+        ("shape: line", "shape must be one of step, cosine, got 'line'"),
         ("projection: 'False'", "projection must be bool, got 'False'"),
         ("projection: 0", "projection must be bool, got 0"),
         ("sample_sizes: 8", "sample_sizes must be a list"),
@@ -111,13 +128,66 @@ def test_a_missing_file_is_named(load):
         load(None, "--config", "nowhere.yaml")
 
 
-def test_at_least():
-    settings.at_least(Config(), epochs=1, sample_sizes=1)
-    with pytest.raises(InputError, match=r"--sample-sizes must be at least 33, got \[32\]"):
-        settings.at_least(Config(), sample_sizes=33)
-    with pytest.raises(InputError, match=r"--epochs must be at most 4, got 5"):
-        settings.at_most(Config(), epochs=4)
-    with pytest.raises(InputError, match="--lr must be at least 0, got nan"):
-        settings.at_least(Config(lr=float("nan")), lr=0)
-    with pytest.raises(InputError, match="--lr must be above 0, got 0"):
-        settings.above(Config(lr=0.0), lr=0)
+def test_a_run_folder_with_a_value_out_of_bounds_is_refused(load, tmp_path):
+    (tmp_path / "config.yaml").write_text(settings.dump(Config(epochs=0)))
+    with pytest.raises(InputError, match=r"config.yaml: epochs must be at least 1, got 0"):
+        settings.read(Config, tmp_path / "config.yaml")
+
+
+def test_help_shows_default_bounds_and_choices(load, capsys):
+    with pytest.raises(SystemExit):
+        load(None, "--help")
+    text = " ".join(capsys.readouterr().out.split())
+    assert "passes (default: 5; at least 1)" in text and "rate (default: 0.001; above 0)" in text
+    assert "m (default: [32]; at least 1; at most 99)" in text
+    assert "of the rate (default: step; one of step, cosine)" in text
+
+
+def test_a_new_default_keeps_help_and_bounds(capsys):
+    assert settings.load(Published, []).epochs == 250
+    with pytest.raises(InputError, match="--epochs must be at least 1, got 0"):
+        settings.load(Published, ["--epochs", "0"])
+    with pytest.raises(SystemExit):
+        settings.load(Published, ["--help"])
+    assert "passes (default: 250; at least 1)" in " ".join(capsys.readouterr().out.split())
+
+
+def test_an_unknown_bound_is_a_mistake_of_the_script():
+    with pytest.raises(TypeError, match="atleast"):
+        option(1, "a number", atleast=1)
+
+
+def edges(kind, bound, limit):
+    """The last value that a bound allows, and the first that it does not."""
+    up = 1 if bound in ("above", "at_least") else -1
+    if bound in ("above", "below"):
+        return math.nextafter(limit, up * math.inf), kind(limit)
+    return kind(limit), limit - up if kind is int else math.nextafter(limit, -up * math.inf)
+
+
+def test_every_bound_and_choice_of_every_script(import_scripts, tmp_path):
+    """Just outside is refused with flag and value; the edge itself is accepted, and so are the defaults."""
+    checked = 0
+    for experiment in discover(ROOT):
+        scripts = import_scripts(experiment)
+        for config in {module.Config for module in vars(scripts).values() if hasattr(module, "Config")}:
+            (tmp_path / "config.yaml").write_text(settings.dump(config()))
+            settings.read(config, tmp_path / "config.yaml")
+            for field in dataclasses.fields(config):
+                checked += check_edges(config, field.name)
+    assert checked > 100
+
+
+def check_edges(config, name):
+    """Try every bound and choice of a field; how many there were."""
+    about, kind = settings.metadata(config, name), typing.get_type_hints(config)[name]
+    assert about["help"], f"{config.__module__}: {name}"
+    kind, *_ = typing.get_args(kind) or [kind]
+    cases = [edges(kind, bound, limit) for bound, limit in about["bounds"].items()]
+    cases += [(choice, "nonsense") for choice in about["choices"]]
+    flag = "--" + name.replace("_", "-")
+    for right, wrong in cases:
+        assert getattr(settings.load(config, [f"{flag}={right}"]), name) in (right, [right])
+        with pytest.raises(InputError, match=rf"^{flag} must be .*, got '?{re.escape(str(wrong))}'?$"):
+            settings.load(config, [f"{flag}={wrong}"])
+    return len(cases)

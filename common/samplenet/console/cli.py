@@ -66,6 +66,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _parser() -> Parser:
     parser = Parser(prog="samplenet", description=samplenet.__doc__.splitlines()[0])
+    parser.set_defaults(debug=False)
     parser.add_argument("--version", action="version", version=f"samplenet {samplenet.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     shape = {"formatter_class": argparse.RawDescriptionHelpFormatter, "epilog": HELP, "allow_abbrev": False}
@@ -99,7 +100,6 @@ def _parser() -> Parser:
                              "(default: z for las and laz, y for other files)")  # fmt: skip
         command.add_argument("--cell", type=float, metavar="SIZE", help="of grid, instead of -m: side of a cell")
         command.add_argument("--seed", type=int, default=0, help="of what is drawn at random (default: 0)")
-        command.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
 
 

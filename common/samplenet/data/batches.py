@@ -32,9 +32,7 @@ def own_folder() -> Path:
 
 
 def hold_out(clouds: Clouds, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers (train, held out) of a random `fraction` of the training set, on which "best" is judged."""
-    if not 0 <= fraction < 1:
-        raise InputError(f"--hold-out must be in [0, 1), got {fraction}")
+    """Row numbers (train, held out) of a random `fraction` of the training set, which judges the networks."""
     order = np.random.default_rng((seed, 1)).permutation(len(clouds))
     size = round(fraction * len(clouds))
     return np.sort(order[size:]), np.sort(order[:size])

@@ -265,7 +265,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = Parser(description="Download, verify and extract ModelNet40.")
     parser.add_argument("--root", required=True, help=f"folder that is to hold {FOLDER}")
     parser.add_argument("--url", nargs="+", default=MIRRORS, help="addresses of the archive, tried in order")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     args = parser.parse_args(argv)
     from samplenet.runs import script  # here: reading data needs no run folders
 

@@ -41,7 +41,6 @@ def start() -> None:
     parser = Parser("samplenet.export", description=__doc__.splitlines()[0])
     parser.add_argument("--weights", required=True, help="name or file of the sampler's weights")
     parser.add_argument("-o", "--out", required=True, type=Path, help="NAME.onnx, NAME.pt2, NAME.keras, or a folder")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     flags = parser.parse_args()
     sampler = samplenet.load_pretrained(flags.weights, framework=export.framework(flags.out))
     export.export(sampler, flags.out)

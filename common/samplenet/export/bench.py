@@ -94,7 +94,6 @@ def start() -> None:
     counts = {"--size": 64, "--num-points": 1024, "--threads": os.cpu_count(), "--repeats": 300}
     for name, value in counts.items():
         parser.add_argument(name, type=int, default=value, help="(default: %(default)s)")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     flags = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(flags.threads)  # of the processes below
     cloud = shapes.generate("chair", 0, split="test", num_points=flags.num_points)[None]

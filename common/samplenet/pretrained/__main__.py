@@ -48,7 +48,6 @@ def start() -> None:
     parser.add_argument("name", help="what load_pretrained shall call it")
     parser.add_argument("--run", type=Path, required=True, help="finished run folder of a train_samplenet.py")
     parser.add_argument("--results", type=Path, required=True, help="evaluation folder with its results.json")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     flags = parser.parse_args()
     release(flags.name, flags.run, flags.results)
 

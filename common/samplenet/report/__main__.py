@@ -10,6 +10,5 @@ if __name__ == "__main__":
     parser = Parser("python -m samplenet.report", description="Write table and pictures of a result.")
     parser.add_argument("folder", type=Path, help="folder that holds results.json; with --page, of a preset's results")
     parser.add_argument("--page", action="store_true", help="write index.html and tables.md of all evaluations below")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     args = parser.parse_args()
     main(lambda: print(page.write(args.folder) if args.page else write(args.folder)))

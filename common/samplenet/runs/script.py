@@ -1,20 +1,29 @@
 """How a script starts and ends: errors as one sentence."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from samplenet import device
 from samplenet.errors import InputError
+from samplenet.runs import settings
 
 
-def main(script) -> None:
-    """Run `script()`; a fault of the input or of the disk ends it with one sentence, --debug with a traceback.
+def main(action: Callable, config_class=None, doc: str = "") -> None:
+    """Run `action`, with the settings of the command line if there is a `config_class` for them.
 
-    Says first, on stderr, where there is a GPU that the script's framework cannot use.
+    A fault of the input or of the disk ends the process with one sentence; with --debug, with a traceback. First, a GPU
+    that the script's framework cannot use is reported on stderr.
+
+    Args:
+        doc: the script's docstring, whose first line --help shows.
     """
     try:
-        _tell_of_idle_gpu()
-        script()
+        _report_idle_gpu()
+        if config_class is None:
+            action()
+        else:
+            action(settings.load(config_class, description=doc.split("\n")[0]))
     except (InputError, OSError) as error:
         if "--debug" in sys.argv:
             raise
@@ -27,7 +36,7 @@ def main(script) -> None:
         sys.exit(130)
 
 
-def _tell_of_idle_gpu() -> None:
+def _report_idle_gpu() -> None:
     framework = "tf" if "tensorflow" in sys.modules else "torch" if "torch" in sys.modules else None
     if framework and "--help" not in sys.argv and (found := device.gpu()):
         serves, sentence = device.serving(framework, found)

@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import difflib
 import math
+import operator
 import reprlib
 import sys
 import types
@@ -13,24 +14,56 @@ from pathlib import Path
 import yaml
 
 from samplenet.errors import InputError
+from samplenet.runs.schedules import SCHEDULES
 
-BRIEF = reprlib.Repr()  # of a value from a file, whose aliases may make it endless
-BRIEF.maxlevel, BRIEF.maxstring, BRIEF.maxother = 2, 80, 80
+SHORT = reprlib.Repr()  # shows a value from a file, whose YAML aliases may make it endless
+SHORT.maxlevel, SHORT.maxstring, SHORT.maxother = 2, 80, 80
+
+# bounds of `option`: how a value is compared with its bound, and how that is said
+BOUNDS = {
+    "above": (operator.gt, "above"),
+    "at_least": (operator.ge, "at least"),
+    "below": (operator.lt, "below"),
+    "at_most": (operator.le, "at most"),
+}
 
 
-def option(default, help: str, path: bool = False):
-    """A dataclass field with its help text. Lists are copied; a path is kept absolute, so that it stays true."""
-    make = {"default_factory": default.copy} if isinstance(default, list) else {"default": default}
-    return dataclasses.field(metadata={"help": help, "path": path}, **make)
+def option(default, help: str, *, choices: tuple[str, ...] = (), path: bool = False, **bounds: float):
+    """Make a dataclass field that is a flag: its default, its help text and what values it takes.
+
+    A subclass that gives another default alone (`epochs: int = 250`) keeps the rest. Lists are copied. Bounds and
+    choices hold for each entry of a list.
+
+    Args:
+        choices: the values allowed.
+        path: the value is a path. Paths are made absolute, so that a saved config works from any folder.
+        bounds: any of above, at_least, below and at_most.
+    """
+    if unknown := bounds.keys() - BOUNDS.keys():
+        raise TypeError(f"no such bounds: {unknown}")
+    metadata = {"help": help, "choices": choices, "path": path, "bounds": bounds}
+    value = {"default_factory": default.copy} if isinstance(default, list) else {"default": default}
+    return dataclasses.field(metadata=metadata, **value)
+
+
+def metadata(cls, name: str) -> typing.Mapping:
+    """What `option` was given for a field: by `cls`, or by the nearest base class that says it."""
+    fields = (vars(base).get("__dataclass_fields__", {}).get(name) for base in cls.__mro__)
+    return next((field.metadata for field in fields if field and field.metadata), {})
 
 
 @dataclasses.dataclass
 class RunConfig:
-    """What every training script takes; each adds its own fields."""
+    """What every training script takes; each adds its own fields and its published defaults."""
 
-    out: str = option("", "run folder", True)
-    batch_size: int = option(32, "clouds a step, B")
-    seed: int = option(0, "of weights, order of the data and augmentation")
+    out: str = option("", "run folder", path=True)
+    epochs: int = option(500, "passes over the training set", at_least=1)
+    batch_size: int = option(32, "clouds, or pairs of clouds, a step, B", at_least=2)  # batch norm needs two
+    lr: float = option(1e-3, "Adam's first learning rate", above=0)
+    lr_schedule: str = option("step", "'step' (published) or 'cosine' (short runs)", choices=SCHEDULES)
+    lr_decay: float = option(1.0, "factor of the step schedule; 1: a constant rate", at_least=0)
+    lr_decay_samples: int = option(200_000, "clouds, or pairs, between its steps", at_least=1)
+    seed: int = option(0, "of weights, order of the data and augmentation", at_least=0, at_most=2**32 - 1)
     resume: bool = option(False, "continue the run in --out if there is one")
     deterministic: bool = option(False, "same device, same seed: same weights, bit for bit")
 
@@ -39,20 +72,27 @@ class RunConfig:
 class DataConfig(RunConfig):
     """Those of a script that chooses its data; one that follows another run takes that run's."""
 
-    data_root: str | None = option(None, "data set folder in its own layout; without it, the built-in shapes", True)
-    shapes_per_class: int = option(100, "built-in shapes: training shapes a class (and 2 test shapes for each 5)")
-    num_points: int = option(1024, "points of each cloud that are used, N")
+    data_root: str | None = option(None, "data set folder in its own layout; default: the built-in shapes", path=True)
+    shapes_per_class: int = option(
+        100, "built-in shapes: training shapes a class (and 2 test shapes for each 5)", at_least=1
+    )
+    num_points: int = option(1024, "points of each cloud that are used, N", at_least=1)
 
 
 class Parser(argparse.ArgumentParser):
-    """Tells what is wrong in one sentence, without the pages of usage that argparse puts before it."""
+    """A parser whose errors are one sentence, without argparse's usage; every command has --debug."""
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        text = "show the traceback of an error"
+        self.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=text)
 
     def error(self, message):
         self.exit(2, f"{self.prog}: error: {message}; --help lists the flags\n")
 
 
 def checkout() -> Path:
-    """The repository's root, seen from the running script (classification/train_classifier.py and its like)."""
+    """Guess the repository's root from the running script, as classification/train_classifier.py."""
     return Path(sys.argv[0]).resolve().parent.parent  # parents[1] would fail for "python -c" in /
 
 
@@ -65,47 +105,60 @@ def load(cls, argv: list[str] | None = None, description: str = ""):
           epochs: 12
 
     A flat file of fields, as a run folder's config.yaml, is read as well. Every field is a flag in kebab
-    case. --debug is left in the arguments for `samplenet.runs.script.main`.
+    case.
 
     Raises:
-        InputError: unknown section or field, or a value of the wrong type, by name.
+        InputError: unknown section or field, a value of the wrong type or outside its bounds, by name.
     """
     script = Path(sys.argv[0])
     parser = Parser(description=description, allow_abbrev=False)
     parser.add_argument("--config", metavar="FILE", help="YAML preset; flags win over it")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    kinds = typing.get_type_hints(cls)
+    kinds, defaults = typing.get_type_hints(cls), cls()
     for field in dataclasses.fields(cls):
-        flag, kind = "--" + field.name.replace("_", "-"), kinds[field.name]
-        text = f"{field.metadata.get('help', '')} (default: {getattr(cls(), field.name)})".replace("%", "%%")
+        text = _help(metadata(cls, field.name), getattr(defaults, field.name))
         common = {"dest": field.name, "default": argparse.SUPPRESS, "help": text}
-        if kind is bool:
-            parser.add_argument(flag, action=argparse.BooleanOptionalAction, **common)
-        elif typing.get_origin(kind) is list:
-            parser.add_argument(flag, nargs="+", metavar="X", **common)
+        if kinds[field.name] is bool:
+            parser.add_argument(_flag(field.name), action=argparse.BooleanOptionalAction, **common)
+        elif typing.get_origin(kinds[field.name]) is list:
+            parser.add_argument(_flag(field.name), nargs="+", metavar="X", **common)
         else:
-            parser.add_argument(flag, metavar="X", **common)
+            parser.add_argument(_flag(field.name), metavar="X", **common)
     flags = vars(parser.parse_args(argv))
-    file, _ = flags.pop("config"), flags.pop("debug")
+    flags.pop("debug", None)  # `samplenet.runs.script.main` looks for it
+    file = flags.pop("config")
     values = _read(cls, Path(file), script) if file else {}
-    values |= {name: _convert(f"--{name.replace('_', '-')}", kinds[name], v) for name, v in flags.items()}
+    for name, text in flags.items():
+        values[name] = _value(cls, name, _flag(name), text)
     for field in dataclasses.fields(cls):
         value = values.get(field.name)
-        if field.metadata.get("path") and value is not None:
+        if metadata(cls, field.name).get("path") and value is not None:
             if not value or "\0" in value:
                 wrong = "holds a null character" if value else "is empty"
-                raise InputError(f"--{field.name.replace('_', '-')} {wrong}; name a folder or leave it out")
+                raise InputError(f"{_flag(field.name)} {wrong}; name a folder or leave it out")
             values[field.name] = str(Path(value).resolve())
     return cls(**values)
 
 
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _help(metadata: typing.Mapping, default) -> str:
+    """The help text of a flag: what it is, its default, its bounds and choices."""
+    details = [f"default: {default}"]
+    details += [f"{BOUNDS[name][1]} {bound}" for name, bound in metadata.get("bounds", {}).items()]
+    if metadata.get("choices"):
+        details.append(f"one of {', '.join(metadata['choices'])}")
+    return f"{metadata.get('help', '')} ({'; '.join(details)})".replace("%", "%%")
+
+
 def read(cls, path: Path):
-    """The settings that `dump` wrote; InputError when the file is damaged or of another script."""
+    """Read the settings that `dump` wrote; InputError when the file is damaged or of another script."""
     return cls(**_read(cls, path, Path(sys.argv[0])))
 
 
 def _read(cls, path: Path, script: Path) -> dict:
-    """The fields of `cls` that a YAML file sets."""
+    """Read the fields of `cls` that a YAML file sets."""
     try:
         content = yaml.safe_load(path.read_text())
     except OSError as error:
@@ -121,69 +174,65 @@ def _read(cls, path: Path, script: Path) -> dict:
                 raise InputError(f"{path}: section {section!r} names no script beside {script.name}")
         content = content.get(script.stem) or {}
         if not isinstance(content, dict):
-            raise InputError(f"{path}: section {script.stem!r} must hold fields, got {BRIEF.repr(content)}")
+            raise InputError(f"{path}: section {script.stem!r} must hold fields, got {SHORT.repr(content)}")
     kinds = typing.get_type_hints(cls)
     for name in content:
         if name not in kinds:
             near = difflib.get_close_matches(str(name), kinds, 1)
             hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(kinds)}"
             raise InputError(f"{path}: unknown key {name!r}; {hint}")
-    return {name: _convert(f"{path}: {name}", kinds[name], value) for name, value in content.items()}
+    return {name: _value(cls, name, f"{path}: {name}", value) for name, value in content.items()}
+
+
+def _value(cls, name: str, where: str, value):
+    """A YAML or command line value of a field, converted and checked."""
+    value = _convert(where, typing.get_type_hints(cls)[name], value)
+    allowed = metadata(cls, name)
+    for entry in value if isinstance(value, list) else [value]:
+        if entry is None:
+            continue
+        for bound, limit in allowed.get("bounds", {}).items():
+            holds, words = BOUNDS[bound]
+            if not holds(entry, limit):
+                raise InputError(f"{where} must be {words} {limit}, got {entry}")
+        choices = allowed.get("choices")
+        if choices and entry not in choices:
+            raise InputError(f"{where} must be one of {', '.join(choices)}, got {entry!r}")
+    return value
 
 
 def _convert(where: str, kind, value):
-    """A YAML or command line value as `kind` (int, float, str, bool, list[...] or one of these | None)."""
+    """Convert a YAML or command line value to `kind` (int, float, str, bool, list[...] or one of these | None)."""
     if isinstance(kind, types.UnionType):
         if value is None or value == "none":
             return None
         kind = next(k for k in typing.get_args(kind) if k is not types.NoneType)
     if typing.get_origin(kind) is list:
         if not isinstance(value, list):
-            raise InputError(f"{where} must be a list, got {BRIEF.repr(value)}")
+            raise InputError(f"{where} must be a list, got {SHORT.repr(value)}")
         return [_convert(where, typing.get_args(kind)[0], v) for v in value]
-    if kind is str and isinstance(value, str) or kind is bool and isinstance(value, bool):
+    if kind in (str, bool) and isinstance(value, kind):
         return value
-    if kind in (int, float) and not isinstance(value, bool):
-        try:
-            number = kind(value)  # YAML reads 1e-3 as a string
-            if math.isfinite(number) if kind is float else isinstance(value, str) or number == value:
-                return number
-        except (TypeError, ValueError, OverflowError):
-            pass
-    raise InputError(
-        f"{where} must be {'a finite number' if kind is float else kind.__name__}, got {BRIEF.repr(value)}"
-    )
+    number = _number(kind, value) if kind in (int, float) else None
+    if number is None:
+        name = "a finite number" if kind is float else kind.__name__
+        raise InputError(f"{where} must be {name}, got {SHORT.repr(value)}")
+    return number
+
+
+def _number(kind, value) -> int | float | None:
+    """`value` as an int or a finite float; None if it is neither."""
+    if isinstance(value, bool):  # Python counts with them
+        return None
+    try:
+        number = kind(value)  # a string too: YAML reads 1e-3 as one
+    except (TypeError, ValueError, OverflowError):
+        return None
+    if kind is float:
+        return number if math.isfinite(number) else None
+    return number if isinstance(value, str) or number == value else None  # int(1.5) drops the half
 
 
 def dump(config) -> str:
-    """The resolved settings as YAML, readable by --config."""
+    """Write the resolved settings as YAML, readable by --config."""
     return yaml.safe_dump(dataclasses.asdict(config), sort_keys=False)
-
-
-def at_least(config, **lowest) -> None:
-    """Raise InputError unless each named field (or each entry of a list) is at least its value."""
-    _bound(config, lowest, "at least", lambda value, low: value >= low)
-
-
-def above(config, **bounds) -> None:
-    """Raise InputError unless each named field (or each entry of a list) is greater than its value."""
-    _bound(config, bounds, "above", lambda value, low: value > low)
-
-
-def at_most(config, **highest) -> None:
-    """Raise InputError unless each named field (or each entry of a list) is at most its value."""
-    _bound(config, highest, "at most", lambda value, high: value <= high)
-
-
-def _bound(config, bounds: dict, word: str, holds) -> None:
-    for name, bound in bounds.items():
-        value = getattr(config, name)
-        if not all(holds(v, bound) for v in (value if isinstance(value, list) else [value])):  # false for NaN
-            raise InputError(f"--{name.replace('_', '-')} must be {word} {bound}, got {value}")
-
-
-def one_of(config, **allowed) -> None:
-    """Raise InputError unless each named field has one of its allowed values."""
-    for name, values in allowed.items():
-        if (value := getattr(config, name)) not in values:
-            raise InputError(f"--{name.replace('_', '-')} must be one of {', '.join(values)}, got {value!r}")

@@ -15,7 +15,6 @@ def main() -> None:
     parser.add_argument("--train-per-class", type=int, default=100)
     parser.add_argument("--test-per-class", type=int, default=40)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     args = parser.parse_args()
     script.main(lambda: print(ensure(args.root, args.train_per_class, args.test_per_class, args.seed)))
 
