@@ -7,11 +7,13 @@ Parameters, multiply-adds, time and peak memory at inference, on the CPU and, wh
 Random clouds: the work is the same.
 """
 
+import dataclasses
 import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from types import SimpleNamespace
 
 import samplenet.quiet_tensorflow  # noqa: F401
 
@@ -20,10 +22,8 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-import evaluate
 import pointnet
-import train_classifier
-import train_samplenet
+from evaluate import BASELINES, load_sampler
 from samplenet.atomic import write_atomic
 from samplenet.errors import InputError
 from samplenet.report import cost as costs
@@ -40,21 +40,34 @@ class Config:
 
     task: str = option("", "run folder of the trained classifier", path=True)
     samplers: list[str] = option(["random", "fps"], "random, fps, and run folders of trained samplers")
-    sizes: list[int] = option([32], "sizes m of random and fps, besides the trained", at_least=1)
+    runs: str | None = option(
+        None,
+        "folder of run folders: measure what finished there of the smallest seed, but no progressive one",
+        path=True,
+    )
+    sizes: list[int] = option([32], "sizes m of random and fps, besides the trained")
     out: str = option("", "folder for cost.json and cost.md", path=True)
     batch_size: int = option(32, "clouds at once", at_least=2)  # one cloud warms up the memory
     repeats: int = option(20, "turns whose median is the time", at_least=1)
     seed: int = option(0, "of the clouds and the random sampler", at_least=0)
 
 
-def load(config: Config) -> tuple[keras.Model, dict[tuple[str, int], Callable | None], train_classifier.Config]:
-    """The classifier, the samplers by name and size (`none` first; of several seeds the first), and its settings."""
-    net, _, task = train_samplenet.load_task(config.task)
-    n = task.num_points
-    chosen = evaluation.choose(config, n, evaluate.UNTRAINED, lambda folder: evaluate.trained(folder, n))
+def with_finished(config: Config) -> Config:
+    """Replace --runs by the run folders that it stands for."""
+    if not config.runs:
+        return config
+    runs = evaluation.finished_runs(config.runs, config.task)
+    first_seed = min((run.seed for run in runs), default=0)
+    folders = [run.folder for run in runs if run.seed == first_seed and len(run.sizes) == 1]
+    return dataclasses.replace(config, runs=None, samplers=[*config.samplers, *folders])
+
+
+def load(config: Config) -> tuple[keras.Model, dict[tuple[str, int], Callable | None], SimpleNamespace]:
+    """Open the classifier, the samplers by name and size (`none` first; of several seeds the first), its settings."""
+    net, _, task = pointnet.load_task(config.task)
     samplers = {}
-    for one in chosen:
-        samplers.setdefault((one.name, one.m), one.sampler)
+    for entry in evaluation.choose(config, task.num_points, BASELINES, load_sampler):
+        samplers.setdefault((entry.name, entry.m), entry.sampler)
     return net, samplers, task
 
 
@@ -143,6 +156,7 @@ def report(results: dict) -> str:
 
 def measure_all(config: Config) -> None:
     evaluation.check(config)
+    config = with_finished(config)
     gpus = tf.config.list_physical_devices("GPU")
     net, samplers, task = load(config)
     out = evaluation.prepare(config)

@@ -5,12 +5,13 @@
 
 `random` and `fps` are scored at every size, also those of the trained samplers; a trained one (its run folder) at its
 own, a progressive one at every size. Three protocols: `matched` gives the classifier a subset of the input, `soft` the
-softly projected points and `generated` the simplified points themselves. `--samples` scores folders that
-`--save-samples` or anybody wrote. Retrieval compares clouds by the classifier's second-last layer; see retrieval.py.
+softly projected points and `generated` the simplified points themselves. `--runs` scores all samplers that finished in
+a folder, `--samples` folders that `--save-samples` or anybody wrote. Retrieval compares clouds by the classifier's
+second-last layer; see retrieval.py.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import samplenet.quiet_tensorflow  # noqa: F401
 
@@ -20,56 +21,24 @@ from tqdm import tqdm
 
 import pointnet
 import retrieval
-import train_samplenet
-from samplenet import report
+from samplenet import load_pretrained, report
 from samplenet.data import batches, modelnet40, saved_samples
 from samplenet.data.clouds import Clouds
 from samplenet.data.saved_layouts import MODELNET40
 from samplenet.errors import InputError
 from samplenet.ops import check_inputs
 from samplenet.runs import evaluation
-from samplenet.runs.run import finished_run
+from samplenet.runs.evaluation import Entry, EvaluationConfig
 from samplenet.runs.script import main
-from samplenet.runs.settings import option
-from samplenet.tf import FarthestPointSampler, RandomSampler, SampleNet
-from samplenet.tf.state import set_state
+from samplenet.tf import FarthestPointSampler, RandomSampler
 
-UNTRAINED = {"random": RandomSampler, "fps": lambda m, seed: FarthestPointSampler(m)}
+BASELINES = {"random": RandomSampler, "fps": lambda m, seed: FarthestPointSampler(m)}
+load_sampler = partial(load_pretrained, framework="tf")
 
 
 @dataclass
-class Config:
+class Config(EvaluationConfig):
     """What is scored on which data."""
-
-    task: str = option("", "run folder of the trained classifier", path=True)
-    samplers: list[str] = option(["random", "fps"], "random, fps, and run folders of trained samplers")
-    sizes: list[int] = option([512, 256, 128, 64, 32, 16, 8], "sample sizes of random and fps", at_least=1)
-    data_root: str | None = option(None, "data set folder; without it, the classifier's own data set", path=True)
-    out: str = option("", "folder for results.json, table and figures", path=True)
-    batch_size: int = option(32, "clouds scored at once; makes no difference to the result", at_least=1)
-    seed: int = option(0, "of the random sampler", at_least=0)
-    samples: list[str] = option([], "folders of saved samples, or of several such, to score as well")
-    save_samples: str | None = option(None, "folder to write what each sampler picked to, for --samples", path=True)
-    gallery_size: int = option(32, "sample size of the picture (of the trained ones, the nearest to it)")
-
-
-def trained(folder: str, num_points: int) -> tuple[train_samplenet.Config, SampleNet]:
-    """The settings and the sampler of a run folder."""
-    config, arrays, _ = finished_run(folder, train_samplenet.Config)
-    if config.num_points != num_points:
-        raise InputError(f"{folder} was trained on {config.num_points} points, the classifier on {num_points}")
-    sampler = train_samplenet.build(config)
-    set_state(sampler, arrays, source=folder)
-    return config, sampler
-
-
-def protocols(sampler, points, sampled) -> Iterator[tuple[str, object]]:
-    """The clouds (B, m, 3) that a sample is scored as, by protocol."""
-    yield "generated" if sampled.idx is None else "matched", sampled.points
-    if sampled.queries is not None:
-        yield "generated", sampled.queries
-        if sampler.project:
-            yield "soft", sampler.project(points, sampled.queries)
 
 
 def predict(net, sampler, test: Clouds, batch_size: int) -> tuple[dict, np.ndarray | None, dict]:
@@ -78,42 +47,40 @@ def predict(net, sampler, test: Clouds, batch_size: int) -> tuple[dict, np.ndarr
     for start in range(0, len(test), batch_size):
         points = test.points[start : start + batch_size]
         if sampler is None:
-            scored = [("matched", points)]
+            clouds = {"matched": points}
         else:
             sampled = sampler(points, np.arange(start, start + len(points)))
+            clouds = evaluation.protocols(sampler, points, sampled)
             if sampled.idx is not None:
                 indices.append(np.asarray(sampled.idx))
-            scored = protocols(sampler, points, sampled)
-        for protocol, cloud in scored:
+        for protocol, cloud in clouds.items():
             described, _ = net.describe(cloud, training=False)
             descriptors.setdefault(protocol, []).append(described.numpy())
             predicted.setdefault(protocol, []).append(net.last(described).numpy().argmax(1))
-    predicted, descriptors = ({p: np.concatenate(v) for p, v in found.items()} for found in (predicted, descriptors))
+    predicted = {protocol: np.concatenate(parts) for protocol, parts in predicted.items()}
+    descriptors = {protocol: np.concatenate(parts) for protocol, parts in descriptors.items()}
     return predicted, np.concatenate(indices) if indices else None, descriptors
 
 
-def rows_of(name: str, m: int, seed: int, predicted: dict, labels: np.ndarray) -> list[dict]:
-    """One row of results.json a number."""
+def accuracy_rows(entry: Entry, predicted: dict, labels: np.ndarray) -> list[dict]:
+    """Rows of the share of clouds that are classified right: over all, and the mean over classes."""
     rows = []
     for protocol, classes in predicted.items():
         right = classes == labels
         by_class = [right[labels == c].mean() for c in np.unique(labels)]
-        for metric, value in (("accuracy", right.mean()), ("accuracy_class_mean", np.mean(by_class))):
-            row = {"sampler": name, "m": m, "protocol": protocol, "metric": metric}
-            rows.append({**row, "value": round(float(value), 6), "n": len(labels), "seed": seed})
+        rows.append(evaluation.row(entry, protocol, "accuracy", right.mean(), len(labels)))
+        rows.append(evaluation.row(entry, protocol, "accuracy_class_mean", np.mean(by_class), len(labels)))
     return rows
 
 
-def retrieved(name: str, m: int, seed: int, descriptors: dict, labels: np.ndarray) -> tuple[list[dict], list[dict]]:
-    """Rows and precision-recall curves of results.json."""
+def retrieval_rows(entry: Entry, descriptors: dict, labels: np.ndarray) -> tuple[list[dict], list[dict]]:
+    """Rows of mean average precision, and precision-recall curves."""
     rows, curves = [], []
     for protocol, described in descriptors.items():
-        found, line = retrieval.score(described, labels), {"sampler": name, "m": m, "protocol": protocol}
+        score = retrieval.score(described, labels)
         for metric in ("map_macro", "map_micro", "map_paper"):
-            value = round(getattr(found, metric), 6)
-            rows.append({**line, "metric": metric, "value": value, "n": found.queries, "seed": seed})
-        precision = [round(float(v), 6) for v in found.precision]
-        curves.append({**line, "seed": seed, "recall": retrieval.RECALL.tolist(), "precision": precision})
+            rows.append(evaluation.row(entry, protocol, metric, getattr(score, metric), score.queries))
+        curves.append(evaluation.curve(entry, protocol, score.precision, recall=retrieval.RECALL.tolist()))
     return rows, curves
 
 
@@ -127,7 +94,7 @@ def gallery_clouds(test: Clouds, count: int = 5) -> np.ndarray:
 def evaluate(config: Config) -> None:
     evaluation.check(config)
     check_inputs(True)
-    net, names, task_config = train_samplenet.load_task(config.task)
+    net, names, task_config = pointnet.load_task(config.task)
     n = task_config.num_points
     folder = batches.open_set(config.data_root or task_config.data_root, task_config.shapes_per_class)
     test = modelnet40.load(folder, "test", n)
@@ -135,29 +102,30 @@ def evaluate(config: Config) -> None:
         raise InputError(f"--task {config.task} was trained on other classes than {folder} has")
     originals = saved_samples.Originals({"": test}, MODELNET40)
     saved = saved_samples.read(config.samples, originals)
-    samplers = evaluation.choose(config, n, UNTRAINED, lambda folder: trained(folder, n), saved)
-    out = evaluation.prepare(config, samplers)
+    entries = evaluation.choose(config, n, BASELINES, load_sampler, saved)
+    out = evaluation.prepare(config, entries)
 
-    gallery_size = evaluation.gallery_size(config, samplers)
+    gallery_size = evaluation.gallery_size(config, entries)
     rows, curves, shown = [], [], gallery_clouds(test)
     gallery = {"points": test.points[shown], "names": np.array([test.names[c] for c in test.labels[shown]])}
-    for name, m, sampler, seed, _ in tqdm(samplers, "evaluate", disable=None):
-        predicted, indices, descriptors = predict(net, sampler, test, config.batch_size)
-        rows += rows_of(name, m, seed, predicted, test.labels)
+    for entry in tqdm(entries, "evaluate", disable=None):
+        predicted, indices, descriptors = predict(net, entry.sampler, test, config.batch_size)
+        rows += accuracy_rows(entry, predicted, test.labels)
         if retrieval.possible(test.labels):
-            more, found = retrieved(name, m, seed, descriptors, test.labels)
-            rows, curves = rows + more, curves + found
-        if m == gallery_size and indices is not None and f"idx_{name}" not in gallery:
-            gallery[f"idx_{name}"] = indices[shown]
-            gallery[f"predicted_{name}"] = np.array([test.names[c] for c in predicted["matched"][shown]])
+            retrieved, found_curves = retrieval_rows(entry, descriptors, test.labels)
+            rows += retrieved
+            curves += found_curves
+        if entry.m == gallery_size and indices is not None and f"idx_{entry.name}" not in gallery:
+            gallery[f"idx_{entry.name}"] = indices[shown]
+            gallery[f"predicted_{entry.name}"] = np.array([test.names[c] for c in predicted["matched"][shown]])
     if not curves:
         print("retrieval is left out: no class has two test clouds")
-    more = {"curves": curves, "network": pointnet.called(task_config.model)}
-    evaluation.write(out, "classification", folder.resolve().name, config.task, samplers, rows, gallery, **more)
-    evaluation.save_samples(config, samplers, originals)
+    more = {"network": pointnet.called(task_config.model), "curves": curves}
+    evaluation.write(out, "classification", folder.resolve().name, entries, rows, gallery, **more)
+    evaluation.save_samples(config, entries, originals)
     print(report.write(out))
 
 
 if __name__ == "__main__":
-    keras.utils.set_random_seed(0)
+    keras.utils.set_random_seed(0)  # of Dropout's and the initialisers' draws, which no number depends on
     main(evaluate, Config, __doc__)

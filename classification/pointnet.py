@@ -1,13 +1,18 @@
 """The task networks: PointNet (CVPR 2017, arXiv 1612.00593) with its two T-Nets, the vanilla one without, and any other
 as `--model FILE.py:CLASS`; what the scripts call of such a network is in `Classifier`."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 import own_network
+from samplenet.errors import InputError
 from samplenet.ops.tf import copies
+from samplenet.runs.run import finished_run
 from samplenet.tf.layers import Block
+from samplenet.tf.state import set_state
 
 ORTHOGONALITY_WEIGHT = 0.001
 
@@ -135,6 +140,17 @@ def build(model: str, num_classes: int, num_points: int = 8) -> keras.Model:
     net = PointNet(num_classes, t_nets=model == "pointnet", name=model)
     net(np.zeros((1, 8, 3), np.float32))
     return net
+
+
+def load_task(folder: str) -> tuple[keras.Model, list[str], SimpleNamespace]:
+    """Open the frozen classifier of a finished run: the network, its class names and the run's settings."""
+    if not folder:
+        raise InputError("--task is needed: the run folder of the trained classifier")
+    config, arrays, meta = finished_run(folder, "model", "num_points", "data_root", "shapes_per_class", "hold_out")
+    net = build(config.model, len(meta["names"]), config.num_points)
+    set_state(net, arrays, source=folder)
+    net.trainable = False  # batch norm keeps its stored statistics
+    return net, meta["names"], config
 
 
 def task_loss(net: keras.Model, points, labels, training: bool) -> tuple[tf.Tensor, tf.Tensor]:

@@ -21,13 +21,12 @@ import tensorflow as tf
 from tqdm import tqdm
 
 import pointnet
-import train_classifier
 from samplenet import weights
 from samplenet.data import batches, modelnet40
 from samplenet.errors import InputError
 from samplenet.ops.tf import copies
 from samplenet.runs import schedules
-from samplenet.runs.run import Run, finished_run, finite
+from samplenet.runs.run import Run, finite
 from samplenet.runs.script import main
 from samplenet.runs.settings import DataConfig, option
 from samplenet.sampled import in_order, largest_size
@@ -76,17 +75,6 @@ def build(config: Config) -> SampleNet:
     return sampler
 
 
-def load_task(folder: str) -> tuple[keras.Model, list[str], train_classifier.Config]:
-    """The frozen classifier of a finished run, its class names and settings."""
-    if not folder:
-        raise InputError("--task is needed: the run folder of the trained classifier")
-    config, arrays, meta = finished_run(folder, train_classifier.Config)
-    net = pointnet.build(config.model, len(meta["names"]), config.num_points)
-    set_state(net, arrays, source=folder)
-    net.trainable = False  # batch norm keeps its stored statistics
-    return net, meta["names"], config
-
-
 def train(config: Config) -> None:
     replicas = Replicas(config.batch_size)
     keras.utils.set_random_seed(config.seed)
@@ -94,7 +82,7 @@ def train(config: Config) -> None:
         tf.config.experimental.enable_op_determinism()
     with replicas.scope():
         sampler = build(config)
-        net, names, task_config = load_task(config.task)
+        net, names, task_config = pointnet.load_task(config.task)
         optimizer = keras.optimizers.Adam(config.lr)
         optimizer.build(sampler.trainable_variables)
     if config.num_points != task_config.num_points:

@@ -1,12 +1,19 @@
 """The task network: an autoencoder of clouds (the architecture of ICML 2018, arXiv 1707.02392), and its losses."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 from emd import approximate_emd
+from samplenet.data import shapenet
+from samplenet.data.clouds import Clouds
+from samplenet.errors import InputError
 from samplenet.ops import tf as ops
+from samplenet.runs.run import finished_run
 from samplenet.tf.layers import Block
+from samplenet.tf.state import set_state
 
 CONV_WIDTHS = (64, 128, 128, 256, 128)  # per point, the last is the bottleneck
 FC_WIDTHS = (256, 256)
@@ -45,6 +52,29 @@ def build(num_points: int) -> Autoencoder:
     net = Autoencoder(num_points, name="autoencoder")
     net(np.zeros((1, 8, 3), np.float32))
     return net
+
+
+def load_task(folder: str) -> tuple[Autoencoder, SimpleNamespace]:
+    """Open the frozen autoencoder of a finished run, and the run's settings."""
+    if not folder:
+        raise InputError("--task is needed: the run folder of the trained autoencoder")
+    config, arrays, _ = finished_run(folder, "classes", "num_points", "data_root", "shapes_per_class", "loss")
+    net = build(config.num_points)
+    set_state(net, arrays, source=folder)
+    net.trainable = False
+    return net, config
+
+
+def open_clouds(config, split: str) -> Clouds:
+    """Open one split, "train", "val" or "test", of what the settings of an autoencoder's run name."""
+    return shapenet.open_set(
+        config.data_root,
+        split,
+        num_points=config.num_points,
+        classes=config.classes,
+        shapes_per_class=config.shapes_per_class,
+        skip_bad=config.skip_bad,
+    )
 
 
 def chamfer_distance(a, b) -> tf.Tensor:

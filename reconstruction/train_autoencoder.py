@@ -16,7 +16,6 @@ from tqdm import tqdm
 
 import autoencoder
 from samplenet.data import batches, shapenet
-from samplenet.data.clouds import Clouds
 from samplenet.runs import schedules
 from samplenet.runs.run import Run, finite
 from samplenet.runs.script import main
@@ -43,18 +42,13 @@ class Config(DataConfig):
     )
 
 
-def open_clouds(config: Config, split: str) -> Clouds:
-    """The clouds of one split, "train", "val" or "test": of --data-root, or built-in shapes."""
-    names = ("num_points", "classes", "shapes_per_class", "skip_bad")
-    return shapenet.open_set(config.data_root, split, **{name: getattr(config, name) for name in names})
-
-
 def train(config: Config) -> None:
     replicas = Replicas(config.batch_size)
     keras.utils.set_random_seed(config.seed)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
-    clouds, validation, _ = (open_clouds(config, split).points for split in shapenet.SPLITS)  # all: is one damaged?
+    opened = [autoencoder.open_clouds(config, split).points for split in shapenet.SPLITS]  # all: is one damaged?
+    clouds, validation, _ = opened
     train_rows = np.arange(len(clouds))
     steps = batches.steps_per_epoch(train_rows, config.batch_size)
     with replicas.scope():

@@ -12,7 +12,6 @@ script reads from top to bottom.
 """
 
 import contextlib
-import dataclasses
 import functools
 import time
 from dataclasses import dataclass
@@ -25,13 +24,12 @@ import tensorflow as tf
 from tqdm import tqdm
 
 import autoencoder
-import train_autoencoder
 from samplenet import weights
 from samplenet.data import batches
 from samplenet.errors import InputError
 from samplenet.ops.tf import copies
 from samplenet.runs import schedules
-from samplenet.runs.run import Run, finished_run, finite
+from samplenet.runs.run import Run, finite
 from samplenet.runs.script import main
 from samplenet.runs.settings import RunConfig, option
 from samplenet.sampled import in_order, largest_size
@@ -84,17 +82,6 @@ def build(config: Config, num_points: int) -> SampleNet:
     return sampler
 
 
-def load_task(folder: str) -> tuple[autoencoder.Autoencoder, train_autoencoder.Config]:
-    """The frozen autoencoder of a finished run, and its settings."""
-    if not folder:
-        raise InputError("--task is needed: the run folder of the trained autoencoder")
-    config, arrays, _ = finished_run(folder, train_autoencoder.Config)
-    net = autoencoder.build(config.num_points)
-    set_state(net, arrays, source=folder)
-    net.trainable = False
-    return net, config
-
-
 def losses(config: Config, sampler: SampleNet, net: autoencoder.Autoencoder, points, task_loss: str) -> tf.Tensor:
     """Of a batch (B, N, 3): the loss and its parts, task, simplification, projection, (4,).
 
@@ -120,12 +107,12 @@ def train(config: Config) -> None:
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     with replicas.scope():
-        net, task_config = load_task(config.task)
+        net, task_config = autoencoder.load_task(config.task)
         sampler = build(config, task_config.num_points)
         optimizer = keras.optimizers.Adam(config.lr)
         optimizer.build(sampler.trainable_variables)
-    data_config = dataclasses.replace(task_config, data_root=config.data_root or task_config.data_root)
-    clouds, validation = (train_autoencoder.open_clouds(data_config, split).points for split in ("train", "val"))
+    task_config.data_root = config.data_root or task_config.data_root
+    clouds, validation = (autoencoder.open_clouds(task_config, split).points for split in ("train", "val"))
     train_rows = np.arange(len(clouds))
     steps = batches.steps_per_epoch(train_rows, config.batch_size)
 

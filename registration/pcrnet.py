@@ -1,5 +1,7 @@
 """The task network: PCRNet (arXiv 1908.07906), the transform that moves a template onto a source, and its loss."""
 
+from types import SimpleNamespace
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -7,6 +9,8 @@ from torch import Tensor, nn
 import rigid
 from samplenet.errors import InputError
 from samplenet.ops.torch import chamfer, gather
+from samplenet.runs.run import finished_run
+from samplenet.torch.state import set_state
 
 INPUT_SHAPES = ("bcn", "bnc")
 INITS = ("default", "he")
@@ -107,6 +111,16 @@ def initialise_he(net: PCRNet) -> None:
             nn.init.zeros_(parameter)
         elif name != "fc6.weight":
             nn.init.kaiming_normal_(parameter, nonlinearity="relu")
+
+
+def load_task(folder: str) -> tuple[PCRNet, SimpleNamespace]:
+    """Open the frozen PCRNet of a finished run, and the run's settings."""
+    if not folder:
+        raise InputError("--task is needed: the run folder of the trained PCRNet")
+    config, arrays, _ = finished_run(folder, "class_name", "pairs", "translation", "independent", "noise", "iterations")
+    net = PCRNet(input_shape="bnc", iterations=config.iterations, translation=config.translation)
+    set_state(net, arrays, source=folder)
+    return net.requires_grad_(False).eval(), config
 
 
 def task_loss(

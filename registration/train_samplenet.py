@@ -11,7 +11,6 @@ reads from top to bottom; several processes as there.
 """
 
 import contextlib
-import dataclasses
 import time
 from dataclasses import dataclass
 
@@ -22,12 +21,12 @@ from tqdm import tqdm
 
 import rigid
 import train_pcrnet
-from pcrnet import PCRNet, task_loss
+from pcrnet import PCRNet, load_task, task_loss
 from samplenet import weights
 from samplenet.data import batches
 from samplenet.errors import InputError
 from samplenet.runs import schedules
-from samplenet.runs.run import Run, finished_run, finite
+from samplenet.runs.run import Run, finite
 from samplenet.runs.script import main
 from samplenet.runs.settings import RunConfig, option
 from samplenet.sampled import largest_size
@@ -78,16 +77,6 @@ def build(config: Config, num_points: int) -> SampleNet:
     )
 
 
-def load_task(folder: str) -> tuple[PCRNet, train_pcrnet.Config]:
-    """The frozen PCRNet of a finished run, and its settings."""
-    if not folder:
-        raise InputError("--task is needed: the run folder of the trained PCRNet")
-    config, arrays, _ = finished_run(folder, train_pcrnet.Config)
-    net = train_pcrnet.build(config)
-    set_state(net, arrays, source=folder)
-    return net.requires_grad_(False).eval(), config
-
-
 class SampledTask(nn.Module):
     """The sampler in front of the frozen task network, and all losses: what a training step differentiates."""
 
@@ -133,8 +122,8 @@ def train(config: Config) -> None:
     torch.manual_seed(config.seed)
     net, task_config = load_task(config.task)
     sampler = build(config, task_config.num_points)
-    root = config.data_root or task_config.data_root
-    train_pairs, judged_pairs = train_pcrnet.make_pairs(dataclasses.replace(task_config, data_root=root))
+    task_config.data_root = config.data_root or task_config.data_root
+    train_pairs, judged_pairs = train_pcrnet.make_pairs(task_config)
     steps = batches.steps_per_epoch(train_pairs.template, config.batch_size)
     with contextlib.ExitStack() as stack:
         here = stack.enter_context(processes.start(config.device, config.batch_size))

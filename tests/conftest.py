@@ -111,3 +111,17 @@ def metrics():
         return [{k: v for k, v in line.items() if k != "time"} for line in lines]
 
     return read
+
+
+@pytest.fixture(scope="session")
+def read_results():
+    """Function of an evaluation folder: its results.json, with the fields of each row's method among its own."""
+
+    def read(folder):
+        found = json.loads((folder / "results.json").read_text())
+        for kind in ("rows", "curves", "runs"):
+            if kind in found:
+                found[kind] = [{**item.pop("method"), **item} for item in found[kind]]
+        return found
+
+    return read

@@ -18,7 +18,7 @@ from samplenet.data.saved_layouts import MODELNET40, SHAPENET
 from samplenet.data.saved_samples import Originals
 from samplenet.runs import evaluation
 from samplenet.runs.checkpoint import load_checkpoint, save_checkpoint
-from samplenet.runs.evaluation import Scored
+from samplenet.runs.evaluation import Entry
 from samplenet.runs.jobs import Job, Jobs
 from samplenet.runs.run import Run, finished_run
 from samplenet.runs.script import main
@@ -185,8 +185,8 @@ def test_results_that_do_not_fit_the_disk(tmp_path, says, file):
     """What an earlier evaluation wrote stays whole."""
 
     def write(value):
-        none = [Scored("none", 8, None, 0)]
-        evaluation.write(tmp_path, "classification", "x", "task", none, [{"value": value}], {"points": CLOUDS.points})
+        none = [Entry("none", 8, None, 0)]
+        evaluation.write(tmp_path, "classification", "x", none, [{"value": value}], {"points": CLOUDS.points})
 
     write(1)
     (tmp_path / f"{file}.part").symlink_to("/dev/full")
@@ -300,9 +300,9 @@ def test_a_finished_run_is_never_read_from_the_checkpoint_before(tmp_path, asser
     train(tmp_path)
     DAMAGE[damage](tmp_path / "last.safetensors")
     with pytest.raises(InputError, match=r"last\.safetensors.*; continue the run with --resume"):
-        finished_run(tmp_path, Config)
+        finished_run(tmp_path)
     assert_ends(tmp_path)
-    assert finished_run(tmp_path, Config)[2]["epoch"] == 3
+    assert finished_run(tmp_path)[2]["epoch"] == 3
 
 
 def test_a_kill_between_the_two_renames_loses_one_epoch(tmp_path, monkeypatch, assert_ends):

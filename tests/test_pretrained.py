@@ -11,6 +11,7 @@ import samplenet
 from samplenet import InputError, pretrained, weights
 from samplenet.console import pick
 from samplenet.data import shapes
+from samplenet.runs.checkpoint import save_checkpoint
 
 NAMES = samplenet.list_weights()
 CARD = {"m", "sizes", "num_points", "network", "experiment", "data", "normalisation", "command", "revision", "metrics"}
@@ -139,12 +140,15 @@ def test_a_run_becomes_one_of_the_weights(tmp_path, monkeypatch):
     monkeypatch.setattr(releasing, "FOLDER", kept)
     torch.manual_seed(0)
     weights.save(SampleNet(4), run / "sampler.safetensors", {"sizes": [4], "num_points": 16})
+    (run / "config.yaml").write_text("{sample_sizes: [4], projection: true, seed: 1, epochs: 1}")
+    save_checkpoint(run / "last.safetensors", {}, {"epoch": 1, "done": True})
     (run / "environment.json").write_text(json.dumps({"command": "python train_samplenet.py", "revision": "abc"}))
-    row = {"sampler": "samplenet", "m": 4, "protocol": "matched", "metric": "accuracy", "value": 0.5, "n": 8, "seed": 1}
-    found = {"experiment": "classification", "data": "d", "command": "c", "rows": [{**row, "seed": 0}]}
+    row = {"method": {"sampler": "samplenet", "m": 4}, "protocol": "matched", "metric": "accuracy", "value": 0.5}
+    row |= {"n": 8, "seed": 1}
+    found = {"schema": 2, "experiment": "classification", "data": "d", "command": "c", "rows": [{**row, "seed": 0}]}
     (results / "results.json").write_text(json.dumps(found))
     (results / "environment.json").write_text("{}")
-    with pytest.raises(InputError, match=r"evaluation must have a name that tells sampler and seed"):
+    with pytest.raises(InputError, match="evaluation is no run folder"):
         releasing.release("mine", results, results)
     with pytest.raises(InputError, match=r"has no row of samplenet, seed 1, m in \[4\]"):
         releasing.release("mine", run, results)

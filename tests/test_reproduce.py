@@ -1,6 +1,5 @@
 """The plan of runs behind reproduce.sh, and all of it on the smoke preset."""
 
-import json
 import os
 import subprocess
 import sys
@@ -272,10 +271,10 @@ def smoke(tmp_path_factory):
     return folder / "out", command, env
 
 
-def test_smoke_makes_every_table(smoke):
+def test_smoke_makes_every_table(smoke, read_results):
     kinds = {"none", "random", "fps", *plans.KINDS}
     for experiment in plans.EXPERIMENTS:
-        rows = json.loads((smoke[0] / experiment / "evaluation" / "results.json").read_text())["rows"]
+        rows = read_results(smoke[0] / experiment / "evaluation")["rows"]
         assert {r["sampler"] for r in rows} - {"fps_same_start", "icp"} == kinds
     variants = {f.parent.parent.name for f in (smoke[0] / "classification" / "ablation").glob("*/*/results.json")}
     assert variants == {"k-2", "lambda-0", "pointnet", "vanilla-to-pointnet", "pointnet-to-vanilla"}

@@ -1,6 +1,5 @@
 """What the tests of classification share."""
 
-import json
 import shutil
 import sys
 from pathlib import Path
@@ -29,9 +28,9 @@ def tiny():
 
 
 @pytest.fixture(scope="session")
-def results():
+def results(read_results):
     """Function of an evaluation folder: its results.json."""
-    return lambda folder: json.loads((folder / "results.json").read_text())
+    return read_results
 
 
 @pytest.fixture

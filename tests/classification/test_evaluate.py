@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import evaluate
-import train_samplenet
+import pointnet
+from samplenet.runs.evaluation import Entry
 
 
 def test_a_progressive_sampler_serves_every_size(tmp_path, script, trained, results, tiny):
@@ -81,9 +82,9 @@ def test_without_a_data_root_the_classifier_is_scored_on_its_own_data(
 def test_predictions_score_what_they_say(trained, shapes_folder):
     from samplenet.data import modelnet40
 
-    net, *_ = train_samplenet.load_task(str(trained / "cls"))
+    net, *_ = pointnet.load_task(str(trained / "cls"))
     test = modelnet40.load(shapes_folder, "test", 64)
-    _, sampler = evaluate.trained(str(trained / "samplenet"), 64)
+    sampler = evaluate.load_sampler(trained / "samplenet")
     predicted, indices, descriptors = evaluate.predict(net, sampler, test, 10)
     subset = np.take_along_axis(test.points, indices[..., None], 1)  # matched means: rows of the input
     np.testing.assert_array_equal(predicted["matched"], net(subset, training=False).numpy().argmax(1))
@@ -91,7 +92,7 @@ def test_predictions_score_what_they_say(trained, shapes_folder):
     for protocol, described in descriptors.items():
         np.testing.assert_array_equal(net.last(described).numpy().argmax(1), predicted[protocol])
     labels = np.array([0, 0, 0, 1])
-    rows = evaluate.rows_of("fps", 8, 0, {"matched": np.array([0, 0, 1, 1])}, labels)
+    rows = evaluate.accuracy_rows(Entry("fps", 8, None, 0), {"matched": np.array([0, 0, 1, 1])}, labels)
     assert [row["value"] for row in rows] == [0.75, round((2 / 3 + 1) / 2, 6)]
 
 
@@ -146,7 +147,7 @@ def test_generated_points_are_scored_as_such(tmp_path, script, trained, shapes_f
     from samplenet.data.saved_layouts import MODELNET40
 
     test = modelnet40.load(shapes_folder, "test", 64)
-    _, sampler = evaluate.trained(str(trained / "samplenet"), 64)
+    sampler = evaluate.load_sampler(trained / "samplenet")
     queries = np.asarray(sampler(test.points[:32]).queries), np.asarray(sampler(test.points[32:]).queries)
     originals = saved_samples.Originals({"": test}, MODELNET40)
     folder = saved_samples.write(tmp_path, "ours", 7, originals, points=[np.concatenate(queries)])

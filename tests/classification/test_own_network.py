@@ -11,7 +11,6 @@ import tensorflow as tf
 import cost
 import own_network
 import pointnet
-import train_samplenet
 from samplenet import InputError
 from samplenet.runs.checkpoint import load_checkpoint
 from samplenet.runs.script import main
@@ -64,7 +63,7 @@ def test_a_run_keeps_the_whole_path_of_the_network_and_records_its_code(tmp_path
     code = json.loads((tmp_path / "task" / "environment.json").read_text())["sources"]
     assert example.removesuffix(":EdgeNet") in code and "classification/own_network.py" in code
     monkeypatch.chdir(ROOT)
-    net, _, config = train_samplenet.load_task(str(tmp_path / "task"))
+    net, _, config = pointnet.load_task(str(tmp_path / "task"))
     assert pointnet.called(config.model) == "EdgeNet" and not net.trainable
     kept = load_checkpoint(tmp_path / "task" / "last.safetensors")[0]["edges/fc/kernel"]
     np.testing.assert_array_equal(net.edges.fc.kernel, kept)

@@ -4,7 +4,6 @@ One classifier, three sampler seeds (0, 1, 2; random and FPS: 0), n = 840 test s
 difference under two standard errors, over shapes and seeds, is a tie.
 """
 
-import json
 import os
 import subprocess
 from pathlib import Path
@@ -39,8 +38,8 @@ def check(results: dict) -> None:
 
 
 @pytest.mark.slow
-def test_learned_samplers_keep_the_accuracy_that_fps_and_random_sampling_lose(tmp_path):
+def test_learned_samplers_keep_the_accuracy_that_fps_and_random_sampling_lose(tmp_path, read_results):
     env = {**os.environ, "SAMPLENET_DATA": str(tmp_path / "data")}
     flags = ["classification", "--seeds", "0", "1", "2", "--sizes", "32", "--out", tmp_path / "out"]
     subprocess.run(["bash", ROOT / "reproduce.sh", *flags], env=env, check=True)
-    check(json.loads((tmp_path / "out" / "classification" / "evaluation" / "results.json").read_text()))
+    check(read_results(tmp_path / "out" / "classification" / "evaluation"))

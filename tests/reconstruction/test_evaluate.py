@@ -1,12 +1,11 @@
 """The evaluation: its numbers against plain NumPy, what it writes, the runner end to end."""
 
-import json
 import sys
 
 import numpy as np
 import pytest
 
-from samplenet import InputError
+from samplenet import InputError, load_pretrained
 from samplenet.data import saved_samples
 from samplenet.data.clouds import Clouds
 from samplenet.data.saved_layouts import SHAPENET
@@ -31,29 +30,31 @@ def runs(tmp_path_factory, scripts, task):
 
 
 @pytest.fixture
-def evaluate(scripts, task, monkeypatch):
+def evaluate(scripts, task, monkeypatch, read_results):
     """Evaluate in this process; returns results.json."""
     monkeypatch.setattr("sys.argv", [scripts.evaluate.__file__])
 
     def run(out, *flags):
         flags = ["--task", str(task), "--out", str(out), *map(str, flags)]
         scripts.evaluate.evaluate(settings.load(scripts.evaluate.Config, flags))
-        return json.loads((out / "results.json").read_text())
+        return read_results(out)
 
     return run
 
 
-def values(results, metric):
-    return {(r["sampler"], r["m"], r["protocol"]): r["value"] for r in results["rows"] if r["metric"] == metric}
+def values(results, metric, class_=None):
+    rows = (r for r in results["rows"] if (r["metric"], r.get("class")) == (metric, class_))
+    return {(r["sampler"], r["m"], r["protocol"]): r["value"] for r in rows}
 
 
 def test_metrics_of_known_distances(scripts):
     test = Clouds(np.zeros((3, 4, 3), np.float32), np.array([0, 1, 1]), ("chair", "car"), ["a", "b", "c"])
-    found = scripts.evaluate.numbers(np.array([2.0, 6.0, 1.0]), np.array([1.0, 2.0, 1.0]), test, "chamfer")
-    assert found["chamfer"] == 3 and found["chamfer_median"] == 2
-    assert found["nre"] == 2 and found["nre_median"] == 2  # of 2, 3 and 1: a mean of ratios, no ratio of means
-    assert found["nre_std"] == pytest.approx((2 / 3) ** 0.5)
-    assert (found["nre_chair"], found["nre_car"], found["chamfer_car"]) == (2, 2, 3.5)
+    found = scripts.evaluate.metrics(np.array([2.0, 6.0, 1.0]), np.array([1.0, 2.0, 1.0]), test, "chamfer")
+    found = {(metric, class_): value for metric, class_, value in found}
+    assert found["chamfer", None] == 3 and found["chamfer_median", None] == 2
+    assert found["nre", None] == 2 and found["nre_median", None] == 2  # of 2, 3 and 1: a mean of ratios
+    assert found["nre_std", None] == pytest.approx((2 / 3) ** 0.5)
+    assert (found["nre", "chair"], found["nre", "car"], found["chamfer", "car"]) == (2, 2, 3.5)
 
 
 def test_everything_is_scored_and_the_batch_size_makes_no_difference(evaluate, runs, tmp_path):
@@ -77,7 +78,7 @@ def test_everything_is_scored_and_the_batch_size_makes_no_difference(evaluate, r
 
 def test_the_saved_clouds_give_the_numbers_again(evaluate, scripts, task, runs, tmp_path):
     results = evaluate(tmp_path, "--samplers", "fps", runs / "samplenet", "--sizes", 12)
-    test = scripts.train_autoencoder.open_clouds(scripts.train_samplenet.load_task(str(task))[1], "test")
+    test = scripts.autoencoder.open_clouds(scripts.autoencoder.load_task(str(task))[1], "test")
     whole = {}
     names = {file.name: file for file in (tmp_path / "clouds").iterdir()}
     kinds = ("matched", "soft", "generated")
@@ -103,7 +104,7 @@ def test_the_saved_clouds_give_the_numbers_again(evaluate, scripts, task, runs, 
         for label, name in enumerate(("chair", "car")):
             mine = test.labels == label
             want = (chamfer / whole["none"])[mine].mean()
-            assert values(results, f"nre_{name}")[key] == pytest.approx(want, rel=1e-3)
+            assert values(results, "nre", name)[key] == pytest.approx(want, rel=1e-3)
 
 
 def test_clouds_are_left_out_on_request_and_emd_joins(evaluate, tmp_path):
@@ -156,8 +157,8 @@ def test_saved_samples_score_as_their_samplers_do(evaluate, runs, progressive, t
 
 
 def test_generated_points_are_scored_as_such(evaluate, scripts, task, runs, tmp_path):
-    test = scripts.train_autoencoder.open_clouds(scripts.train_samplenet.load_task(str(task))[1], "test")
-    _, sampler = scripts.evaluate.trained(str(runs / "samplenet"), 32)
+    test = scripts.autoencoder.open_clouds(scripts.autoencoder.load_task(str(task))[1], "test")
+    sampler = load_pretrained(runs / "samplenet", framework="tf")
     originals = saved_samples.Originals({"": test}, SHAPENET)
     folder = saved_samples.write(tmp_path, "ours", 7, originals, points=[np.asarray(sampler(test.points).queries)])
     results = evaluate(tmp_path / "out", "--samplers", runs / "samplenet", "--samples", folder, "--sizes", 6)

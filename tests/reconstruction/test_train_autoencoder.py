@@ -44,7 +44,7 @@ def test_a_run_learns_and_leaves_what_explains_it(tmp_path, scripts, train, load
     assert meta["best"] == pytest.approx(min(line["validation_chamfer"] for line in lines), abs=1e-8)
     net = scripts.autoencoder.build(32)
     set_state(net, arrays)
-    validation = scripts.train_autoencoder.open_clouds(load(), "val").points
+    validation = scripts.autoencoder.open_clouds(load(), "val").points
     judged = scripts.autoencoder.errors(net, validation, 3).mean()
     assert judged == pytest.approx(lines[-1]["validation_chamfer"], rel=1e-4)
     printed = capsys.readouterr().out
@@ -56,9 +56,7 @@ def test_a_resumed_run_ends_with_the_same_weights(assert_resumes):
 
 
 def test_the_splits_share_no_cloud(scripts, load):
-    clouds = [
-        scripts.train_autoencoder.open_clouds(load("--shapes-per-class", 20), s) for s in ("train", "val", "test")
-    ]
+    clouds = [scripts.autoencoder.open_clouds(load("--shapes-per-class", 20), s) for s in ("train", "val", "test")]
     assert [len(c) for c in clouds] == [4 * 17, 4 * 1, 4 * 2]
     assert len({points.tobytes() for c in clouds for points in c.points}) == 80
     assert clouds[0].names == ("chair", "table", "car", "airplane")

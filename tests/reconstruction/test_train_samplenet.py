@@ -67,10 +67,10 @@ def test_a_run_learns_and_leaves_what_explains_it(tmp_path, train, metrics):
 def test_the_loss_is_the_sum_of_its_parts(scripts, task):
     """Every part against its formula; the task loss compares the full input with what comes of the sample."""
     script = scripts.train_samplenet
-    net, task_config = script.load_task(str(task))
+    net, task_config = scripts.autoencoder.load_task(str(task))
     config = script.Config(sample_sizes=[5], k=4, alpha=0.3, lmbda=0.2, beta=2.0, gamma=0.5, delta=0.1)
     sampler = script.build(config, 32)
-    points = scripts.train_autoencoder.open_clouds(task_config, "train").points[:8]
+    points = scripts.autoencoder.open_clouds(task_config, "train").points[:8]
     loss, *parts = script.losses(config, sampler, net, points, "chamfer").numpy()
     sampled = sampler(points, training=True)
     assert sampled.points.shape == (8, 5, 3)
@@ -85,10 +85,10 @@ def test_the_loss_is_the_sum_of_its_parts(scripts, task):
 @pytest.mark.parametrize("over, share", [("sum", 1), ("mean", 1 / 3)])
 def test_a_progressive_loss_adds_up_those_of_its_first_points(scripts, task, over, share):
     script = scripts.train_samplenet
-    net, task_config = script.load_task(str(task))
+    net, task_config = scripts.autoencoder.load_task(str(task))
     options = {"k": 4, "alpha": 0.3, "lmbda": 0.2, "gamma": 0.5, "delta": 0.1}
     sampler = script.build(script.Config(sample_sizes=[7]), 32)
-    points = scripts.train_autoencoder.open_clouds(task_config, "train").points[:8]
+    points = scripts.autoencoder.open_clouds(task_config, "train").points[:8]
     sampled = sampler(points, training=True)
 
     class First:
@@ -113,8 +113,8 @@ def test_a_progressive_loss_adds_up_those_of_its_first_points(scripts, task, ove
 
 
 def test_the_autoencoder_stays_as_it_is(scripts, task, train, tmp_path, monkeypatch):
-    nets, load = [], scripts.train_samplenet.load_task
-    monkeypatch.setattr(scripts.train_samplenet, "load_task", lambda folder: nets.append(load(folder)) or nets[-1])
+    nets, load = [], scripts.autoencoder.load_task
+    monkeypatch.setattr(scripts.autoencoder, "load_task", lambda folder: nets.append(load(folder)) or nets[-1])
     train(tmp_path / "run")
     arrays, _ = load_checkpoint(task / "last.safetensors")
     for name, array in get_state(nets[0][0]).items():
@@ -122,10 +122,8 @@ def test_the_autoencoder_stays_as_it_is(scripts, task, train, tmp_path, monkeypa
 
 
 def test_the_clouds_are_the_autoencoders(scripts, task, train, tmp_path, monkeypatch):
-    asked, load = [], scripts.train_autoencoder.open_clouds
-    monkeypatch.setattr(
-        scripts.train_autoencoder, "open_clouds", lambda c, split: asked.append((c, split)) or load(c, split)
-    )
+    asked, load = [], scripts.autoencoder.open_clouds
+    monkeypatch.setattr(scripts.autoencoder, "open_clouds", lambda c, split: asked.append((c, split)) or load(c, split))
     train(tmp_path / "run", "--epochs", 1)
     assert [split for _, split in asked] == ["train", "val"]
     config = asked[0][0]

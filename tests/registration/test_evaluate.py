@@ -1,6 +1,5 @@
 """The evaluation: its numbers by eye and against plain NumPy, the runner end to end."""
 
-import json
 import os
 import subprocess
 import sys
@@ -10,9 +9,10 @@ import pytest
 import torch
 
 import pairs
-from samplenet import InputError
+from samplenet import InputError, load_pretrained
 from samplenet.data import saved_samples
 from samplenet.runs import settings
+from samplenet.sampled import Sampled
 
 DATA = ["--shapes-per-class", "10", "--pairs", "20", "--num-points", "32", "--batch-size", "8", "--epochs", "1"]
 TINY = ["--batch-size", "8", "--epochs", "1", "--sample-sizes", "6", "--device", "cpu"]
@@ -38,14 +38,14 @@ def runs(tmp_path_factory, scripts):
 
 
 @pytest.fixture
-def evaluate(scripts, runs, monkeypatch):
+def evaluate(scripts, runs, monkeypatch, read_results):
     """Evaluate in this process; returns results.json."""
     monkeypatch.setattr("sys.argv", [scripts.evaluate.__file__])
 
     def run(out, *flags):
         flags = ["--task", str(runs / "pcrnet"), "--device", "cpu", "--out", str(out), *map(str, flags)]
         scripts.evaluate.evaluate(settings.load(scripts.evaluate.Config, flags))
-        return json.loads((out / "results.json").read_text())
+        return read_results(out)
 
     return run
 
@@ -64,7 +64,7 @@ def quaternions(degrees):
 
 def test_metrics_of_known_errors(scripts):
     degrees = [0.0, 4.9, 9.9, 60.1, 180.0]
-    made = [None, None, torch.eye(4)[:1].expand(5, 4), torch.zeros(5, 3)]
+    made = pairs.Pairs(None, None, torch.eye(4)[:1].expand(5, 4), torch.zeros(5, 3))
     found, curve = scripts.evaluate.metrics(quaternions(degrees), made, translation=False)
     assert "translation_error" not in found
     assert found["rotation_error_deg"] == pytest.approx(np.mean(degrees), abs=1e-4)
@@ -84,19 +84,19 @@ def test_metrics_of_known_errors(scripts):
 def test_a_translation_error_is_a_length(scripts):
     twist = quaternions([0.0, 0.0])
     twist[:, 4:] = torch.tensor([[3.0, 4.0, 0.0], [0.0, 0.0, 0.0]])
-    made = [None, None, torch.eye(4)[:1].expand(2, 4), torch.zeros(2, 3)]
+    made = pairs.Pairs(None, None, torch.eye(4)[:1].expand(2, 4), torch.zeros(2, 3))
     assert scripts.evaluate.metrics(twist, made, translation=True)[0]["translation_error"] == 2.5
 
 
 def test_consistency_is_chamfer_between_the_samples_moved_back(scripts):
     clouds = np.random.default_rng(0).normal(size=(3, 20, 3)).astype(np.float32)
-    made = [torch.from_numpy(a) for a in pairs.make(clouds, 20, 6, seed=1, translation=True)]
+    made = pairs.Pairs(*map(torch.from_numpy, pairs.make(clouds, 20, 6, seed=1, translation=True)))
     chosen = {}
 
     def sampler(points, cloud):
         idx = (torch.as_tensor(cloud)[:, None] * 3 + torch.arange(5)) % 20
         chosen.update(zip(map(int, cloud), idx, strict=True))
-        return scripts.evaluate.Sampled(scripts.evaluate.ops.gather(points, idx), idx, None)
+        return Sampled(scripts.evaluate.ops.gather(points, idx), idx, None)
 
     def net(template, source):
         return torch.eye(7)[:1].expand(len(template), 7), None
@@ -105,7 +105,8 @@ def test_consistency_is_chamfer_between_the_samples_moved_back(scripts):
     assert sorted(chosen) == list(range(12))  # templates 0, 2, ...; sources 1, 3, ...: every cloud its own number
     for i in range(6):
         assert torch.equal(first[i], chosen[2 * i]) and torch.equal(second[i], chosen[2 * i + 1])
-        a, b = made[0][i, first[i]].numpy(), made[0][i, second[i]].numpy()  # the source is the template, moved
+        template = made.template[i].numpy()  # the source is the template, moved
+        a, b = template[first[i]], template[second[i]]
         distances = np.square(a[:, None] - b).sum(-1)
         expected = distances.min(1).mean() + distances.min(0).mean()
         assert found["matched"]["consistency"][i].item() == pytest.approx(expected, rel=1e-3, abs=1e-6)
@@ -182,10 +183,10 @@ def test_saved_samples_score_as_their_samplers_do(evaluate, runs, progressive, t
 
 
 def test_generated_points_are_scored_as_such(evaluate, scripts, runs, tmp_path):
-    task = scripts.train_samplenet.load_task(str(runs / "pcrnet"))[1]
+    task = scripts.pcrnet.load_task(str(runs / "pcrnet"))[1]
     config = settings.load(scripts.evaluate.Config, [])
     made, _ = scripts.evaluate.open_pairs(config, task)
-    _, sampler = scripts.evaluate.trained(str(runs / "samplenet"), torch.device("cpu"), 32)
+    sampler = load_pretrained(runs / "samplenet", framework="torch")
     with torch.no_grad():
         queries = [sampler(clouds).queries.numpy() for clouds in made[:2]]
     folder = saved_samples.write(tmp_path, "ours", 7, scripts.evaluate.originals_of(made, "car"), points=queries)
@@ -218,12 +219,12 @@ def test_pairs_are_judged_as_pcrnet_was_trained(evaluate, runs, tmp_path):
 def test_icp_finds_small_turns(scripts, evaluate, tmp_path):
     pytest.importorskip("open3d", reason="Open3D is not installed (bash setup.sh icp)", exc_type=ImportError)
     clouds = np.random.default_rng(0).normal(size=(2, 60, 3)).astype(np.float32)
-    made = [torch.from_numpy(a) for a in pairs.make(clouds, 60, 4, seed=1, translation=True)]
-    made[2] = torch.nn.functional.normalize(made[2] + torch.tensor([6.0, 0, 0, 0]), dim=1)  # a few degrees
-    made[1] = scripts.rigid.apply(torch.cat([made[2], made[3] / 5], 1), made[0])
-    twist = scripts.evaluate.icp(made)
-    assert scripts.rigid.angle_between(twist[:, :4], made[2]).max() < 0.1
-    torch.testing.assert_close(twist[:, 4:], made[3] / 5, atol=1e-3, rtol=0)
+    made = pairs.Pairs(*map(torch.from_numpy, pairs.make(clouds, 60, 4, seed=1, translation=True)))
+    quaternion = torch.nn.functional.normalize(made.quaternion + torch.tensor([6.0, 0, 0, 0]), dim=1)  # a few degrees
+    source = scripts.rigid.apply(torch.cat([quaternion, made.translation / 5], 1), made.template)
+    twist = scripts.evaluate.icp(made._replace(source=source))
+    assert scripts.rigid.angle_between(twist[:, :4], quaternion).max() < 0.1
+    torch.testing.assert_close(twist[:, 4:], made.translation / 5, atol=1e-3, rtol=0)
     results = evaluate(tmp_path / "out", "--samplers", "icp", "--sizes", 8)
     assert ("icp", 32, "matched", "auc") in values(results)
 
@@ -235,7 +236,7 @@ def test_icp_without_open3d(evaluate, tmp_path, monkeypatch):
     assert not (tmp_path / "out").exists()
 
 
-def test_runner_from_set_up_to_table_needs_no_tensorflow(scripts, tmp_path):
+def test_runner_from_set_up_to_table_needs_no_tensorflow(scripts, tmp_path, read_results):
     (tmp_path / "tensorflow").mkdir()
     (tmp_path / "tensorflow" / "__init__.py").write_text("raise ImportError('the PyTorch side imported tensorflow')")
     env = {**os.environ, "PYTHONPATH": str(tmp_path)}
@@ -243,7 +244,7 @@ def test_runner_from_set_up_to_table_needs_no_tensorflow(scripts, tmp_path):
     done = subprocess.run(runner, env=env, capture_output=True, text=True, cwd=tmp_path, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     out = tmp_path / "out" / "registration" / "evaluation"
-    found = values(json.loads((out / "results.json").read_text()), metric="rotation_error_deg")
+    found = values(read_results(out), metric="rotation_error_deg")
     assert {("none", 64), ("samplenet", 8), ("snet", 8), ("fps", 32)} <= {key[:2] for key in found}
     for name in ("table.md", "rotation_error.png", "precision.png", "pairs.png", "pair.html"):
         assert (out / name).stat().st_size > 100

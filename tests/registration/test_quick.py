@@ -1,6 +1,5 @@
 """The quick preset shows what the experiment is for. One PCRNet and one sampler seed (0), n = 800 test pairs."""
 
-import json
 import subprocess
 from pathlib import Path
 
@@ -10,10 +9,10 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
-def test_samplenet_registers_better_than_fps_and_random_sampling(tmp_path):
+def test_samplenet_registers_better_than_fps_and_random_sampling(tmp_path, read_results):
     runner = ["bash", ROOT / "registration" / "runner_samplenet.sh", "--sizes", "16", "--out", tmp_path / "out"]
     subprocess.run(runner, check=True)
-    rows = json.loads((tmp_path / "out" / "registration" / "evaluation" / "results.json").read_text())["rows"]
+    rows = read_results(tmp_path / "out" / "registration" / "evaluation")["rows"]
     assert {r["n"] for r in rows} == {800}
 
     def read(metric):

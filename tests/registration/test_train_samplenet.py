@@ -64,7 +64,7 @@ def test_a_run_learns_and_leaves_what_explains_it(tmp_path, train, metrics, asse
 def test_the_loss_is_that_of_both_clouds(scripts, pcrnet):
     """Every part against its formula, each cloud of the pairs for itself."""
     script = scripts.train_samplenet
-    net, task = script.load_task(str(pcrnet))
+    net, task = scripts.pcrnet.load_task(str(pcrnet))
     torch.manual_seed(0)
     settings = script.Config(sample_sizes=[5], alpha=0.3, lmbda=0.2, beta=2.0, gamma=0.5, delta=0.1)
     sampler = script.build(settings, 32).eval()
@@ -86,7 +86,7 @@ def test_the_loss_is_that_of_both_clouds(scripts, pcrnet):
 @pytest.mark.parametrize("over, share", [("sum", 1), ("mean", 1 / 3)])
 def test_a_progressive_loss_adds_up_those_of_its_first_points(scripts, pcrnet, over, share):
     script = scripts.train_samplenet
-    net, task = script.load_task(str(pcrnet))
+    net, task = scripts.pcrnet.load_task(str(pcrnet))
     pairs = [torch.from_numpy(a[:8]) for a in scripts.train_pcrnet.make_pairs(task)[0]]
 
     class First(torch.nn.Module):

@@ -24,7 +24,8 @@ CURVE = {"sampler": "none", "m": 64, "protocol": "matched", "seed": 0, "precisio
     [
         ("{", "not a results file"),
         ("[]", "not a results file"),
-        (json.dumps({**RESULTS, "schema": 2}), "schema 2"),
+        (json.dumps({**RESULTS, "schema": 3}), "schema 3"),
+        (json.dumps({**RESULTS, "schema": 2}), "not a results file .*method"),
         (json.dumps({**RESULTS, "rows": [{**ROW, "sampler": "fps"}]}), "no row for the full cloud .*accuracy"),
         (json.dumps({**RESULTS, "experiment": "registration"}), "no row for the full cloud .*rotation_error_deg"),
         (json.dumps({**RESULTS, "experiment": "cooking"}), "classification or .* or registration, got 'cooking'"),

@@ -107,7 +107,7 @@ def test_a_run_folder_explains_itself(tmp_path):
     assert {"command", "revision", "python", "libraries", "machine"} <= set(environment)
     line = lines(tmp_path / "run")[0]
     assert (line["step"], line["loss"], line["time"]["step_ms"]) == (1, 0.5, 3.0)
-    assert saved_config(tmp_path / "run", Config).epochs == 2
+    assert saved_config(tmp_path / "run").epochs == 2
 
 
 def test_the_environment_tells_the_processor():
@@ -174,7 +174,7 @@ def test_a_damaged_config_is_named(tmp_path, content):
     with pytest.raises(InputError, match=r"config\.yaml"):
         Run(tmp_path, Config(resume=True))
     with pytest.raises(InputError, match=r"config\.yaml is damaged"):
-        saved_config(tmp_path, Config)
+        saved_config(tmp_path, "seed")
 
 
 def test_out_is_needed():
@@ -184,10 +184,10 @@ def test_out_is_needed():
 
 def test_another_folder_is_no_run(tmp_path):
     with pytest.raises(InputError, match="no run folder"):
-        saved_config(tmp_path, Config)
+        saved_config(tmp_path)
     (tmp_path / "config.yaml").write_text("banana: 1")
-    with pytest.raises(InputError, match=r"another kind of run.*unknown key 'banana'"):
-        saved_config(tmp_path, Config)
+    with pytest.raises(InputError, match=r"another kind of run.*lacks apple, cherry"):
+        saved_config(tmp_path, "apple", "banana", "cherry")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -7,45 +7,52 @@ Writes the run's sampler.safetensors and the card beside it: sizes, data, comman
 """
 
 import json
-import re
 import shutil
 from pathlib import Path
 
-from samplenet import weights
 from samplenet.atomic import write_atomic
 from samplenet.errors import InputError
 from samplenet.pretrained import FOLDER
+from samplenet.runs.evaluation import open_run
 from samplenet.runs.script import main
 from samplenet.runs.settings import Parser
 
+CARD_KEYS = ("metric", "class", "value", "n")  # of a row of results.json
 
-def release(name: str, run: Path, results: Path) -> None:
-    """Copy the run's sampler under `name` and write its card; InputError when its evaluation has no row of it."""
+
+def release(name: str, folder: Path, results: Path) -> None:
+    """Copy the sampler of the run in `folder` under `name` and write its card.
+
+    Raises:
+        InputError: the run has not finished, or the evaluation has no row of it.
+    """
     found = json.loads((results / "results.json").read_text())
-    trained = json.loads((run / "environment.json").read_text())
-    if (named := re.fullmatch(r"(\w+?)(?:-\d+)?-seed(\d+)", run.name)) is None:
-        raise InputError(f"--run {run} must have a name that tells sampler and seed, such as samplenet-32-seed0")
-    kind, seed = named.groups()
-    told = weights.about(run / "sampler.safetensors")
-    mine = {"sampler": kind, "seed": int(seed), "protocol": "matched"}
-    rows = [row for row in found["rows"] if mine.items() <= row.items() and row["m"] in told["sizes"]]
-    if not rows:
-        raise InputError(f"{results} has no row of {kind}, seed {seed}, m in {told['sizes']}")
+    if found.get("schema") != 2:
+        raise InputError(f"{results} is of an earlier version; evaluate again")
+    trained = json.loads((folder / "environment.json").read_text())
+    run = open_run(folder)
+    metrics = []
+    for row in found["rows"]:
+        method, of_seed = row["method"], row["protocol"] == "matched" and row["seed"] == run.seed
+        if of_seed and method["sampler"] == run.name and method["m"] in run.sizes:
+            metrics.append({"m": method["m"], **{key: row[key] for key in CARD_KEYS if key in row}})
+    if not metrics:
+        raise InputError(f"{results} has no row of {run.name}, seed {run.seed}, m in {run.sizes}")
     card = {
         "experiment": found["experiment"],
         "data": found["data"],
         "command": trained["command"],
         "revision": trained["revision"],
         "evaluated_by": found["command"],
-        "metrics": [{key: row[key] for key in ("m", "metric", "value", "n")} for row in rows],
+        "metrics": metrics,
     }
-    shutil.copyfile(run / "sampler.safetensors", FOLDER / f"{name}.safetensors")
+    shutil.copyfile(folder / "sampler.safetensors", FOLDER / f"{name}.safetensors")
     write_atomic(FOLDER / f"{name}.json", (json.dumps(card, indent=1) + "\n").encode())
 
 
 def start() -> None:
     parser = Parser("samplenet.pretrained", description=__doc__.splitlines()[0])
-    parser.add_argument("name", help="what load_pretrained shall call it")
+    parser.add_argument("name", help="the name that load_pretrained will know it by")
     parser.add_argument("--run", type=Path, required=True, help="finished run folder of a train_samplenet.py")
     parser.add_argument("--results", type=Path, required=True, help="evaluation folder with its results.json")
     flags = parser.parse_args()

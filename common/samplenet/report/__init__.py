@@ -39,13 +39,15 @@ def read(folder: Path) -> dict:
     path = Path(folder) / "results.json"
     try:
         results = json.loads(path.read_text())
+        if results.get("schema") == 2:
+            results = _flat(results)
         rows = results["rows"]
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is not a results file ({error})") from error
     if results.get("schema") != 1 or not isinstance(rows, list):
-        raise InputError(f"{path} must have schema 1 and rows, got schema {results.get('schema')!r}")
+        raise InputError(f"{path} must have schema 1 or 2, and rows, got schema {results.get('schema')!r}")
     if (name := results.get("experiment")) not in list(EXPERIMENTS):
         raise InputError(f"{path}: experiment must be {' or '.join(EXPERIMENTS)}, got {name!r}")
     for kind, fields in (FIELDS | {"curves": FIELDS["curves"] | EXPERIMENTS[name].CURVE}).items():
@@ -62,6 +64,18 @@ def read(folder: Path) -> dict:
     if not select(rows, sampler="none", metric=headline):
         raise InputError(f"{path} has no row for the full cloud (sampler none, metric {headline})")
     return results
+
+
+def _flat(results: dict) -> dict:
+    """Turn schema 2 into schema 1: a row's method among its fields, its class in the name of the metric."""
+    flat = {**results, "schema": 1}
+    for kind in ("rows", "curves", "runs"):
+        if kind in results:
+            flat[kind] = [{**item["method"], **item} for item in results[kind]]
+    for row in flat["rows"]:
+        if "class" in row:
+            row["metric"] += f"_{row['class']}"
+    return flat
 
 
 def read_gallery(folder: Path) -> dict[str, np.ndarray]:

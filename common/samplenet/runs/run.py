@@ -14,6 +14,7 @@ from typing import NoReturn
 
 import filelock
 import numpy as np
+import yaml
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
@@ -213,20 +214,24 @@ def _load(path: Path) -> tuple[dict, dict]:
     return arrays, meta
 
 
-def saved_config(folder: Path, cls):
-    """The settings a finished or running run was started with, as its dataclass."""
+def saved_config(folder: str, *fields: str) -> types.SimpleNamespace:
+    """Read the settings that a run was started with; InputError unless they are of a script that has `fields`."""
     path = Path(folder) / "config.yaml"
     if not path.is_file():
         raise InputError(f"{folder} is no run folder: it has no config.yaml")
     try:
-        return settings.read(cls, path)
-    except InputError as error:
+        saved = yaml.safe_load(path.read_text())
+        lacking = [name for name in fields if name not in saved]
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise InputError(f"{path} is damaged or of another kind of run ({error})") from error
+    if lacking or not isinstance(saved, dict):
+        raise InputError(f"{path} is damaged or of another kind of run (it lacks {', '.join(lacking) or 'settings'})")
+    return types.SimpleNamespace(**saved)
 
 
-def finished_run(folder: str, cls) -> tuple:
-    """The settings, arrays and meta of a finished run's last checkpoint; never those of the one before."""
-    config = saved_config(Path(folder), cls)
+def finished_run(folder: str, *fields: str) -> tuple[types.SimpleNamespace, dict, dict]:
+    """Read the settings, arrays and meta of a finished run's last checkpoint; never those of the one before."""
+    config = saved_config(folder, *fields)
     try:
         arrays, meta = _load(Path(folder) / "last.safetensors")
     except InputError as error:

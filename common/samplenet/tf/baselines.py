@@ -1,4 +1,4 @@
-"""The samplers that learn nothing. Like a trained `SampleNet`, each maps (B, N, 3) to `Sampled`."""
+"""Baselines: samplers that need no training. Like a trained `SampleNet`, each maps (B, N, 3) to `Sampled`."""
 
 import keras
 import numpy as np
@@ -44,15 +44,24 @@ class RandomSampler:
 
 
 class FarthestPointSampler:
-    """Farthest point sampling of m points, from point `start` of each cloud."""
+    """Farthest point sampling of m points.
+
+    Args:
+        m: points to pick, at most N.
+        start: the first point of every cloud; "random": one of its own for each, as `RandomSampler(1, seed)` draws.
+        seed: with the cloud's number it decides a random start.
+    """
 
     project = None
 
-    def __init__(self, m: int, start: int = 0):
-        self.m, self.start = m, start
+    def __init__(self, m: int, start: int | str = 0, seed: int = 0):
+        self.m, self.start, self.seed = m, start, seed
 
     def __call__(self, points, cloud=None) -> Sampled:
-        """points (B, N, 3); `cloud` makes no difference."""
+        """points (B, N, 3); cloud (B,): each cloud's number in its data set, 0..B-1 if not given."""
         check_finite("FarthestPointSampler", points)
-        idx = ops.farthest_points(points, self.m, start=self.start)
+        start = self.start
+        if start == "random":
+            start = RandomSampler(1, self.seed)(points, cloud).idx[:, 0]
+        idx = ops.farthest_points(points, self.m, start=start)
         return Sampled(ops.gather(points, idx), idx, None)
