@@ -13,7 +13,7 @@ from samplenet import InputError, weights
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
-from samplenet.torch.released import (  # noqa: E402
+from src import (  # noqa: E402
     ChamferDistance,
     FPSSampler,
     RandomSampler,
@@ -84,6 +84,7 @@ def test_the_released_snippet_runs():
 
 def test_the_doorway_has_the_released_names_flags_and_defaults():
     code = "from src import ChamferDistance, FPSSampler, RandomSampler, SampleNet, SoftProjection, sputils\n"
+    code += "from src import quaternion\nimport src.quaternion as Q\nassert Q is quaternion\n"
     out = run(code + "print(vars(sputils.get_parser().parse_args()))")
     assert eval(out) == {
         "skip_projection": False,
@@ -230,7 +231,7 @@ def test_matched_points_are_distinct_unless_complete_fps_is_off():
         )
 
 
-def test_samplers_that_learn_nothing():
+def test_baselines():
     torch.manual_seed(0)
     for layout in ("bnc", "bcn"):
         x = CLOUD if layout == "bnc" else CLOUD.transpose(1, 2)

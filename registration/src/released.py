@@ -1,6 +1,6 @@
-"""The interface of the released PyTorch code (github.com/itailang/SampleNet, registration/src) over this library.
+"""Argument names, layouts and results of the released PyTorch code (github.com/itailang/SampleNet, registration/src).
 
-Its argument names, layouts and results; what they do is `samplenet.torch`'s. "bcn" is (B, 3, N), "bnc" (B, N, 3).
+`samplenet.torch` does the work. "bcn" is (B, 3, N), "bnc" (B, N, 3).
 """
 
 import torch
@@ -18,12 +18,12 @@ def _layout(name: str, value: str) -> str:
 
 
 def _swap(clouds: Tensor, layout: str) -> Tensor:
-    """Between (B, N, 3) and `layout`, either way."""
+    """Convert between (B, N, 3) and `layout`, either way."""
     return clouds.transpose(1, 2) if layout == "bcn" else clouds
 
 
 class SoftProjection(projection.SoftProjection):
-    """Soft projection of points, and of features with the same weights, on (B, 3, N) clouds.
+    """Project points softly, and features with the same weights, on (B, 3, N) clouds.
 
     Args:
         group_size: neighbours averaged, k.
@@ -35,7 +35,7 @@ class SoftProjection(projection.SoftProjection):
         super().__init__(group_size, initial_temperature, is_temperature_trainable, min_sigma)
 
     def sigma(self) -> Tensor:
-        """max(t2, min_sigma)."""
+        """Return max(t2, min_sigma)."""
         return self._sigma()
 
     def _blend(self, point_cloud, query_cloud, *values) -> list[Tensor]:
@@ -44,19 +44,19 @@ class SoftProjection(projection.SoftProjection):
         return [v.transpose(1, 2).contiguous() for v in blended]
 
     def project(self, point_cloud, query_cloud) -> Tensor:
-        """(B, 3, N), (B, 3, m) -> (B, 3, m)."""
+        """Move the queries: (B, 3, N), (B, 3, m) -> (B, 3, m)."""
         return self._blend(point_cloud, query_cloud, point_cloud)[0]
 
     def propagate(self, point_cloud, point_features, query_cloud) -> Tensor:
-        """(B, 3, N), features (B, F, N), (B, 3, m) -> features (B, F, m)."""
+        """Carry features over: (B, 3, N), features (B, F, N), (B, 3, m) -> features (B, F, m)."""
         return self._blend(point_cloud, query_cloud, point_features)[0]
 
     def project_and_propagate(self, point_cloud, point_features, query_cloud) -> tuple[Tensor, Tensor]:
-        """Both: (B, 3, m), (B, F, m)."""
+        """Do both: (B, 3, m), (B, F, m)."""
         return tuple(self._blend(point_cloud, query_cloud, point_cloud, point_features))
 
     def forward(self, point_cloud, query_cloud, point_features=None, action="project"):
-        """`action`: "project", "propagate" or "project_and_propagate"."""
+        """Call the method named by `action`."""
         if action == "project":
             return self.project(point_cloud, query_cloud)
         if action not in ("propagate", "project_and_propagate"):
@@ -102,13 +102,19 @@ class SampleNet(samplenet.SampleNet):
             output_order="3m",
             bn_epsilon=1e-5,
         )
-        trainable = is_temperature_trainable and not skip_projection  # no parameter without a gradient, for DDP
+        # S-NET's temperature gets no gradient, and DDP waits for one of every trainable parameter
+        trainable = is_temperature_trainable and not skip_projection
         self.project = SoftProjection(group_size, initial_temperature, trainable, min_sigma)
-        self.num_out_points, self.complete_fps, self.skip_projection = num_out_points, complete_fps, skip_projection
-        self.input_shape, self.output_shape = _layout("input_shape", input_shape), _layout("output_shape", output_shape)
+        self.num_out_points, self.complete_fps = num_out_points, complete_fps
+        self.skip_projection = skip_projection
+        self.input_shape = _layout("input_shape", input_shape)
+        self.output_shape = _layout("output_shape", output_shape)
 
     def __setattr__(self, name, value):
-        """`sampler.training = False` is `eval()`. Differs from the released code: its batch norms went on training."""
+        """Make `sampler.training = False` mean `eval()`.
+
+        Differs from the released code: its batch norms went on training.
+        """
         super().__setattr__(name, value)
         if name == "training":
             for child in self.children():
@@ -125,38 +131,42 @@ class SampleNet(samplenet.SampleNet):
         return ops.knn(queries, points, 1)[1][..., 0]
 
     def forward(self, x) -> tuple[Tensor, Tensor]:
-        """A cloud in `input_shape` -> (simplified, projected) in training, (simplified, matched) otherwise."""
+        """Return (simplified, projected) in training, (simplified, matched) otherwise."""
         sampled = super().forward(_swap(x, self.input_shape))
-        simplified, points = (_swap(p, self.output_shape).contiguous() for p in (sampled.queries, sampled.points))
-        return simplified, points
+        simplified = _swap(sampled.queries, self.output_shape).contiguous()
+        return simplified, _swap(sampled.points, self.output_shape).contiguous()
 
     def get_simplification_loss(self, ref_pc, samp_pc, pc_size, gamma=1, delta=0) -> Tensor:
-        """L_simplify of samp_pc (B, m, 3) against ref_pc (B, N, 3); 0 outside training."""
+        """Compare samp_pc (B, m, 3) with ref_pc (B, N, 3); 0 outside training."""
         if not self.training:
             return ref_pc.new_zeros(())
         return losses.simplification_loss(samp_pc, ref_pc, gamma=gamma + delta * pc_size)
 
     def get_projection_loss(self) -> Tensor:
-        """sigma = t2; 0 outside training and without projection."""
+        """Return sigma = t2; 0 outside training and without projection."""
         sigma = self.project.sigma()
         return sigma if self.training and not self.skip_projection else torch.zeros_like(sigma)
 
 
-class _Sampler(nn.Module):
-    """A sampler that learns nothing: a cloud in `input_shape` -> m of its points in `output_shape`."""
+class _Baseline(nn.Module):
+    """Pick m points of clouds in `input_shape`; return them in `output_shape`."""
 
     def __init__(self, num_out_points, input_shape="bcn", output_shape="bcn"):
         super().__init__()
         self.num_out_points = num_out_points
-        self.input_shape, self.output_shape = _layout("input_shape", input_shape), _layout("output_shape", output_shape)
+        self.input_shape = _layout("input_shape", input_shape)
+        self.output_shape = _layout("output_shape", output_shape)
 
     def forward(self, x) -> Tensor:
         points = _swap(x, self.input_shape)
         return _swap(ops.gather(points, self.pick(points)), self.output_shape).contiguous()
 
 
-class RandomSampler(_Sampler):
-    """m distinct points of each cloud. Differs from the released code, which drew, with repeats, of the first m."""
+class RandomSampler(_Baseline):
+    """Pick m distinct points of each cloud.
+
+    Differs from the released code: that drew, with repeats, from the first m points.
+    """
 
     name = "random"
 
@@ -167,7 +177,7 @@ class RandomSampler(_Sampler):
         return torch.rand(batch, n, device=points.device).topk(self.num_out_points, 1).indices
 
 
-class FPSSampler(_Sampler):
+class FPSSampler(_Baseline):
     """Farthest point sampling, from a random point of each cloud (`permute`) or from its first."""
 
     name = "fps"
