@@ -67,7 +67,7 @@ def load_task(folder: str) -> tuple[Autoencoder, SimpleNamespace]:
 
 def open_clouds(config, split: str) -> Clouds:
     """Open one split, "train", "val" or "test", of what the settings of an autoencoder's run name."""
-    return shapenet.open_set(
+    return shapenet.open_clouds(
         config.data_root,
         split,
         num_points=config.num_points,

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from samplenet.data import modelnet40, shapes
 from samplenet.errors import InputError
+from samplenet.normalisation import box_side
 
 MAX_ANGLE = 45.0  # degrees about each axis
 MAX_SHIFT = 0.5  # along each axis, in lengths of the template's longest side
-STORED = 2048  # points of a built-in cloud
 TEST_SEED, TEST_REPEATS = 1, 5  # of the published test pairs
 
 
@@ -48,25 +48,11 @@ def load_class(
         raise InputError(f"--class-name must be one of {', '.join(names)}; got {class_name!r}")
     if clouds is None:
         count = shapes_per_class if split == "train" else max(1, shapes_per_class * 2 // 5)
-        stored = max(STORED, num_points)
-        made = [shapes.generate(class_name, i, split=split, num_points=stored)[:num_points] for i in range(count)]
-        return np.stack(made)
+        return shapes.clouds([class_name], range(count), num_points, split).points
     points = clouds.points[clouds.labels == names.index(class_name)]
     if not len(points):
         raise InputError(f"{data_root} holds no {class_name!r} in its {split} split; choose another --class-name")
     return points
-
-
-def normalise(points: NDArray, num_points: int) -> NDArray[np.float32]:
-    """Divide each cloud (n, P, 3) by the longest side of its bounding box, then centre it on its mean.
-
-    Side and mean are those of the first `num_points` points.
-    """
-    points = points.astype(np.float64)
-    first = points[:, :num_points]
-    side = (first.max(1) - first.min(1)).max(1)[:, None, None]  # (n, 1, 1)
-    points = points / np.maximum(side, 1e-12)  # a cloud of one point has no sides
-    return (points - points[:, :num_points].mean(1, keepdims=True)).astype(np.float32)
 
 
 def quaternion_of(degrees: NDArray) -> NDArray[np.float64]:
@@ -116,7 +102,7 @@ def make(
     if count and (not len(clouds) or clouds.shape[1] < needed):
         raise InputError(f"pairs need clouds of {needed} points, got clouds of shape {clouds.shape}")
     numbers = np.arange(first, first + count)
-    clouds = normalise(clouds, num_points)
+    clouds = box_side(clouds.astype(np.float64), num_points).astype(np.float32)
     rows = numbers % max(1, len(clouds))
     template = clouds[rows, :num_points]
     draws = [np.random.default_rng((seed, 4, i)).uniform(-1, 1, 6) for i in numbers]

@@ -1,55 +1,87 @@
 """The scale and position that a trained sampler expects of its clouds."""
 
 import sys
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from samplenet.errors import InputError
 
-NORMALISATIONS = ("unit_sphere", "box_side", "box_diagonal")
+SMALLEST = 1e-12  # scale of a cloud that is one point: it has no size to divide by
 
 
-def normalise(clouds, how: str = "unit_sphere"):
-    """Bring clouds (B, N, 3) into the scale that a sampler expects -> float32 (B, N, 3) of the same kind.
+def unit_sphere(clouds: NDArray) -> NDArray:
+    """Centre clouds (..., N, 3) on their mean and divide by the largest norm (classification)."""
+    centred = clouds - clouds.mean(-2, keepdims=True)
+    radius = np.linalg.norm(centred, axis=-1, keepdims=True).max(-2, keepdims=True)  # (..., 1, 1)
+    return centred / np.maximum(radius, SMALLEST)
 
-    An array gives an array, a tensor of PyTorch or TensorFlow a tensor on the same device. All are computed by NumPy in
-    float64 on the CPU, so that they get the same numbers. No gradient passes through.
+
+def box_side(clouds: NDArray, measured: int | None = None) -> NDArray:
+    """Divide clouds (..., N, 3) by the longest side of their box, then centre on the mean (registration).
 
     Args:
-        how: "unit_sphere" (classification), mean 0 and largest norm 1; "box_side" (registration), mean 0 and longest
-            side of the bounding box 1; "box_diagonal" (reconstruction), box centred and its diagonal 1.
+        measured: number of points, the first, that give side and mean; None: all.
+    """
+    first = clouds[..., :measured, :]
+    side = (first.max(-2, keepdims=True) - first.min(-2, keepdims=True)).max(-1, keepdims=True)
+    scaled = clouds / np.maximum(side, SMALLEST)
+    return scaled - scaled[..., :measured, :].mean(-2, keepdims=True)
+
+
+def box_diagonal(clouds: NDArray, measured: int | None = None) -> NDArray:
+    """Centre the box of clouds (..., N, 3) and divide by its diagonal (reconstruction).
+
+    Args:
+        measured: number of points, the first, that give the box; None: all.
+    """
+    first = clouds[..., :measured, :]
+    low, high = first.min(-2, keepdims=True), first.max(-2, keepdims=True)
+    size = high - low
+    # a dot product, which rounds float32 as the training runs do; norm(axis=-1) rounds otherwise
+    diagonal = np.sqrt(size @ np.swapaxes(size, -1, -2))  # (..., 1, 1)
+    return (clouds - (low + high) / 2) / np.maximum(diagonal, SMALLEST)
+
+
+NORMALISATIONS: dict[str, Callable[[NDArray], NDArray]] = {
+    normalisation.__name__: normalisation for normalisation in (unit_sphere, box_side, box_diagonal)
+}
+
+
+def normalise(clouds, normalisation: str = "unit_sphere"):
+    """Bring clouds (B, N, 3) into the scale that a sampler expects -> float32 (B, N, 3) of the same kind.
+
+    An array gives an array, a tensor of PyTorch or TensorFlow a tensor on the same device. All are computed by NumPy
+    in float64 on the CPU, so that they get the same numbers. No gradient passes through.
+
+    Args:
+        normalisation: "unit_sphere" (classification), mean 0 and largest norm 1; "box_side" (registration), mean 0
+            and longest side of the bounding box 1; "box_diagonal" (reconstruction), box centred and its diagonal 1.
 
     Raises:
-        InputError: another shape or word, a coordinate that is not finite, or a tensor without values (in tf.function).
+        InputError: another shape or normalisation, a coordinate that is not finite, or a tensor without values (in
+            tf.function).
     """
     torch, tf = sys.modules.get("torch"), sys.modules.get("tensorflow")  # imported already where there is a tensor
     if torch and isinstance(clouds, torch.Tensor):
         array = clouds.detach().to("cpu", torch.float64).numpy()
-        return torch.from_numpy(_normalise(array, how)).to(clouds.device)
+        return torch.from_numpy(_normalise(array, normalisation)).to(clouds.device)
     if tf and tf.is_tensor(clouds):
         if not hasattr(clouds, "numpy"):
             raise InputError("normalise needs the coordinates of the clouds; call it outside of tf.function")
         with tf.device(clouds.device):
-            return tf.identity(_normalise(clouds.numpy(), how))
-    return _normalise(clouds, how)
+            return tf.identity(_normalise(clouds.numpy(), normalisation))
+    return _normalise(clouds, normalisation)
 
 
-def _normalise(clouds, how: str) -> NDArray[np.float32]:
+def _normalise(clouds, normalisation: str) -> NDArray[np.float32]:
     clouds = np.asarray(clouds, np.float64)
     if clouds.ndim != 3 or clouds.shape[2] != 3 or not clouds.shape[1]:
         raise InputError(f"clouds must have shape (B, N, 3), got {clouds.shape}")
-    if how not in NORMALISATIONS:
-        raise InputError(f"normalisation must be one of {', '.join(NORMALISATIONS)}, got {how!r}")
+    if normalisation not in NORMALISATIONS:
+        raise InputError(f"normalisation must be one of {', '.join(NORMALISATIONS)}, got {normalisation!r}")
     if not np.isfinite(clouds).all():
         b, n = np.argwhere(~np.isfinite(clouds))[0, :2]
         raise InputError(f"point {n} of cloud {b} is not finite: {clouds[b, n]}")
-    low, high = clouds.min(1, keepdims=True), clouds.max(1, keepdims=True)  # (B, 1, 3)
-    offset = (high + low) / 2 if how == "box_diagonal" else clouds.mean(1, keepdims=True)
-    if how == "unit_sphere":
-        scale = np.linalg.norm(clouds - offset, axis=2, keepdims=True).max(1, keepdims=True)  # (B, 1, 1)
-    elif how == "box_side":
-        scale = (high - low).max(2, keepdims=True)
-    else:
-        scale = np.linalg.norm(high - low, axis=2, keepdims=True)
-    return ((clouds - offset) / np.maximum(scale, 1e-12)).astype(np.float32)  # a cloud of one point has no size
+    return NORMALISATIONS[normalisation](clouds).astype(np.float32)

@@ -211,11 +211,11 @@ def test_built_in_rejects():
             shapenet.built_in(*arguments)
 
 
-def test_open_set_is_either(root, monkeypatch):
-    assert shapenet.open_set(root, "test", 3, ["table"]).ids == ["04379243/id06", "04379243/id14"]
-    assert shapenet.open_set(None, "test", 3, ["table"], 20).ids == ["table_0006", "table_0014"]
+def test_open_clouds_is_either(root, monkeypatch):
+    assert shapenet.open_clouds(root, "test", 3, ["table"]).ids == ["04379243/id06", "04379243/id14"]
+    assert shapenet.open_clouds(None, "test", 3, ["table"], 20).ids == ["table_0006", "table_0014"]
     assert set(shapenet.CLASSES) <= set(shapes.CLASSES)
     spoil(root)
-    assert len(shapenet.open_set(root, "test", P, ["chair"], skip_bad=True)) == 1
+    assert len(shapenet.open_clouds(root, "test", P, ["chair"], skip_bad=True)) == 1
     with pytest.raises(InputError, match="id06"):
-        shapenet.open_set(root, "test", P, ["chair"])
+        shapenet.open_clouds(root, "test", P, ["chair"])

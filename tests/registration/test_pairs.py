@@ -6,6 +6,7 @@ import pytest
 import pairs
 from samplenet import InputError
 from samplenet.data import modelnet40, shapes
+from samplenet.normalisation import box_side
 
 CLOUDS = np.random.default_rng(0).normal(size=(3, 40, 3)).astype(np.float32)
 
@@ -75,7 +76,7 @@ def test_noise_is_on_the_source_and_of_the_size_asked_for():
 
 def test_an_independent_source_has_other_points_of_the_same_cloud():
     made = pairs.make(CLOUDS, 15, 6, seed=0, independent=True)
-    whole = pairs.normalise(CLOUDS, 15)
+    whole = box_side(CLOUDS, 15)
     for i in range(6):
         back = made.source[i] @ pairs.matrix_of(made.quaternion[i])
         near = np.linalg.norm(back[:, None] - whole[i % 3], axis=-1)

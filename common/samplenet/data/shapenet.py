@@ -9,6 +9,7 @@ import logging
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,10 @@ from samplenet.data.batches import own_folder
 from samplenet.data.clouds import Clouds
 from samplenet.data.shapenet_archive import FOLDER, MIRRORS, download
 from samplenet.errors import InputError
+from samplenet.normalisation import box_diagonal
 from samplenet.runs.settings import Parser
 
-__all__ = ["CLASSES", "SPLITS", "SYNSETS", "built_in", "download", "load", "open_set", "split_rows"]
+__all__ = ["CLASSES", "SPLITS", "SYNSETS", "built_in", "download", "load", "open_clouds", "split_rows"]
 
 SYNSETS = {"chair": "03001627", "table": "04379243", "car": "02958343", "airplane": "02691156"}
 CLASSES = tuple(SYNSETS)
@@ -105,19 +107,11 @@ def built_in(
     classes, rows = _checked(classes, num_points), split_rows(max(0, shapes_per_class), split)
     if not len(rows):
         raise InputError(f"{shapes_per_class} shapes a class leave none for the {split} split: 10 fill every split")
-    clouds = np.stack([_boxed(name, int(row), num_points) for name in classes for row in rows])
-    ids = [f"{name}_{row:04d}" for name in classes for row in rows]
-    return Clouds(clouds, np.repeat(np.arange(len(classes)), len(rows)), classes, ids)
+    clouds = shapes.clouds(classes, rows, max(STORED, num_points))
+    return replace(clouds, points=box_diagonal(clouds.points, STORED)[:, :num_points])
 
 
-def _boxed(name: str, index: int, num_points: int) -> NDArray[np.float32]:
-    """One built-in shape (num_points, 3) in the scale of ShapeNet's."""
-    points = shapes.generate(name, index, num_points=max(STORED, num_points))
-    low, high = points[:STORED].min(0), points[:STORED].max(0)
-    return ((points - (low + high) / 2) / np.linalg.norm(high - low))[:num_points]
-
-
-def open_set(
+def open_clouds(
     data_root: str | os.PathLike | None,
     split: str,
     num_points: int = STORED,
@@ -125,7 +119,7 @@ def open_set(
     shapes_per_class: int = 200,
     skip_bad: bool = False,
 ) -> Clouds:
-    """`load` from `data_root`; without one, `built_in`, for which alone `shapes_per_class` counts."""
+    """Call `load` on `data_root`; without one, `built_in`, which alone uses `shapes_per_class`."""
     if data_root is None:
         return built_in(split, num_points, classes, shapes_per_class)
     return load(data_root, split, num_points, classes, skip_bad)

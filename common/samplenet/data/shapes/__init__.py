@@ -8,12 +8,14 @@ handles, knobs, drawer fronts and backrests decide. Numbers obtained here say no
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from samplenet import normalisation
+from samplenet.data.clouds import Clouds
 from samplenet.errors import InputError
 
 from .appliances import lamp, monitor
@@ -25,7 +27,7 @@ from .upholstered import bed, sofa
 from .vehicles import airplane, car
 from .vessels import bottle, bowl, cup, flower_pot, vase
 
-__all__ = ["CLASSES", "SPLITS", "ensure", "generate", "mesh_of"]
+__all__ = ["CLASSES", "SPLITS", "STORED", "clouds", "ensure", "generate", "mesh_of"]
 
 _BUILDERS: dict[str, Callable[[np.random.Generator], Mesh]] = {
     builder.__name__: builder
@@ -56,10 +58,11 @@ _BUILDERS: dict[str, Callable[[np.random.Generator], Mesh]] = {
 
 CLASSES: tuple[str, ...] = tuple(sorted(_BUILDERS))
 SPLITS: tuple[str, ...] = ("train", "test")
+STORED = 2048  # points that a cloud is normalised by, unless it has more
 
 
 def _rng(name: str, index: int, seed: int, split: str) -> np.random.Generator:
-    """Generator of one shape, keyed by everything that names it, so that the order of calls cannot matter."""
+    """Return the generator of one shape: keyed by everything that names it, so that the order of calls is ignored."""
     if name not in CLASSES:
         raise InputError(f"name must be one of {', '.join(CLASSES)}; got {name!r}")
     if split not in SPLITS:
@@ -70,15 +73,17 @@ def _rng(name: str, index: int, seed: int, split: str) -> np.random.Generator:
 
 
 def mesh_of(rng: np.random.Generator, name: str) -> Mesh:
-    """One random shape of a class as triangles (F, 3, 3): y up, front about +z, before normalisation."""
+    """Build one random shape of a class as triangles (F, 3, 3): y up, front about +z, before normalisation."""
     triangles = stretch(_BUILDERS[name](rng), rng.uniform(0.8, 1.2, 3))
     if rng.random() < 0.5:
         triangles = stretch(triangles, (-1, 1, 1))
     return turn(triangles, rng.uniform(-1, 1) * np.radians(10))
 
 
-def generate(name: str, index: int, seed: int = 0, split: str = "train", num_points: int = 2048) -> NDArray[np.float32]:
-    """One cloud (num_points, 3), uniform over the surface, zero mean, largest norm 1, y up.
+def generate(
+    name: str, index: int, seed: int = 0, split: str = "train", num_points: int = STORED
+) -> NDArray[np.float32]:
+    """Generate one cloud (num_points, 3), uniform over the surface, zero mean, largest norm 1, y up.
 
     The points are independent draws, so the first n of them are a uniform sample as well.
 
@@ -94,15 +99,28 @@ def generate(name: str, index: int, seed: int = 0, split: str = "train", num_poi
         raise InputError(f"num_points must be at least 1, got {num_points}")
     rng = _rng(name, index, seed, split)
     points = sample_surface(mesh_of(rng, name), num_points, rng)
-    points -= points.mean(0)
-    return (points / max(np.linalg.norm(points, axis=1).max(), 1e-12)).astype(np.float32)
+    return normalisation.unit_sphere(points).astype(np.float32)
+
+
+def clouds(
+    names: Sequence[str], numbers: Iterable[int], num_points: int = STORED, split: str = "train", seed: int = 0
+) -> Clouds:
+    """Generate the shapes of these numbers of each class, class by class; ids are such as "chair_0012".
+
+    The points are the first `num_points` of `generate`, which gets at least STORED to normalise by.
+    """
+    shapes = [(name, int(number)) for name in names for number in numbers]
+    points = [generate(name, number, seed, split, max(STORED, num_points))[:num_points] for name, number in shapes]
+    labels = [names.index(name) for name, _ in shapes]
+    ids = [f"{name}_{number:04d}" for name, number in shapes]
+    return Clouds(np.stack(points), np.array(labels, np.int64), tuple(names), ids)
 
 
 def ensure(root: str | Path, train_per_class: int = 100, test_per_class: int = 40, seed: int = 0) -> Path:
     """Write the data set below `root` unless it is there, and return its folder (ModelNet40 h5 layout).
 
-    The folder's name holds the parameters and a digest of this package's source, so a changed generator never
-    reuses an older folder.
+    The folder's name holds the parameters and a digest of the source, so a changed generator never reuses an
+    older folder.
 
     Raises:
         InputError: a count below 1 or a negative seed.
@@ -113,7 +131,7 @@ def ensure(root: str | Path, train_per_class: int = 100, test_per_class: int = 4
     if seed < 0:
         raise InputError(f"seed must be at least 0, got {seed}")
     folder = Path(root) / f"shapes-{train_per_class}-{test_per_class}-seed{seed}-{_source_digest()}"
-    if folder.is_dir():  # `write` moves a finished folder into place, so one that exists is whole
+    if folder.is_dir():  # whole: `write` moves a finished folder to its name
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)  # before the work, in case it cannot be written
     from samplenet.data import modelnet40  # here, so that `generate` needs no h5py
@@ -125,16 +143,15 @@ def ensure(root: str | Path, train_per_class: int = 100, test_per_class: int = 4
 
 
 def _split(split: str, per_class: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.int64], list[str]]:
-    """All clouds of one split in a seeded random order: points (n, 2048, 3), labels (n,), ids."""
-    order = np.random.default_rng([seed, SPLITS.index(split)]).permutation(len(CLASSES) * per_class)
-    labels, numbers = np.divmod(order, per_class)
-    points = np.stack([generate(CLASSES[c], int(i), seed, split) for c, i in zip(labels, numbers, strict=True)])
-    return points, labels, [f"{CLASSES[c]}_{i:04d}" for c, i in zip(labels, numbers, strict=True)]
+    """Generate a split in a seeded random order: points (n, STORED, 3), labels (n,), ids."""
+    made = clouds(CLASSES, range(per_class), split=split, seed=seed)
+    order = np.random.default_rng([seed, SPLITS.index(split)]).permutation(len(made))
+    return made.points[order], made.labels[order], [made.ids[i] for i in order]
 
 
 def _source_digest() -> str:
-    """Eight hex digits over the names and texts of this package's modules."""
+    """Hash the code that the numbers come from: eight hex digits."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in [*sorted(Path(__file__).parent.glob("*.py")), Path(normalisation.__file__)]:
         digest.update(path.name.encode() + b"\0" + path.read_bytes().replace(b"\r\n", b"\n") + b"\0")
     return digest.hexdigest()[:8]
