@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from samplenet.data import download as transfer
-from samplenet.data import modelnet40
+from samplenet.data import modelnet40, modelnet40_archive
 from samplenet.data.download import md5_of
 from samplenet.errors import InputError
 
@@ -352,5 +352,5 @@ def test_command_prints_the_folder(monkeypatch, capsys, tmp_path):
 def test_command_tells_a_fault_without_traceback(mirror, tmp_path):
     with pytest.raises(SystemExit) as caught:
         modelnet40.main(["--root", str(tmp_path / "root"), "--url", "http://127.0.0.1:1/a.zip"])
-    assert "error: " in str(caught.value) and modelnet40.ARCHIVE_MD5 in str(caught.value)
+    assert "error: " in str(caught.value) and modelnet40_archive.ARCHIVE_MD5 in str(caught.value)
     assert sys.exc_info() == (None, None, None)

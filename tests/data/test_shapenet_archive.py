@@ -10,9 +10,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from samplenet import InputError
+from samplenet.data import archive, shapenet
 from samplenet.data import download as transfer
-from samplenet.data import shapenet
-from samplenet.data import shapenet_archive as source
 from samplenet.data.download import md5_of
 
 AXES = b"property float x\nproperty float y\nproperty float z\n"
@@ -106,7 +105,7 @@ def test_later_only_the_recorded_archive_is_accepted(get, mirror, root, tmp_path
     make_zip(mirror.archive, extra=["notes.txt"])
     with pytest.raises(InputError, match="serves a file with MD5"):
         get()
-    with pytest.raises(InputError, match=r"not the \w{32} in .*F?\.json: use the one or delete the other"):
+    with pytest.raises(InputError, match=r"not the \w{32} in .*F?\.json: use that archive, or delete the record"):
         get(archive=mirror.archive)
     (root / f"{shapenet.FOLDER}.json").unlink()
     assert loads(get(archive=mirror.archive))
@@ -180,7 +179,7 @@ def test_kill_between_record_and_folder_is_mended(get, root, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(source, "replace_folder", killed)
+        patch.setattr(archive, "replace_folder", killed)
         get()
     assert visible(root) == ["F.json", "F.zip"]
     assert loads(get()) and visible(root) == ["F", "F.json", "F.zip"]

@@ -1,5 +1,6 @@
 """Unpack an archive that is not trusted: whole or not at all, and only into its own folder."""
 
+import logging
 import os
 import re
 import shutil
@@ -7,12 +8,48 @@ import stat
 import tempfile
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
+from samplenet.data.download import locked
 from samplenet.errors import InputError
 
 CHUNK = 1 << 16  # bytes unpacked at once
 MAX_MEMBERS = 500_000  # empty ones too fill a disk
+
+log = logging.getLogger(__name__)
+
+
+def ensure_folder(
+    folder: Path,
+    find_faults: Callable[[Path], list[str]],
+    get_archive: Callable[[], Path],
+    accept: Callable[[Path, Path], None],
+    max_bytes: int,
+) -> Path:
+    """Return `folder`, unpacked first where it is missing or damaged; it is replaced only by a complete one.
+
+    Args:
+        find_faults: returns what is missing or damaged in the folder.
+        get_archive: returns the archive, which may hold one folder of this name and nothing else.
+        accept: (archive, new folder); raises InputError if the new folder is not what it should be.
+    """
+    if not find_faults(folder):  # before the lock, so that a read-only copy will do
+        return folder
+    with locked(folder):
+        faults = find_faults(folder)
+        if not faults:  # made by another process while this one waited
+            return folder
+        if folder.exists():
+            log.warning("%s is damaged (%s): replacing it", folder, ", ".join(faults))
+        archive = get_archive()
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
+            new = extract_zip(archive, Path(temporary, "new"), max_bytes)
+            if (new / folder.name).is_dir():
+                new = new / folder.name
+            accept(archive, new)
+            replace_folder(folder, new)
+    return folder
 
 
 def extract_zip(archive: str | os.PathLike, folder: str | os.PathLike, max_bytes: int) -> Path:
@@ -42,7 +79,7 @@ def extract_zip(archive: str | os.PathLike, folder: str | os.PathLike, max_bytes
 
 
 def replace_folder(folder: Path, new: Path) -> None:
-    """Rename `new` to `folder`; what was there is put aside first and removed last."""
+    """Rename `new` to `folder`; an older one is put aside first and removed last."""
     if not os.path.lexists(folder):
         os.rename(new, folder)
         return
@@ -72,7 +109,7 @@ def _unpack(source: zipfile.ZipFile, folder: Path, max_bytes: int) -> None:
     too_much = InputError(f"{source.filename} unpacks to more than {max_bytes} bytes: it is not what it should be")
     if sum(member.file_size for member in members) > max_bytes:
         raise too_much
-    left = max_bytes  # counted again: the sizes in the header may lie
+    remaining = max_bytes  # counted again: the sizes in the header may lie
     for member in members:
         target = folder / member.filename
         if member.is_dir():
@@ -81,7 +118,7 @@ def _unpack(source: zipfile.ZipFile, folder: Path, max_bytes: int) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         with source.open(member) as packed, open(target, "xb") as file:
             while chunk := packed.read(CHUNK):
-                left -= len(chunk)
-                if left < 0:
+                remaining -= len(chunk)
+                if remaining < 0:
                     raise too_much
                 file.write(chunk)

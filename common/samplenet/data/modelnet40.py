@@ -4,11 +4,10 @@ python -m samplenet.data.modelnet40 --root DIR      # download (435 MB), verify,
 """
 
 import json
-import logging
 import os
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import h5py
@@ -16,72 +15,14 @@ import numpy as np
 
 from samplenet.atomic import naming
 from samplenet.data import h5
-from samplenet.data.archive import extract_zip, replace_folder
 from samplenet.data.clouds import Clouds
-from samplenet.data.download import fetch, locked, md5_of
+from samplenet.data.modelnet40_archive import FOLDER, MIRRORS, download
 from samplenet.errors import InputError
 from samplenet.runs.settings import Parser
 
-FOLDER = "modelnet40_ply_hdf5_2048"
-# The original address comes last: it is reported dead since 2023. zhangtao-whu/point_cloud_datasets
-# (folder pcm) on the first host is said to hold a copy, but the address of the file is not verified: left out.
-MIRRORS = (
-    "https://huggingface.co/datasets/Msun/modelnet40/resolve/main/modelnet40_ply_hdf5_2048.zip",
-    "https://shapenet.cs.stanford.edu/media/modelnet40_ply_hdf5_2048.zip",
-)
-ARCHIVE_MD5 = "c9ab8e6dfb16f67afdab25e155c79e59"
-FILE_MD5 = {
-    "ply_data_train0.h5": "3176385ffc31a7b6b5af22191fd920d1",
-    "ply_data_train1.h5": "e3f613fb500559403b34925112754dc4",
-    "ply_data_train2.h5": "0c56e233a090ff87c3049d4ce08e7d8b",
-    "ply_data_train3.h5": "9d2af465adfa33a3285c369f3ca66c45",
-    "ply_data_train4.h5": "dff38de489b2c41bfaeded86c2208984",
-    "ply_data_test0.h5": "e9732e6d83b09e79e9a7617df058adee",
-    "ply_data_test1.h5": "aba4b12a67c34391cc3c015a6f08ed4b",
-}
-LISTS = ("train_files.txt", "test_files.txt", "shape_names.txt")
-MAX_BYTES = 2_000_000_000  # of the unpacked archive
+__all__ = ["download", "files", "ids_file", "load", "write", "write_split"]
+
 CLOUDS_PER_FILE = 2048
-
-log = logging.getLogger(__name__)
-
-
-def download(
-    root: str | os.PathLike,
-    urls: Sequence[str] = MIRRORS,
-    md5: str | None = ARCHIVE_MD5,
-    file_md5: Mapping[str, str] = FILE_MD5,
-) -> Path:
-    """Return `root/modelnet40_ply_hdf5_2048`, verified; fetched first where missing or damaged.
-
-    An archive put at `root/modelnet40_ply_hdf5_2048.zip` by hand is used. A damaged folder is replaced only
-    when the new one is complete.
-
-    Raises:
-        InputError: no mirror delivered, the archive does not hold the files, or `root` cannot be written.
-    """
-    folder = Path(root) / FOLDER
-    if not _damage(folder, file_md5):  # before the lock, so that a read-only copy will do
-        return folder
-    with locked(folder):
-        damage = _damage(folder, file_md5)
-        if not damage:  # made by another process while this one waited
-            return folder
-        if folder.exists():
-            log.warning("%s is damaged (%s): replacing it", folder, ", ".join(damage))
-        archive = fetch(urls, folder.with_name(f"{FOLDER}.zip"), md5, MAX_BYTES)
-        with tempfile.TemporaryDirectory(prefix=f".{FOLDER}.", dir=folder.parent) as temporary:
-            new = extract_zip(archive, Path(temporary, "new"), MAX_BYTES) / FOLDER
-            if damage := _damage(new, file_md5):
-                raise InputError(f"{archive} lacks {', '.join(damage)}, or they are damaged: delete it and try again")
-            replace_folder(folder, new)
-    return folder
-
-
-def _damage(folder: Path, file_md5: Mapping[str, str]) -> list[str]:
-    """Names of the files that are missing or have another MD5."""
-    missing = [name for name in (*LISTS, *file_md5) if not (folder / name).is_file()]
-    return missing or [name for name, md5 in file_md5.items() if md5_of(folder / name) != md5]
 
 
 def load(root: str | os.PathLike, split: str, num_points: int | None = 1024) -> Clouds:
@@ -125,18 +66,18 @@ def load(root: str | os.PathLike, split: str, num_points: int | None = 1024) -> 
 
 
 def files(root: Path, split: str) -> list[Path]:
-    """The h5 files of one split, as `load` reads them; InputError when one is missing."""
-    listing, found = root / f"{split}_files.txt", []
+    """List the h5 files of one split, as `load` reads them; InputError when one is missing."""
+    listing, paths = root / f"{split}_files.txt", []
     for line in _lines(listing):
         name = PurePosixPath(line.replace("\\", "/")).name
         if not (root / name).is_file():  # neither ".." nor "" is one
             raise InputError(f"{listing} lists {line!r}, but {root} holds no file {name!r}: fetch the data again")
-        found.append(root / name)
-    return found
+        paths.append(root / name)
+    return paths
 
 
 def _lines(file: Path) -> list[str]:
-    """The lines of a text file that are not blank; at least one."""
+    """Read the lines of a text file that are not blank; at least one."""
     try:
         lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
     except FileNotFoundError as error:
@@ -151,7 +92,7 @@ def _lines(file: Path) -> list[str]:
 
 
 def _read(file: Path, num_points: int | None) -> tuple[np.ndarray, np.ndarray]:
-    """Points (n, num_points, 3) float32, all of them for None, and labels (n,) of one h5 file, n at least 1."""
+    """Read points (n, num_points, 3) float32 (None: all points) and labels (n,) of one h5 file, n at least 1."""
     try:
         with h5py.File(file, "r") as source:
             for key in ("data", "label"):
@@ -159,7 +100,7 @@ def _read(file: Path, num_points: int | None) -> tuple[np.ndarray, np.ndarray]:
                     raise InputError(f"{file} has no dataset {key!r}, only {sorted(source)}: fetch it again")
             data, label = source["data"], source["label"]
             _check(file, data, label, num_points)
-            with np.errstate(over="ignore"):  # what does not fit float32 becomes infinite, and is told as such
+            with np.errstate(over="ignore"):  # what does not fit float32 becomes infinite, and is reported as such
                 return data[:, :num_points].astype(np.float32), label[()].reshape(-1)
     except InputError:
         raise
@@ -186,7 +127,7 @@ def _check(file: Path, data: h5py.Dataset, label: h5py.Dataset, num_points: int 
 
 
 def ids_file(file: Path) -> Path:
-    """ply_data_train0.h5 -> ply_data_train_0_id2file.json, which may be missing."""
+    """Name the file of ids beside ply_data_train0.h5: ply_data_train_0_id2file.json, which may be missing."""
     return file.with_name(re.sub(r"_?(\d*)$", r"_\1_id2file.json", file.stem, count=1))
 
 
@@ -211,7 +152,7 @@ def write(
 ) -> Path:
     """Write a data set as a folder that `load` reads; all of it appears at once.
 
-    A data set that is there when ours is complete is kept, ours discarded: another process was faster.
+    If another process has written it meanwhile, that one is kept.
 
     Args:
         names: one per class, at most 256, as labels are stored in a byte.

@@ -1,4 +1,4 @@
-"""A folder of PLY files as one array: parsed once, then read from a cache for as long as the files stay the same."""
+"""A folder of PLY files as one array: parsed once, then read from a cache while the files stay the same."""
 
 import hashlib
 import json
@@ -23,10 +23,6 @@ FORMAT = 1  # of the cache; another number makes older ones stale
 log = logging.getLogger(__name__)
 
 
-class _Bad(Exception):
-    """What is wrong with the content of one file."""
-
-
 @dataclass(frozen=True)
 class PlyFolder:
     """The points of n files, one file after the other.
@@ -44,7 +40,7 @@ class PlyFolder:
     bad: dict[str, str]
 
     def first(self, rows: Sequence[int], num_points: int) -> NDArray[np.float32]:
-        """The first points of the files number `rows` (m,), each of which has so many -> (m, num_points, 3)."""
+        """Return the first points of the files number `rows` (m,), (m, num_points, 3); none may have fewer."""
         starts = np.cumsum(self.counts) - self.counts
         clouds = np.empty((len(rows), num_points, 3), np.float32)
         for cloud, start in zip(clouds, starts[rows], strict=True):
@@ -52,7 +48,7 @@ class PlyFolder:
         return clouds
 
     def unfit(self, num_points: int) -> dict[str, str]:
-        """The bad files and those of fewer points: name -> what is wrong."""
+        """Return the bad files and those of fewer points: name -> what is wrong."""
         short = np.flatnonzero(self.counts < num_points)
         return {self.names[i]: f"has {self.counts[i]} points, asked for {num_points}" for i in short} | self.bad
 
@@ -67,21 +63,20 @@ def read_folder(folder: Path, caches: Sequence[Path]) -> PlyFolder:
     Raises:
         InputError: the folder or a file cannot be opened. Files with a bad content do not raise, see `bad`.
     """
+    files = []
     try:
-        with os.scandir(folder) as entries:
-            visible = (entry for entry in entries if entry.name.endswith(".ply") and not entry.name.startswith("."))
-            files = sorted((entry.name, (stat := entry.stat()).st_size, stat.st_mtime_ns) for entry in visible)
+        for name in sorted(os.listdir(folder)):
+            if name.endswith(".ply") and not name.startswith("."):
+                stat = os.stat(folder / name)
+                files.append((name, stat.st_size, stat.st_mtime_ns))
     except OSError as error:
-        raise InputError(
-            f"{error.filename or folder} cannot be read ({error.strerror}): correct or remove it"
-        ) from error
+        raise _unreadable(error.filename or folder, error) from error
     names = [name.removesuffix(".ply") for name, _, _ in files]
     stamp = hashlib.sha256(json.dumps([FORMAT, files]).encode()).hexdigest()
     for cache in caches:
         if content := _recall(cache, stamp):
             return PlyFolder(names, *content)
-    content = _parse(folder, names)
-    reasons = []
+    content, reasons = _parse(folder, names), []
     for cache in caches:
         try:
             _store(cache, stamp, *content)
@@ -97,42 +92,45 @@ def read_folder(folder: Path, caches: Sequence[Path]) -> PlyFolder:
 
 
 def encode(points: NDArray[np.float32]) -> bytes:
-    """The content of a PLY file of these points (n, 3), binary, as they are."""
-    axes = "".join(f"property float {axis}\n" for axis in "xyz")
-    header = f"ply\nformat binary_little_endian 1.0\nelement vertex {len(points)}\n{axes}end_header\n"
-    return header.encode() + np.asarray(points, "<f4").tobytes()
+    """Return the content of a binary PLY file of these points (n, 3)."""
+    x, y, z = np.asarray(points, np.float32).T
+    content, _ = scans.ply.write(scans.Scan(scans.columns.rows_of({"x": x, "y": y, "z": z})), ".ply")
+    return content
 
 
 def _parse(folder: Path, names: list[str]) -> tuple[NDArray[np.float32], NDArray[np.int64], dict[str, str]]:
-    """Points, counts and bad of a `PlyFolder`."""
+    """Read points, counts and bad of a `PlyFolder`."""
     nothing = np.empty((0, 3), np.float32)
-    clouds, bad = [], {}
+    clouds, bad = [nothing], {}
     for name in tqdm(names, desc=f"reading {folder.name}", unit="file", leave=False, disable=None):
         try:
             clouds.append(_points(folder / f"{name}.ply"))
-        except _Bad as error:
+        except scans.Bad as error:
             clouds.append(nothing)
             bad[name] = str(error)
-    return np.concatenate([nothing, *clouds]), np.array([len(cloud) for cloud in clouds], np.int64), bad
+    return np.concatenate(clouds), np.array([len(cloud) for cloud in clouds[1:]], np.int64), bad
 
 
 def _points(path: Path) -> NDArray[np.float32]:
-    """Points (n, 3) of one file; _Bad tells what is wrong with its content."""
+    """Read the points (n, 3) of one file; `scans.Bad` if its content is at fault."""
     try:
         rows = scans.ply.read(path).rows
-        with np.errstate(over="ignore"):  # what does not fit float32 becomes infinite, and is told as such
-            points = np.stack([rows[axis] for axis in "xyz"], 1).astype(np.float32)
     except OSError as error:  # says nothing about the content, so no cache may remember it
-        raise InputError(f"{path} cannot be read ({error.strerror}): correct or remove it") from error
-    except scans.Bad as error:
-        raise _Bad(str(error)) from error
-    if not np.isfinite(points).all():
-        raise _Bad(f"has a coordinate that is not finite in point {int(np.isfinite(points).all(1).argmin())}")
+        raise _unreadable(path, error) from error
+    with np.errstate(over="ignore"):  # what does not fit float32 becomes infinite, and is reported as such
+        points = np.stack([rows[axis] for axis in "xyz"], 1).astype(np.float32)
+    finite = np.isfinite(points).all(1)
+    if not finite.all():
+        raise scans.Bad(f"has a coordinate that is not finite in point {int(finite.argmin())}")
     return points
 
 
+def _unreadable(path: Path, error: OSError) -> InputError:
+    return InputError(f"{path} cannot be read ({error.strerror}): correct or remove it")
+
+
 def _recall(cache: Path, stamp: str) -> tuple[NDArray[np.float32], NDArray[np.int64], dict[str, str]] | None:
-    """What `_store` wrote under this stamp; None where there is no such thing."""
+    """Return what `_store` wrote under this stamp, or None."""
     if not cache.is_file():
         return None
     try:
@@ -141,7 +139,7 @@ def _recall(cache: Path, stamp: str) -> tuple[NDArray[np.float32], NDArray[np.in
                 return None
             return file["points"][()], file["counts"][()], json.loads(file["bad"].asstr()[()])
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:  # damaged
-        log.warning("the cache %s cannot be read (%s): made anew", cache, error)
+        log.warning("the cache %s cannot be read (%s): making it anew", cache, error)
         return None
 
 

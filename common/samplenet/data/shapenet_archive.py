@@ -1,16 +1,15 @@
-"""The archive of ShapeNetCore clouds. No checksum of it is published: the first one that proves whole sets ours."""
+"""The archive of ShapeNetCore clouds. No checksum of it is published: ours is that of the first complete one."""
 
 import json
 import logging
 import os
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from samplenet.atomic import write_atomic
-from samplenet.data.archive import extract_zip, replace_folder
-from samplenet.data.download import fetch, locked, md5_of
+from samplenet.data.archive import ensure_folder
+from samplenet.data.download import fetch, md5_of
 from samplenet.errors import InputError
 
 FOLDER = "shape_net_core_uniform_samples_2048"
@@ -36,55 +35,45 @@ def download(root: str | os.PathLike, urls: Sequence[str] = MIRRORS, archive: st
         InputError: no mirror delivered, the archive is not what it should be, or `root` cannot be written.
     """
     folder = Path(root) / FOLDER
-    if not _lacking(folder):  # before the lock, so that a read-only copy will do
-        return folder
-    with locked(folder):
-        lacking = _lacking(folder)
-        if not lacking:  # made by another process while this one waited
-            return folder
-        record = _read_record(folder)
-        if folder.exists() and not record:
-            raise InputError(f"{folder} is in the way, it holds no <synset>/<id>.ply: move it")
-        if folder.exists():
-            log.warning("%s is damaged (%s): replacing it", folder, ", ".join(lacking))
-        archive = _get(urls, archive, folder, record.get("md5"))
-        with tempfile.TemporaryDirectory(prefix=f".{FOLDER}.", dir=folder.parent) as temporary:
-            new = extract_zip(archive, Path(temporary, "new"), MAX_BYTES)
-            if (new / FOLDER).is_dir():
-                new = new / FOLDER
-            files = _count(new)
-            if missing := [synset for synset in NEEDED if not files[synset]]:
-                raise InputError(f"{archive} holds no {missing[0]}/<id>.ply: it is another archive, get the right one")
-            if not record:
-                _write_record(folder, archive, files)
-            replace_folder(folder, new)
-    return folder
+
+    def record_new(archive: Path, new: Path) -> None:
+        files = _count(new)
+        for synset in NEEDED:
+            if not files[synset]:
+                raise InputError(f"{archive} holds no {synset}/<id>.ply: it is another archive, get the right one")
+        if not _read_record(folder):
+            _write_record(folder, archive, files)
+
+    return ensure_folder(folder, _lacking, lambda: _get(urls, archive, folder), record_new, MAX_BYTES)
 
 
 def _count(folder: Path) -> Counter[str]:
-    """Number of PLY files by synset."""
+    """Count the PLY files by synset."""
     return Counter(file.parent.name for file in folder.glob("[0-9]*/*.ply"))
 
 
 def _lacking(folder: Path) -> list[str]:
-    """What the folder lacks by its record; without one, everything or nothing."""
+    """List what the folder lacks by its record; without one, everything or nothing."""
     files = _count(folder)
     record = _read_record(folder)
+    if not record and not files and folder.exists():
+        raise InputError(f"{folder} is in the way, it holds no <synset>/<id>.ply: move it")
     if not record:
         return [] if files else ["everything"]
     return [f"{synset}: {files[synset]} of {n} files" for synset, n in record["files"].items() if files[synset] < n]
 
 
-def _get(urls: Sequence[str], archive: str | os.PathLike | None, folder: Path, md5: str | None) -> Path:
-    """The archive, of the recorded MD5 where there is one."""
+def _get(urls: Sequence[str], archive: str | os.PathLike | None, folder: Path) -> Path:
+    """Return the archive, of the recorded MD5 where there is a record."""
+    md5 = _read_record(folder).get("md5")
     if archive is None:
         return fetch(urls, folder.with_name(f"{FOLDER}.zip"), md5, MAX_BYTES)
     archive = Path(archive)
     if not archive.is_file():
         raise InputError(f"{archive} is not a file: correct --archive")
-    if md5 and (found := md5_of(archive)) != md5:
+    if md5 and (its_md5 := md5_of(archive)) != md5:
         raise InputError(
-            f"{archive} has MD5 {found}, not the {md5} in {_record(folder)}: use the one or delete the other"
+            f"{archive} has MD5 {its_md5}, not the {md5} in {_record(folder)}: use that archive, or delete the record"
         )
     return archive
 
@@ -94,7 +83,7 @@ def _record(folder: Path) -> Path:
 
 
 def _read_record(folder: Path) -> dict:
-    """What `_write_record` wrote; empty where there is none."""
+    """Read what `_write_record` wrote; empty if there is none."""
     path = _record(folder)
     if not path.is_file():
         return {}
