@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
-from samplenet.data import modelnet40, ply, saved_samples
+from samplenet.data import modelnet40, ply, saved_index, saved_samples
 from samplenet.data.clouds import Clouds
 from samplenet.data.saved_layouts import MODELNET40, SHAPENET
 from samplenet.data.saved_samples import Originals
@@ -117,13 +117,13 @@ def test_without_an_index_points_are_found_again(tmp_path, layout):
     np.testing.assert_array_equal(read(folder, layout).idx, IDX)
 
 
-def test_equal_points_of_a_cloud_are_told_apart():
+def test_equal_points_of_a_cloud_are_distinguished():
     cloud = np.zeros((1, 4, 3), np.float32)
     cloud[0, 1] = 1
     twice = cloud[:, [2, 1, 3]]
-    assert saved_samples._search(twice, cloud).tolist() == [[0, 1, 2]]  # which of the equal ones makes no difference
-    assert saved_samples._search(cloud[:, [1, 1]], cloud).tolist() == [[-1, -1]]  # but there must be so many
-    assert saved_samples._search(-cloud[:, [0]], cloud).tolist() == [[0]]  # -0 is 0
+    assert saved_index.search(twice, cloud).tolist() == [[0, 1, 2]]  # which of the equal ones makes no difference
+    assert saved_index.search(cloud[:, [1, 1]], cloud).tolist() == [[-1, -1]]  # but there must be so many
+    assert saved_index.search(-cloud[:, [0]], cloud).tolist() == [[0]]  # -0 is 0
 
 
 @pytest.mark.parametrize("change", ["another point", "the same point twice"])

@@ -16,3 +16,7 @@ class Clouds:
 
     def __len__(self) -> int:
         return len(self.points)
+
+    def describe(self, i: int) -> str:
+        """Name a cloud in a message."""
+        return f"cloud {i} ({self.ids[i]})"

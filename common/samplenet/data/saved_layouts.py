@@ -22,7 +22,6 @@ from samplenet.errors import InputError
 
 INDICES = "indices.npz"
 UNREADABLE = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, EOFError)  # of damaged files
-ORDER = "write samples in the order of the test set"
 
 
 class Layout(NamedTuple):
@@ -32,7 +31,7 @@ class Layout(NamedTuple):
         write: (folder, test, points (n, m, 3), idx (n, m) or None), into an empty folder.
         read: (folder, test) -> points (n, m, 3) and the index, or None, as stored; in the order of `test`, of whose
             clouds they are. InputError where a file is missing, damaged or of another cloud.
-        is_in: folder -> does it look like one of samples?
+        is_in: whether a folder looks like one of samples.
     """
 
     write: Callable[[Path, Clouds, np.ndarray, np.ndarray | None], None]
@@ -47,20 +46,19 @@ def _write_h5(folder: Path, test: Clouds, points: np.ndarray, idx: np.ndarray | 
 
 
 def _read_h5(folder: Path, test: Clouds) -> tuple[np.ndarray, np.ndarray | None]:
-    found, files = modelnet40.load(folder, "test", None), modelnet40.files(folder, "test")
-    if len(found) != len(test):
-        raise InputError(f"{folder} holds samples of {len(found)} clouds, the test set has {len(test)}; give all")
-    classes = ([clouds.names[label] for label in clouds.labels] for clouds in (found, test))
-    _same(folder, *classes)
+    stored, files = modelnet40.load(folder, "test", None), modelnet40.files(folder, "test")
+    if len(stored) != len(test):
+        raise InputError(f"{folder} holds samples of {len(stored)} clouds, the test set has {len(test)}; give all")
+    _check_same(folder, _class_names(stored), _class_names(test))
     if all(modelnet40.ids_file(file).is_file() for file in files):
-        _same(folder, found.ids, test.ids)
+        _check_same(folder, stored.ids, test.ids)
     parts = [_index(file) for file in files]
     lacking = [file for file, part in zip(files, parts, strict=True) if part is None]
     if lacking and len(lacking) < len(files):
         raise InputError(f"{lacking[0]} has no dataset 'index' and other files have; give it to all or none")
     if len({part.shape[1:] for part in parts if part is not None}) > 1:
         raise InputError(f"{folder}: 'index' differs in shape from file to file; make it (n, m)")
-    return found.points, None if lacking else np.concatenate(parts)
+    return stored.points, None if lacking else np.concatenate(parts)
 
 
 def _index(file: Path) -> np.ndarray | None:
@@ -71,16 +69,22 @@ def _index(file: Path) -> np.ndarray | None:
         raise InputError(f"{file}: 'index' cannot be read ({error}); write the file again") from error
 
 
-def _same(folder: Path, found: Sequence[str], test: Sequence[str]) -> None:
-    for i, (mine, its) in enumerate(zip(found, test, strict=True)):
-        if mine != its:
-            raise InputError(f"{folder}: cloud {i} is {mine!r}, the test set's {its!r}; {ORDER}")
+def _class_names(clouds: Clouds) -> list[str]:
+    return [clouds.names[label] for label in clouds.labels]
+
+
+def _check_same(folder: Path, names: Sequence[str], expected: Sequence[str]) -> None:
+    for i, (name, right) in enumerate(zip(names, expected, strict=True)):
+        if name != right:
+            raise InputError(
+                f"{folder}: cloud {i} is {name!r}, the test set's {right!r}; write samples in the order of the test set"
+            )
 
 
 def _files(test: Clouds) -> list[str]:
-    """Each cloud's file, without ".ply"; built-in shapes, whose ids name no folder, lie in that of their class."""
-    classes = (test.names[label] for label in test.labels)
-    return [name if "/" in name else f"{folder}/{name}" for name, folder in zip(test.ids, classes, strict=True)]
+    """Name each cloud's file, without ".ply"; ids of built-in shapes name no folder: their class's is taken."""
+    pairs = zip(test.ids, _class_names(test), strict=True)
+    return [name if "/" in name else f"{folder}/{name}" for name, folder in pairs]
 
 
 def _write_ply(folder: Path, test: Clouds, points: np.ndarray, idx: np.ndarray | None) -> None:
@@ -94,22 +98,24 @@ def _write_ply(folder: Path, test: Clouds, points: np.ndarray, idx: np.ndarray |
 
 
 def _read_ply(folder: Path, test: Clouds) -> tuple[np.ndarray, np.ndarray | None]:
-    want, found = _files(test), {}
-    for inner in visible(folder):
-        files = ply.read_folder(inner, ())
+    names, clouds = _files(test), {}
+    for class_folder in visible(folder):
+        files = ply.read_folder(class_folder, ())
         for name, reason in files.bad.items():
-            raise InputError(f"{inner / name}.ply {reason}: write it again")
-        clouds = np.split(files.points, np.cumsum(files.counts))[:-1]
-        found |= {f"{inner.name}/{name}": cloud for name, cloud in zip(files.names, clouds, strict=True)}
-    _once_each(folder, [*found], want)
-    m = len(found[want[0]])
-    for name in want:
-        if len(found[name]) != m:
-            raise InputError(f"{folder / name}.ply has {len(found[name])} points, {want[0]}.ply {m}; give all the same")
-    return np.stack([found[name] for name in want]), _indices(folder / INDICES, want)
+            raise InputError(f"{class_folder / name}.ply {reason}: write it again")
+        points = np.split(files.points, np.cumsum(files.counts))[:-1]
+        clouds |= {f"{class_folder.name}/{name}": cloud for name, cloud in zip(files.names, points, strict=True)}
+    _check_once_each(folder, [*clouds], names)
+    m = len(clouds[names[0]])
+    for name in names:
+        if len(clouds[name]) != m:
+            raise InputError(
+                f"{folder / name}.ply has {len(clouds[name])} points, {names[0]}.ply {m}; give all the same"
+            )
+    return np.stack([clouds[name] for name in names]), _indices(folder / INDICES, names)
 
 
-def _indices(path: Path, want: list[str]) -> np.ndarray | None:
+def _indices(path: Path, names: list[str]) -> np.ndarray | None:
     if not path.exists():
         return None
     try:
@@ -118,22 +124,22 @@ def _indices(path: Path, want: list[str]) -> np.ndarray | None:
             rows = dict(zip(ids, index, strict=True))
     except (*UNREADABLE, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path} is damaged or lacks ids or index ({error}); write it again or remove it") from error
-    _once_each(path, ids, want)
-    return np.stack([rows[name] for name in want])
+    _check_once_each(path, ids, names)
+    return np.stack([rows[name] for name in names])
 
 
-def _once_each(where: Path, names: list[str], want: list[str]) -> None:
-    """InputError unless `names` are those of the test set, each of them once."""
-    if missing := sorted({*want} - {*names}):
-        raise InputError(f"{where} lacks {missing[0]}, one of {len(missing)} test clouds; give a sample of each")
-    if others := sorted({*names} - {*want}):
-        raise InputError(f"{where} holds {others[0]}, which is not in the test set; remove it")
-    if len(names) > len(want):
-        raise InputError(f"{where} names a cloud more than once; give one sample of each")
+def _check_once_each(path: Path, names: list[str], expected: list[str]) -> None:
+    """Raise InputError unless `names` are those of the test set, each of them once."""
+    if missing := sorted({*expected} - {*names}):
+        raise InputError(f"{path} lacks {missing[0]}, one of {len(missing)} test clouds; give a sample of each")
+    if others := sorted({*names} - {*expected}):
+        raise InputError(f"{path} holds {others[0]}, which is not in the test set; remove it")
+    if len(names) > len(expected):
+        raise InputError(f"{path} names a cloud more than once; give one sample of each")
 
 
 def visible(folder: Path) -> list[Path]:
-    """The folders in a folder, in the order of their names, without hidden ones."""
+    """List the folders in a folder, in the order of their names, without hidden ones."""
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 

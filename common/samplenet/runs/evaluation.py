@@ -266,7 +266,7 @@ def _to_save(config, entries: list[Entry]) -> list[Entry]:
         if entry.sampler is None or isinstance(entry.sampler, saved_samples.Saved):
             continue
         ordered = isinstance(entry.sampler, Prefix)
-        folder = saved_samples.place(config.save_samples, entry.name, entry.m, entry.seed, ordered)
+        folder = saved_samples.new_folder(config.save_samples, entry.name, entry.m, entry.seed, ordered)
         wanted.setdefault(folder, entry)
     return list(wanted.values())
 
