@@ -79,11 +79,11 @@ def test_a_file_makes_its_sampler(tmp_path, clouds):
         np.testing.assert_array_equal(call("torch", again, clouds)[1], call("torch", sampler, clouds)[1])
     assert call("torch", samplenet.load_pretrained(tmp_path, m=4), clouds)[1].shape == (2, 4)
     assert about.items() <= pretrained.card(tmp_path).items()
-    assert pick.Learned(tmp_path, 4, framework="torch").how == "box_side"
+    assert pick.SampleNetPicker(tmp_path, 4, framework="torch").normalisation == "box_side"
     weights.save(sampler, tmp_path / "sampler.safetensors")  # which tells neither
     with pytest.raises(InputError, match="sample 6 points, not 4"):
         samplenet.load_pretrained(tmp_path, m=4)
-    assert pick.Learned(tmp_path, 6, framework="torch").how == "unit_sphere"
+    assert pick.SampleNetPicker(tmp_path, 6, framework="torch").normalisation == "unit_sphere"
 
 
 def test_what_cannot_be_loaded_is_named(tmp_path, monkeypatch):

@@ -288,7 +288,7 @@ def test_what_readers_and_writers_change_is_told_once(cloud, tmp_path, capsys):
 
 def test_z_points_up_in_las_files_unless_up_is_given(tmp_path, capsys, monkeypatch):
     laspy = pytest.importorskip("laspy", reason="las files need laspy")
-    monkeypatch.setattr(pick, "Learned", lambda *_: lambda points, number, up: ups.append(up) or np.arange(5))
+    monkeypatch.setattr(pick, "SampleNetPicker", lambda *_: lambda points, number, up: ups.append(up) or np.arange(5))
     (tmp_path / "in").mkdir()
     for name in ("a.las", "b.las"):
         las = laspy.create()
@@ -330,10 +330,10 @@ def test_a_trained_sampler_picks_as_it_does_from_python(cloud, tmp_path, framewo
 
 def test_large_scans_are_sampled_patch_by_patch(monkeypatch):
     pytest.importorskip("torch", reason="--framework torch needs torch")
-    monkeypatch.setattr(pick, "WHOLE", 300)
+    monkeypatch.setattr(pick, "MAX_WHOLE_CLOUD", 300)
     points = shapes.generate("car", 0, split="test", num_points=2000).astype(float)
-    learned = pick.Learned("classification-progressive", 300, framework="torch")
-    assert learned.most == 128
+    learned = pick.SampleNetPicker("classification-progressive", 300, framework="torch")
+    assert learned.largest_m == 128
     patches = learned._patches(points, 128)
     assert len(patches) == 2 and sorted(np.concatenate(patches).tolist()) == list(range(2000))
     seen = []
@@ -346,9 +346,9 @@ def test_large_scans_are_sampled_patch_by_patch(monkeypatch):
 
 def test_weights_of_one_size_sample_more_of_large_scans_only(monkeypatch):
     pytest.importorskip("torch", reason="--framework torch needs torch")
-    monkeypatch.setattr(pick, "WHOLE", 300)
+    monkeypatch.setattr(pick, "MAX_WHOLE_CLOUD", 300)
     points = shapes.generate("car", 0, split="test", num_points=2000).astype(float)
-    learned = pick.Learned("classification-32", 100, framework="torch")
+    learned = pick.SampleNetPicker("classification-32", 100, framework="torch")
     patches = learned._patches(points, 32)
     idx = learned(points)
     assert len(patches) == 3 and len(set(idx.tolist())) == 100
@@ -356,17 +356,17 @@ def test_weights_of_one_size_sample_more_of_large_scans_only(monkeypatch):
         assert set(idx[32 * i : 32 * i + 32]) <= set(patch.tolist())
     with pytest.raises(InputError, match="classification-32 sample 32 points of a cloud of 250, not 100; take a progr"):
         learned(points[:250])
-    assert len(pick.Learned("classification-32", 32, framework="torch")(points[:250])) == 32
+    assert len(pick.SampleNetPicker("classification-32", 32, framework="torch")(points[:250])) == 32
     with pytest.raises(InputError, match="classification-32 sample 32 points, not 31"):
-        pick.Learned("classification-32", 31, framework="torch")
+        pick.SampleNetPicker("classification-32", 31, framework="torch")
 
 
 def test_clouds_with_z_up_are_turned():
     pytest.importorskip("torch", reason="--framework torch needs torch")
     points = shapes.generate("chair", 0, split="test", num_points=600).astype(float)
     x, y, z = points.T
-    upright = pick.Learned("classification-progressive", 30, "torch")(points)
-    turned = pick.Learned("classification-progressive", 30, "torch")(np.stack([x, -z, y], 1), up="z")
+    upright = pick.SampleNetPicker("classification-progressive", 30, "torch")(points)
+    turned = pick.SampleNetPicker("classification-progressive", 30, "torch")(np.stack([x, -z, y], 1), up="z")
     np.testing.assert_array_equal(upright, turned)
 
 

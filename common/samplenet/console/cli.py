@@ -50,12 +50,7 @@ def main(argv: list[str] | None = None) -> int:
     warnings.formatwarning = lambda message, *_, **__: f"{message}\n"
     try:
         return args.run(args)
-    except InputError as error:
-        if args.debug:
-            raise
-        print(f"samplenet: error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
+    except (InputError, OSError) as error:
         if args.debug:
             raise
         print(f"samplenet: error: {_sentence(error)}", file=sys.stderr)
@@ -125,7 +120,7 @@ class Notes:
 
 
 def _picker(args) -> Callable[[NDArray, int, str], NDArray[np.int64]]:
-    """(points (N, 3), number of the cloud, axis that is up) -> indices of the sample, as the arguments say."""
+    """Return the function that the arguments ask for: points (N, 3), number of the cloud, axis up -> indices."""
     if args.cell is not None and (args.sampler != "grid" or args.m is not None):
         raise InputError("--cell is for --sampler grid without -m")
     if args.cell is not None and not 0 < args.cell < float("inf"):
@@ -140,7 +135,7 @@ def _picker(args) -> Callable[[NDArray, int, str], NDArray[np.int64]]:
         raise InputError(f"--seed must be at least 0, got {args.seed}")
     if args.sampler == "samplenet":
         weights = args.weights or next(name for name in samplenet.list_weights() if name.endswith("-progressive"))
-        return pick.Learned(weights, args.m, args.framework, args.seed)
+        return pick.SampleNetPicker(weights, args.m, args.framework, args.seed)
     return {
         "fps": lambda points, *_: pick.farthest_points(points, args.m),
         "random": lambda points, number, _: pick.at_random(points, args.m, args.seed, number),
@@ -149,7 +144,7 @@ def _picker(args) -> Callable[[NDArray, int, str], NDArray[np.int64]]:
 
 
 def _read(path: Path, notes: Notes) -> scans.Scan:
-    """Read a cloud; note what its reader says and how many points are not finite."""
+    """Read a cloud; add its reader's notes, and how many points are not finite."""
     scan = scans.read(path)
     for sentence in scan.notes:
         notes.add(path, sentence)
@@ -160,76 +155,79 @@ def _read(path: Path, notes: Notes) -> scans.Scan:
 
 
 def _up(args, path: Path, notes: Notes) -> str:
-    """The axis that points up: --up, or what is usual in the format of the file."""
+    """Return the axis that points up: --up, or the usual one of the file's format."""
     if args.up is None and scans.extension(path) in (".las", ".laz"):
         notes.add(path, "z is taken to point up, as in most las and laz files; --up y changes that")
         return "z"
     return args.up or "y"
 
 
-def _indices(path: Path, scan: scans.Scan, m: int | None, pick: Callable, *options) -> NDArray[np.int64]:
+def _indices(path: Path, scan: scans.Scan, m: int | None, picker: Callable, *options) -> NDArray[np.int64]:
     """Sample the finite points of a scan. The indices count all of its points."""
     finite, n = np.flatnonzero(scan.finite), len(scan.rows)
     if m is not None and m > len(finite):
-        of_which = "" if len(finite) == n else f", of which {len(finite)} are finite"
         points = "1 point" if n == 1 else f"{n} points"
+        if len(finite) < n:
+            points += f", of which {len(finite)} are finite"
         # a few rows of numbers in a .txt or .csv file are as likely a camera's pose, say, as a cloud
         kind = scans.NoCloud if scans.extension(path) in (".txt", ".csv") else InputError
-        raise kind(f"{path} has {points}{of_which}; -m asks for {m}")
+        raise kind(f"{path} has {points}; -m asks for {m}")
     points = scan.points if len(finite) == n else scan.points[finite]
     largest, limit = np.abs(points).max(), np.sqrt(np.finfo(points.dtype).max) / 4
     if largest > limit:
         raise InputError(f"{path} has coordinates up to {largest:.2g}, too large to measure distances; is it damaged?")
     try:
-        return finite[pick(points, *options)]
+        return finite[picker(points, *options)]
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 
 
 def _sample(args) -> int:
-    pick, notes = _picker(args), Notes()
+    picker, notes = _picker(args), Notes()
     jobs, faults = files.plan(args.inputs, args.output, args.indices)
     for fault in faults:
         print(f"samplenet: error: {fault}", file=sys.stderr)
     if len(jobs) + len(faults) == 1:
-        return _sample_one(args, jobs[0], pick, notes)
+        return _sample_one(args, jobs[0], picker, notes)
     no_clouds, failed = [], 0
     for number, job in enumerate(tqdm(jobs, unit="file", disable=None)):
         try:
-            _sample_file(args, job, number, pick, notes)
+            _sample_file(args, job, number, picker, notes)
         except Exception as error:  # whatever is wrong with a file, the others are sampled
             if isinstance(error, scans.NoCloud) and not job.named:
                 no_clouds.append(str(job.source))
                 continue
             failed += 1
-            tqdm.write(f"samplenet: error: {_about(job.source, error)}", file=sys.stderr)
+            tqdm.write(f"samplenet: error: {_named(job.source, error)}", file=sys.stderr)
             if args.debug:
                 traceback.print_exc()
     notes.print()
     if no_clouds:
-        names = ", ".join(no_clouds[:10]) + (f" and {len(no_clouds) - 10} more" if len(no_clouds) > 10 else "")
+        names = ", ".join(no_clouds[:10])
+        if len(no_clouds) > 10:
+            names += f" and {len(no_clouds) - 10} more"
         print(f"samplenet: note: left out text without {args.m or 'any'} rows of numbers: {names}", file=sys.stderr)
     clouds = len(jobs) - len(no_clouds)
     print(f"{args.output}: {clouds - failed} of {clouds} clouds sampled")
     return 2 if failed or faults or not clouds else 0
 
 
-def _sample_one(args, job: files.Job, pick: Callable, notes: Notes) -> int:
+def _sample_one(args, job: files.Job, picker: Callable, notes: Notes) -> int:
     start = time.perf_counter()
     try:
-        sampled, points = _sample_file(args, job, 0, pick, notes)
+        sampled, points = _sample_file(args, job, 0, picker, notes)
     except Exception as error:
-        raise _about(job.source, error) from error
+        raise _named(job.source, error) from error
     notes.print()
     print(f"{job.target}: {sampled} of {points} points in {time.perf_counter() - start:.1f} s")
     return 0
 
 
-def _sample_file(args, job: files.Job, number: int, pick: Callable, notes: Notes) -> tuple[int, int]:
-    """Write the sample of a cloud; returns the number of its points and of the cloud's."""
+def _sample_file(args, job: files.Job, number: int, picker: Callable, notes: Notes) -> tuple[int, int]:
+    """Write the sample of a cloud; return how many points it has, and how many the cloud has."""
     scan = _read(job.source, notes)
     up = _up(args, job.source, notes) if args.sampler == "samplenet" else "y"
-    idx = _indices(job.source, scan, args.m, pick, number, up)
+    idx = _indices(job.source, scan, args.m, picker, number, up)
     folder = job.target.parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -245,8 +243,8 @@ def _sample_file(args, job: files.Job, number: int, pick: Callable, notes: Notes
     return len(idx), len(scan.rows)
 
 
-def _about(path: Path, error: Exception) -> InputError:
-    """An error as a sentence that names the file."""
+def _named(path: Path, error: Exception) -> InputError:
+    """Turn an error into a sentence that names the file."""
     if not isinstance(error, (InputError, OSError)):
         return InputError(f"{path} could not be sampled ({type(error).__name__}: {error}); --debug shows where")
     sentence = _sentence(error)
@@ -269,15 +267,15 @@ def _view(args) -> int:
     page = args.output or Path(args.input.stem + ".html")
     if page.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"-o {page} must end in .html")
-    pick = _picker(args) if args.m is not None or args.cell is not None else None
+    picker = _picker(args) if args.m is not None or args.cell is not None else None
     notes = Notes()
     if args.input.is_dir():
         raise InputError(f"{args.input} is a folder; view shows one file")
     scan = _read(args.input, notes)
     up = _up(args, args.input, notes)
     sample = scan.points[:0]
-    if pick:
-        sample = scan.points[_indices(args.input, scan, args.m, pick, 0, up)]
+    if picker:
+        sample = scan.points[_indices(args.input, scan, args.m, picker, 0, up)]
     elif args.sample:
         sampled = _read(args.sample, notes)
         sample = sampled.points[sampled.finite]

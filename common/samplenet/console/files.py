@@ -39,11 +39,11 @@ def plan(inputs: list[Path], output: Path, indices: bool) -> tuple[list[Job], li
         if path.is_dir():
             if output.exists() and output.samefile(path):
                 raise InputError(f"-o {output} is the input folder; name another")
-            inside = _clouds(path, output.resolve(), faults)
-            if not inside:
+            clouds = _clouds(path, output.resolve(), faults)
+            if not clouds:
                 fault = f"{path} holds no file of a format that can be read; samplenet sample --help lists them"
                 raise InputError(faults[-1] if faults else fault)
-            files += [(file, file.relative_to(path), False) for file in inside]
+            files += [(file, file.relative_to(path), False) for file in clouds]
         elif path.is_file():
             files.append((path, Path(path.name), True))
         else:
@@ -65,7 +65,7 @@ def plan(inputs: list[Path], output: Path, indices: bool) -> tuple[list[Job], li
 
 
 def _clouds(folder: Path, output: Path, faults: list[str]) -> list[Path]:
-    """The files in a folder, and in all folders below it, that have the extension of a cloud.
+    """List the files in a folder, and in all folders below it, that have the extension of a cloud.
 
     Links to folders are followed. No folder is visited twice, and `output`, which an earlier call wrote, never.
     """
@@ -91,7 +91,7 @@ def _clouds(folder: Path, output: Path, faults: list[str]) -> list[Path]:
 
 
 def _target_name(name: Path, indices: bool) -> Path:
-    """The name of a file's sample in the output folder."""
+    """Name a file's sample in the output folder."""
     extension = scans.extension(name)
     if extension in scans.WRITERS and not indices:
         return name
@@ -112,7 +112,7 @@ def _check_distinct(jobs: list[Job]) -> None:
 
 
 def _is_cloud(path: Path) -> bool:
-    """Whether a file is a cloud, if perhaps a damaged one, and not just any text."""
+    """Return whether a file is a cloud, perhaps a damaged one, and not just any text."""
     try:
         scans.read(path)
     except scans.NoCloud:

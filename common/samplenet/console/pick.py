@@ -1,7 +1,7 @@
 """Pick m points of one cloud of any size: farthest points, one per grid cell, at random, or by a trained SampleNet.
 
-Functions take points (N, 3), all finite, and return distinct indices (m,) in the order they were picked. Only `Learned`
-needs a framework.
+Functions take points (N, 3), all finite, and return distinct indices (m,) in the order they were picked. Only
+`SampleNetPicker` needs a framework.
 """
 
 import numpy as np
@@ -11,9 +11,9 @@ from samplenet import normalise, pretrained
 from samplenet.errors import InputError
 from samplenet.sampled import random_indices
 
-BLOCK = 256  # points of a block
-WHOLE = 16384  # most points that a SampleNet gets at once
-CELLS = 1 << 19  # most cells along an axis: the numbers of all cells have to fit into int64
+BLOCK_POINTS = 256
+MAX_WHOLE_CLOUD = 16384  # points; larger clouds are cut into patches
+MAX_CELLS = 1 << 19  # along an axis: the numbers of all cells have to fit into int64
 
 
 def farthest_points(points: NDArray, m: int, chosen: NDArray | tuple = (0,)) -> NDArray[np.int64]:
@@ -27,27 +27,27 @@ def farthest_points(points: NDArray, m: int, chosen: NDArray | tuple = (0,)) -> 
         chosen: indices to pick first, in this order; repeated ones count once.
     """
     n, kind = len(points), points.dtype.type
-    blocks = -(-n // BLOCK)
-    order = np.full(blocks * BLOCK, n)  # n: no point
+    blocks = -(-n // BLOCK_POINTS)
+    order = np.full(blocks * BLOCK_POINTS, n)  # n: no point
     order[:n] = np.argsort(_morton(points), kind="stable")
-    order = np.sort(order.reshape(blocks, BLOCK), 1)  # so that of equal distances the lowest index comes first
+    order = np.sort(order.reshape(blocks, BLOCK_POINTS), 1)  # so that of equal distances the lowest index comes first
     position = np.empty(n + 1, np.int64)  # where each point is in `order`
     position[order] = np.arange(order.size).reshape(order.shape)
-    xyz = np.ascontiguousarray(points[np.minimum(order, n - 1)].transpose(2, 0, 1))  # (3, blocks, BLOCK)
+    xyz = np.ascontiguousarray(points[np.minimum(order, n - 1)].transpose(2, 0, 1))  # (3, blocks, BLOCK_POINTS)
     low, high = xyz.min(2), xyz.max(2)
     nearest = np.where(order < n, kind(np.inf), kind(-2))  # squared distance to those picked; -1 once picked
     reach, lead = nearest.max(1), order[:, 0].copy()  # a block's largest distance, and which point has it
-    given = list(dict.fromkeys(np.asarray(chosen).tolist()))[:m]
+    first = list(dict.fromkeys(np.asarray(chosen).tolist()))[:m]
     picks = np.empty(m, np.int64)
     for i in range(m):
-        pick = given[i] if i < len(given) else lead[reach == reach.max()].min()
-        block, slot = divmod(int(position[pick]), BLOCK)
+        pick = first[i] if i < len(first) else lead[reach == reach.max()].min()
+        block, slot = divmod(int(position[pick]), BLOCK_POINTS)
         picks[i], nearest[block, slot] = pick, -1
-        at = xyz[:, block, slot, None]
-        near = _square(np.maximum(np.maximum(low - at, at - high), 0)) < reach
+        picked = xyz[:, block, slot, None]
+        near = _square(np.maximum(np.maximum(low - picked, picked - high), 0)) < reach
         near[block] = True
         near = np.flatnonzero(near)
-        closer = np.minimum(nearest[near], _square(xyz[:, near] - at[..., None]))
+        closer = np.minimum(nearest[near], _square(xyz[:, near] - picked[..., None]))
         far = closer.argmax(1)
         nearest[near] = closer
         reach[near], lead[near] = closer[np.arange(len(near)), far], order[near, far]
@@ -94,20 +94,23 @@ def _cell_size(points: NDArray, m: int) -> float:
     """Search for the largest cells of which m or more are occupied, if there are."""
     span = float(np.ptp(points, axis=0).max()) or 1.0  # 0 if all points coincide
     size = span
-    while size > span / CELLS and len(np.unique(_cells(points, size))) < m:
+    while size > span / MAX_CELLS and len(np.unique(_cells(points, size))) < m:
         size /= 2
     small, large = size, 2 * size
     for _ in range(8):
         size = (small * large) ** 0.5
-        small, large = (size, large) if len(np.unique(_cells(points, size))) >= m else (small, size)
+        if len(np.unique(_cells(points, size))) >= m:
+            small = size
+        else:
+            large = size
     return small
 
 
 def _cells(points: NDArray, size: float) -> NDArray[np.int64]:
     """Number the cells, and return each point's."""
     steps = (points - points.min(0)) / size
-    if not steps.max() <= 2 * CELLS:
-        raise InputError(f"cells of {size} are too small: more than {2 * CELLS} would lie along the cloud")
+    if not steps.max() <= 2 * MAX_CELLS:
+        raise InputError(f"cells of {size} are too small: more than {2 * MAX_CELLS} would lie along the cloud")
     x, y, z = steps.astype(np.int64).T
     return (x * (y.max() + 1) + y) * (z.max() + 1) + z
 
@@ -126,7 +129,7 @@ def at_random(points: NDArray, m: int, seed: int, number: int) -> NDArray[np.int
     return random_indices(len(points), m, seed, np.array([number]))[0].astype(np.int64)
 
 
-class Learned:
+class SampleNetPicker:
     """Pick points by a trained SampleNet.
 
     Clouds of up to 16384 points are sampled whole. Larger clouds are cut into m / sampler.m patches (at least one):
@@ -137,43 +140,47 @@ class Learned:
     Args:
         weights: name or file, see `samplenet.load_pretrained`. A progressive sampler serves every m. A sampler of a
             single size serves that size, and any larger one for clouds that are cut into patches.
-        seed: of the draw within patches.
+        seed: of the random points within patches.
     """
 
     def __init__(self, weights, m: int, framework: str | None = None, seed: int = 0):
         card = pretrained.card(weights)
         self.weights, self.m, self.seed = weights, m, seed
-        self.most, self.how = card["m"], card.get("normalisation", "unit_sphere")
-        self.one_size = len(card["sizes"]) == 1
+        self.largest_m, self.normalisation = card["m"], card.get("normalisation", "unit_sphere")
+        self.fixed_size = len(card["sizes"]) == 1
         framework = pretrained.choose_framework(framework)
         self.in_torch = framework == "torch"
         if not self.in_torch:
             import samplenet.quiet_tensorflow  # noqa: F401
-        self.sampler = pretrained.load_pretrained(weights, m if self.one_size and m < self.most else None, framework)
+        size = m if self.fixed_size and m < self.largest_m else None  # raises: these weights cannot give fewer
+        self.sampler = pretrained.load_pretrained(weights, size, framework)
 
     def __call__(self, points: NDArray, number: int = 0, up: str = "y") -> NDArray[np.int64]:
         """Pick m of points (N, 3).
 
         Args:
-            number: of the cloud, among several.
+            number: the cloud's number, among several.
             up: "y" or "z", the axis that points up in the cloud. The bundled samplers know clouds with y up.
         """
-        if self.one_size and self.m != self.most and len(points) <= WHOLE:
+        if self.fixed_size and self.m != self.largest_m and len(points) <= MAX_WHOLE_CLOUD:
             raise InputError(
-                f"weights {self.weights} sample {self.most} points of a cloud of {len(points)}, not {self.m}; take a "
-                f"progressive sampler (only of a cloud of more than {WHOLE} points can they sample more)"
+                f"weights {self.weights} sample {self.largest_m} points of a cloud of {len(points)}, not {self.m}; "
+                f"take a progressive sampler (only of a cloud of more than {MAX_WHOLE_CLOUD} points can they sample more)"
             )
-        share = min(self.m, self.most)
+        share = min(self.m, self.largest_m)
         rng = np.random.default_rng((self.seed, number))
         picked = []
         for patch in self._patches(points, share):
-            some = patch if len(patch) <= WHOLE else np.sort(rng.permutation(patch)[:WHOLE])
-            picked.append(some[self._match(points[some], share, up)] if len(some) > share else some)
+            if len(patch) > MAX_WHOLE_CLOUD:
+                patch = np.sort(rng.permutation(patch)[:MAX_WHOLE_CLOUD])
+            if len(patch) > share:
+                patch = patch[self._match(points[patch], share, up)]
+            picked.append(patch)
         return farthest_points(points, self.m, np.concatenate(picked))
 
     def _patches(self, points: NDArray, share: int) -> list[NDArray[np.int64]]:
         """Cut a cloud into patches: the indices of the points of each."""
-        count = 1 if len(points) <= WHOLE else self.m // share
+        count = 1 if len(points) <= MAX_WHOLE_CLOUD else self.m // share
         if count == 1:
             return [np.arange(len(points))]
         centres = points[farthest_points(points, count)]
@@ -182,13 +189,14 @@ class Learned:
         else:
             from samplenet.ops import tf as ops
         nearest = np.asarray(ops.knn(points[None], centres[None], 1)[1])[0, :, 0]
-        return np.split(np.argsort(nearest, kind="stable"), np.cumsum(np.bincount(nearest, minlength=count))[:-1])
+        sizes = np.bincount(nearest, minlength=count)
+        return np.split(np.argsort(nearest, kind="stable"), np.cumsum(sizes)[:-1])
 
     def _match(self, points: NDArray, share: int, up: str) -> NDArray[np.int64]:
         """Sample one patch: indices (share,)."""
         x, y, z = points.T
         turned = np.stack((x, z, -y) if up == "z" else (x, y, z), 1)[None]
-        cloud = normalise(turned, self.how)
+        cloud = normalise(turned, self.normalisation)
         if not self.in_torch:
             return np.asarray(self.sampler.match(cloud, self.sampler.simplify(cloud), share))[0]
         import torch
