@@ -165,7 +165,7 @@ class SampleNetPicker:
         if self.fixed_size and self.m != self.largest_m and len(points) <= MAX_WHOLE_CLOUD:
             raise InputError(
                 f"weights {self.weights} sample {self.largest_m} points of a cloud of {len(points)}, not {self.m}; "
-                f"take a progressive sampler (only of a cloud of more than {MAX_WHOLE_CLOUD} points can they sample more)"
+                f"take a progressive sampler (more points only of a cloud of over {MAX_WHOLE_CLOUD})"
             )
         share = min(self.m, self.largest_m)
         rng = np.random.default_rng((self.seed, number))
