@@ -11,7 +11,8 @@ METRICS = {
     "map_macro": dict(title="Retrieval: mAP, mean over classes, %", scale=100, digits=1, better="higher"),
     "map_micro": dict(title="Retrieval: mAP, mean over queries, %", scale=100, digits=1, better="higher"),
     "map_paper": dict(
-        title="Retrieval: mAP as the predecessor counts it, the query in its own gallery at rank 1, mean over queries, %",
+        title="Retrieval: mAP as the predecessor counts it, the query in its own gallery at rank 1, mean over "
+        "queries, %",
         scale=100,
         digits=1,
         better="higher",

@@ -14,6 +14,7 @@ from pathlib import Path
 import yaml
 
 from samplenet.errors import InputError
+from samplenet.runs.parser import Parser
 from samplenet.runs.schedules import SCHEDULES
 
 SHORT = reprlib.Repr()  # shows a value from a file, whose YAML aliases may make it endless
@@ -77,18 +78,6 @@ class DataConfig(RunConfig):
         100, "built-in shapes: training shapes a class (and 2 test shapes for each 5)", at_least=1
     )
     num_points: int = option(1024, "points of each cloud that are used, N", at_least=1)
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one sentence, without argparse's usage; every command has --debug."""
-
-    def __init__(self, *args, **options):
-        super().__init__(*args, **options)
-        text = "show the traceback of an error"
-        self.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=text)
-
-    def error(self, message):
-        self.exit(2, f"{self.prog}: error: {message}; --help lists the flags\n")
 
 
 def checkout() -> Path:
