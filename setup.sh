@@ -26,7 +26,7 @@ for extra in "$@"; do
         *) fail "unknown extra '$extra', known: $known" ;;
     esac
 done
-extras=(build "$@")
+extras=(build train "$@")
 if [ "$tf$torch" ] && [[ ${CUDA_VISIBLE_DEVICES-all} != "" && ${CUDA_VISIBLE_DEVICES-all} != -1 ]] && timeout 10 nvidia-smi >/dev/null 2>&1; then
     gpu=yes
     [ "$torch" ] || { env=.venv-tf; extras+=(tf-cuda); }

@@ -17,7 +17,7 @@ if [ "${1:-}" = --oldest ]; then
         echo "test.sh: making .venv-oldest (downloads 4 GB the first time)"
         "${PYTHON:-python3.11}" -m venv --clear .venv-oldest
         .venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-oldest.txt \
-            -e "common[tf,torch,viz,export,io,build,test]"
+            -e "common[tf,torch,viz,export,io,build,train,test]"
         echo "$versions" >.venv-oldest/.installed # written last: a killed installation starts over
     fi
     .venv-oldest/bin/python -m samplenet.ops.build --tf --quiet # this PyTorch is too old for native ops

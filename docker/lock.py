@@ -22,10 +22,10 @@ def wanted() -> dict[str, list[str]]:
     constraints = (ROOT / "constraints.txt").read_text()
     tf, torch = (re.search(rf"^{name}==(\S+)", constraints, re.M)[1] for name in ("tensorflow", "torch"))
     return {
-        "tensorflow-cpu": ["common[tf,viz,build]"],
-        "tensorflow-cuda": ["common[tf,viz,build]", f"tensorflow[and-cuda]=={tf}"],
-        "pytorch-cpu": ["common[torch,viz,build]", f"torch=={torch}+cpu"],
-        "pytorch-cuda": ["common[torch,viz,build]", f"torch==={torch}"],  # === shuts out +cpu, which == lets in
+        "tensorflow-cpu": ["common[tf,viz,train,build]"],
+        "tensorflow-cuda": ["common[tf,viz,train,build]", f"tensorflow[and-cuda]=={tf}"],
+        "pytorch-cpu": ["common[torch,viz,train,build]", f"torch=={torch}+cpu"],
+        "pytorch-cuda": ["common[torch,viz,train,build]", f"torch==={torch}"],  # === shuts out +cpu, which == lets in
     }
 
 

@@ -48,6 +48,64 @@ def test_normalising_an_array_loads_no_framework():
     assert done.stdout.strip() == "[]"
 
 
+ONLY = """
+import sys
+allowed = {*sys.stdlib_module_names, "samplenet", *sys.argv[1].split(",")}
+
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] not in allowed:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Hidden())
+"""
+
+
+def run_with_core_dependencies(code, folder):
+    """Run code where nothing but the standard library and what pip installs without extras can be imported."""
+    project = tomllib.loads((ROOT / "common" / "pyproject.toml").read_text())["project"]
+    core = ",".join(Requirement(line).name for line in project["dependencies"])
+    command = [sys.executable, "-c", ONLY + code, core]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_core_alone_samples_a_file(beside_a_scan, tmp_path):
+    code = """
+import samplenet
+from samplenet.console.cli import main
+assert samplenet.normalise([[[1, 2, 3], [4, 5, 6]]]).shape == (1, 2, 3)
+for source, target in (("scan.ply", "a.xyz"), ("a.xyz", "b.npy"), ("b.npy", "c.ply")):
+    assert main(["sample", source, "-m", "50", "-o", target]) == 0
+"""
+    run_with_core_dependencies(code, tmp_path)
+    assert (tmp_path / "c.ply").is_file()
+
+
+def test_a_module_says_which_extra_it_lacks(tmp_path):
+    code = """
+import importlib
+import samplenet
+for module in ("data.modelnet40", "data.shapenet", "data.saved_samples", "data.download", "ops.build"):
+    try:
+        importlib.import_module(f"samplenet.{module}")
+    except samplenet.InputError as error:
+        print(module, error)
+"""
+    lines = run_with_core_dependencies(code, tmp_path).splitlines()
+    extras = [
+        re.fullmatch(r'(\S+) \w+ is not installed; install samplenet with its extra "(\w+)"', line) for line in lines
+    ]
+    assert [match.groups() for match in extras] == [
+        ("data.modelnet40", "data"),
+        ("data.shapenet", "data"),
+        ("data.saved_samples", "data"),
+        ("data.download", "data"),
+        ("ops.build", "build"),
+    ]
+
+
 def test_importing_takes_a_moment():
     """Of a processor's time, the best of five: 0.1 s on two cores, most of it NumPy's."""
     code = "from time import process_time as t; a = t(); import numpy; b = t(); import samplenet; print(b - a, t() - a)"

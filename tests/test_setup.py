@@ -136,13 +136,13 @@ GPU = "#!/bin/sh\necho 'NVIDIA H200, 580.65.06'\n"
 @pytest.mark.parametrize(
     ("extras", "environment", "installed"),
     [
-        ("tf viz", {}, ".venv-tf common[build,tf,viz,tf-cuda,nvcc]"),
-        ("torch viz", {}, ".venv common[build,torch,viz,nvcc]"),
-        ("tf torch", {}, ".venv common[build,tf,torch,nvcc]"),  # the tests need both in one Python
-        ("io", {}, ".venv common[build,io]"),
-        ("tf viz", {"CUDA_VISIBLE_DEVICES": ""}, ".venv common[build,tf,viz]"),
-        ("torch viz", {"CUDA_VISIBLE_DEVICES": "-1"}, ".venv common[build,torch,viz]"),
-        ("tf viz", {"CUDA_VISIBLE_DEVICES": "0", "CUDACXX": "true"}, ".venv-tf common[build,tf,viz,tf-cuda]"),
+        ("tf viz", {}, ".venv-tf common[build,train,tf,viz,tf-cuda,nvcc]"),
+        ("torch viz", {}, ".venv common[build,train,torch,viz,nvcc]"),
+        ("tf torch", {}, ".venv common[build,train,tf,torch,nvcc]"),  # the tests need both in one Python
+        ("io", {}, ".venv common[build,train,io]"),
+        ("tf viz", {"CUDA_VISIBLE_DEVICES": ""}, ".venv common[build,train,tf,viz]"),
+        ("torch viz", {"CUDA_VISIBLE_DEVICES": "-1"}, ".venv common[build,train,torch,viz]"),
+        ("tf viz", {"CUDA_VISIBLE_DEVICES": "0", "CUDACXX": "true"}, ".venv-tf common[build,train,tf,viz,tf-cuda]"),
     ],
 )
 def test_with_a_gpu_pip_is_handed_what_it_needs(checkout, extras, environment, installed):
@@ -155,7 +155,7 @@ def test_with_a_gpu_pip_is_handed_what_it_needs(checkout, extras, environment, i
 def test_a_driver_that_does_not_answer_is_no_gpu(checkout):
     checkout.program("nvidia-smi", "#!/bin/sh\nexit 9\n")
     checkout.run("setup.sh", "tf")
-    assert checkout.noted("pip") == [".venv common[build,tf] PIP_USER=0"]
+    assert checkout.noted("pip") == [".venv common[build,train,tf] PIP_USER=0"]
 
 
 @pytest.mark.parametrize("flags", [["all"], ["all", "--cpu"]])
@@ -163,8 +163,8 @@ def test_reproduce_makes_an_environment_of_each_framework_on_a_machine_with_a_gp
     checkout.program("nvidia-smi", GPU)
     done = checkout.run("reproduce.sh", *flags, FRAMEWORKS="tf torch")
     assert done.returncode == 0, done.stderr
-    gpu = [".venv-tf common[build,tf,viz,tf-cuda,nvcc]", ".venv common[build,torch,viz,nvcc]"]
-    pip = gpu if flags == ["all"] else [".venv common[build,tf,viz]", ".venv common[torch]"]
+    gpu = [".venv-tf common[build,train,tf,viz,tf-cuda,nvcc]", ".venv common[build,train,torch,viz,nvcc]"]
+    pip = gpu if flags == ["all"] else [".venv common[build,train,tf,viz]", ".venv common[torch]"]
     assert checkout.noted("pip") == [f"{line} PIP_USER=0" for line in pip]
     words = f"{checkout.folder}/.venv/bin/python {checkout.folder}/reproduce.py"
     assert checkout.noted("ran") == [" ".join([words, *flags])]

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from typing import NamedTuple
 
-from samplenet.runs.settings import Parser
+from samplenet.runs.parser import Parser
 
 NAMES = {"torch": "PyTorch", "tf": "TensorFlow"}
 OLDEST_DRIVERS = {11: 450, 12: 525, 13: 580}  # by CUDA's major version, on Linux

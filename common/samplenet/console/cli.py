@@ -18,7 +18,7 @@ import samplenet
 from samplenet import scans
 from samplenet.console import files, pick
 from samplenet.errors import InputError
-from samplenet.runs.settings import Parser
+from samplenet.runs.parser import Parser
 
 READ_ONLY = [extension for extension in scans.READERS if extension not in scans.WRITERS]
 HELP = f"""samplers:

@@ -11,12 +11,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import requests
-import urllib3
-from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from samplenet.errors import InputError
+from samplenet.errors import InputError, needs_extra
+
+with needs_extra("data"):
+    import requests
+    import urllib3
+    from filelock import FileLock, Timeout
 
 CHUNK = 1 << 16  # bytes at a time, at most
 TRIES = 3  # requests to one mirror, each continuing where the one before broke off

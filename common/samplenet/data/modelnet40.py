@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-import h5py
 import numpy as np
 
 from samplenet.atomic import naming
@@ -18,7 +17,7 @@ from samplenet.data import h5
 from samplenet.data.clouds import Clouds
 from samplenet.data.modelnet40_archive import FOLDER, MIRRORS, download
 from samplenet.errors import InputError
-from samplenet.runs.settings import Parser
+from samplenet.runs.parser import Parser
 
 __all__ = ["download", "files", "ids_file", "load", "write", "write_split"]
 
@@ -94,9 +93,9 @@ def _lines(file: Path) -> list[str]:
 def _read(file: Path, num_points: int | None) -> tuple[np.ndarray, np.ndarray]:
     """Read points (n, num_points, 3) float32 (None: all points) and labels (n,) of one h5 file, n at least 1."""
     try:
-        with h5py.File(file, "r") as source:
+        with h5.File(file, "r") as source:
             for key in ("data", "label"):
-                if not isinstance(source.get(key), h5py.Dataset):
+                if not isinstance(source.get(key), h5.Dataset):
                     raise InputError(f"{file} has no dataset {key!r}, only {sorted(source)}: fetch it again")
             data, label = source["data"], source["label"]
             _check(file, data, label, num_points)
@@ -110,7 +109,7 @@ def _read(file: Path, num_points: int | None) -> tuple[np.ndarray, np.ndarray]:
         ) from error
 
 
-def _check(file: Path, data: h5py.Dataset, label: h5py.Dataset, num_points: int | None) -> None:
+def _check(file: Path, data: h5.Dataset, label: h5.Dataset, num_points: int | None) -> None:
     shape, labels = data.shape or (), label.shape or ()
     if len(shape) != 3 or shape[2] != 3:
         raise InputError(f"{file} has 'data' of shape {shape}: make it (n, P, 3)")

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
@@ -134,7 +133,7 @@ def _recall(cache: Path, stamp: str) -> tuple[NDArray[np.float32], NDArray[np.in
     if not cache.is_file():
         return None
     try:
-        with h5py.File(cache, "r") as file:
+        with h5.File(cache, "r") as file:
             if file.attrs.get("stamp") != stamp:
                 return None
             return file["points"][()], file["counts"][()], json.loads(file["bad"].asstr()[()])

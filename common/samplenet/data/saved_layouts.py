@@ -13,10 +13,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import h5py
 import numpy as np
 
-from samplenet.data import modelnet40, ply
+from samplenet.data import h5, modelnet40, ply
 from samplenet.data.clouds import Clouds
 from samplenet.errors import InputError
 
@@ -63,8 +62,8 @@ def _read_h5(folder: Path, test: Clouds) -> tuple[np.ndarray, np.ndarray | None]
 
 def _index(file: Path) -> np.ndarray | None:
     try:
-        with h5py.File(file, "r") as h5:
-            return np.atleast_1d(h5["index"][()]) if "index" in h5 else None
+        with h5.File(file, "r") as source:
+            return np.atleast_1d(source["index"][()]) if "index" in source else None
     except UNREADABLE as error:
         raise InputError(f"{file}: 'index' cannot be read ({error}); write the file again") from error
 

@@ -21,7 +21,7 @@ from samplenet.data.clouds import Clouds
 from samplenet.data.shapenet_archive import FOLDER, MIRRORS, download
 from samplenet.errors import InputError
 from samplenet.normalisation import box_diagonal
-from samplenet.runs.settings import Parser
+from samplenet.runs.parser import Parser
 
 __all__ = ["CLASSES", "SPLITS", "SYNSETS", "built_in", "download", "load", "open_clouds", "split_rows"]
 

@@ -13,8 +13,8 @@ import samplenet
 from samplenet import export
 from samplenet.data import shapes
 from samplenet.errors import InputError
+from samplenet.runs.parser import Parser
 from samplenet.runs.script import main
-from samplenet.runs.settings import Parser
 
 WITHIN = 1e-5  # of coordinates in the unit sphere
 

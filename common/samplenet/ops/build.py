@@ -18,14 +18,15 @@ import tempfile
 from importlib import metadata
 from pathlib import Path
 
-from filelock import FileLock
-
 from samplenet import device
 from samplenet.atomic import write_atomic
 from samplenet.device import NAMES
-from samplenet.errors import InputError
+from samplenet.errors import InputError, needs_extra
 from samplenet.ops import native
-from samplenet.runs.settings import Parser
+from samplenet.runs.parser import Parser
+
+with needs_extra("build"):
+    from filelock import FileLock
 
 DISTRIBUTIONS = {"torch": ("torch",), "tf": ("tensorflow", "tensorflow-cpu", "tf-nightly")}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from samplenet.data.shapes import ensure
 from samplenet.runs import script
-from samplenet.runs.settings import Parser
+from samplenet.runs.parser import Parser
 
 
 def main() -> None:
