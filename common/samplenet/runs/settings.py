@@ -11,11 +11,12 @@ import types
 import typing
 from pathlib import Path
 
-import yaml
-
-from samplenet.errors import InputError
+from samplenet.errors import InputError, needs_extra
 from samplenet.runs.parser import Parser
 from samplenet.runs.schedules import SCHEDULES
+
+with needs_extra("train"):
+    import yaml
 
 SHORT = reprlib.Repr()  # shows a value from a file, whose YAML aliases may make it endless
 SHORT.maxlevel, SHORT.maxstring, SHORT.maxother = 2, 80, 80
