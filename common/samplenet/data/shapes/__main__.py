@@ -1,7 +1,5 @@
 """Write the built-in data set: python -m samplenet.data.shapes --root DIR."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from samplenet.data.shapes import ensure

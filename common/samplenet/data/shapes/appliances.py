@@ -1,7 +1,5 @@
 """Lamp and monitor; the screen looks to +z."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from .mesh import Mesh, both_sides, box, disc, join, loft, move, revolve, rod, tube, turn

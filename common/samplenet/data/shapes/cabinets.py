@@ -1,12 +1,10 @@
 """Case furniture: night_stand, dresser, wardrobe, bookshelf. Bodies overlap; fronts tell them apart."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import numpy as np
 
-from .mesh import Mesh, bar, both_sides, box, join, move, rod
+from .mesh import Mesh, at_corners, bar, both_sides, box, join, move, rod
 
 
 def drawer_fronts(
@@ -51,11 +49,7 @@ def _stand(rng: np.random.Generator, x: float, z: float, height: float) -> list[
     if height < 0.03 or rng.random() < 0.2:
         return [box((-x * 0.95, 0, -z * 0.9), (x * 0.95, height, z * 0.9))]
     thick, x, z = rng.uniform(0.04, 0.09), x - 0.06, z - 0.06
-    return [
-        bar((sx * x, 0, sz * z), (sx * x, height, sz * z), thick * 0.7, thick * 0.7, 1.4)
-        for sx in (-1, 1)
-        for sz in (-1, 1)
-    ]
+    return at_corners(lambda sx, sz: bar((sx * x, 0, sz * z), (sx * x, height, sz * z), thick * 0.7, thick * 0.7, 1.4))
 
 
 def _top(rng: np.random.Generator, x: float, y: float, z: float) -> Mesh:

@@ -4,7 +4,7 @@ A mesh is an array (F, 3, 3): F triangles, three corners, xyz, with y up. Neithe
 matters, because the only thing ever done with a mesh is to scatter points on it.
 """
 
-from __future__ import annotations
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,12 +13,12 @@ Mesh = NDArray[np.float64]  # (F, 3, 3)
 
 
 def join(*meshes: Mesh) -> Mesh:
-    """One mesh holding the triangles of all."""
+    """Make one mesh of the triangles of all."""
     return np.concatenate(meshes)
 
 
 def loft(rings: ArrayLike, caps: bool = True) -> Mesh:
-    """Skin over successive closed rings (R, S, 3); corner s of one ring meets corner s of the next.
+    """Stretch a skin over successive closed rings (R, S, 3); corner s of one ring meets corner s of the next.
 
     Caps are fans around the mean of the end rings, so those must be star-shaped seen from there.
     """
@@ -35,36 +35,32 @@ def loft(rings: ArrayLike, caps: bool = True) -> Mesh:
 
 
 def box(low: ArrayLike, high: ArrayLike) -> Mesh:
-    """Axis-parallel box between two opposite corners."""
+    """Make an axis-parallel box between two opposite corners."""
     (x0, y0, z0), (x1, y1, z1) = low, high
     return loft([[(x0, y, z0), (x1, y, z0), (x1, y, z1), (x0, y, z1)] for y in (y0, y1)])
 
 
 def ellipse(centre: ArrayLike, radius_x: float, radius_z: float, segments: int = 20) -> NDArray[np.float64]:
-    """Horizontal ring (segments, 3), for use in `loft`."""
+    """Make a horizontal ring (segments, 3), for use in `loft`."""
     angle = np.arange(segments) * (2 * np.pi / segments)
     ring = np.stack([radius_x * np.cos(angle), np.zeros(segments), radius_z * np.sin(angle)], 1)
     return ring + np.asarray(centre, float)
 
 
 def disc(centre: ArrayLike, radius_x: float, radius_z: float, thickness: float, taper: float = 1.0) -> Mesh:
-    """Upright elliptic cylinder standing on `centre`; `taper` scales the upper rim (0 gives a cone)."""
+    """Make an upright elliptic cylinder on `centre`; `taper` scales the upper rim (0 gives a cone)."""
     x, y, z = centre
-    return loft(
-        [
-            ellipse((x, y, z), radius_x, radius_z),
-            ellipse((x, y + thickness, z), radius_x * taper, radius_z * taper),
-        ]
-    )
+    upper = ellipse((x, y + thickness, z), radius_x * taper, radius_z * taper)
+    return loft([ellipse((x, y, z), radius_x, radius_z), upper])
 
 
 def revolve(profile: ArrayLike, segments: int = 28) -> Mesh:
-    """Surface of revolution about y from (radius, height) pairs (R, 2); end at radius 0 to close it."""
+    """Turn a profile about y: from (radius, height) pairs (R, 2); end at radius 0 to close it."""
     return loft([ellipse((0, y, 0), r, r, segments) for r, y in profile], caps=False)
 
 
 def tube(path: ArrayLike, radius: float | ArrayLike, segments: int = 8) -> Mesh:
-    """Round pipe along a polyline (R, 3); `radius` is one number or one per corner of the path."""
+    """Make a round pipe along a polyline (R, 3); `radius` is one number or one per corner of the path."""
     path = np.asarray(path, float)
     tangent = np.gradient(path, axis=0)
     tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
@@ -80,18 +76,18 @@ def tube(path: ArrayLike, radius: float | ArrayLike, segments: int = 8) -> Mesh:
 
 
 def rod(start: ArrayLike, end: ArrayLike, radius: float, end_radius: float | None = None) -> Mesh:
-    """Straight round bar, tapered when `end_radius` is given."""
+    """Make a straight round bar, tapered when `end_radius` is given."""
     return tube([start, end], [radius, radius if end_radius is None else end_radius])
 
 
 def bar(start: ArrayLike, end: ArrayLike, width: float, depth: float, end_scale: float = 1.0) -> Mesh:
-    """Straight rectangular bar from a lower to an upper point; the section stays parallel to the ground."""
+    """Make a straight rectangular bar from a lower to an upper point; the section stays parallel to the ground."""
     corner = np.array([(-1, 0, -1), (1, 0, -1), (1, 0, 1), (-1, 0, 1)]) * (width / 2, 0, depth / 2)
     return loft([np.asarray(start) + corner, np.asarray(end) + corner * end_scale])
 
 
 def panel(corners: ArrayLike, thickness: ArrayLike) -> Mesh:
-    """Slab over a planar outline (S, 3), made solid by the offset vector `thickness` (3,)."""
+    """Make a slab over a planar outline (S, 3), made solid by the offset vector `thickness` (3,)."""
     corners = np.asarray(corners, float)
     return loft([corners, corners + np.asarray(thickness, float)])
 
@@ -115,8 +111,13 @@ def turn(mesh: Mesh, angle: float, axis: int = 1) -> Mesh:
     return mesh @ rotation.T
 
 
+def at_corners(make: Callable[[int, int], Mesh]) -> list[Mesh]:
+    """Make a part, such as a leg, for each pair of signs of x and z."""
+    return [make(sx, sz) for sx in (-1, 1) for sz in (-1, 1)]
+
+
 def both_sides(mesh: Mesh) -> Mesh:
-    """The mesh and its mirror image in x."""
+    """Join a mesh and its mirror image in x."""
     return join(mesh, stretch(mesh, (-1, 1, 1)))
 
 

@@ -1,12 +1,10 @@
 """Seats on legs: chair, stool, bench. Front is +z, the backrest is at -z."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import numpy as np
 
-from .mesh import Mesh, bar, both_sides, box, disc, join, panel, rod, tube
+from .mesh import Mesh, at_corners, bar, both_sides, box, disc, join, panel, rod, tube
 
 
 def _base(rng: np.random.Generator, width: float, depth: float, height: float) -> Mesh:
@@ -14,27 +12,21 @@ def _base(rng: np.random.Generator, width: float, depth: float, height: float) -
     u = rng.uniform
     kind = rng.choice(["legs", "round_legs", "pedestal", "sled", "slabs"], p=[0.35, 0.25, 0.18, 0.12, 0.10])
     thick, x, z, splay = u(0.05, 0.12), width / 2 - 0.07, depth / 2 - 0.07, u(0, 0.1)
-    corners = [(sx, sz) for sx in (-1, 1) for sz in (-1, 1)]
+    x_foot, z_foot = x + splay, z + splay
     if kind == "legs":
-        parts = [
-            bar((sx * (x + splay), 0, sz * (z + splay)), (sx * x, height, sz * z), thick, thick) for sx, sz in corners
-        ]
+        parts = at_corners(lambda sx, sz: bar((sx * x_foot, 0, sz * z_foot), (sx * x, height, sz * z), thick, thick))
     elif kind == "round_legs":
-        parts = [
-            rod((sx * (x + splay), 0, sz * (z + splay)), (sx * x, height, sz * z), thick / 3, thick / 2)
-            for sx, sz in corners
-        ]
+        parts = at_corners(
+            lambda sx, sz: rod((sx * x_foot, 0, sz * z_foot), (sx * x, height, sz * z), thick / 3, thick / 2)
+        )
     elif kind == "pedestal":
         foot = u(0.3, 0.45) * width + 0.08
         parts = [rod((0, 0.05, 0), (0, height, 0), u(0.04, 0.09))]
         if rng.random() < 0.5:
             parts.append(disc((0, 0, 0), foot, foot, 0.06, u(0.4, 0.95)))
         else:
-            spokes = 5
-            parts += [
-                rod((foot * np.cos(a), 0.03, foot * np.sin(a)), (0, 0.1, 0), 0.035)
-                for a in np.arange(spokes) * 2 * np.pi / spokes
-            ]
+            for a in np.arange(5) * 2 * np.pi / 5:
+                parts.append(rod((foot * np.cos(a), 0.03, foot * np.sin(a)), (0, 0.1, 0), 0.035))
     elif kind == "sled":
         r = thick / 2.5
         parts = [both_sides(tube([(x, height, z), (x, r, z), (x, r, -z), (x, height, -z)], r))]
@@ -130,7 +122,7 @@ def bench(rng: np.random.Generator) -> Mesh:
     x, z, thick = width / 2 - u(0.05, 0.3), 0.4, u(0.06, 0.16)
     kind = rng.choice(["legs", "slabs", "frames"])
     if kind == "legs":
-        parts = [bar((sx * x, 0, sz * z), (sx * x, height, sz * z), thick, thick) for sx in (-1, 1) for sz in (-1, 1)]
+        parts = at_corners(lambda sx, sz: bar((sx * x, 0, sz * z), (sx * x, height, sz * z), thick, thick))
         if rng.random() < 0.5:
             y = height * u(0.2, 0.5)
             parts += [rod((-x, y, 0), (x, y, 0), 0.03), both_sides(rod((x, y, -z), (x, y, z), 0.03))]

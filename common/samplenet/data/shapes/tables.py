@@ -1,7 +1,5 @@
 """Table, desk and tv_stand: a top at some height, told apart by what hangs below or stands above."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import numpy as np

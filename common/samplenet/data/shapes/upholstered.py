@@ -1,12 +1,10 @@
 """Soft furniture on a broad base: sofa and bed. Front is +z; backrest and headboard are at -z."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import numpy as np
 
-from .mesh import Mesh, bar, both_sides, box, ellipse, join, loft, panel, rod
+from .mesh import Mesh, at_corners, bar, both_sides, box, ellipse, join, loft, panel, rod
 
 
 def sofa(rng: np.random.Generator) -> Mesh:
@@ -14,11 +12,8 @@ def sofa(rng: np.random.Generator) -> Mesh:
     width, depth, floor, seat = u(1.5, 3.3), u(0.9, 1.2), u(0.05, 0.25), u(0.2, 0.4)
     x, z, y = width / 2, depth / 2, floor + seat
     parts = [box((-x, floor, -z), (x, y, z))]
-    parts += [
-        rod((sx * (x - 0.1), 0, sz * (z - 0.1)), (sx * (x - 0.1), floor, sz * (z - 0.1)), 0.04)
-        for sx in (-1, 1)
-        for sz in (-1, 1)
-    ]
+    out, front = x - 0.1, z - 0.1
+    parts += at_corners(lambda sx, sz: rod((sx * out, 0, sz * front), (sx * out, floor, sz * front), 0.04))
     arm, back = u(0.1, 0.28), u(0.15, 0.3)
     has_arms = rng.random() < 0.8
     inner = x - arm if has_arms else x

@@ -1,7 +1,5 @@
 """Airplane and car; nose and bonnet point to +z."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from .mesh import Mesh, both_sides, box, ellipse, join, loft, move, rod, turn
@@ -10,14 +8,8 @@ from .mesh import Mesh, both_sides, box, ellipse, join, loft, move, rod, turn
 def _rounded(x: float, low: float, high: float, z: float) -> list[tuple[float, float, float]]:
     """Cross-section of a car body at z: a rectangle with cut upper corners."""
     cut = 0.25 * (high - low)
-    return [
-        (-x, low, z),
-        (x, low, z),
-        (x, high - cut, z),
-        (x * 0.9, high, z),
-        (-x * 0.9, high, z),
-        (-x, high - cut, z),
-    ]
+    corners = [(-x, low), (x, low), (x, high - cut), (x * 0.9, high), (-x * 0.9, high), (-x, high - cut)]
+    return [(x, y, z) for x, y in corners]
 
 
 def _wing(root: float, chord: float, span: float, sweep: float, taper: float, rise: float = 0.0) -> Mesh:
@@ -35,13 +27,11 @@ def airplane(rng: np.random.Generator) -> Mesh:
     length, radius = 2.0, u(0.07, 0.16)
     stations = [(1, 0.05), (0.93, 0.5), (0.75, 0.95), (0.2, 1), (-0.4, 1), (-0.8, u(0.4, 0.7)), (-1, 0.12)]
     flat = u(0.85, 1.2)
-    rings = [
-        [
-            (x, y * flat + (1 - k) * radius * 0.5 * (z < 0), z * length / 2)
-            for x, _, y in ellipse((0, 0, 0), radius * k, radius * k, 14)
-        ]
-        for z, k in stations
-    ]
+    rings = []
+    for z, k in stations:
+        rise = (1 - k) * radius * 0.5 * (z < 0)
+        section = ellipse((0, 0, 0), radius * k, radius * k, 14)
+        rings.append([(x, y * flat + rise, z * length / 2) for x, _, y in section])
     parts = [loft(rings)]
     kind = rng.choice(["straight", "swept", "delta"], p=[0.35, 0.45, 0.2])
     span = u(0.7, 1.2) if kind != "delta" else u(0.45, 0.7)

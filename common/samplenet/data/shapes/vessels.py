@@ -1,7 +1,5 @@
 """Turned on a wheel: cup, vase, bowl, bottle, flower_pot. Bodies overlap; handle, neck and foot decide."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from .mesh import Mesh, both_sides, disc, join, move, revolve, rod, stretch, tube
