@@ -1,14 +1,16 @@
 """Pairs of clouds to register: a template and the same shape, turned (and moved) by a known transform.
 
-source = R template + t. R = Rx(a) Ry(b) Rz(c) with each angle in ±45 degrees, as a quaternion (w, x, y, z).
+source = R template + t. R = Rx(a) Ry(b) Rz(c), each angle in ±45 degrees, as a quaternion (w, x, y, z); see `rigid`.
 """
 
 import os
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+import rigid
 from samplenet.data import modelnet40, shapes
 from samplenet.errors import InputError
 from samplenet.normalisation import box_side
@@ -55,25 +57,6 @@ def load_class(
     return points
 
 
-def quaternion_of(degrees: NDArray) -> NDArray[np.float64]:
-    """Euler angles (..., 3) in degrees -> the quaternion (..., 4) of Rx Ry Rz."""
-    half = np.radians(degrees) / 2
-    (cx, cy, cz), (sx, sy, sz) = (np.moveaxis(f(half), -1, 0) for f in (np.cos, np.sin))
-    w, x = cx * cy * cz - sx * sy * sz, sx * cy * cz + cx * sy * sz
-    return np.stack([w, x, cx * sy * cz - sx * cy * sz, cx * cy * sz + sx * sy * cz], -1)
-
-
-def matrix_of(quaternion: NDArray) -> NDArray:
-    """Unit quaternions (..., 4) -> rotation matrices (..., 3, 3)."""
-    w, x, y, z = np.moveaxis(quaternion, -1, 0)
-    rows = (
-        (1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)),
-        (2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)),
-        (2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)),
-    )
-    return np.stack([np.stack(row, -1) for row in rows], -2)
-
-
 def make(
     clouds: NDArray,
     num_points: int,
@@ -107,19 +90,20 @@ def make(
     template = clouds[rows, :num_points]
     draws = [np.random.default_rng((seed, 4, i)).uniform(-1, 1, 6) for i in numbers]
     draws = np.stack(draws) if count else np.zeros((0, 6))
-    quaternion = quaternion_of(MAX_ANGLE * draws[:, :3])
+    quaternion = rigid.from_euler(torch.from_numpy(MAX_ANGLE * draws[:, :3]))  # float64
     shift = MAX_SHIFT * draws[:, 3:] * translation  # (P, 3)
     source = template
     if independent:
         order = [np.random.default_rng((seed, 5, i)).permutation(clouds.shape[1] - num_points) for i in numbers]
         others = num_points + np.stack(order)[:, :num_points] if count else np.zeros((0, num_points), int)
         source = clouds[rows[:, None], others]
-    x, y, z = np.moveaxis(matrix_of(quaternion).astype(np.float32), -1, 0)[:, :, None]  # columns of R, (P, 1, 3)
+    matrix = rigid.to_matrix(quaternion).float().numpy()
+    x, y, z = np.moveaxis(matrix, -1, 0)[:, :, None]  # columns of R, (P, 1, 3)
     source = source[..., :1] * x + source[..., 1:2] * y + source[..., 2:] * z + shift.astype(np.float32)[:, None]
     if noise:
         for i, cloud in zip(numbers, source, strict=True):
             cloud += np.float32(noise) * np.random.default_rng((seed, 6, i)).standard_normal(cloud.shape, np.float32)
-    return Pairs(template, source, quaternion.astype(np.float32), shift.astype(np.float32))
+    return Pairs(template, source, quaternion.float().numpy(), shift.astype(np.float32))
 
 
 def for_test(clouds: NDArray, num_points: int, **options) -> Pairs:

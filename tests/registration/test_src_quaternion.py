@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-import pairs
 import rigid
 from samplenet import InputError
 from src import quaternion
@@ -77,7 +76,6 @@ def test_the_order_of_the_data_sets_is_xyz():
     degrees = torch.rand(20, 3, dtype=torch.float64, generator=GENERATOR) * 90 - 45
     turns = quaternion.euler_to_quaternion(np.radians(degrees.numpy()), "xyz")
     np.testing.assert_allclose(turns, rigid.from_euler(degrees), atol=1e-12)
-    np.testing.assert_allclose(turns, pairs.quaternion_of(degrees.numpy()), atol=1e-12)
 
 
 @pytest.mark.parametrize("order", ORDERS)
