@@ -187,13 +187,14 @@ def _sample(args) -> int:
     jobs, faults = files.plan(args.inputs, args.output, args.indices)
     for fault in faults:
         print(f"samplenet: error: {fault}", file=sys.stderr)
-    if len(jobs) + len(faults) == 1:
-        return _sample_one(args, jobs[0], picker, notes)
-    no_clouds, failed = [], 0
-    for number, job in enumerate(tqdm(jobs, unit="file", disable=None)):
+    single = len(jobs) + len(faults) == 1
+    start, no_clouds, failed = time.perf_counter(), [], 0
+    for number, job in enumerate(tqdm(jobs, unit="file", disable=single or None)):
         try:
-            _sample_file(args, job, number, picker, notes)
+            sampled, points = _sample_file(args, job, number, picker, notes)
         except Exception as error:  # whatever is wrong with a file, the others are sampled
+            if single:
+                raise _named(job.source, error) from error
             if isinstance(error, scans.NoCloud) and not job.named:
                 no_clouds.append(str(job.source))
                 continue
@@ -202,6 +203,9 @@ def _sample(args) -> int:
             if args.debug:
                 traceback.print_exc()
     notes.print()
+    if single:
+        print(f"{jobs[0].target}: {sampled} of {points} points in {time.perf_counter() - start:.1f} s")
+        return 0
     if no_clouds:
         names = ", ".join(no_clouds[:10])
         if len(no_clouds) > 10:
@@ -210,17 +214,6 @@ def _sample(args) -> int:
     clouds = len(jobs) - len(no_clouds)
     print(f"{args.output}: {clouds - failed} of {clouds} clouds sampled")
     return 2 if failed or faults or not clouds else 0
-
-
-def _sample_one(args, job: files.Job, picker: Callable, notes: Notes) -> int:
-    start = time.perf_counter()
-    try:
-        sampled, points = _sample_file(args, job, 0, picker, notes)
-    except Exception as error:
-        raise _named(job.source, error) from error
-    notes.print()
-    print(f"{job.target}: {sampled} of {points} points in {time.perf_counter() - start:.1f} s")
-    return 0
 
 
 def _sample_file(args, job: files.Job, number: int, picker: Callable, notes: Notes) -> tuple[int, int]:

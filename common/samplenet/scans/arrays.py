@@ -26,13 +26,15 @@ def read_npz(path: Path) -> Scan:
         raise Bad(f"must hold an array 'points' of shape (N, 3), but holds {shapes}")
     name = "points" if "points" in clouds else clouds[0]
     points = arrays.pop(name)
-    kept = {other: array for other, array in arrays.items() if array.ndim and len(array) == len(points)}
-    axes = _named(points)
-    twice = [other for other in kept if other in axes]
-    if twice:
-        raise Bad(f"holds an array '{twice[0]}' beside the columns of '{name}' called so; rename it")
-    left = [other for other in arrays if other not in kept]
-    notes = (f"{', '.join(left)} left out: not one row for each of {len(points)} points",) if left else ()
+    axes, kept, left_out = _named(points), {}, []
+    for other, array in arrays.items():
+        if not array.ndim or len(array) != len(points):
+            left_out.append(other)
+        elif other in axes:
+            raise Bad(f"holds an array '{other}' beside the columns of '{name}' called so; rename it")
+        else:
+            kept[other] = array
+    notes = (f"{', '.join(left_out)} left out: not one row for each of {len(points)} points",) if left_out else ()
     return Scan(columns.rows_of({**axes, **kept}), "npz", (name, tuple(axes)), notes)
 
 
@@ -58,12 +60,13 @@ def _load(path: Path) -> NDArray | dict[str, NDArray]:
 
 
 def _named(array: NDArray) -> columns.Columns:
-    """The columns of (N, C): x, y, z, column_3, ..."""
+    """Return the columns of (N, C): x, y, z, column_3, ..."""
     if array.ndim != 2 or array.shape[1] < 3 or array.dtype.kind not in "iuf":
-        what = columns.contents(array.dtype)
         # not read as they are: (2, 5, 3) may be a picture of a depth camera, or a batch of clouds
         advice = "; of a depth camera's picture save a.reshape(-1, 3)" if array.ndim == 3 else ""
-        raise Bad(f"must hold numbers of shape (N, 3 or more), got {what} of shape {array.shape}{advice}")
+        raise Bad(
+            f"must hold numbers of shape (N, 3 or more), got {columns.contents(array.dtype)} of shape {array.shape}{advice}"
+        )
     names = ["x", "y", "z", *(f"column_{i}" for i in range(3, array.shape[1]))]
     return dict(zip(names, array.T, strict=True))
 
@@ -96,7 +99,7 @@ def write_npy(scan: Scan, extension: str) -> tuple[bytes, list[str]]:
 
 
 def saved(array: NDArray) -> bytes:
-    """The content of a .npy file."""
+    """Return the content of a .npy file."""
     buffer = io.BytesIO()
     np.save(buffer, array)
     return buffer.getvalue()

@@ -77,12 +77,12 @@ def distinct(names: list[str]) -> list[str]:
 
 
 def contents(kind: np.dtype) -> str:
-    """Say in a word what an array of a type holds."""
+    """Name what an array of a type holds."""
     return {"O": "lists", "S": "words", "U": "words", "M": "dates", "m": "durations"}.get(kind.kind, str(kind))
 
 
 def renamed(names: dict[str, str], extension: str) -> list[str]:
-    """A sentence on each name that is not kept."""
+    """Return a sentence for each name that is not kept."""
     return [f"{old}: written as {new} in {extension}" for old, new in names.items() if old != new]
 
 
@@ -123,7 +123,7 @@ def colors_of(rows: NDArray) -> NDArray | None:
 def full_scales(rows: NDArray) -> dict[str, int]:
     """Return the value of full colour and of full intensity: 1, 255 or 65535, judged by all rows of a file.
 
-    Types do not tell it: programs put 8 bits into the 16 of LAS, and both 0 to 1 and 0 to 255 into floats.
+    Types do not show it: programs put 8 bits into the 16 of LAS, and both 0 to 1 and 0 to 255 into floats.
     """
     intensity = find(rows, "intensity")
     measured = {"colours": colors_of(rows), "intensity": rows[intensity[0]] if intensity else None}
@@ -167,9 +167,11 @@ def for_format(scan, format: str, extension: str) -> tuple[Columns, list[str]]:
     if format not in ("npz", "pcd"):  # the other formats have one number in each column
         columns = _flat(columns, extension, notes)
     if format in ("ply", "pcd"):  # blanks separate names there
-        words = {name: "_".join(name.split()) for name in columns}
-        notes += renamed(words, extension)
-        columns = _again(columns, words)
+        without_blanks: Columns = {}
+        for name, array in columns.items():
+            _add(without_blanks, "_".join(name.split()), array)
+        notes += renamed(dict(zip(columns, without_blanks, strict=True)), extension)
+        columns = without_blanks
     return _typed(columns, format, scan.format, extension, notes), notes
 
 
@@ -193,13 +195,6 @@ def _renamed(scan, format: str, extension: str, notes: list[str]) -> Columns:
     return columns
 
 
-def _again(columns: Columns, names: dict[str, str]) -> Columns:
-    result: Columns = {}
-    for name, array in columns.items():
-        _add(result, names[name], array)
-    return result
-
-
 def _add(columns: Columns, name: str, array: NDArray) -> None:
     if name in columns:
         raise Bad(f"cannot be written: two columns would be called {name}; rename one of them")
@@ -207,7 +202,7 @@ def _add(columns: Columns, name: str, array: NDArray) -> None:
 
 
 def _quantity(scan, quantity: str, names: tuple, format: str, extension: str, notes: list[str]) -> Columns:
-    """Normals, colours or intensity under the names, and in the range, of a format."""
+    """Give normals, colours or intensity the names and the range of a format."""
     if quantity == "normals":
         array = np.stack([scan.rows[name] for name in names], 1) if len(names) == 3 else scan.rows[names[0]]
         new = ("normal_x", "normal_y", "normal_z") if format == "pcd" else ("nx", "ny", "nz")
@@ -246,9 +241,10 @@ def _rescaled(array: NDArray, scale: int, target: int, quantity: str, extension:
 def _drop_others(columns: Columns, format: str, source: str, extension: str, notes: list[str]) -> None:
     """Drop what is no number; .npz keeps words and dates too, and .ply the lists of a .ply file."""
     kinds = {"npz": "biufcSUmM", "ply": "biufO" if source == "ply" else "biuf"}.get(format, "biuf")
-    for name in [name for name, array in columns.items() if array.dtype.kind not in kinds]:
-        what = contents(columns.pop(name).dtype)
-        notes.append(f"{name} dropped: it holds {what}, which {extension} cannot keep")
+    for name, array in [*columns.items()]:
+        if array.dtype.kind not in kinds:
+            del columns[name]
+            notes.append(f"{name} dropped: it holds {contents(array.dtype)}, which {extension} cannot keep")
 
 
 def _flat(columns: Columns, extension: str, notes: list[str]) -> Columns:

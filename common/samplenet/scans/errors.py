@@ -16,5 +16,5 @@ class NoCloud(InputError):
 
 
 def needs(package: str) -> Bad:
-    """The sentence for a format whose library is not installed."""
+    """Return the error of a format whose library is not installed."""
     return Bad(f'needs {package}; pip install "{package}", or the library with its extra "io"')

@@ -59,23 +59,23 @@ def _check_head(path: Path, laspy: Any) -> None:
         raise Bad("is no LAS file: it does not begin with 'LASF'")
     if len(head) < 227:
         raise Bad("is cut off: it ends within its header")
-    size, packed = path.stat().st_size, head[104] & 128
-    if packed and not laspy.LazBackend.detect_available():
+    size, compressed = path.stat().st_size, head[104] & 128
+    if compressed and not laspy.LazBackend.detect_available():
         raise needs(PACKAGE)
-    long = head[25] >= 4 and len(head) >= 255  # version 1.4
-    for at, least in ((100, 54), (243, 60))[: 2 if long else 1]:
-        records = int.from_bytes(head[at : at + 4], "little")
-        if records * least > size:
+    is_1_4 = head[25] >= 4 and len(head) >= 255
+    for offset, smallest in ((100, 54), (243, 60))[: 2 if is_1_4 else 1]:
+        records = int.from_bytes(head[offset : offset + 4], "little")
+        if records * smallest > size:
             raise Bad(f"is damaged or cut off: its header promises {records} records, more than the file can hold")
-    points = int.from_bytes(head[247:255] if long else head[107:111], "little")
-    if points * int.from_bytes(head[105:107], "little") > (MAX_COMPRESSION if packed else 1) * size:
+    points = int.from_bytes(head[247:255] if is_1_4 else head[107:111], "little")
+    if points * int.from_bytes(head[105:107], "little") > (MAX_COMPRESSION if compressed else 1) * size:
         raise Bad(f"is damaged or cut off: its header promises {points} points, more than the file can hold")
     if chunks > size:
         raise Bad(f"is damaged or cut off: its table promises {chunks} chunks, more than the file can hold")
 
 
 def _chunks(file: BinaryIO, head: bytes) -> int:
-    """The number of chunks of a .laz file, for which lazrs would end the whole process if memory is short."""
+    """Read the number of chunks of a .laz file: lazrs makes room for them, and aborts the process if it cannot."""
     try:
         file.seek(int.from_bytes(head[96:100], "little"))
         table = int.from_bytes(file.read(8), "little", signed=True)
@@ -103,13 +103,13 @@ def write(scan: Scan, extension: str) -> tuple[bytes, list[str]]:
     compress = extension == ".laz"
     if compress and not laspy.LazBackend.detect_available():
         raise needs(PACKAGE)
-    las, notes = (scan.kept, []) if scan.format == "las" else _made(scan, extension, laspy)
+    las, notes = (scan.kept, []) if scan.format == "las" else _converted(scan, extension, laspy)
     buffer = io.BytesIO()
     las.write(buffer, do_compress=compress)
     return buffer.getvalue(), notes
 
 
-def _made(scan: Scan, extension: str, laspy: Any) -> tuple[Any, list[str]]:
+def _converted(scan: Scan, extension: str, laspy: Any) -> tuple[Any, list[str]]:
     table, notes = columns.for_format(scan, "las", extension)
     points = np.stack([table.pop(axis) for axis in "xyz"], 1).astype(float)
     if not np.isfinite(points).all():
@@ -121,12 +121,8 @@ def _made(scan: Scan, extension: str, laspy: Any) -> tuple[Any, list[str]]:
     las.header.scales = np.full(3, 10.0 ** np.ceil(np.log10(span / (2**31 - 1))))
     las.header.creation_date = None  # the same cloud gives the same file on every day
     dimensions = {*las.point_format.standard_dimension_names} - {*"XYZ"}
-    reserved = {
-        *dir(las),
-        *dir(las.points),
-        *"XYZ",
-        "bit_fields",
-    } - dimensions  # laspy's own, or the stored coordinates
+    # laspy's own names, and the stored coordinates
+    reserved = {*dir(las), *dir(las.points), *"XYZ", "bit_fields"} - dimensions
     names = [f"{name}_" if name in reserved else name for name in table]
     short = columns.distinct([name.encode()[:29].decode(errors="ignore") for name in names])  # at most 32 bytes
     notes += columns.renamed(dict(zip(table, short, strict=True)), extension)
@@ -144,7 +140,7 @@ def _made(scan: Scan, extension: str, laspy: Any) -> tuple[Any, list[str]]:
 
 
 def _set(las: Any, name: str, array: NDArray, extension: str) -> None:
-    """Fill a dimension; those of the standard have few bits, which NumPy would cut without a word."""
+    """Fill a dimension; those of the standard have few bits, and NumPy would cut larger numbers silently."""
     with contextlib.suppress(OverflowError):
         las[name] = array
     if columns.changed(np.asarray(las[name]), array).any():

@@ -37,13 +37,13 @@ def read_stl(path: Path) -> Scan:
     elif is_text:
         vertices = _lines(data.lower(), b"vertex").astype(np.float32)
     else:
-        there = max(len(data) - 84, 0) // STL.itemsize
-        raise Bad(f"is no STL file, cut off or damaged: it holds {there} of {triangles} triangles")
+        held = max(len(data) - 84, 0) // STL.itemsize
+        raise Bad(f"is no STL file, cut off or damaged: it holds {held} of {triangles} triangles")
     return Scan(columns.rows_of(dict(zip("xyz", vertices.T, strict=True))), "text", notes=(COORDINATES.format(".stl"),))
 
 
 def _lines(data: bytes, word: bytes) -> NDArray:
-    """The numbers (N, 3 or more) of the lines that begin with a word."""
+    """Read the numbers (N, 3 or more) of the lines that begin with a word."""
     lines = [line.split(b"#")[0].split(maxsplit=1) for line in data.splitlines()]
     numbers = [line[1] if len(line) == 2 and line[0] == word else b"" for line in lines]  # "" keeps the line numbers
     if not any(numbers):

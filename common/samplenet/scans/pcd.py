@@ -29,12 +29,8 @@ def read(path: Path) -> Scan:
     count = _count(header)
     if not count:
         raise Bad("has 0 points")
-    reader = {
-        b"ascii": _ascii,
-        b"binary": _binary,
-        b"binary_compressed": _compressed,
-        b"binaryscompressed": _compressed,
-    }.get(last[1].lower())
+    readers = {b"ascii": _ascii, b"binary": _binary, b"binary_compressed": _compressed}
+    reader = readers.get(last[1].lower().replace(b"binarys", b"binary_"))  # some writers misspell it
     if reader is None:
         raise Bad(f"has data of the kind '{last[1].decode('latin-1')}'; known are ascii, binary and binary_compressed")
     rows = reader(data, last.end(), dtype, count)
@@ -48,7 +44,7 @@ def read(path: Path) -> Scan:
 
 
 def _dtype(header: dict[str, list[str]]) -> np.dtype:
-    """The type of a point; padding, called _, as bytes without meaning."""
+    """Return the type of a point; padding, called _, as bytes without meaning."""
     names = header.get("FIELDS") or header.get("COLUMNS") or []  # COLUMNS: before version 0.6
     if not names:
         raise Bad("has a damaged header: its line 'FIELDS' is missing")
@@ -71,7 +67,7 @@ def _dtype(header: dict[str, list[str]]) -> np.dtype:
 
 
 def _count(header: dict[str, list[str]]) -> int:
-    """The number of points."""
+    """Return the number of points."""
     points = header.get("POINTS") or [*header.get("WIDTH", []), *header.get("HEIGHT", [])]
     if not points or not all(word.isdecimal() for word in points):
         raise Bad("has a damaged header: its line 'POINTS' holds no number of points")
@@ -82,9 +78,9 @@ def _numbers(kind: np.dtype) -> int:
     return int(np.prod(kind.shape, dtype=int))
 
 
-def _room(there: int, count: int) -> None:
-    if there < count:
-        raise Bad(f"is cut off: it holds {there} of {count} points")
+def _check_room(held: int, count: int) -> None:
+    if held < count:
+        raise Bad(f"is cut off: it holds {held} of {count} points")
 
 
 def _ascii(data: bytes, start: int, dtype: np.dtype, count: int) -> NDArray:
@@ -96,7 +92,7 @@ def _ascii(data: bytes, start: int, dtype: np.dtype, count: int) -> NDArray:
     stream = io.BytesIO(data)
     stream.seek(start)
     table = text.parse(stream, np.dtype(flat), count)
-    _room(len(table), count)
+    _check_room(len(table), count)
     rows, at = np.zeros(count, dtype), 0
     for name in dtype.names:
         values = [table[str(i)] for i in range(at, at + _numbers(dtype[name]))]
@@ -107,7 +103,7 @@ def _ascii(data: bytes, start: int, dtype: np.dtype, count: int) -> NDArray:
 
 
 def _binary(data: bytes, start: int, dtype: np.dtype, count: int) -> NDArray:
-    _room((len(data) - start) // dtype.itemsize, count)
+    _check_room((len(data) - start) // dtype.itemsize, count)
     return np.frombuffer(data, dtype, count, start)
 
 
@@ -130,9 +126,8 @@ def _compressed(data: bytes, start: int, dtype: np.dtype, count: int) -> NDArray
     rows, at = np.empty(count, dtype), 0
     for name in dtype.names:
         kind = dtype[name]
-        rows[name] = np.frombuffer(
-            unpacked, kind.base, count * max(kind.itemsize // kind.base.itemsize, 1), at
-        ).reshape(count, *kind.shape)
+        numbers = np.frombuffer(unpacked, kind.base, count * _numbers(kind), at)
+        rows[name] = numbers.reshape(count, *kind.shape)
         at += count * kind.itemsize
     return rows
 

@@ -53,7 +53,7 @@ class Header(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """What a .ply file holds beside the rows: lines of comment and obj_info, and the properties that are lists."""
+    """Lines of comment and obj_info, and the properties that are lists."""
 
     remarks: list[str]
     lists: dict[str, Property]
@@ -139,9 +139,9 @@ def _binary(data: bytes, header: Header, before: list[Element], vertex: Element)
     if vertex.has_lists:
         return _walk(body, vertex)
     dtype = vertex.dtype(header.order)
-    there = max(len(data) - body.at, 0) // dtype.itemsize
-    if there < vertex.count:
-        raise Bad(f"is cut off: it holds {there} of {vertex.count} points")
+    held = max(len(data) - body.at, 0) // dtype.itemsize
+    if held < vertex.count:
+        raise Bad(f"is cut off: it holds {held} of {vertex.count} points")
     return np.frombuffer(data, dtype, vertex.count, body.at).astype(dtype.newbyteorder("="), copy=False)
 
 
@@ -183,7 +183,7 @@ class _Words:
 
 
 def _walk(body: _Bytes | _Words, element: Element, keep: bool = True) -> NDArray | None:
-    """Read, or go past, rows with lists, whose lengths only the rows themselves tell."""
+    """Read, or skip, rows with lists: only the rows themselves give the lists' lengths."""
     values: dict[str, list] = {item.name: [] for item in element.properties}
     done = 0
     try:

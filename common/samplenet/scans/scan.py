@@ -28,7 +28,7 @@ class Scan:
         format: "ply", "pcd", "las", "npz", "npy" or "text": the format whose column names the rows have; "" if they
             come from elsewhere.
         kept: what the writer of the same format needs beside the rows, see the readers.
-        notes: sentences on what was not read, or read in another way.
+        notes: sentences about anything not read, or read in another way.
         whole_scales: `full_scales` of the whole file, if these are some of its points.
     """
 
@@ -40,18 +40,18 @@ class Scan:
 
     @cached_property
     def points(self) -> NDArray:
-        """(N, 3) in the precision of the file: float32, or float64 for anything longer and for whole numbers."""
+        """Points (N, 3) in the precision of the file: float32, or float64 for anything longer and for whole numbers."""
         points = np.stack([self.rows[axis] for axis in "xyz"], 1)
         return points.astype(np.float32 if points.dtype in (np.float16, np.float32) else np.float64, copy=False)
 
     @cached_property
     def finite(self) -> NDArray[np.bool_]:
-        """(N,) whether all three coordinates of a point are finite."""
+        """Whether (N,) all three coordinates of a point are finite."""
         return np.isfinite(self.points).all(1)
 
     @cached_property
     def colors(self) -> NDArray[np.uint8] | None:
-        """(N, 3) red, green and blue from 0 to 255; None if the file has no colours."""
+        """Red, green and blue (N, 3) from 0 to 255; None if the file has no colours."""
         color = columns.colors_of(self.rows)
         return None if color is None else columns.rescale(color, self.full_scales["colours"], 255)[:, :3]
 
@@ -61,14 +61,14 @@ class Scan:
         return self.whole_scales or columns.full_scales(self.rows)
 
     def take(self, idx: NDArray) -> "Scan":
-        """The points of these indices (m,), in that order."""
+        """Keep the points of these indices (m,), in that order."""
         kept = self.kept[idx] if self.format == "las" else self.kept
         return replace(self, rows=self.rows[idx], kept=kept, whole_scales=self.full_scales)
 
 
 @contextlib.contextmanager
 def quiet(library: str) -> Iterator[None]:
-    """Keep what a library logs about a file from the user's screen: errors are said in sentences of our own."""
+    """Silence a library's log: errors are reported in sentences of our own."""
     logger = logging.getLogger(library)
     level = logger.level
     logger.setLevel(logging.CRITICAL + 1)
@@ -79,17 +79,17 @@ def quiet(library: str) -> Iterator[None]:
 
 
 def content(path: Path) -> bytes:
-    """The bytes of a file, unpacked if its name ends in .gz."""
+    """Read the bytes of a file, unpacked if its name ends in .gz."""
     if path.suffix.lower() != ".gz":
         return path.read_bytes()
-    most = MAX_COMPRESSION * path.stat().st_size
+    limit = MAX_COMPRESSION * path.stat().st_size
     try:
         with gzip.open(path) as file:
-            unpacked = file.read(most + 1)
+            unpacked = file.read(limit + 1)
     except EOFError as error:
         raise Bad("is cut off") from error
     except gzip.BadGzipFile as error:
         raise Bad("is not a gzip file, or damaged") from error
-    if len(unpacked) > most:
+    if len(unpacked) > limit:
         raise Bad(f"unpacks to more than {MAX_COMPRESSION} times its size; unpack it first")
     return unpacked

@@ -69,23 +69,22 @@ def read(path: Path) -> Scan:
     stream.seek(head.start)
     filled = [word or _first_cell(text[head.start :], separator, i) for i, word in enumerate(words)]
     numbers = [i for i, word in enumerate(filled) if _is_number(word.replace(decimal, ".") or "nan")]
-    some = numbers if len(numbers) < len(words) else None
-    table = parse(stream, separator=separator, usecols=some)
+    table = parse(stream, separator=separator, usecols=numbers if len(numbers) < len(words) else None)
     if len(numbers) < 3:
         raise NoNumbers(f"has {len(numbers)} numbers in a line; points need x, y and z")
     if len(table) < head.count:
         raise Bad(f"is cut off: it holds {len(table)} of {head.count} points")
     names, notes = _names(path, head, separator, len(words), numbers)
-    dropped = [name for i, name in enumerate(names) if i not in numbers]
-    if dropped:
-        notes += (f"{', '.join(dropped)} dropped: words, not numbers",)
+    if len(numbers) < len(names):
+        dropped = ", ".join(name for i, name in enumerate(names) if i not in numbers)
+        notes += (f"{dropped} dropped: words, not numbers",)
         names = [names[i] for i in numbers]
         columns.check_axes(names)
     return Scan(columns.rows_of(dict(zip(names, table.T, strict=True))), "text", notes=notes)
 
 
 def _first_cell(lines: bytes, separator: str | None, column: int) -> str:
-    """The first cell of a column that is not empty; "" if there is none."""
+    """Return the first cell of a column that is not empty; "" if there is none."""
     for line in io.BytesIO(lines):
         words = _cells(_decoded(line).strip(), separator)
         if len(words) > column and words[column]:
@@ -128,7 +127,7 @@ def _no_numbers(number: int, line: str, rest: bytes) -> Bad:
 
 
 def _escaped(word: str) -> str:
-    """The beginning of a word, with control characters made visible."""
+    """Shorten a word and make control characters visible."""
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in word[:40])
 
 
@@ -148,15 +147,15 @@ def _is_number(word: str) -> bool:
 
 
 def _separators(line: str) -> tuple[str | None, str] | None:
-    """What separates the numbers of a line, and their decimal point; None for a line of words."""
-    best, most = None, 2
+    """Find what separates the numbers of a line, and their decimal point; None for a line of words."""
+    best, best_count = None, 2
     for separator, decimal in SEPARATORS:
         words = _cells(line, separator)
         count = sum(_is_number(word.replace(decimal, ".")) for word in words)
         if count == len(words) - (len(words) > 1 and not words[-1]):
             return separator, decimal
-        if count > most:  # beside words or empty cells
-            best, most = (separator, decimal), count
+        if count > best_count:  # beside words or empty cells
+            best, best_count = (separator, decimal), count
     return best
 
 
@@ -168,7 +167,7 @@ def _cells(line: str, separator: str | None) -> list[str]:
 def _names(
     path: Path, head: Head, separator: str | None, width: int, numbers: list[int]
 ) -> tuple[list[str], tuple[str, ...]]:
-    """The names of the columns, and a sentence if the header does not say which are x, y and z.
+    """Return the names of the columns, and a sentence if the header does not say which are x, y and z.
 
     Without a header these are the first three columns of numbers, as behind the elements in files of molecules.
     """
@@ -190,7 +189,7 @@ def _names(
 
 
 def _axes(names: list[str]) -> dict[int, str]:
-    """Which columns are x, y and z: the only ones with names such as "X1 (mm)", or else the first three."""
+    """Find the columns x, y and z: the only ones with names such as "X1 (mm)", or else the first three."""
     axes = {}
     for axis in "xyz":
         alike = [i for i, name in enumerate(names) if re.match(rf"{axis}([^a-z]|$)", name, re.I)]
@@ -201,7 +200,7 @@ def _axes(names: list[str]) -> dict[int, str]:
 
 
 def _split(line: str, separator: str | None) -> list[str]:
-    """The names in a line: x, y and z in lower case, none twice."""
+    """Split the names in a line: x, y and z in lower case, none twice."""
     names = _cells(line, separator if separator and separator in line else None)
     if names and not names[-1]:  # a separator ends the line
         names.pop()
@@ -264,7 +263,7 @@ def parse(
 
 
 def _fault(stream: BinaryIO, before: int, width: int, separator: str | None, usecols: list[int] | None) -> str:
-    """Say which line cannot be read: the first that is unlike those before it."""
+    """Describe the first line that cannot be read."""
     expected = width
     for number, line in enumerate(stream, before + 1):
         if not line.strip():
@@ -293,7 +292,7 @@ def write(scan: Scan, extension: str) -> tuple[bytes, list[str]]:
 
 
 def lost_names(table: columns.Columns, extension: str) -> list[str]:
-    """A sentence for formats without names of columns, if there are names to lose."""
+    """Return a sentence for formats without names of columns, if there are names to lose."""
     if all(re.fullmatch(r"[xyz]|column_\d+", name) for name in table):
         return []
     return [f"names of columns are lost in {extension}; they are {', '.join(table)}"]
