@@ -64,9 +64,8 @@ def _named(array: NDArray) -> columns.Columns:
     if array.ndim != 2 or array.shape[1] < 3 or array.dtype.kind not in "iuf":
         # not read as they are: (2, 5, 3) may be a picture of a depth camera, or a batch of clouds
         advice = "; of a depth camera's picture save a.reshape(-1, 3)" if array.ndim == 3 else ""
-        raise Bad(
-            f"must hold numbers of shape (N, 3 or more), got {columns.contents(array.dtype)} of shape {array.shape}{advice}"
-        )
+        shown = f"{columns.contents(array.dtype)} of shape {array.shape}"
+        raise Bad(f"must hold numbers of shape (N, 3 or more), got {shown}{advice}")
     names = ["x", "y", "z", *(f"column_{i}" for i in range(3, array.shape[1]))]
     return dict(zip(names, array.T, strict=True))
 
