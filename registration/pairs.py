@@ -37,7 +37,7 @@ class Pairs(NamedTuple):
 def load_class(
     data_root: str | os.PathLike | None, class_name: str, split: str, num_points: int, shapes_per_class: int = 100
 ) -> NDArray[np.float32]:
-    """The clouds (n, num_points, 3) of one class of a folder in the ModelNet40 layout.
+    """Load the clouds (n, num_points, 3) of one class of a folder in the ModelNet40 layout.
 
     Without a folder, built-in shapes: `shapes_per_class` of them to train on, two for each five to test.
 
@@ -68,7 +68,7 @@ def make(
     translation: bool = False,
     independent: bool = False,
 ) -> Pairs:
-    """Pairs number first .. first + count - 1; pair i shows cloud i modulo n and is drawn by (seed, i) alone.
+    """Make pairs number first .. first + count - 1; pair i shows cloud i modulo n and is drawn by (seed, i) alone.
 
     Args:
         clouds: (n, P, 3), the shapes. The template is the first `num_points` points, normalised.
@@ -107,5 +107,5 @@ def make(
 
 
 def for_test(clouds: NDArray, num_points: int, **options) -> Pairs:
-    """The pairs that results are reported on: each test cloud five times, seed 1."""
+    """Make the pairs that results are reported on: each test cloud five times, seed 1."""
     return make(clouds, num_points, TEST_REPEATS * len(clouds), TEST_SEED, **options)

@@ -57,7 +57,7 @@ def test_cuda_13_needs_driver_580_and_cuda_12_525():
         ("13.0", "580.65.06", True, "computes on the GPU (NVIDIA H200, driver 580.65.06; 580 or later is needed)"),
         (None, "580.65.06", False, "this build of it has no CUDA"),
         ("13.0", "550.1", False, "its CUDA 13.0 needs driver 580 or later; update the driver"),
-        ("13.0", "580.65.06", False, "torch.cuda.init() tells why"),
+        ("13.0", "580.65.06", False, "torch.cuda.init() says why"),
     ],
 )
 def test_pytorch_says_which_device_serves_it_and_why(cuda, driver, available, words, monkeypatch):

@@ -7,11 +7,11 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def naming(path: Path):
-    """An OSError of what is done inside names `path`: that of a full disk names no file."""
+    """Add `path` to any OSError raised inside; "No space left on device" names no file by itself."""
     try:
         yield
     except OSError as error:
-        if error.strerror:  # else it would lose its own words
+        if error.strerror:  # without one, a file name would hide the message
             error.filename = error.filename or str(path)
         raise
 

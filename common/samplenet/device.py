@@ -1,4 +1,4 @@
-"""Which NVIDIA GPU there is and whether a framework computes on it: python -m samplenet.device tf|torch."""
+"""Report the NVIDIA GPU and whether a framework computes on it: python -m samplenet.device tf|torch."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ OLDEST_DRIVERS = {11: 450, 12: 525, 13: 580}  # by CUDA's major version, on Linu
 
 
 def oldest_driver(cuda: str) -> int | None:
-    """The oldest driver that runs programs of a CUDA release such as "12.9"; None if that is not known here."""
+    """Return the oldest driver that runs programs of a CUDA release such as "12.9"; None if unknown."""
     major = cuda.partition(".")[0]
     return OLDEST_DRIVERS.get(int(major)) if major.isdecimal() else None
 
@@ -24,13 +24,13 @@ class Gpu(NamedTuple):
     driver: str
 
     def runs(self, cuda: str) -> bool:
-        """Whether its driver is new enough for a CUDA release; True where either version is unknown."""
+        """Return whether its driver is new enough for a CUDA release; True where either version is unknown."""
         needed, major = oldest_driver(cuda), self.driver.partition(".")[0]
         return needed is None or not major.isdecimal() or int(major) >= needed
 
 
 def gpu() -> Gpu | None:
-    """The first GPU that nvidia-smi shows; None without one, and where CUDA_VISIBLE_DEVICES is empty or -1."""
+    """Return the first GPU that nvidia-smi shows; None without one, and where CUDA_VISIBLE_DEVICES is empty or -1."""
     if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1") or not shutil.which("nvidia-smi"):
         return None
     query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
@@ -44,8 +44,8 @@ def gpu() -> Gpu | None:
     return Gpu(name, driver)
 
 
-def serving(framework: str, found: Gpu) -> tuple[bool, str]:
-    """Whether a framework, which this imports, computes on the GPU, and a sentence that says so or what to do."""
+def serving(framework: str, gpu: Gpu) -> tuple[bool, str]:
+    """Import a framework; return whether it computes on the GPU, and a sentence that says so or what to do."""
     if framework == "tf":
         from samplenet.quiet_tensorflow import tensorflow as tf
 
@@ -59,23 +59,23 @@ def serving(framework: str, found: Gpu) -> tuple[bool, str]:
         import torch
 
         serves, cuda = torch.cuda.is_available(), torch.version.cuda
-        lacking = "torch.cuda.is_available() is False; torch.cuda.init() tells why"
+        lacking = "torch.cuda.is_available() is False; torch.cuda.init() says why"
     if cuda is None:
         lacking = "this build of it has no CUDA; pytorch.org and tensorflow.org name builds that have"
-    elif not found.runs(cuda):
+    elif not gpu.runs(cuda):
         lacking = f"its CUDA {cuda} needs driver {oldest_driver(cuda)} or later; update the driver"
-    at = f"{found.name}, driver {found.driver}"
+    name = f"{gpu.name}, driver {gpu.driver}"
     if serves:
-        return True, f"{NAMES[framework]} computes on the GPU ({at}; {oldest_driver(cuda)} or later is needed)"
-    return False, f"{NAMES[framework]} computes on the CPU, not on the GPU ({at}): {lacking}"
+        return True, f"{NAMES[framework]} computes on the GPU ({name}; {oldest_driver(cuda)} or later is needed)"
+    return False, f"{NAMES[framework]} computes on the CPU, not on the GPU ({name}): {lacking}"
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command."""
     parser = Parser(prog="python -m samplenet.device", description=__doc__.splitlines()[0])
     parser.add_argument("framework", choices=NAMES)
-    asked, found = parser.parse_args(), gpu()
-    print(serving(asked.framework, found)[1] if found else "no GPU is visible")
+    framework, first = parser.parse_args().framework, gpu()
+    print(serving(framework, first)[1] if first else "no GPU is visible")
 
 
 if __name__ == "__main__":

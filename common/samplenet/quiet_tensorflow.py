@@ -1,7 +1,7 @@
 """Import TensorFlow without its log, which --debug shows. Programs import this before all else that imports TensorFlow.
 
-While it is imported, its libraries log to stderr, some of it whatever TF_CPP_MIN_LOG_LEVEL says. What others write
-there meanwhile is shown after the import.
+During the import its libraries log to stderr, partly in spite of TF_CPP_MIN_LOG_LEVEL. Lines of other programs are
+shown after the import.
 """
 
 import contextlib

@@ -4,7 +4,7 @@ import argparse
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """A parser of the sampler's flags, to add one's own to. The loss weights are the registration experiment's."""
+    """Make a parser of the sampler's flags, to extend. The loss weights are the registration experiment's."""
     parser = argparse.ArgumentParser(description="SampleNet: learned sampling of point clouds")
     add = parser.add_argument
     add("--skip-projection", action="store_true", help="no soft projection while training (S-NET)")

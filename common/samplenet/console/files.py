@@ -1,4 +1,4 @@
-"""Which files the console command samples, and the file that each sample goes to."""
+"""The files that the console command samples, and the file that each sample goes to."""
 
 import os
 import tempfile

@@ -13,17 +13,14 @@ from samplenet.runs.settings import checkout
 
 
 def open_set(data_root: str | None, shapes_per_class: int) -> Path:
-    """The data set folder: `data_root`, or the built-in shapes, made on first use in `own_folder`."""
+    """Return the data set folder: `data_root`, or the built-in shapes, written to `own_folder` on first use."""
     if data_root is not None:
         return Path(data_root)
     return shapes.ensure(own_folder(), shapes_per_class, max(1, shapes_per_class * 2 // 5))
 
 
 def own_folder() -> Path:
-    """Where data made here goes: the folder SAMPLENET_DATA of the environment, else data/ of the checkout.
-
-    Where no script of a checkout runs, samplenet/ in the user's folder of caches (XDG_CACHE_HOME, else ~/.cache).
-    """
+    """Return the folder for generated data: $SAMPLENET_DATA, else data/ in the checkout, else the user's cache."""
     if folder := os.environ.get("SAMPLENET_DATA"):
         return Path(folder)
     if (checkout() / "reproduce.py").is_file():

@@ -30,19 +30,19 @@ log = logging.getLogger(__name__)
 
 
 class _Refused(Exception):
-    """This mirror will not do: go on to the next."""
+    """Raised for a mirror that is of no use: the next one is tried."""
 
 
 class _Broken(Exception):
-    """The transfer failed in a way that another try may mend."""
+    """Raised for a failure that another try may mend."""
 
 
 class _Misfit(_Broken):
-    """The partial file cannot be continued from this mirror: start from byte 0."""
+    """Raised if the partial file cannot be continued from this mirror: start from byte 0."""
 
 
 def md5_of(path: str | os.PathLike) -> str:
-    """MD5 of a file, 32 hex digits."""
+    """Return the MD5 of a file, 32 hex digits."""
     digest = hashlib.md5(usedforsecurity=False)
     with open(path, "rb") as file:
         while chunk := file.read(1 << 20):
@@ -81,7 +81,7 @@ def fetch(
     The mirrors are tried in order. What came so far is kept in `<path>.part` and continued, also from another
     mirror or by a later call; `path` appears by a rename when all is there and has the right MD5. Without
     `md5` an existing file is taken as it is, and a partial one is continued only under the same strong ETag.
-    A mirror that serves more than `max_bytes`, or less than a kilobyte a second, will not do.
+    A mirror that serves more than `max_bytes`, or less than a kilobyte a second, is given up.
 
     Raises:
         InputError: no mirror delivered (the message has each one's reason), or the folder cannot be written.
@@ -95,7 +95,7 @@ def fetch(
         reasons = []
         if path.is_file():
             reasons.append(f"  the file that is there has MD5 {md5_of(path)}")
-            log.warning("%s has not the MD5 %s: fetching it again", path, md5)
+            log.warning("%s does not have the MD5 %s: fetching it again", path, md5)
         part = path.with_name(path.name + ".part")
         for url in urls:
             try:
@@ -123,16 +123,17 @@ def _from_mirror(url: str, part: Path, md5: str | None, max_bytes: float, timeou
     """Complete and verify `part` from one mirror, or raise _Refused."""
     for _ in range(2):
         continued = _complete(url, part, md5, max_bytes, timeout)
-        if md5 is None or (found := md5_of(part)) == md5:
+        part_md5 = md5 and md5_of(part)
+        if part_md5 == md5:
             return
         part.unlink()
         if not continued:
             break  # else the older bytes may be at fault: once more, from zero
-    raise _Refused(f"serves a file with MD5 {found}")
+    raise _Refused(f"serves a file with MD5 {part_md5}")
 
 
 def _complete(url: str, part: Path, md5: str | None, max_bytes: float, timeout) -> bool:
-    """Up to TRIES requests; True when `part` ends up made of more than one answer."""
+    """Complete `part` in up to TRIES requests; True if it ends up made of more than one answer."""
     resume, reason = True, ""
     for attempt in range(TRIES):
         time.sleep(PAUSE * attempt)
@@ -164,7 +165,7 @@ def _request(url: str, part: Path, md5: str | None, max_bytes: float, timeout, r
         etag = answer.headers.get("ETag", "")
         stamp = _etag_file(part)
         if md5 is None and offset and not (etag and stamp.exists() and stamp.read_text() == etag):
-            raise _Misfit("does not tell that it serves the version of the partial file")
+            raise _Misfit("does not show that it serves the version of the partial file")
         if total is not None and total > max_bytes:
             raise _Refused(f"serves {total} bytes, more than the {max_bytes} it may have")
         chunks = _chunks(answer.raw)
@@ -189,7 +190,7 @@ def _request(url: str, part: Path, md5: str | None, max_bytes: float, timeout, r
 
 
 def _chunks(raw: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
-    """What comes, as it comes; _Broken where that is less than SLOWEST for as long as WINDOW."""
+    """Yield bytes as they arrive; _Broken if fewer than SLOWEST a second arrive for as long as WINDOW."""
     begin, got = time.monotonic(), 0
     while chunk := raw.read1(CHUNK):
         yield chunk
@@ -201,7 +202,7 @@ def _chunks(raw: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
 
 
 def _span(answer: requests.Response) -> tuple[int, int | None]:
-    """Judge status and headers of an answer -> its first byte, size of the whole file (None: not told)."""
+    """Judge status and headers; return the answer's first byte and the size of the whole file (None: unknown)."""
     status, headers = answer.status_code, answer.headers
     if status not in (200, 206):
         passing = status in (408, 429) or status >= 500

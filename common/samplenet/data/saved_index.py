@@ -1,4 +1,4 @@
-"""Which points of the test clouds saved samples are: an index that came with them checked, or one found."""
+"""The index of saved samples, which points of the test clouds they are: checked if given, searched for if not."""
 
 from pathlib import Path
 

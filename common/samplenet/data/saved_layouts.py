@@ -1,4 +1,4 @@
-"""The two layouts of a folder of samples: that of the data set the clouds are of, with an index beside the points.
+"""The two layouts of a folder of samples: the data set's own, with an index beside the points.
 
 MODELNET40   ply_data_test0.h5 with `data` (n, m, 3), `label` (n, 1) and `index` (n, m), and the lists beside it
 SHAPENET     <class>/<id>.ply, and indices.npz with `ids` (n,) such as "<class>/<id>" and `index` (n, m)
@@ -28,8 +28,8 @@ class Layout(NamedTuple):
 
     Attributes:
         write: (folder, test, points (n, m, 3), idx (n, m) or None), into an empty folder.
-        read: (folder, test) -> points (n, m, 3) and the index, or None, as stored; in the order of `test`, of whose
-            clouds they are. InputError where a file is missing, damaged or of another cloud.
+        read: (folder, test) -> points (n, m, 3) and the index, or None, as stored, in the order of `test`.
+            InputError where a file is missing, damaged or of another cloud.
         is_in: whether a folder looks like one of samples.
     """
 

@@ -62,7 +62,7 @@ class Originals(NamedTuple):
 
 @dataclass
 class Saved:
-    """The samples of a folder as a sampler. Of P parts of a test set, cloud i of part p has number i P + p.
+    """The samples of a folder as a sampler. With P parts of a test set, cloud i of part p has number i P + p.
 
     Attributes:
         points: (n P, m, 3), and idx: (n P, m) int32, None for generated points.

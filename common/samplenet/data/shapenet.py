@@ -43,12 +43,12 @@ def load(
 ) -> Clouds:
     """Read one split of `<folder>/<synset>/<id>.ply`: the first `num_points` points of each cloud, as stored.
 
-    The clouds come class by class, each by name; labels count through `classes`, ids are "03001627/<id>". What
-    was parsed is cached as `<folder>/<synset>.h5` or, where that cannot be written, below
+    The clouds come class by class, each by name; labels count through `classes`, ids are "03001627/<id>". Parsed
+    clouds are cached as `<folder>/<synset>.h5` or, where that cannot be written, below
     `samplenet.data.batches.own_folder`.
 
     Args:
-        split: one of `SPLITS`, see `split_rows`. Bad files are counted in, so skipping them moves no other cloud.
+        split: one of `SPLITS`, see `split_rows`. Bad files count, so that skipping them moves no other cloud.
         classes: names of `SYNSETS`, or synsets such as "02828884".
         skip_bad: leave out the files that are damaged, not finite or of fewer points, and log how many and which.
 
@@ -60,7 +60,7 @@ def load(
         raise InputError(
             f"{folder} is not a folder: correct it, or fetch the data by python -m samplenet.data.shapenet --root DIR"
         )
-    points, labels, ids, unfit, total = [], [], [], {}, 0
+    points, labels, ids, skipped, total = [], [], [], {}, 0
     for label, name in enumerate(classes):
         synset = _synset(name)
         files = ply.read_folder(_class_folder(folder, name), _caches(folder, synset))
@@ -68,11 +68,12 @@ def load(
         total += len(rows)
         faults = files.unfit(num_points)
         good = [i for i in rows if files.names[i] not in faults]
-        unfit |= {f"{synset}/{files.names[i]}.ply": faults[files.names[i]] for i in rows if files.names[i] in faults}
+        bad = [files.names[i] for i in rows if files.names[i] in faults]
+        skipped |= {f"{synset}/{name}.ply": faults[name] for name in bad}
         points.append(files.first(good, num_points))
         labels.append(np.full(len(good), label, np.int64))
         ids += [f"{synset}/{files.names[i]}" for i in good]
-    _report(folder, split, unfit, total, skip_bad)
+    _report(folder, split, skipped, total, skip_bad)
     for name, part in zip(classes, points, strict=True):
         if not len(part):
             raise InputError(f"{folder} has no cloud of {name!r} for its {split} split: 10 files fill every split")
@@ -80,7 +81,7 @@ def load(
 
 
 def split_rows(count: int, split: str) -> NDArray[np.int64]:
-    """Which of the `count` files of a class, counted in the order of their names, are in a split: ascending numbers.
+    """Return the ascending numbers of the files, of `count` in the order of their names, that are in a split.
 
     A random 85 % train, 5 % validate ("val"), the rest tests. Fewer than 10 files may leave a split empty.
     """
@@ -93,10 +94,9 @@ def split_rows(count: int, split: str) -> NDArray[np.int64]:
 def built_in(
     split: str, num_points: int = STORED, classes: Sequence[str] = CLASSES, shapes_per_class: int = 200
 ) -> Clouds:
-    """One split of `shapes_per_class` built-in shapes a class, generated on the spot.
+    """Generate one split of `shapes_per_class` built-in shapes a class, in ShapeNet's form.
 
-    They come as ShapeNet's do: y is up, the box around a cloud has its centre in the origin and a diagonal of
-    length 1. The box is that of the first 2048 points, whatever `num_points`.
+    y is up; the box of a cloud's first 2048 points has its centre in the origin and a diagonal of length 1.
 
     Args:
         classes: names of `samplenet.data.shapes.CLASSES`.
@@ -150,20 +150,21 @@ def _class_folder(folder: Path, name: str) -> Path:
 
 
 def _caches(folder: Path, synset: str) -> list[Path]:
-    place = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:8]
-    return [folder / f"{synset}.h5", own_folder() / f"shapenet-cache-{place}" / f"{synset}.h5"]
+    digest = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:8]
+    return [folder / f"{synset}.h5", own_folder() / f"shapenet-cache-{digest}" / f"{synset}.h5"]
 
 
-def _report(folder: Path, split: str, unfit: dict[str, str], total: int, skip_bad: bool) -> None:
-    """Log what is skipped, or raise."""
-    lines = [f"  {file} {reason}" for file, reason in unfit.items()]
-    what = f"{folder}: {len(lines)} of {total} {split} clouds"
+def _report(folder: Path, split: str, bad: dict[str, str], total: int, skip_bad: bool) -> None:
+    """Log the files that are skipped, or raise."""
+    lines = [f"  {file} {reason}" for file, reason in bad.items()]
+    count = f"{folder}: {len(lines)} of {total} {split} clouds"
     if lines and skip_bad:
-        log.warning("%s are skipped:\n%s", what, "\n".join(lines))
+        log.warning("%s are skipped:\n%s", count, "\n".join(lines))
     elif lines:
-        shown = lines[:5] + ([f"  and {len(lines) - 5} more"] if len(lines) > 5 else [])
-        way = "replace the files, or leave them out (skip_bad; train the autoencoder with --skip-bad)"
-        raise InputError("\n".join([f"{what} cannot be used; {way}:", *shown]))
+        if len(lines) > 5:
+            lines[5:] = [f"  and {len(lines) - 5} more"]
+        advice = "replace the files, or leave them out (skip_bad; train the autoencoder with --skip-bad)"
+        raise InputError("\n".join([f"{count} cannot be used; {advice}:", *lines]))
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -9,7 +9,7 @@
     .csv .asc .pts .xyzn .xyzrgb .obj .off .stl .glb, and .gz of text and .ply: read only
 
 Faces and other things beside points are left out. From one format to another normals, colours and intensity get the
-names of the target, see `columns`; what is changed or lost is said in a sentence. Importing this loads no reader's
+names of the target, see `columns`; a sentence reports each change or loss. Importing this loads no reader's
 library.
 """
 

@@ -1,4 +1,4 @@
-"""What goes wrong with a file, inside this package; `samplenet.scans` raises InputError with the path before it."""
+"""Errors inside this package; `samplenet.scans` turns them into an InputError that begins with the path."""
 
 from samplenet.errors import InputError
 
@@ -8,7 +8,7 @@ class Bad(Exception):
 
 
 class NoNumbers(Bad):
-    """The file is text, and of no points."""
+    """The file is text without points."""
 
 
 class NoCloud(InputError):

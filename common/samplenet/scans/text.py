@@ -17,7 +17,7 @@ from samplenet.scans.scan import Scan, content
 COMMENT = re.compile(r"(?:^|[ \t])(?:#|//).*", re.M)
 SEPARATORS = ((None, "."), (",", "."), (";", "."), (";", ","), (None, ","))  # and the decimal point with them
 NORMALS, COLORS = ["nx", "ny", "nz"], ["red", "green", "blue"]
-NAMES = {  # what the extension says of the columns after x, y and z, if there are so many
+NAMES = {  # of the columns after x, y and z, by extension and their number
     (".xyzn", 3): NORMALS,
     (".xyzrgb", 3): COLORS,
     (".pts", 1): ["intensity"],
@@ -28,7 +28,7 @@ AXES = {"points:0": "x", "points:1": "y", "points:2": "z"}  # ParaView's
 
 
 class Head(NamedTuple):
-    """What stands before the numbers of the points."""
+    """The lines before the numbers of the points."""
 
     start: int  # bytes
     first: str  # the first line of numbers
@@ -38,7 +38,7 @@ class Head(NamedTuple):
 
 
 def read(path: Path) -> Scan:
-    """Read numbers separated by blanks, commas, semicolons or tabs, decimal commas too where they can be told apart.
+    """Read numbers separated by blanks, commas, semicolons or tabs; decimal commas too where they are unambiguous.
 
     # and // begin comments. Before the numbers there may be a line of names, as a comment or not, and a line with the
     number of points. Columns without a name are called column_3, column_4, ... An empty cell is not a number (NaN), and

@@ -119,9 +119,9 @@ def ensure(root: str | Path, train_per_class: int = 100, test_per_class: int = 4
 
 def _split(split: str, per_class: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.int64], list[str]]:
     """Generate a split in a seeded random order: points (n, STORED, 3), labels (n,), ids."""
-    made = clouds(CLASSES, range(per_class), split=split, seed=seed)
-    order = np.random.default_rng([seed, SPLITS.index(split)]).permutation(len(made))
-    return made.points[order], made.labels[order], [made.ids[i] for i in order]
+    shapes = clouds(CLASSES, range(per_class), split=split, seed=seed)
+    order = np.random.default_rng([seed, SPLITS.index(split)]).permutation(len(shapes))
+    return shapes.points[order], shapes.labels[order], [shapes.ids[i] for i in order]
 
 
 def _source_digest() -> str:

@@ -45,7 +45,7 @@ def drawer_fronts(
 
 
 def _stand(rng: np.random.Generator, x: float, z: float, height: float) -> list[Mesh]:
-    """Four feet, or a plinth, up to `height`."""
+    """Make four feet, or a plinth, up to `height`."""
     if height < 0.03 or rng.random() < 0.2:
         return [box((-x * 0.95, 0, -z * 0.9), (x * 0.95, height, z * 0.9))]
     thick, x, z = rng.uniform(0.04, 0.09), x - 0.06, z - 0.06
