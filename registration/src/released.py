@@ -11,10 +11,12 @@ from samplenet.ops import torch as ops
 from samplenet.torch import losses, projection, samplenet
 
 
-def _layout(name: str, value: str) -> str:
-    if value not in ("bcn", "bnc"):
-        raise InputError(f"{name} must be 'bcn' (B, 3, N) or 'bnc' (B, N, 3), got {value!r}")
-    return value
+def _keep_shapes(sampler: nn.Module, num_out_points: int, input_shape: str, output_shape: str) -> None:
+    for name, layout in (("input_shape", input_shape), ("output_shape", output_shape)):
+        if layout not in ("bcn", "bnc"):
+            raise InputError(f"{name} must be 'bcn' (B, 3, N) or 'bnc' (B, N, 3), got {layout!r}")
+    sampler.num_out_points = num_out_points
+    sampler.input_shape, sampler.output_shape = input_shape, output_shape
 
 
 def _swap(clouds: Tensor, layout: str) -> Tensor:
@@ -23,7 +25,7 @@ def _swap(clouds: Tensor, layout: str) -> Tensor:
 
 
 class SoftProjection(projection.SoftProjection):
-    """Project points softly, and features with the same weights, on (B, 3, N) clouds.
+    """Project points softly, and features with the same weights: clouds (B, 3, N), queries (B, 3, m).
 
     Args:
         group_size: neighbours averaged, k.
@@ -38,17 +40,12 @@ class SoftProjection(projection.SoftProjection):
         """Return max(t2, min_sigma)."""
         return self._sigma()
 
-    def _blend(self, point_cloud, query_cloud, *values) -> list[Tensor]:
-        weights, idx = self.weights(point_cloud.transpose(1, 2), query_cloud.transpose(1, 2))
-        blended = [projection.blend(weights, idx, v.transpose(1, 2)) for v in values]
-        return [v.transpose(1, 2).contiguous() for v in blended]
-
     def project(self, point_cloud, query_cloud) -> Tensor:
-        """Move the queries: (B, 3, N), (B, 3, m) -> (B, 3, m)."""
+        """Return the projected queries (B, 3, m)."""
         return self._blend(point_cloud, query_cloud, point_cloud)[0]
 
     def propagate(self, point_cloud, point_features, query_cloud) -> Tensor:
-        """Carry features over: (B, 3, N), features (B, F, N), (B, 3, m) -> features (B, F, m)."""
+        """Carry features (B, F, N) over to the queries: (B, F, m)."""
         return self._blend(point_cloud, query_cloud, point_features)[0]
 
     def project_and_propagate(self, point_cloud, point_features, query_cloud) -> tuple[Tensor, Tensor]:
@@ -64,6 +61,11 @@ class SoftProjection(projection.SoftProjection):
         if point_features is None:
             raise InputError(f"action {action} needs point_features (B, F, N)")
         return getattr(self, action)(point_cloud, point_features, query_cloud)
+
+    def _blend(self, point_cloud, query_cloud, *values) -> list[Tensor]:
+        weights, idx = self.weights(point_cloud.transpose(1, 2), query_cloud.transpose(1, 2))
+        blended = [projection.blend(weights, idx, value.transpose(1, 2)) for value in values]
+        return [value.transpose(1, 2).contiguous() for value in blended]
 
 
 class SampleNet(samplenet.SampleNet):
@@ -105,10 +107,8 @@ class SampleNet(samplenet.SampleNet):
         # S-NET's temperature gets no gradient, and DDP waits for one of every trainable parameter
         trainable = is_temperature_trainable and not skip_projection
         self.project = SoftProjection(group_size, initial_temperature, trainable, min_sigma)
-        self.num_out_points, self.complete_fps = num_out_points, complete_fps
-        self.skip_projection = skip_projection
-        self.input_shape = _layout("input_shape", input_shape)
-        self.output_shape = _layout("output_shape", output_shape)
+        self.complete_fps, self.skip_projection = complete_fps, skip_projection
+        _keep_shapes(self, num_out_points, input_shape, output_shape)
 
     def __setattr__(self, name, value):
         """Make `sampler.training = False` mean `eval()`.
@@ -153,9 +153,7 @@ class _Baseline(nn.Module):
 
     def __init__(self, num_out_points, input_shape="bcn", output_shape="bcn"):
         super().__init__()
-        self.num_out_points = num_out_points
-        self.input_shape = _layout("input_shape", input_shape)
-        self.output_shape = _layout("output_shape", output_shape)
+        _keep_shapes(self, num_out_points, input_shape, output_shape)
 
     def forward(self, x) -> Tensor:
         points = _swap(x, self.input_shape)
