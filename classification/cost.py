@@ -45,7 +45,7 @@ class Config:
         "folder of run folders: measure what finished there of the smallest seed, but no progressive one",
         path=True,
     )
-    sizes: list[int] = option([32], "sizes m of random and fps, besides the trained")
+    sizes: list[int] = option([32], "sizes m of random and fps, besides the trained", at_least=1)
     out: str = option("", "folder for cost.json and cost.md", path=True)
     batch_size: int = option(32, "clouds at once", at_least=2)  # one cloud warms up the memory
     repeats: int = option(20, "turns whose median is the time", at_least=1)

@@ -20,7 +20,7 @@ import h5py
 import numpy as np
 import pytest
 
-from samplenet import InputError
+from samplenet import InputError, weights
 from samplenet.data import download, modelnet40, ply, shapenet
 from samplenet.runs import settings
 from samplenet.runs.checkpoint import save_checkpoint
@@ -508,19 +508,21 @@ def runs(import_scripts, tmp_path_factory):
         get_state = scripts.train_samplenet.get_state
         write_run(folder / "task", config, get_state(net), names=["car", "chair"])
         write_run(folder / "sampler", sampler_config, get_state(sampler))
+        weights.save(sampler, folder / "sampler" / "sampler.safetensors", {"sizes": [4], "num_points": N})
         shutil.copytree(folder / "sampler", folder / "twin")
-        weights = {"w": np.zeros(1000, np.float32)}
+        arrays = {"w": np.zeros(1000, np.float32)}
         for name in ("damaged", "unwritten"):
-            write_run(folder / name, config, weights)
+            write_run(folder / name, config, arrays)
         last = folder / "damaged" / "last.safetensors"
         last.write_bytes(last.read_bytes()[:-100])
         (folder / "unwritten" / "last.safetensors").unlink()
-        write_run(folder / "unfinished", config, weights, done=False)
-        write_run(folder / "unfinished-sampler", sampler_config, weights, done=False)
+        write_run(folder / "unfinished", config, arrays, done=False)
+        write_run(folder / "unfinished-sampler", sampler_config, arrays, done=False)
         if experiment == "classification":
             sampler_config.num_points = 64
         sampler_config.sample_sizes = [64]
-        write_run(folder / "wide", sampler_config, weights)
+        write_run(folder / "wide", sampler_config, arrays)
+        weights.save(sampler, folder / "wide" / "sampler.safetensors", {"sizes": [64], "num_points": 64})
         (folder / "alien").mkdir()
         of_another = "classes: [chair]" if experiment == "registration" else "class_name: car"
         (folder / "alien" / "config.yaml").write_text(f"{of_another}\nout: results/x\n")

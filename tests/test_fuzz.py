@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from samplenet import InputError, scans, weights
+from samplenet import InputError, scans
 from samplenet.data import modelnet40, ply
 from samplenet.report import read as read_results
 from samplenet.runs import settings
 from samplenet.runs.checkpoint import load_checkpoint, save_checkpoint
+from samplenet.runs.checkpoint import read as read_file
 from samplenet.runs.jobs import finished
 from samplenet.runs.settings import option
 
@@ -101,7 +102,7 @@ def checkpoint_file(folder):
 def weights_file(folder):
     arrays = {"conv1.weight": np.ones((4, 3, 1), np.float32)}
     save_checkpoint(folder / "sampler.safetensors", arrays, {})
-    return folder / "sampler.safetensors", weights._read
+    return folder / "sampler.safetensors", read_file
 
 
 def h5_file(folder):

@@ -97,14 +97,14 @@ def test_what_cannot_be_loaded_is_named(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"no weights .*gone\.safetensors"):
         load(tmp_path / "gone.safetensors")
     weights.save(torch.nn.Linear(2, 2), tmp_path / "other.safetensors")
-    with pytest.raises(InputError, match=r"other\.safetensors does not tell which SampleNet it is of"):
+    with pytest.raises(InputError, match=r"other\.safetensors does not say which SampleNet it is of"):
         load(tmp_path / "other.safetensors")
     weights.save(torch.nn.Linear(2, 2), tmp_path / "newer.safetensors", {"network": {"m": 3, "heads": 2}})
     with pytest.raises(InputError, match=r"newer\.safetensors are of a SampleNet with other settings .*'heads'"):
         load(tmp_path / "newer.safetensors", framework="torch")
     whole = (pretrained.FOLDER / f"{NAMES[0]}.safetensors").read_bytes()
     (tmp_path / "cut.safetensors").write_bytes(whole[:-100])
-    with pytest.raises(InputError, match=r"cut\.safetensors are damaged"):
+    with pytest.raises(InputError, match=r"cut\.safetensors is damaged"):
         load(tmp_path / "cut.safetensors")
     monkeypatch.setattr(pretrained, "PACKAGES", {"torch": "torch", "tf": "no_tensorflow"})
     with pytest.raises(InputError, match='no_tensorflow is not installed; install samplenet with its extra "tf"'):

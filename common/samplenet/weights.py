@@ -6,10 +6,9 @@
 A PyTorch module's file holds its state dict. A Keras model made of `samplenet.tf` layers has its weights renamed and
 transposed: conv1/fc/kernel (in, out) is conv1.weight, fc1/bn/gamma is bn_fc1.weight. Importing this loads no framework.
 
-The file of a `SampleNet` also tells its settings, so that `samplenet.load_pretrained` makes the sampler from it.
+The file of a `SampleNet` also holds its settings, from which `samplenet.load_pretrained` makes the sampler.
 """
 
-import json
 import pickle
 import sys
 from collections.abc import Callable
@@ -17,10 +16,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import safetensors
 
 from samplenet.errors import InputError
-from samplenet.runs.checkpoint import digest, save_checkpoint
+from samplenet.runs.checkpoint import read, save_checkpoint
 
 KERAS = {
     "kernel": "weight",
@@ -41,20 +39,22 @@ class _Slot(NamedTuple):
     write: Callable[[np.ndarray], object]
 
 
-def save(model, path, about: dict | None = None) -> None:
+def save(model, path, metadata: dict | None = None) -> None:
     """Write the weights of a torch module or a built Keras model to `path`, whole or not at all.
 
     bfloat16 is written as float32.
 
     Args:
-        about: what the file shall tell about them, for `about`; a `SampleNet`'s settings are added as "network".
+        metadata: JSON that the file shall hold as well; a `SampleNet`'s settings are added as "network".
             `samplenet.load_pretrained` and `samplenet sample` read two more: "sizes", what it was trained for (several:
             a progressive sampler, which serves every m; without it one of its own m), and "normalisation", how its
             clouds were normalised (a word of `samplenet.normalise`; without it "unit_sphere").
     """
     network = getattr(model, "config", None)  # of a SampleNet
-    meta = {**(about or {}), **({"network": network} if isinstance(network, dict) else {})}
-    save_checkpoint(Path(path), arrays(model), meta)
+    metadata = dict(metadata or {})
+    if isinstance(network, dict):
+        metadata["network"] = network
+    save_checkpoint(Path(path), arrays(model), metadata)
 
 
 def arrays(model) -> dict[str, np.ndarray]:
@@ -62,13 +62,9 @@ def arrays(model) -> dict[str, np.ndarray]:
     return {name: slot.read() for name, slot in _slots(model).items()}
 
 
-def about(path) -> dict:
-    """What `save` was told about the weights in `path`; {} for those of others."""
-    path = _found(path)
-    try:
-        return json.loads(_read(path)[1].get("meta", "{}"))
-    except ValueError as error:
-        raise InputError(f"weights {path} are damaged (what they tell is no JSON: {error})") from error
+def metadata(path) -> dict:
+    """Read what `save` was given as metadata of the weights in `path`; {} for those of other programs."""
+    return read(_existing(path))[1]
 
 
 def load(model, path, part: str = "") -> None:
@@ -85,8 +81,8 @@ def load(model, path, part: str = "") -> None:
         InputError: when the file is missing or damaged, or its names and shapes are not the model's; all that differ
             are listed, and nothing is changed.
     """
-    path = _found(path)
-    arrays, slots = _read_pth(path) if path.suffix in (".pth", ".pt") else _read(path)[0], _slots(model)
+    path, slots = _existing(path), _slots(model)
+    arrays = _read_pth(path) if path.suffix in (".pth", ".pt") else read(path)[0]
     if part:
         inside = part + "."
         arrays = {name.removeprefix(inside): a for name, a in arrays.items() if name.startswith(inside)}
@@ -104,24 +100,11 @@ def load(model, path, part: str = "") -> None:
         slots[name].write(arrays[name])
 
 
-def _found(path) -> Path:
+def _existing(path) -> Path:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"no weights {path}")
     return path
-
-
-def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """The arrays and the header of a safetensors file."""
-    try:
-        with safetensors.safe_open(path, framework="np") as file:
-            header = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-    except (safetensors.SafetensorError, ValueError, TypeError) as error:
-        raise InputError(f"weights {path} are damaged or no safetensors file ({error})") from error
-    if header.get("sha256", (found := digest(arrays))) != found:
-        raise InputError(f"weights {path} are damaged (their digest differs)")
-    return arrays, header
 
 
 def _read_pth(path: Path) -> dict[str, np.ndarray]:

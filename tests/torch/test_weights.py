@@ -121,7 +121,7 @@ def test_damage_is_told(path, tmp_path):
     flipped[-5] ^= 1
     for damaged in (bytes(flipped), content[:-10], content[:3], b""):
         path.write_bytes(damaged)
-        with pytest.raises(InputError, match=r"sampler.safetensors are damaged"):
+        with pytest.raises(InputError, match=r"sampler.safetensors is damaged"):
             weights.load(trained(), path)
     with pytest.raises(InputError, match="no weights .*absent"):
         weights.load(trained(), tmp_path / "absent.safetensors")

@@ -1,6 +1,6 @@
-"""Trained samplers by name; and the sampler in any file that `samplenet.weights.save` wrote.
+"""Trained samplers by name, and the sampler of a finished run or of a file that `samplenet.weights.save` wrote.
 
-The weights were trained by the committed presets on the built-in shapes: `card` tells on what, by which command, and
+The weights were trained by the committed presets on the built-in shapes: `card` says on what, by which command, and
 how well they do. Clouds have to be normalised as theirs were, and turned the same way (y up):
 
     sampler = samplenet.load_pretrained("classification-32", framework="torch")
@@ -27,26 +27,27 @@ def list_weights() -> list[str]:
 
 
 def card(name) -> dict:
-    """What is known of the weights `name`, or of those in a file.
+    """Read what is known of the weights `name`, or of those in a file or a run folder.
 
     Of those that come with the library: "m", "sizes" (several: a progressive sampler), "num_points", "normalisation"
     (see `normalise`), "experiment", "data", "command", "revision", "metrics", and "network", the settings of
-    `SampleNet`. Of a file of a run: the first four and "network"; of another: what `samplenet.weights.save` was told.
+    `SampleNet`. Of a run: the first four and "network"; of another file: the metadata that `samplenet.weights.save`
+    was given.
     """
     path = _file(name)
-    told = weights.about(path)
-    if "network" not in told:
-        raise InputError(f"{path} does not tell which SampleNet it is of; make one and use samplenet.weights.load")
-    beside = path.with_suffix(".json")
-    more = json.loads(beside.read_text()) if path.parent == FOLDER else {}
-    return {"m": told["network"]["m"], "sizes": [told["network"]["m"]], **told, **more}
+    metadata = weights.metadata(path)
+    if "network" not in metadata:
+        raise InputError(f"{path} does not say which SampleNet it is of; make one and use samplenet.weights.load")
+    m = metadata["network"]["m"]
+    beside = json.loads(path.with_suffix(".json").read_text()) if path.parent == FOLDER else {}
+    return {"m": m, "sizes": [m], **metadata, **beside}
 
 
 def load_pretrained(name, m: int | None = None, framework: str | None = None):
-    """A trained sampler, for inference.
+    """Open a trained sampler, for inference.
 
     Args:
-        name: one of `list_weights()`, or a file: `sampler.safetensors` of a run folder.
+        name: one of `list_weights()`, a finished run folder, or a file that `samplenet.weights.save` wrote.
         m: points to sample. A progressive sampler serves every m; of others it is their own, or None.
         framework: "torch" or "tf"; without it the one that is imported already, else the one that is installed;
             PyTorch if both are.
@@ -59,16 +60,17 @@ def load_pretrained(name, m: int | None = None, framework: str | None = None):
         InputError: unknown name, damaged file, an m that these weights do not serve, or a framework that is not
             installed.
     """
-    known, framework = card(name), choose_framework(framework)
-    if m is not None and m != known["m"] and len(known["sizes"]) == 1:
+    about, framework = card(name), choose_framework(framework)
+    fixed_size = len(about["sizes"]) == 1
+    if m is not None and m != about["m"] and fixed_size:
         progressive = [other for other in list_weights() if other.endswith("-progressive")]
-        raise InputError(f"weights {name} sample {known['m']} points, not {m}; those for every m: {progressive}")
+        raise InputError(f"weights {name} sample {about['m']} points, not {m}; those for every m: {progressive}")
     try:
-        sampler = _make(framework, known["network"])
+        sampler = _make(framework, about["network"])
     except TypeError as error:
         raise InputError(f"weights {name} are of a SampleNet with other settings than this one's ({error})") from error
     weights.load(sampler, _file(name))
-    return sampler if m is None or len(known["sizes"]) == 1 else Prefix(sampler, m)
+    return sampler if m is None or fixed_size else Prefix(sampler, m)
 
 
 def _make(framework: str, network: dict):
@@ -95,7 +97,7 @@ def _file(name) -> Path:
 
 
 def choose_framework(asked: str | None) -> str:
-    """The framework that is asked for; without one, see `load_pretrained`. InputError if it is not installed."""
+    """Choose the framework that is asked for, else as `load_pretrained` says; InputError if it is not installed."""
     if asked not in (None, *PACKAGES):
         raise InputError(f"framework must be 'torch' or 'tf', got {asked!r}")
     imported = [framework for framework, package in PACKAGES.items() if package in sys.modules]

@@ -37,19 +37,29 @@ def save_checkpoint(path: Path, arrays: dict[str, np.ndarray], meta: dict, previ
     write_atomic(path, save(arrays, header), previous)
 
 
-def load_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], dict]:
-    """The arrays and meta of a checkpoint; InputError when it is missing or damaged."""
-    if not path.is_file():
-        raise InputError(f"there is no checkpoint {path}")
+def read(path: Path, ours: bool = False) -> tuple[dict[str, np.ndarray], dict]:
+    """Read the arrays and meta of a safetensors file and verify its digests, those it has.
+
+    Files of earlier versions have no digest of the meta; those of other programs have neither digests nor meta.
+
+    Raises:
+        InputError: it is damaged, or has no meta though it is to be one of `ours`.
+    """
     try:
         with safetensors.safe_open(path, framework="np") as file:
             header = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-        meta = json.loads(header["meta"])
-        # files of earlier versions have no digest of the meta
-        intact = header["sha256"] == digest(arrays) and header.get("meta_sha256") in (None, _sha256(header["meta"]))
-    except (safetensors.SafetensorError, KeyError, ValueError) as error:
-        raise InputError(f"checkpoint {path} is damaged ({error})") from error
-    if not intact:
-        raise InputError(f"checkpoint {path} is damaged (its digest differs)")
+        text = header["meta"] if ours else header.get("meta", "{}")
+        meta = json.loads(text)
+    except (safetensors.SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise InputError(f"{path} is damaged or no safetensors file ({error})") from error
+    if header.get("sha256") not in (None, digest(arrays)) or header.get("meta_sha256") not in (None, _sha256(text)):
+        raise InputError(f"{path} is damaged (its digest differs)")
     return arrays, meta
+
+
+def load_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], dict]:
+    """Read the arrays and meta of a checkpoint; InputError when it is missing or damaged."""
+    if not path.is_file():
+        raise InputError(f"there is no checkpoint {path}")
+    return read(path, ours=True)
