@@ -1,8 +1,11 @@
 """What this experiment asks, runs and shows; read by reproduce.sh, the page of results, the images and the tests."""
 
+from pathlib import Path
+
 QUESTION = "How often is a frozen classifier right when it sees only m of a cloud's N points?"
 FRAMEWORK = "tf"
 IN_ALL = True
+DATA_SET = "ModelNet40"
 ITEMS = "clouds"
 LINES, COLUMNS = "m", "sampler"
 METRICS = {
@@ -18,8 +21,111 @@ METRICS = {
         better="higher",
     ),
 }
+MODELS = ("pointnet", "vanilla")  # besides the user's own
+FLAGS = {"--model": dict(metavar="NAME", help="classifier: pointnet, vanilla, or your own as FILE.py:CLASS")}
+PAIR = ["snet", "samplenet"]
+DEFAULT = {"smoke": (PAIR, [8]), "quick": (PAIR, [32]), "paper": (PAIR, None)}
+
+SIZES = {"smoke": [8], "quick": [32, 16], "paper": [512, 256, 128, 64, 32, 16, 8]}
+PROGRESSIVE_SIZES = {"smoke": [4, 8], "quick": [8, 16, 32, 64, 128], "paper": [2**i for i in range(1, 11)]}
+ABLATION_SIZE = {"smoke": 8, "quick": 32, "paper": 32}
+# settings of SampleNet, changed one at a time; the smoke preset runs the first two
+ABLATIONS = {
+    "k-2": ["--k", 2],
+    "lambda-0": ["--lmbda", 0],
+    "k-4": ["--k", 4],
+    "k-16": ["--k", 16],
+    "lambda-0.1": ["--lmbda", 0.1],
+    "lambda-10": ["--lmbda", 10],
+}
+
+
+def check(flags):
+    """Refuse flags that make no sense here; make the path of the user's own classifier absolute."""
+    if flags.experiments == ["ablation"] and (flags.sizes or flags.samplers):
+        raise ValueError("the ablation has its own size and samplers; leave --sizes and --samplers out")
+    if not flags.model:
+        return
+    if "ablation" in flags.experiments:
+        raise ValueError("the ablation has its own two networks; leave --model out")
+    file, _, name = flags.model.rpartition(":")
+    if file and name:
+        if not Path(file).is_file():
+            raise ValueError(f"--model: there is no file {file}")
+        flags.model = f"{Path(file).resolve()}:{name}"
+    elif flags.model not in MODELS:
+        raise ValueError(f"--model must be {', '.join(MODELS)} or FILE.py:CLASS, got '{flags.model}'")
+
+
+def variant(flags):
+    """The classifier that --model names."""
+    return (flags.model or "").rpartition(":")[2]
 
 
 def runs(plan):
-    """Add the runs of a preset."""
-    raise NotImplementedError
+    """Add the table of samplers, and what they cost."""
+    preset, task = plan.preset, add_classifier(plan)
+    of_paper = preset == "paper" and plan.progressive and not plan.flags.model
+    samplers = plan.add_sampling(
+        task,
+        ["random", "fps"],
+        SIZES[preset],
+        PROGRESSIVE_SIZES[preset],
+        flags=plan.num_points,
+        progressive_flags=["--gamma", 0.5, "--delta", 0.0333333],
+        progressive_task=add_classifier(plan, "vanilla") if of_paper else None,
+    )
+    add_cost(plan, task, samplers)
+
+
+def ablation(plan):
+    """Add samplers with one setting changed, and samplers scored by another classifier than they were trained for."""
+    m, seeds = ABLATION_SIZE[plan.preset], plan.flags.seeds
+    home, other = ("pointnet", "vanilla") if plan.preset == "paper" else ("vanilla", "pointnet")
+    task, other_task = add_classifier(plan), add_classifier(plan, other)
+    own, others = [], []
+    for kind in PAIR:
+        for seed in seeds:
+            own.append(plan.add_sampler(kind, [m], seed, task, plan.num_points))
+            others.append(plan.add_sampler(kind, [m], seed, other_task, plan.num_points, f"ablation/{other}"))
+    plan.add_scores(task, "evaluation", ["random", "fps"], runs=".", wants=own)
+    add_cost(plan, task, own)
+    for name, changes in list(ABLATIONS.items())[: 2 if plan.preset == "smoke" else None]:
+        folder = f"ablation/{name}"
+        changes = [*plan.num_points, *changes]
+        changed = [plan.add_sampler("samplenet", [m], seed, task, changes, folder) for seed in seeds]
+        plan.add_scores(task, f"{folder}/evaluation", runs=folder, sizes=[m], wants=changed)
+    folder = f"ablation/{other}"
+    plan.add_scores(other_task, f"{folder}/evaluation", ["random", "fps"], runs=folder, sizes=[m], wants=others)
+    for folder, judge, samplers in ((f"{home}-to-{other}", other_task, own), (f"{other}-to-{home}", task, others)):
+        paths = [plan.path(sampler) for sampler in samplers]
+        plan.add_scores(judge, f"ablation/{folder}/evaluation", paths, sizes=[m], needs=samplers)
+
+
+EXTRAS = {"ablation": ablation}
+
+
+def add_classifier(plan, model=""):
+    """Add the training of the preset's classifier or the user's, or of the named one beside it."""
+    own = plan.flags.model
+    flags = ["--model", own] if own else []
+    if own and own not in MODELS:
+        flags.append("--no-xla")  # XLA cannot compile every layer
+    return plan.add_task("train_classifier.py", "classifier", [*flags, *(["--model", model] if model else [])], model)
+
+
+def add_cost(plan, task, samplers):
+    """Add the measurement of what samplers and classifier cost, at one size each."""
+    sizes = plan.fitting([32]) if plan.flags.num_points else []
+    plan.add_scores(
+        task,
+        "cost",
+        ["fps"],
+        runs=".",
+        sizes=sizes,
+        script="cost.py",
+        output="cost.json",
+        wants=samplers,
+        exclusive=True,
+        data=False,
+    )

@@ -6,6 +6,11 @@ QUESTION = (
 )
 FRAMEWORK = "tf"
 IN_ALL = True
+DATA_SET, DATA_FLAG = "ShapeNetCore", "--shapenet-root"
+FLAGS = {
+    "--shapenet-root": dict(metavar="DIR", help="that of reconstruction, beside another --data-root"),
+    "--skip-bad": dict(action="store_true", help="reconstruction: leave out clouds that cannot be used"),
+}
 ITEMS = "clouds"
 LINES, COLUMNS = "m", "sampler"
 METRICS = {
@@ -20,8 +25,15 @@ METRICS = {
     "emd": dict(title="Mean earth mover's distance, thousandths", scale=1e3, better="lower"),
     "emd_median": dict(title="Median earth mover's distance, thousandths", scale=1e3, better="lower"),
 }
+SIZES = {"smoke": [8], "quick": [32, 16], "paper": [1024, 512, 256, 128, 64, 32, 16]}
+PROGRESSIVE_SIZES = {
+    "smoke": [4, 8],
+    "quick": [16, 32, 64, 128],
+    "paper": [16, 32, 64, 128, 256, 512, 1024, 2048],
+}
 
 
 def runs(plan):
-    """Add the runs of a preset."""
-    raise NotImplementedError
+    """Add the table of samplers."""
+    task = plan.add_task("train_autoencoder.py", "autoencoder", ["--skip-bad"] if plan.flags.skip_bad else [])
+    plan.add_sampling(task, ["random", "fps"], SIZES[plan.preset], PROGRESSIVE_SIZES[plan.preset])

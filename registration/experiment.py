@@ -1,8 +1,13 @@
 """What this experiment asks, runs and shows; read by reproduce.sh, the page of results, the images and the tests."""
 
+import functools
+import subprocess
+import sys
+
 QUESTION = "How far is a frozen registration network off when it sees only m points of each of two clouds?"
 FRAMEWORK = "torch"
 IN_ALL = True
+DATA_SET = "ModelNet40"
 ITEMS = "pairs"
 LINES, COLUMNS = "m", "sampler"
 METRICS = {
@@ -36,8 +41,22 @@ METRICS = {
         title="Area under the precision curve of the doubled angle, the paper's convention", digits=3, better="higher"
     ),
 }
+SIZES = {"smoke": [8], "quick": [32, 16], "paper": [512, 256, 128, 64, 32, 16, 8]}
+PROGRESSIVE_SIZES = {"smoke": [4, 8], "quick": [16, 32, 64, 128], "paper": [8, 16, 32, 64, 128, 256, 512]}
 
 
 def runs(plan):
-    """Add the runs of a preset."""
-    raise NotImplementedError
+    """Add the table of samplers, with ICP where Open3D is installed."""
+    plan.add_sampling(
+        plan.add_task("train_pcrnet.py", "pcrnet"),
+        ["random", "fps", "fps_same_start"],
+        SIZES[plan.preset],
+        PROGRESSIVE_SIZES[plan.preset],
+        whole=["icp"] if has_open3d() else [],
+    )
+
+
+@functools.cache
+def has_open3d():
+    """Whether Open3D can be imported; a system library that it needs may be missing."""
+    return not subprocess.run([sys.executable, "-c", "import open3d"], capture_output=True).returncode

@@ -15,7 +15,7 @@ from samplenet.report import read as read_results
 from samplenet.runs import settings
 from samplenet.runs.checkpoint import load_checkpoint, save_checkpoint
 from samplenet.runs.checkpoint import read as read_file
-from samplenet.runs.jobs import finished
+from samplenet.runs.jobs import finished_digest
 from samplenet.runs.settings import option
 
 CASES = 450  # of each kind; --slow: ten times as many
@@ -153,8 +153,8 @@ def job_file(folder):
     (folder / "out").write_bytes(b"")
     record = {"command": ["python", "x"], "key": "ab12", "output": hashlib.sha256(b"").hexdigest(), "seconds": 1.5}
     (folder / "job.json").write_text(json.dumps(record))
-    assert finished(folder, "ab12", "out")
-    return folder / "job.json", lambda path: finished(path.parent, "ab12", "out")
+    assert finished_digest(folder, "ab12", "out")
+    return folder / "job.json", lambda path: finished_digest(path.parent, "ab12", "out")
 
 
 def scan_file(extension):

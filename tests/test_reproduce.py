@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,16 +13,30 @@ from samplenet import device
 from samplenet.atomic import write_atomic
 from samplenet.report import page
 from samplenet.report.rows import label
-from samplenet.runs.jobs import Jobs
+from samplenet.runs.experiments import PRESETS, TRAINED_SAMPLERS, discover
 
 ROOT = Path(__file__).parents[1]
+EXPERIMENTS = discover(ROOT)
 sys.path.insert(0, str(ROOT))
 import plan as plans  # noqa: E402
 import reproduce  # noqa: E402
 
 
-def plan(*flags, out=Path("/nowhere")):
-    return plans.Plan(reproduce.arguments(list(flags)), out).jobs
+def plan(*words, out=Path("/nowhere")):
+    """The jobs that a command line asks for, by name."""
+    flags, jobs = reproduce.arguments(list(words), EXPERIMENTS), {}
+    for part in plans.make(flags.experiments, EXPERIMENTS, flags, out):
+        jobs |= part.jobs
+    return jobs
+
+
+def values(job, flag):
+    """What follows a flag in a command; None where it lacks the flag."""
+    if flag not in job.command:
+        return None
+    rest = job.command[job.command.index(flag) + 1 :]
+    ends = [i for i, word in enumerate(rest) if word.startswith("--")]
+    return rest[: ends[0]] if ends else rest
 
 
 def test_every_job_comes_after_those_it_needs():
@@ -58,7 +71,7 @@ def test_tensorflow_runs_in_the_environment_that_set_up_made_for_a_gpu(tmp_path,
     own.parent.mkdir(parents=True)
     own.touch()
     monkeypatch.setattr(plans, "ROOT", tmp_path)
-    monkeypatch.setattr(device, "gpu", lambda: device.Gpu("NVIDIA H200", "580.65.06"))
+    monkeypatch.setattr(plans, "gpu", lambda: device.Gpu("NVIDIA H200", "580.65.06"))
     plans._python.cache_clear()
     jobs = plan("all", "--preset", "smoke")
     plans._python.cache_clear()
@@ -79,93 +92,93 @@ def test_alone_it_makes_the_first_table():
 
 def test_a_table_has_every_sampler_size_and_seed():
     jobs = plan("reconstruction", "--seeds", "0", "1", "--sizes", "64", "16")
-    assert set(jobs["reconstruction/evaluation"].wants) == {
+    evaluation = jobs["reconstruction/evaluation"]
+    assert set(evaluation.wants) == {
         *(f"reconstruction/{kind}-{m}-seed{s}" for kind in ("snet", "samplenet") for m in (64, 16) for s in (0, 1)),
         *(f"reconstruction/{kind}-seed{s}" for kind in ("progressivenet", "samplenet_progressive") for s in (0, 1)),
     }
-    command = jobs["reconstruction/progressivenet-seed1"].command
-    assert command[command.index("--sample-sizes") + 1 :][:5] == ["16", "32", "64", "128", "--no-projection"]
+    assert values(evaluation, "--runs") == [str(evaluation.runs)] == ["/nowhere/reconstruction"]
+    progressive = jobs["reconstruction/progressivenet-seed1"]
+    assert values(progressive, "--sample-sizes") == ["16", "32", "64", "128"]
+    assert "--no-projection" in progressive.command
 
 
 def test_the_papers_progressive_sampler_has_the_vanilla_classifier():
     jobs = plan("classification", "--preset", "paper", "--data-root", "/data/modelnet40")
     progressive = jobs["classification-modelnet40/samplenet_progressive-seed0"]
     assert progressive.needs == ["classification-modelnet40/classifier-vanilla"]
-    assert [str(2**i) for i in range(1, 11)] == progressive.command[progressive.command.index("--sample-sizes") + 1 :][
-        :10
-    ]
+    assert values(progressive, "--sample-sizes") == [str(2**i) for i in range(1, 11)]
     for suffix, kinds in (("", {"snet", "samplenet"}), ("-vanilla", {"progressivenet", "samplenet_progressive"})):
-        wants = jobs[f"classification-modelnet40/evaluation{suffix}"].wants
-        assert {Path(w).name.split("-")[0] for w in wants} == kinds
-    evaluation = jobs["classification-modelnet40/evaluation-vanilla"]
-    assert "classifier-vanilla" in " ".join(evaluation.command({w: "" for w in evaluation.wants}))
+        evaluation = jobs[f"classification-modelnet40/evaluation{suffix}"]
+        assert {Path(w).name.split("-")[0] for w in evaluation.wants} == kinds
+        assert Path(*values(evaluation, "--task")).name == f"classifier{suffix}"
+    pair = plan("classification", "--preset", "paper", "--data-root", "/data/modelnet40", "--samplers", "snet")
+    assert "classification-modelnet40/classifier-vanilla" not in pair
 
 
 def test_the_papers_cells_are_those_of_its_runs(tmp_path):
-    jobs = plan("all", "--preset", "paper", "--data-root", "/d/m40", "--shapenet-root", "/d/snc")
-    trained = {}
+    words = ["all", "--preset", "paper", "--data-root", "/d/m40", "--shapenet-root", "/d/snc"]
+    jobs, trained = plan(*words), {}
     for name, job in jobs.items():
         base, _, last = name.partition("/")
         for want in job.wants if last.startswith("evaluation") else ():
-            words = jobs[want].command
-            sizes = words[words.index("--sample-sizes") + 1 : words.index("--seed") - 1]
+            sizes = map(int, values(jobs[want], "--sample-sizes"))
             where = base.partition("-")[0], last.removeprefix("evaluation").lstrip("-")
-            trained.setdefault(where, {}).setdefault(plans._kind(want), set()).update(map(int, sizes))
-    cells = plans.paper_cells()
+            kind = Path(want).name.partition("-")[0]
+            trained.setdefault(where, {}).setdefault(kind, set()).update(sizes)
+    # whatever a call asks for, the page says of all of them which have not been run
+    flags = reproduce.arguments([*words, "--samplers", "snet", "--sizes", "8"], EXPERIMENTS)
+    cells = plans.published_tables(EXPERIMENTS, flags, tmp_path)
     assert set(cells) == set(trained)
     for where, kinds in trained.items():
-        learned = {kind: set(sizes) for kind, sizes in cells[where].items() if kind in plans.KINDS}
+        learned = {kind: set(sizes) for kind, sizes in cells[where].items() if kind in TRAINED_SAMPLERS}
         assert set(learned) == set(kinds) and all(learned[kind] >= kinds[kind] for kind in kinds)
         assert all(learned[kind] == kinds[kind] for kind in set(kinds) - set(plans.PROGRESSIVE))
-        assert {"random", "fps"} <= set(cells[where])
+        assert {"random", "fps"} <= set(cells[where]) and "icp" not in cells[where]
     text = page.write(tmp_path, "paper", planned=cells).read_text()
-    assert all(label(kind) in text for kind in plans.KINDS)
-    assert text.count("<small>not run</small>") == sum(
-        len(sizes) for kinds in cells.values() for sizes in kinds.values()
-    )
+    assert all(label(kind) in text for kind in TRAINED_SAMPLERS)
+    count = sum(len(sizes) for kinds in cells.values() for sizes in kinds.values())
+    assert text.count("<small>not run</small>") == count
 
 
-def test_an_evaluation_takes_what_finished_and_what_earlier_calls_left(tmp_path):
-    for name in ("snet-64-seed3", "samplenet_progressive-seed1", "snet-seed0", "other-8-seed0"):
-        folder = tmp_path / "registration" / name
-        folder.mkdir(parents=True)
-        (folder / "job.json").write_text("{}")
+def test_the_plan_does_not_depend_on_the_disk(tmp_path):
     folder = tmp_path / "registration" / "snet-64-seed3"
-    job = plan("registration", "--samplers", "samplenet", "--sizes", "8", out=tmp_path)["registration/evaluation"]
-    names = ("snet-64-seed3", "samplenet-8-seed0", "samplenet_progressive-seed1")
-    assert job.wants == [f"registration/{name}" for name in names]  # checked, and run again if they are stale
-    command = job.command({"registration/snet-64-seed3": "key"})
-    assert str(folder) in command and str(tmp_path / "registration" / "samplenet-8-seed0") not in command
+    folder.mkdir(parents=True)
+    (folder / "job.json").write_text("{}")
+    words = ("registration", "--samplers", "samplenet", "--sizes", "8")
+    jobs = plan(*words, out=tmp_path)
+    assert list(jobs) == [f"registration/{name}" for name in ("pcrnet", "samplenet-8-seed0", "evaluation")]
+    assert jobs["registration/evaluation"].runs == tmp_path / "registration"  # it looks for itself what has finished
 
 
 def test_one_setting_differs_in_each_ablation():
     jobs = plan("ablation")
     main = jobs["classification/samplenet-32-seed0"].command
-    for name, changes in plans.ABLATIONS.items():
+    for name, changes in EXPERIMENTS["classification"].module.ABLATIONS.items():
         changed = jobs[f"classification/ablation/{name}/samplenet-32-seed0"].command
-        assert [w for w in changed if w not in main and "ablation" not in w] == [w for w in changes if w not in main]
-        assert jobs[f"classification/ablation/{name}/evaluation"].needs[0] == "classification/classifier"
+        new = [w for w in changed if w not in main and "ablation" not in w]
+        assert new == [str(w) for w in changes if str(w) not in main]
+        evaluation = jobs[f"classification/ablation/{name}/evaluation"]
+        assert evaluation.needs == ["classification/classifier"]
+        assert values(evaluation, "--samplers") == ["none"] and values(evaluation, "--sizes") == ["32"]
+        assert evaluation.runs == Path("/nowhere/classification/ablation", name)
 
 
 def test_the_ablation_alone_has_the_unchanged_samplers_table():
     jobs = plan("ablation", "--seeds", "0", "1")
-    names = {f"classification/{kind}-32-seed{seed}" for kind in ("snet", "samplenet") for seed in (0, 1)}
-    assert set(jobs["classification/evaluation"].wants) == names
-    assert set(jobs["classification/ablation/vanilla-to-pointnet/evaluation"].wants) == names
+    names = [f"classification/{kind}-32-seed{seed}" for kind in ("snet", "samplenet") for seed in (0, 1)]
+    assert list(jobs["classification/evaluation"].wants) == names
+    crossed = jobs["classification/ablation/vanilla-to-pointnet/evaluation"]
+    assert crossed.needs == ["classification/classifier-pointnet", *names]
+    assert values(crossed, "--samplers") == [f"/nowhere/{name}" for name in names]
     assert set(jobs["classification/ablation/k-2/evaluation"].wants) == {
         f"classification/ablation/k-2/samplenet-32-seed{seed}" for seed in (0, 1)
     }
 
 
-def test_a_line_of_the_ablation_is_left_out_only_where_no_seed_finished(tmp_path):
-    finished, failed = (f"classification/ablation/k-2/samplenet-32-seed{seed}" for seed in (0, 1))
-    job = plan("ablation", "--seeds", "0", "1", out=tmp_path)["classification/ablation/k-2/evaluation"]
-    assert job.needs == ["classification/classifier"]
-    command = job.command({finished: "key"})
-    assert str(tmp_path / finished) in command and str(tmp_path / failed) not in command
-    done = Jobs([replace(job, needs=[], wants=[])], tmp_path, ROOT)
-    done.run()
-    assert done.failed[job.name] == f"not run: none of its samplers finished, such as {finished}"
+def test_the_ablation_does_not_shorten_the_experiments_own_table():
+    jobs = plan("ablation", "classification")
+    assert len(jobs["classification/evaluation"].wants) == 6
 
 
 def test_a_data_folder_may_be_called_after_a_seed():
@@ -185,9 +198,8 @@ def test_another_task_network_or_number_of_points_has_folders_of_its_own(tmp_pat
     }
 
     def value(name, flag):
-        command = jobs[name].command
-        command = command({}) if callable(command) else command
-        return command[command.index(flag) + 1] if flag in command else None
+        found = values(jobs[name], flag)
+        return found and found[0]
 
     assert value("classification-Net-n64/classifier", "--model") == own
     assert value("registration-n64/pcrnet", "--model") is None
@@ -197,8 +209,7 @@ def test_another_task_network_or_number_of_points_has_folders_of_its_own(tmp_pat
         assert value(name, "--num-points") == "64"
     for name in ("registration-n64/pcrnet", "reconstruction-n64/autoencoder"):
         assert value(name, "--num-points") == "64"
-    progressive = jobs["classification-Net-n64/samplenet_progressive-seed1"].command
-    sizes = progressive[progressive.index("--sample-sizes") + 1 : progressive.index("--projection")]
+    sizes = values(jobs["classification-Net-n64/samplenet_progressive-seed1"], "--sample-sizes")
     assert sizes == ["8", "16", "32"]  # of the preset's, those that 64 points are enough for
     for name in ("classification-Net-n64", "registration-n64", "reconstruction-n64"):
         assert value(f"{name}/evaluation", "--sizes") == "32"
@@ -214,37 +225,36 @@ def test_the_papers_progressive_sampler_has_the_classifier_that_is_asked_for():
 def test_samples_of_others_stand_in_the_evaluation(tmp_path):
     jobs = plan("registration", "--samples", str(tmp_path / "theirs"), str(tmp_path / "ours"))
     evaluation = jobs["registration/evaluation"]
-    command = evaluation.command({})
-    assert command[command.index("--samples") + 1 :][:2] == [str(tmp_path / "theirs"), str(tmp_path / "ours")]
+    assert values(evaluation, "--samples") == [str(tmp_path / "theirs"), str(tmp_path / "ours")]
     assert evaluation.reads == [tmp_path / "theirs", tmp_path / "ours"]
     assert not jobs["registration/samplenet-32-seed0"].reads
 
 
-def test_all_is_the_three_tables_and_says_so(capsys):
-    assert not any("ablation" in name for name in plan("all"))
+def test_all_is_what_the_experiments_declare_and_everything_is_all_of_them(capsys):
+    assert {name.split("/")[0] for name in plan("all")} == {name for name, e in EXPERIMENTS.items() if e.in_all}
+    assert {name.split("/")[0] for name in plan("everything")} == set(EXPERIMENTS)
+    assert not any("ablation" in name for name in plan("everything"))
     with pytest.raises(SystemExit):
         plan("--help")
-    assert "all (the first three, not the ablation)" in " ".join(capsys.readouterr().out.split())
+    assert "(all is classification, reconstruction, registration)" in " ".join(capsys.readouterr().out.split())
 
 
 def test_each_experiment_has_its_data():
     jobs = plan("all", "--preset", "paper", "--data-root", "/d/m40", "--shapenet-root", "/d/snc")
-    trained = {name: job.command for name, job in jobs.items() if isinstance(job.command, list)}
-    roots = {name: command[command.index("--data-root") + 1] for name, command in trained.items()}
-    assert {name.split("/")[0]: root for name, root in roots.items()} == {
-        "classification-m40": "/d/m40",
-        "registration-m40": "/d/m40",
-        "reconstruction-snc": "/d/snc",
+    roots = {name.split("/")[0]: values(job, "--data-root") for name, job in jobs.items() if "cost" not in name}
+    assert roots == {
+        "classification-m40": ["/d/m40"],
+        "registration-m40": ["/d/m40"],
+        "reconstruction-snc": ["/d/snc"],
     }
     assert "reconstruction-snc/evaluation" in plan("reconstruction", "--data-root", "/d/snc")
 
 
-@pytest.mark.parametrize("preset", plans.PRESETS)
-@pytest.mark.parametrize("experiment", plans.EXPERIMENTS)
-def test_two_runs_of_a_preset_and_seed_give_the_same_weights(experiment, preset):
-    settings = yaml.safe_load((ROOT / experiment / "configs" / f"{preset}.yaml").read_text())
-    for script in (plans.EXPERIMENTS[experiment].script, "train_samplenet.py"):
-        assert settings[Path(script).stem]["deterministic"] is True
+@pytest.mark.parametrize("preset", PRESETS)
+def test_two_runs_of_a_preset_and_seed_give_the_same_weights(preset):
+    for job in plan("everything", "--preset", preset, "--data-root", "/d/m40", "--shapenet-root", "/d/snc").values():
+        settings, script = yaml.safe_load(job.config.read_text()), Path(job.command[0]).stem
+        assert not script.startswith("train_") or settings[script]["deterministic"] is True
 
 
 @pytest.fixture(scope="module")
@@ -272,8 +282,8 @@ def smoke(tmp_path_factory):
 
 
 def test_smoke_makes_every_table(smoke, read_results):
-    kinds = {"none", "random", "fps", *plans.KINDS}
-    for experiment in plans.EXPERIMENTS:
+    kinds = {"none", "random", "fps", *TRAINED_SAMPLERS}
+    for experiment in EXPERIMENTS:
         rows = read_results(smoke[0] / experiment / "evaluation")["rows"]
         assert {r["sampler"] for r in rows} - {"fps_same_start", "icp"} == kinds
     variants = {f.parent.parent.name for f in (smoke[0] / "classification" / "ablation").glob("*/*/results.json")}

@@ -8,10 +8,12 @@ import time
 from pathlib import Path
 
 import filelock
+import numpy as np
 import pytest
 
 from samplenet.errors import InputError
 from samplenet.runs import sources
+from samplenet.runs.checkpoint import save_checkpoint
 from samplenet.runs.jobs import Job, Jobs, note
 
 # appends its name to the log, so that a test sees what ran, and writes what it was told as its output; "fail" fails
@@ -96,10 +98,10 @@ def test_a_fault_of_the_disk_fails_the_job_and_the_rest_goes_on(run, tmp_path):
     (tmp_path / "results" / "logs").mkdir()
     (tmp_path / "results" / "logs" / "a.log").mkdir()  # where the log would be
     ran, jobs = run(a=([], []), b=([], []))
-    assert "a.log" in jobs.failed["a"] and ran[-1] == "b" and list(jobs.finished) == ["b"]
+    assert "a.log" in jobs.failed["a"] and ran[-1] == "b" and list(jobs.digests) == ["b"]
 
 
-def test_a_job_that_takes_times_runs_alone(tmp_path):
+def test_a_job_that_measures_time_runs_alone(tmp_path):
     """It would see the other's file if both ran at once."""
     (tmp_path / "preset").touch()
     code = (
@@ -107,11 +109,11 @@ def test_a_job_that_takes_times_runs_alone(tmp_path):
         "on = pathlib.Path(f'{me.name}.on'); on.touch(); time.sleep(0.5); on.unlink(); (me / 'out').touch()"
     )
     jobs = []
-    for name, alone in (("a", False), ("b", True), ("c", False)):
+    for name, exclusive in (("a", False), ("b", True), ("c", False)):
         (tmp_path / name).mkdir()
-        jobs.append(Job(name, ["-c", code, str(tmp_path / name)], tmp_path / "preset", "out", alone=alone))
+        jobs.append(Job(name, ["-c", code, str(tmp_path / name)], tmp_path / "preset", "out", exclusive=exclusive))
     (jobs := Jobs(jobs[:2] + jobs[2:], tmp_path, tmp_path, 2)).run()
-    assert "b" in jobs.finished
+    assert "b" in jobs.digests
 
 
 def test_a_failure_reaches_what_stands_before_it(run):
@@ -173,8 +175,8 @@ def test_a_failure_stops_what_needs_it_and_the_rest_goes_on(run):
     ran, jobs = run(wants=["e"], **plan)
     assert ran == ["a", "d", "e"]  # e only waits for b
     assert jobs.failed["a"].startswith("said a (see ") and jobs.failed["b"] == "not run: it needs a"
-    assert list(jobs.finished) == ["d", "e"]
-    assert run(wants=["e"], **plan | {"a": ([], [])})[0] == ["a", "b", "c", "e"]  # now e is made from b as well
+    assert list(jobs.digests) == ["d", "e"]
+    assert run(wants=["e"], **plan | {"a": ([], [])})[0] == ["a", "b", "c"]
 
 
 def test_a_damaged_record_counts_for_nothing(run, tmp_path):
@@ -183,19 +185,25 @@ def test_a_damaged_record_counts_for_nothing(run, tmp_path):
     assert run(a=([], []))[0] == ["a"]
 
 
-def test_a_function_gives_the_command_from_what_has_finished(tmp_path):
-    (tmp_path / "table").mkdir()
-    (tmp_path / "preset").touch()
-    seen = []
+def test_an_evaluation_runs_again_when_another_run_has_finished_where_it_looks(run, tmp_path):
+    results = tmp_path / "results"
+    (results / "table").mkdir(parents=True)
+    job = Job("table", ["-c", SCRIPT, "table"], run.config, "out", runs=results)
 
-    def command(finished):
-        seen.append(list(finished))
-        return ["-c", "pass"]
+    def times(name: str, **meta) -> int:
+        """How often the evaluation has run, when there is one more checkpoint."""
+        (results / name).mkdir(exist_ok=True)
+        save_checkpoint(results / name / "last.safetensors", {"w": np.ones(3)}, meta)
+        Jobs([job], results, tmp_path).run()
+        return (tmp_path / "ran").read_text().count("table")
 
-    (tmp_path / "a").mkdir()
-    first = Job("a", ["-c", "pass"], tmp_path / "preset", "../preset")
-    Jobs([first, Job("table", command, tmp_path / "preset", "../preset", ["a"])], tmp_path, tmp_path).run()
-    assert seen == [["a"]]
+    assert times("a", done=True, task="network") == 1
+    assert times("b", done=False, task="network") == 1  # it is not read before it has finished
+    assert times("b", done=True, task="network") == 2
+    assert times("network", done=True, task=None) == 2  # no sampler
+    (results / "b" / "last.safetensors").write_bytes(b"damaged")
+    Jobs([job], results, tmp_path).run()
+    assert (tmp_path / "ran").read_text().count("table") == 3
 
 
 def test_two_run_at_once(run):
@@ -207,7 +215,7 @@ def test_two_run_at_once(run):
         "    assert time.time() < end; time.sleep(0.01)"
     )
     _, jobs = run(2, script, a=([], []), b=([], []))
-    assert not jobs.failed and set(jobs.finished) == {"a", "b"}
+    assert not jobs.failed and set(jobs.digests) == {"a", "b"}
 
 
 def test_stop_ends_what_runs_and_starts_nothing_more(tmp_path):
@@ -225,7 +233,7 @@ def test_stop_ends_what_runs_and_starts_nothing_more(tmp_path):
     begin = time.time()
     jobs.run()
     thread.join()
-    assert time.time() - begin < 60 and list(jobs.failed) == ["a"] and not jobs.finished
+    assert time.time() - begin < 60 and list(jobs.failed) == ["a"] and not jobs.digests
 
 
 # results of other code
@@ -255,7 +263,7 @@ def test_a_training_run_made_by_hand_is_adopted(tmp_path):
     jobs = Jobs([job], tmp_path / "results", tmp_path)
     assert jobs.of_other_code() == {}
     jobs.run()
-    assert list(jobs.finished) == ["a"] and (tmp_path / "trained").read_text() == "once "
+    assert list(jobs.digests) == ["a"] and (tmp_path / "trained").read_text() == "once "
     assert (tmp_path / "results" / "a" / "job.json").exists()
     other = Job("a", [*command[:-1], "--epochs", "6", "--resume"], tmp_path / "preset.yaml", "last.safetensors")
     (jobs := Jobs([other], tmp_path / "results", tmp_path)).run()

@@ -6,11 +6,15 @@ The documentation's page "A new experiment" walks through one.
 
 import importlib.util
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from types import ModuleType
 
+from samplenet.errors import InputError
+
 FRAMEWORKS = ("tf", "torch")
+PRESETS = ("smoke", "quick", "paper")
+TRAINED_SAMPLERS = ("snet", "progressivenet", "samplenet", "samplenet_progressive")  # in the order of the tables
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class Metric:
 
 @dataclass(frozen=True)
 class Experiment:
-    """What a folder's experiment.py states.
+    """The statements of a folder's experiment.py; those with a default here may be left out there.
 
     Attributes:
         name: of the folder.
@@ -53,19 +57,33 @@ class Experiment:
         lines, columns: keys of a row's method (or of the row itself) that a table's lines and columns stand for.
         runs: function of a `plan.Plan` that adds the experiment's runs to it.
         module: the loaded experiment.py, for what else it declares.
+        data_set: name of the published data set; empty if it takes no data set.
+        data_flag: flag of reproduce.sh that gives the data set's folder.
+        flags: flags of reproduce.sh that only this experiment has, with argparse's keywords.
+        check: function of reproduce.sh's flags that raises ValueError, with a sentence, for those it refuses.
+        variant: function of these flags -> what they add to the name of the results folder.
+        extras: further tables that reproduce.sh makes on request: functions as `runs`, by name.
+        default: --samplers and --sizes by preset, of the one experiment that `reproduce.sh` alone runs.
     """
 
     name: str
     folder: Path
     question: str
     framework: str
-    in_all: bool
     items: str
     metrics: dict[str, Metric]
     lines: str
     columns: str
     runs: Callable
     module: ModuleType
+    in_all: bool = False
+    data_set: str = ""
+    data_flag: str = "--data-root"
+    flags: dict[str, dict] = field(default_factory=dict)
+    check: Callable = lambda flags: None
+    variant: Callable = lambda flags: ""
+    extras: dict[str, Callable] = field(default_factory=dict)
+    default: dict[str, tuple[list[str], list[int] | None]] | None = None
 
     @property
     def headline(self) -> str:
@@ -73,25 +91,33 @@ class Experiment:
         return next(iter(self.metrics))
 
 
+def attribute(flag: str) -> str:
+    """The attribute that argparse keeps a flag's value in: --data-root is data_root."""
+    return flag.lstrip("-").replace("-", "_")
+
+
 def load(folder: Path) -> Experiment:
-    """Read `folder`/experiment.py."""
+    """Read `folder`/experiment.py: constants are spelt in capitals there, functions as here.
+
+    Raises:
+        InputError: a statement is missing.
+    """
     folder = Path(folder).resolve()
     spec = importlib.util.spec_from_file_location(f"experiment_{folder.name}", folder / "experiment.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return Experiment(
-        name=folder.name,
-        folder=folder,
-        question=module.QUESTION,
-        framework=module.FRAMEWORK,
-        in_all=getattr(module, "IN_ALL", False),
-        items=module.ITEMS,
-        metrics={name: Metric(**fields) for name, fields in module.METRICS.items()},
-        lines=module.LINES,
-        columns=module.COLUMNS,
-        runs=module.runs,
-        module=module,
-    )
+    stated = {"name": folder.name, "folder": folder, "module": module}
+    for entry in fields(Experiment):
+        for spelling in (entry.name, entry.name.upper()):
+            if entry.name not in stated and hasattr(module, spelling):
+                stated[entry.name] = getattr(module, spelling)
+    needed = [entry.name for entry in fields(Experiment) if entry.default is entry.default_factory is MISSING]
+    if missing := [name if name == "runs" else name.upper() for name in needed if name not in stated]:
+        raise InputError(f"{spec.origin} must state {', '.join(missing)}; see docs/new-experiment.md")
+    if stated["framework"] not in FRAMEWORKS:
+        raise InputError(f"{spec.origin}: FRAMEWORK must be {' or '.join(FRAMEWORKS)}, got {stated['framework']!r}")
+    stated["metrics"] = {name: Metric(**keywords) for name, keywords in stated["metrics"].items()}
+    return Experiment(**stated)
 
 
 def discover(root: Path) -> dict[str, Experiment]:
