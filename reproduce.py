@@ -171,6 +171,8 @@ def main() -> int:
     try:
         jobs.run()
     except (InputError, OSError) as error:
+        if "debug" in flags:
+            raise
         print(f"reproduce.sh: error: {error}", file=sys.stderr)
         return 1
     if jobs.stopped:
@@ -183,6 +185,8 @@ def main() -> int:
     try:
         print(f"All tables and figures: {page.write(out, flags.preset, jobs.failed, tables)}")
     except (InputError, OSError) as error:
+        if "debug" in flags:
+            raise
         print(f"reproduce.sh: no page of the results: {error}", file=sys.stderr)
         return 1
     return 1 if jobs.failed else 0

@@ -1,4 +1,4 @@
-# Registration in a container: PyTorch, the library, its ops compiled. docker/run.sh builds and runs it; by hand:
+# PyTorch, the library with its ops compiled, and the experiments. docker/run.sh builds and runs it; by hand:
 #
 #   docker build -f docker/pytorch.Dockerfile -t samplenet-pytorch:cpu .
 #   docker build -f docker/pytorch.Dockerfile -t samplenet-pytorch:cuda --build-arg DEVICE=cuda \
@@ -40,6 +40,11 @@ RUN --mount=type=bind,from=toolkit,target=/toolkit \
 FROM locked AS environment
 RUN pip uninstall --yes cmake ninja
 
+FROM ${BASE} AS experiments
+WORKDIR /checkout
+COPY . .
+RUN mkdir /experiments && for file in */experiment.py; do cp -r "${file%/*}" /experiments/; done
+
 FROM ${BASE}
 WORKDIR /opt/samplenet
 RUN mkdir -m 1777 results data
@@ -48,7 +53,7 @@ COPY --from=environment /opt/samplenet/.venv .venv
 COPY --from=build /opt/samplenet/lib lib
 # readable by every user, whatever the checkout's modes
 COPY --chmod=755 LICENSE plan.py reproduce.py ./
-COPY --chmod=755 registration registration
+COPY --from=experiments --chmod=755 /experiments/ ./
 ARG REVISION=unknown
 LABEL org.opencontainers.image.revision=${REVISION}
 # whoever runs it has a home for caches, also without an entry in /etc/passwd

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Run an experiment in a container: docker/run.sh classification --preset paper --data-root DIR
 #
-#   docker/run.sh classification|reconstruction|registration|ablation [flags of reproduce.sh]
+#   docker/run.sh EXPERIMENT [flags of reproduce.sh]    a folder with an experiment.py, or an extra that one declares
 #   docker/run.sh gpu-check [tensorflow]    CUDA kernels of PyTorch against the CPU's, bit for bit, and their times; or of TensorFlow
 #
 # Builds the image if it is missing or of another revision than the checkout. Results go to results/, data made here to
@@ -11,16 +11,31 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 fail() { echo "run.sh: error: $*" >&2; exit 1; }
 
+# the framework of each experiment and of its extras; read line by line, as this machine may lack Python
+declare -A frameworks
+known=()
+for file in "$root"/*/experiment.py; do
+    words=("${file%/experiment.py}") framework=
+    while IFS= read -r line; do
+        [[ ! $line =~ ^FRAMEWORK\ =\ \"(tf|torch)\" ]] || framework=${BASH_REMATCH[1]}
+        [[ ! $line =~ ^EXTRAS\ =\ \{\"([a-z_]+)\": ]] || words+=("${BASH_REMATCH[1]}")
+    done <"$file"
+    case $framework in tf) framework=tensorflow ;; torch) framework=pytorch ;; esac
+    for word in "${words[@]##*/}"; do
+        frameworks[$word]=$framework known+=("$word")
+    done
+done
+
 experiment=${1:-}
 case $experiment in
-    classification | reconstruction | ablation) framework=tensorflow command=(reproduce.py "$experiment") ;;
-    registration) framework=pytorch command=(reproduce.py registration) ;;
     gpu-check)
         case ${2:-} in
             tensorflow) framework=tensorflow command=(-m samplenet.ops.gpu_tf); shift ;;
             *) framework=pytorch command=(-m samplenet.ops.gpu) ;;
         esac ;;
-    *) fail "unknown experiment '$experiment', known: classification reconstruction registration ablation gpu-check" ;;
+    *)
+        framework=${frameworks[${experiment:-none}]:-} command=(reproduce.py "$experiment")
+        [ "$framework" ] || fail "unknown experiment '$experiment', known: ${known[*]} gpu-check" ;;
 esac
 shift
 case $framework in tensorflow) cuda=12.9.1 ;; pytorch) cuda=13.0.2 ;; esac
@@ -46,19 +61,19 @@ esac
 flags=()
 while [ $# -gt 0 ]; do
     case $1 in
-        --data-root | --shapenet-root | --out) [ $# -gt 1 ] || fail "$1: expected a folder"; set -- "$1=$2" "${@:3}" ;;
-        --data-root=* | --shapenet-root=*) # the folder's name is in that of the results
+        --*-root | --out) [ $# -gt 1 ] || fail "$1: expected a folder"; set -- "$1=$2" "${@:3}" ;;
+        --*-root=*) # a data set; its folder's name is in that of the results
             folder=$(cd "${1#*=}" 2>/dev/null && pwd) || fail "${1%%=*}: no folder ${1#*=}"
             place=${1%%-root=*} place=/${place#--}/${folder##*/} # /data/NAME, /shapenet/NAME
             options+=(--volume "$folder:$place:ro") flags+=("${1%%=*}" "$place"); shift ;;
         --out=*)
             case ${1#*=} in results/*) ;; *) fail "--out must be below results/, which outlives the container, got ${1#*=}" ;; esac
             flags+=("$1"); shift ;;
-        classification | reconstruction | ablation | registration | all)
-            [ "$framework" = tensorflow ] && [[ $1 != registration && $1 != all ]] ||
+        *)
+            case $1 in all | everything) other=both ;; *) other=${frameworks[${1:-none}]:-$framework} ;; esac
+            [ "$other" = "$framework" ] ||
                 fail "'$1' is not in the image of $experiment; give each experiment a call of its own"
             flags+=("$1"); shift ;;
-        *) flags+=("$1"); shift ;;
     esac
 done
 

@@ -53,9 +53,13 @@ rows=()
 for framework in "$@"; do
     image=localhost/samplenet-$framework:cpu
     case $framework in
-        pytorch) experiments=(registration) tests=(tests/ops/test_ops.py tests/ops/test_torch.py tests/torch/test_sampler.py) ;;
-        tensorflow) experiments=(classification reconstruction) tests=(tests/ops/test_ops.py tests/ops/test_tf.py tests/tf/test_sampler.py) ;;
+        pytorch) extra=torch tests=(tests/ops/test_ops.py tests/ops/test_torch.py tests/torch/test_sampler.py) ;;
+        tensorflow) extra=tf tests=(tests/ops/test_ops.py tests/ops/test_tf.py tests/tf/test_sampler.py) ;;
     esac
+    experiments=()
+    for file in "$root"/*/experiment.py; do
+        ! grep -q "^FRAMEWORK = \"$extra\"" "$file" || experiments+=("$(basename "${file%/*}")")
+    done
     make_base
     start=$SECONDS
     buildah build --pull-never --layers=false --force-rm "${volumes[@]}" --build-arg BASE=$base --build-arg "REVISION=$revision" \
@@ -81,7 +85,7 @@ for framework in "$@"; do
     inside python reproduce.py "${experiments[@]}" --preset smoke
     ran=$((SECONDS - start))
     grep -rqF "\"revision\": \"$revision\"" --include=environment.json "$work/$framework/results" ||
-        fail "the results do not tell the revision $revision"
+        fail "the results do not name the revision $revision"
     size=$(buildah images --format '{{.Size}}' "$image")
     rows+=("| samplenet-$framework:cpu | $size | $built s | $tested s | $ran s (${experiments[*]}) |")
 done

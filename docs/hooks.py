@@ -1,4 +1,4 @@
-"""What mkdocs.yml adds to MkDocs: the repository's READMEs as pages, and equations as MathML."""
+"""Extend MkDocs: the repository's READMEs as pages, those of the experiments in the menu, and equations as MathML."""
 
 import html
 import logging
@@ -10,11 +10,19 @@ from latex2mathml.converter import convert
 from mkdocs.structure.files import File
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDERS = ["classification", "registration", "reconstruction", "docker", "examples", "common/samplenet/ops"]
+EXPERIMENTS = [path.parent.name for path in sorted(ROOT.glob("*/experiment.py"))]
+FOLDERS = [*EXPERIMENTS, "docker", "examples", "common/samplenet/ops"]
 PAGES = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", *(f"{folder}/README.md" for folder in FOLDERS)]
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s#]*)(#[^)\s]*)?\)")
 
 log = logging.getLogger("mkdocs.hooks.samplenet")
+
+
+def on_config(config):
+    """Put the experiments' READMEs into the menu, after the page on how to reproduce them."""
+    (section,) = [entry["Reproduce"] for entry in config.nav if "Reproduce" in entry]
+    section[1:1] = [{name.replace("_", " ").capitalize(): f"{name}/README.md"} for name in EXPERIMENTS]
+    return config
 
 
 def on_files(files, config):

@@ -10,8 +10,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from samplenet.runs.experiments import discover
+
 ROOT = Path(__file__).parents[1]
-EXPERIMENTS = ("classification", "registration", "reconstruction")
+EXPERIMENTS = tuple(discover(ROOT))
+sys.path[:0] = [str(ROOT / name) for name in EXPERIMENTS]  # their modules, as the tests name them
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 

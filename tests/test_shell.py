@@ -8,11 +8,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
-RUNNERS = [
-    f"{e}/runner_samplenet{p}.sh"
-    for e in ("classification", "registration", "reconstruction")
-    for p in ("", "_progressive")
-]
+RUNNERS = [path.relative_to(ROOT).as_posix() for path in sorted(ROOT.glob("*/runner_*.sh"))]
+assert len(RUNNERS) == 6
 
 
 @pytest.mark.parametrize("command", [[RUNNERS[0]], ["reproduce.sh", "registration"]])

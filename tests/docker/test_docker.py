@@ -59,7 +59,7 @@ def test_build_arguments_are_declared_where_they_are_used(framework):
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_layers(framework):
-    _, toolkit, locked, build, environment, run = stages(framework)
+    _, toolkit, locked, build, environment, experiments, run = stages(framework)
     assert toolkit == [("FROM", "${TOOLKIT} AS toolkit")]
     assert run[0] == ("FROM", "${BASE}")
     assert [instruction for instruction, _ in run][-3:] == ["USER", "ENTRYPOINT", "CMD"]
@@ -67,6 +67,7 @@ def test_layers(framework):
     sources = [[text.split()[0] for word, text in stage if word == "COPY"] for stage in (locked, build, environment)]
     assert sources == [[f"docker/lock/{framework}-${{DEVICE}}.txt"], ["common"], []]  # dependencies before the source
     assert [stage[0][1] for stage in (build, environment)] == ["locked AS build", "locked AS environment"]
+    assert [instruction for instruction, _ in experiments] == ["FROM", "WORKDIR", "COPY", "RUN"]
     copies = [text for word, text in run if word == "COPY"]
     assert copies[0].startswith("--from=environment ") and copies[1].startswith("--from=build ")  # large ones first
     for instruction, text in locked + build + run:
@@ -78,22 +79,48 @@ def test_layers(framework):
         assert instruction != "ADD"
 
 
+def sent(name: str) -> bool:
+    """Whether the engine gets a file: the last line of .dockerignore that it or a folder of it matches decides."""
+    path, decision = Path(name), True
+    for line in (ROOT / ".dockerignore").read_text().splitlines():
+        pattern = line.removeprefix("!").removeprefix("**/")
+        parts = path.parts if "**/" in line else [str(parent) for parent in (path, *path.parents)][:-1]
+        if line and not line.startswith("#") and any(fnmatch.fnmatch(part, pattern) for part in parts):
+            decision = line.startswith("!")
+    return decision
+
+
 @pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_what_is_copied_exists_and_nothing_else_is_sent_to_the_engine(framework):
-    lines = [x for x in (ROOT / ".dockerignore").read_text().splitlines() if x and not x.startswith("#")]
-    sent = [line[1:] for line in lines if line.startswith("!")]
-    assert lines[0] == "*"
+def test_what_is_copied_exists_and_is_sent_to_the_engine(framework):
     for stage in stages(framework)[1:]:
         for instruction, text in stage:
-            if instruction == "COPY" and not text.startswith("--from"):
+            if instruction == "COPY" and not text.startswith("--from") and text != ". .":
                 for source in text.removeprefix("--chmod=755 ").split()[:-1]:
                     for name in (source.replace("${DEVICE}", device) for device in ("cpu", "cuda")):
-                        assert (ROOT / name).exists(), name
-                        assert any(name == s or name.startswith(f"{s}/") for s in sent), name
-    tracked = subprocess.run(["git", "ls-files", *sent], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+                        assert (ROOT / name).exists() and sent(name), name
+
+
+def test_the_engine_is_sent_what_images_are_made_of_and_nothing_large_or_private():
+    folders = ["common/samplenet", *(path.parent.name for path in ROOT.glob("*/experiment.py"))]
+    tracked = subprocess.run(["git", "ls-files", *folders], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     needed = [name for name in tracked.split() if not name.endswith((".md", ".png"))]
-    kept_out = [line.removeprefix("**/") for line in lines if line.startswith("**/")]
-    assert needed and not [p for p in needed for part in Path(p).parts for k in kept_out if fnmatch.fnmatch(part, k)]
+    assert needed and not [name for name in needed if not sent(name)]
+    kept = (".git/config", ".venv/lib/x.so", ".venv-tf/lib/x.so", "results/quick/index.html", "data/modelnet40/x.h5")
+    kept += ("tests/conftest.py", "docs/use.md", "examples/features.py", "common/samplenet/ops/_native/x.so")
+    assert not [name for name in kept if sent(name)]
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_the_image_holds_every_folder_with_an_experiment_and_no_other(framework, tmp_path):
+    """The line of the Dockerfile, in a folder of its own."""
+    for name in ("toy/experiment.py", "toy/configs/smoke.yaml", "other/evaluate.py"):
+        (tmp_path / "checkout" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "checkout" / name).touch()
+    (line,) = [text for word, text in stages(framework)[5] if word == "RUN"]
+    line = line.replace("/experiments", str(tmp_path / "experiments"))
+    subprocess.run(["sh", "-c", line], cwd=tmp_path / "checkout", check=True)
+    found = [path.relative_to(tmp_path / "experiments") for path in (tmp_path / "experiments").rglob("*")]
+    assert sorted(map(str, found)) == ["toy", "toy/configs", "toy/configs/smoke.yaml", "toy/experiment.py"]
 
 
 @pytest.mark.parametrize("name", LOCKS)
@@ -143,18 +170,6 @@ def test_the_toolkits_that_run_sh_takes_are_those_of_the_dockerfiles():
             f"docker.io/nvidia/cuda:{version}-devel-ubuntu24.04"
             in (ROOT / "docker" / f"{framework}.Dockerfile").read_text()
         )
-
-
-def test_the_experiments_run_in_the_image_of_their_framework():
-    script = (ROOT / "docker/run.sh").read_text()
-    for experiment, framework in {
-        "classification": "tensorflow",
-        "reconstruction": "tensorflow",
-        "registration": "pytorch",
-    }.items():
-        (line,) = [x for x in script.splitlines() if ") framework=" in x and experiment in x]
-        assert f"framework={framework} " in line
-        assert ("COPY", f"--chmod=755 {experiment} {experiment}") in stages(framework)[-1]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from samplenet.runs.experiments import discover
+
 ROOT = Path(__file__).parents[2]
+EXPERIMENTS = discover(ROOT)
 ENGINE = """#!/bin/sh
 [ "$1" != info ] || exit "${DOWN:-0}"
 for word in "$@"; do printf '%s\\0' "$word"; done >>"$RECORD"; printf '\\n' >>"$RECORD"
@@ -23,6 +26,9 @@ def run(tmp_path):
     checkout, programs = tmp_path / "checkout", tmp_path / "bin"
     (checkout / "docker").mkdir(parents=True)
     shutil.copy(ROOT / "docker/run.sh", checkout / "docker")
+    for name in EXPERIMENTS:
+        (checkout / name).mkdir()
+        shutil.copy(ROOT / name / "experiment.py", checkout / name)
     programs.mkdir()
     for name in ("bash", "sh", "id", "mkdir", "dirname"):
         (programs / name).symlink_to(shutil.which(name))
@@ -131,6 +137,14 @@ def test_the_gpu_check_of_tensorflow(run):
     assert code == 0 and calls[-1][-3:] == ["samplenet-tensorflow:cuda", "-m", "samplenet.ops.gpu_tf"]
 
 
+@pytest.mark.parametrize("word", [*EXPERIMENTS, *(extra for e in EXPERIMENTS.values() for extra in e.extras)])
+def test_each_experiment_runs_in_the_image_of_its_framework(run, word):
+    (experiment,) = (e for e in EXPERIMENTS.values() if word in (e.name, *e.extras))
+    image = {"tf": "samplenet-tensorflow:cpu", "torch": "samplenet-pytorch:cpu"}[experiment.framework]
+    code, _, calls = run(word, "--preset", "smoke")
+    assert code == 0 and calls[-1][-5:] == [image, "reproduce.py", word, "--preset", "smoke"]
+
+
 def test_several_experiments_of_one_image(run):
     _, _, calls = run("classification", "ablation", "--preset", "smoke")
     assert calls[-1][-5:] == ["reproduce.py", "classification", "ablation", "--preset", "smoke"]
@@ -146,7 +160,7 @@ def test_an_image_that_may_be_another_is_built_again(run, environment):
 @pytest.mark.parametrize(
     "words, environment, said",
     [
-        ([], {}, "unknown experiment '', known: classification reconstruction registration ablation gpu-check"),
+        ([], {}, "unknown experiment '', known: classification ablation reconstruction registration gpu-check"),
         (["segmentation"], {}, "unknown experiment 'segmentation'"),
         (["registration"], {"engines": []}, "docker not found; install docker or podman"),
         (["registration"], {"CONTAINER_ENGINE": "runc"}, "runc not found"),
@@ -159,6 +173,7 @@ def test_an_image_that_may_be_another_is_built_again(run, environment):
         (["classification", "registration"], {}, "'registration' is not in the image of classification"),
         (["registration", "ablation"], {}, "'ablation' is not in the image of registration"),
         (["reconstruction", "all"], {}, "'all' is not in the image of reconstruction"),
+        (["registration", "everything"], {}, "'everything' is not in the image of registration"),
         (["gpu-check"], {}, "gpu-check needs a GPU, and nvidia-smi finds none"),
         (["registration"], {"MADE": "", "BUILD_FAILS": "1"}, "docker could not build samplenet-pytorch:cpu"),
     ],
