@@ -187,7 +187,7 @@ def sources(words: list[str]) -> tuple[list[Path], list[str]]:
         if re.fullmatch(r"[\w./-]+\.(py|sh)", word) and (i or word.startswith("docker/")):
             script = ROOT / word
             if re.search(r"runner_|reproduce\.sh|docker/run\.sh", word):
-                return [script, ROOT / "reproduce.py"], words[i + 1 :]
+                return [script, ROOT / "reproduce.py", *ROOT.glob("*/experiment.py")], words[i + 1 :]
             return [script, ROOT / "common/samplenet/runs/settings.py"], words[i + 1 :]
     return [], []
 
