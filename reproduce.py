@@ -100,7 +100,9 @@ def _check_own(parser: Parser, flags: argparse.Namespace, experiments: dict[str,
         for flag in experiment.flags:
             if getattr(flags, attribute(flag)) and name not in chosen:
                 parser.error(f"{flag} is for {name}")
-    for experiment in chosen.values():
+    for name, experiment in chosen.items():
+        if not (experiment.folder / "configs" / f"{flags.preset}.yaml").is_file():
+            parser.error(f"{name} has no preset '{flags.preset}', as configs/{flags.preset}.yaml is missing")
         try:
             experiment.check(flags)
         except ValueError as error:
@@ -133,7 +135,10 @@ def _check_folders(flags: argparse.Namespace, experiments: dict[str, Experiment]
 
 
 def main() -> int:
-    experiments = discover(ROOT)
+    try:
+        experiments = discover(ROOT)
+    except InputError as error:
+        sys.exit(f"reproduce.sh: error: {error}")
     flags = arguments(None, experiments)
     _check_folders(flags, experiments)
     if flags.frameworks:

@@ -10,7 +10,8 @@ from latex2mathml.converter import convert
 from mkdocs.structure.files import File
 
 ROOT = Path(__file__).resolve().parents[1]
-EXPERIMENTS = [path.parent.name for path in sorted(ROOT.glob("*/experiment.py"))]
+DECLARED = sorted(ROOT.glob("*/experiment.py"))
+EXPERIMENTS = [path.parent.name for path in DECLARED if path.with_name("README.md").exists()]
 FOLDERS = [*EXPERIMENTS, "docker", "examples", "common/samplenet/ops"]
 PAGES = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", *(f"{folder}/README.md" for folder in FOLDERS)]
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s#]*)(#[^)\s]*)?\)")

@@ -19,9 +19,9 @@ from samplenet.console import cli
 from samplenet.data import ply
 
 ROOT = Path(__file__).parents[2]
-EXPERIMENTS = [path.parent.name for path in sorted(ROOT.glob("*/experiment.py"))]
-READMES = ["README.md", "CONTRIBUTING.md", *(f"{name}/README.md" for name in EXPERIMENTS)]
-READMES += ["docker/README.md", "common/samplenet/ops/README.md"]
+EXPERIMENTS = [path.parent for path in sorted(ROOT.glob("*/experiment.py"))]
+READMES = [f"{folder.name}/README.md" for folder in EXPERIMENTS if (folder / "README.md").exists()]
+READMES += ["README.md", "CONTRIBUTING.md", "docker/README.md", "common/samplenet/ops/README.md"]
 PAGES = [*READMES, *(str(page.relative_to(ROOT)) for page in sorted((ROOT / "docs").glob("*.md")))]
 
 
