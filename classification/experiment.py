@@ -117,15 +117,5 @@ def add_classifier(plan, model=""):
 def add_cost(plan, task, samplers):
     """Add the measurement of what samplers and classifier cost, at one size each."""
     sizes = plan.fitting([32]) if plan.flags.num_points else []
-    plan.add_scores(
-        task,
-        "cost",
-        ["fps"],
-        runs=".",
-        sizes=sizes,
-        script="cost.py",
-        output="cost.json",
-        wants=samplers,
-        exclusive=True,
-        data=False,
-    )
+    script = dict(script="cost.py", output="cost.json", exclusive=True, data=False)
+    plan.add_scores(task, "cost", ["fps"], runs=".", sizes=sizes, wants=samplers, **script)

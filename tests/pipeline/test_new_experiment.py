@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from samplenet.runs.experiments import discover
+from samplenet.errors import InputError
+from samplenet.runs.experiments import discover, load
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "new-experiment.md"
@@ -64,8 +65,8 @@ def test_reproduce_makes_its_table_and_its_part_of_the_page(checkout):
 def test_it_is_part_of_everything_and_not_of_all(checkout):
     said = call(checkout, "reproduce.py", "everything", "--preset", "paper", status=2)
     assert "toy has no preset" in said
-    helped = call(checkout, "reproduce.py", "--help")
-    assert "registration, toy, ablation" in " ".join(helped.split()) and "(all is classification, rec" in helped
+    helped = " ".join(call(checkout, "reproduce.py", "--help").split())
+    assert "registration, toy, ablation, all, everything (all is classification, rec" in helped
 
 
 def test_an_unknown_preset_and_a_missing_statement_are_one_sentence(checkout, tmp_path):
@@ -79,6 +80,13 @@ def test_an_unknown_preset_and_a_missing_statement_are_one_sentence(checkout, tm
     shutil.rmtree(broken)
     assert "experiment.py must state FRAMEWORK, ITEMS, METRICS, LINES, COLUMNS, runs; see docs" in said
     assert said.count("\n") == 1
+
+
+def test_a_framework_that_there_is_none_of_is_refused(checkout, tmp_path):
+    text = (checkout / "toy" / "experiment.py").read_text()
+    (tmp_path / "experiment.py").write_text(text.replace('"torch"', '"pytorch"'))
+    with pytest.raises(InputError, match="FRAMEWORK must be tf or torch, got 'pytorch'"):
+        load(tmp_path)
 
 
 def test_the_tests_that_nothing_is_left_out_take_it(checkout):
