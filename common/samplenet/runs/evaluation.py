@@ -17,11 +17,10 @@ from samplenet.pretrained import card
 from samplenet.runs import settings
 from samplenet.runs.checkpoint import digest, load_checkpoint
 from samplenet.runs.environment import command, environment
+from samplenet.runs.experiments import TRAINED_SAMPLERS
 from samplenet.runs.run import finished_run, saved_config
 from samplenet.runs.settings import option
 from samplenet.sampled import Prefix
-
-TRAINED = ("snet", "progressivenet", "samplenet", "samplenet_progressive")  # in the order of the tables
 
 
 @dataclass
@@ -117,7 +116,7 @@ def finished_runs(folder: str, task: str) -> list[SamplerRun]:
             continue
         if run.task == network:
             found.append(run)
-    return sorted(found, key=lambda run: (TRAINED.index(run.name), max(run.sizes), run.seed))
+    return sorted(found, key=lambda run: (TRAINED_SAMPLERS.index(run.name), max(run.sizes), run.seed))
 
 
 def choose(
