@@ -1,4 +1,4 @@
-"""The runs of an experiment: its experiment.py adds them to a `Plan`, and samplenet.runs.jobs runs them."""
+"""The runs of an experiment: experiment.py adds them to a `Plan`, samplenet.runs.jobs runs them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BASELINE_SIZES = (512, 256, 128, 64, 32, 16, 8)  # where --num-points replaces t
 
 
 class Task(NamedTuple):
-    """The run of a task network, and which network it is where that is not the experiment's usual one."""
+    """The run of a task network; `variant` says which network, if not the experiment's usual one."""
 
     name: str
     variant: str = ""
@@ -28,13 +28,14 @@ class Task(NamedTuple):
 class Plan:
     """The runs of one experiment that the flags ask for.
 
-    A run is named after its folder, seen from the results: <experiment>[-<data>][-<variant>][-n<points>]/<folder>.
+    A run is named after its folder, seen from the results:
+    <experiment>[-<data>][-<variant>][-n<points>]/<folder>.
 
     Attributes:
         flags: of reproduce.py.
         preset: the one in `flags`.
         jobs: by name.
-        planned: sample sizes by sampler of each evaluation's table, by the variant of its task network.
+        planned: of each evaluation, by its task network's variant: sample sizes by sampler.
     """
 
     def __init__(self, experiment: Experiment, flags: argparse.Namespace, out: Path):
@@ -47,7 +48,7 @@ class Plan:
         self.base = "-".join(filter(None, [experiment.name, data, experiment.variant(flags), points]))
 
     def add(self, script: str, folder: str, flags: Sequence = (), *, data: bool = True, resume=False, **fields) -> str:
-        """Add a run of one of the experiment's scripts -> its name. One that is planned already stays as it is.
+        """Add a run of one of the experiment's scripts, unless it is planned already -> its name.
 
         Args:
             folder: of the run, below the experiment's results.
@@ -77,7 +78,7 @@ class Plan:
     def add_sampler(
         self, kind: str, sizes: Sequence[int], seed: int, task: Task, flags: Sequence = (), below: str = "."
     ) -> str:
-        """Add the training of a sampler in front of a task network, in the folder `below` -> its name."""
+        """Add a sampler's training in front of a task network, in the folder `below` -> its name."""
         projection = "--projection" if kind.startswith("samplenet") else "--no-projection"
         own = ["--task", self.path(task.name), "--sample-sizes", *sizes, projection, "--seed", seed]
         folder = f"{kind}-seed{seed}" if kind in PROGRESSIVE else f"{kind}-{sizes[0]}-seed{seed}"
@@ -102,7 +103,7 @@ class Plan:
         Args:
             task: the network that scores them.
             samplers: baselines, and trained samplers by path.
-            runs: folder of which all samplers are scored that have finished and were trained for this network.
+            runs: folder of which every finished sampler for this network is scored.
             sizes: of baselines and progressive samplers; the preset's if not given.
             fields: as for `add`.
         """
@@ -126,7 +127,7 @@ class Plan:
         progressive_flags: Sequence = (),
         progressive_task: Task | None = None,
     ) -> list[str]:
-        """Add a table of samplers: a run for each sampler, size and seed, and their evaluation -> the samplers' names.
+        """Add a table: a run for each sampler, size and seed, and the evaluation -> the samplers' names.
 
         Args:
             task: the frozen network.
@@ -136,7 +137,7 @@ class Plan:
             whole: methods that see all points, to stand beside the samplers.
             flags: of every sampler's training.
             progressive_flags: of the progressive ones besides.
-            progressive_task: their network, where it is another; they then have a table of their own.
+            progressive_task: their network, if it is another; they then have a table of their own.
         """
         sizes, progressive = self.flags.sizes or self.fitting(sizes), self.fitting(progressive)
         tables: dict[Task, dict[str, tuple[str, list[int]]]] = {task: {}}  # kind and sizes of each run
@@ -194,7 +195,7 @@ def make(words: Sequence[str], experiments: dict[str, Experiment], flags: argpar
 
 
 def published_tables(experiments: dict[str, Experiment], flags: argparse.Namespace, out: Path) -> dict:
-    """The cells of the published tables: sample sizes by sampler, by experiment and variant of the task network."""
+    """List the published tables' cells: sample sizes by sampler, by experiment and network variant."""
     whole = argparse.Namespace(**vars(flags) | {"samplers": TRAINED_SAMPLERS, "sizes": None, "samples": []})
     words = [name for name, experiment in experiments.items() if experiment.in_all]
     tables = {}
@@ -209,6 +210,6 @@ def _seen_from_root(path: Path) -> str:
 
 @functools.cache
 def _python(framework: str) -> str:
-    """The interpreter for a framework: TensorFlow has an environment of its own where setup.sh saw a GPU."""
+    """The interpreter: where setup.sh saw a GPU, TensorFlow has an environment of its own."""
     own = ROOT / ".venv-tf" / "bin" / "python"
     return str(own) if framework == "tf" and own.exists() and gpu() else sys.executable

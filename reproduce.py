@@ -2,7 +2,8 @@
 
 bash reproduce.sh classification --preset quick --seeds 0 1 2
 
-The arguments are checked before anything is installed, so the imports at the top need the standard library alone.
+The arguments are checked before anything is installed, so the imports at the top need nothing
+but the standard library.
 """
 
 from __future__ import annotations
