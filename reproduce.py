@@ -189,7 +189,8 @@ def main() -> int:
     changed = flags.num_points or any(experiment.variant(flags) for experiment in experiments.values())
     tables = plan.published_tables(experiments, flags, out) if flags.preset == "paper" and not changed else None
     try:
-        print(f"All tables and figures: {page.write(out, flags.preset, jobs.failed, tables)}")
+        path = page.write(out, flags.preset, jobs.failed, tables, experiments=experiments)
+        print(f"All tables and figures: {path}")
     except (InputError, OSError) as error:
         if "debug" in flags:
             raise

@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import samplenet.quiet_tensorflow  # noqa: F401
@@ -27,11 +28,13 @@ from evaluate import BASELINES, load_sampler
 from samplenet.atomic import write_atomic
 from samplenet.errors import InputError
 from samplenet.report import cost as costs
-from samplenet.runs import evaluation
+from samplenet.runs import evaluation, experiments
 from samplenet.runs.environment import command, environment
 from samplenet.runs.script import main
 from samplenet.runs.settings import option
 from samplenet.tf import RandomSampler, cost
+
+EXPERIMENT = experiments.load(Path(__file__).parent)
 
 
 @dataclass
@@ -150,8 +153,8 @@ def row(sampler: str, m: int, metric: str, value: float, device: str = "any") ->
 
 def report(results: dict) -> str:
     """The Markdown text of cost.json's content."""
-    setting, command, method = costs.notes(results)
-    return f"{setting}\n\n    {command}\n\n{costs.table(results).markdown()}\n\n{method}\n"
+    setting, command, method = costs.notes(results, EXPERIMENT)
+    return f"{setting}\n\n    {command}\n\n{costs.table(results, EXPERIMENT).markdown()}\n\n{method}\n"
 
 
 def measure_all(config: Config) -> None:

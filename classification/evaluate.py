@@ -12,6 +12,7 @@ second-last layer; see retrieval.py.
 
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import samplenet.quiet_tensorflow  # noqa: F401
 
@@ -21,13 +22,14 @@ from tqdm import tqdm
 
 import pointnet
 import retrieval
-from samplenet import load_pretrained, report
+from samplenet import load_pretrained
 from samplenet.data import batches, modelnet40, saved_samples
 from samplenet.data.clouds import Clouds
 from samplenet.data.saved_layouts import MODELNET40
 from samplenet.errors import InputError
 from samplenet.ops import check_inputs
-from samplenet.runs import evaluation
+from samplenet.report import summary
+from samplenet.runs import evaluation, experiments
 from samplenet.runs.evaluation import Entry, EvaluationConfig
 from samplenet.runs.script import main
 from samplenet.tf import FarthestPointSampler, RandomSampler
@@ -123,7 +125,7 @@ def evaluate(config: Config) -> None:
     more = {"network": pointnet.called(task_config.model), "curves": curves}
     evaluation.write(out, "classification", folder.resolve().name, entries, rows, gallery, **more)
     evaluation.save_samples(config, entries, originals)
-    print(report.write(out))
+    print(summary.write(out, experiments.load(Path(__file__).parent)))
 
 
 if __name__ == "__main__":

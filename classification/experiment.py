@@ -21,6 +21,19 @@ METRICS = {
         better="higher",
     ),
 }
+FIGURES = {"accuracy.png": "by_ratio", "gallery.png": "gallery", "retrieval.png": "precision_curves"}
+FURTHER = {"retrieval": "map_macro", "cost": "", "ablations": ""}
+COST = {
+    "networks": {"pointnet": "PointNet with T-Nets", "vanilla": "vanilla PointNet"},
+    "claim": {
+        "source": "the paper, as quoted, unverified",
+        "ratio": "32",
+        "parameters": "“memory” +6 %",
+        "macs": "−90 %",
+        "note": "The paper's claim is as a later book quotes it, unverified; what it calls memory is taken to be the "
+        "parameters.",
+    },
+}
 MODELS = ("pointnet", "vanilla")  # besides the user's own
 FLAGS = {"--model": dict(metavar="NAME", help="classifier: pointnet, vanilla, or your own as FILE.py:CLASS")}
 PAIR = ["snet", "samplenet"]

@@ -22,13 +22,14 @@ import numpy as np
 from tqdm import tqdm
 
 import autoencoder
-from samplenet import load_pretrained, report
+from samplenet import load_pretrained
 from samplenet.atomic import write_atomic
 from samplenet.data import saved_samples
 from samplenet.data.clouds import Clouds
 from samplenet.data.saved_layouts import SHAPENET
 from samplenet.ops import check_inputs
-from samplenet.runs import evaluation
+from samplenet.report import summary
+from samplenet.runs import evaluation, experiments
 from samplenet.runs.evaluation import EvaluationConfig
 from samplenet.runs.script import main
 from samplenet.runs.settings import option
@@ -137,7 +138,7 @@ def evaluate(config: Config) -> None:
     data = f"{', '.join(test.names)} of {'the built-in shapes' if root is None else Path(root).name}"
     evaluation.write(out, "reconstruction", data, entries, rows, gallery)
     evaluation.save_samples(config, entries, originals)
-    print(report.write(out))
+    print(summary.write(out, experiments.load(Path(__file__).parent)))
 
 
 def save(path: Path, arrays: dict[str, np.ndarray]) -> None:

@@ -25,6 +25,11 @@ METRICS = {
     "emd": dict(title="Mean earth mover's distance, thousandths", scale=1e3, better="lower"),
     "emd_median": dict(title="Median earth mover's distance, thousandths", scale=1e3, better="lower"),
 }
+NOTE = (
+    "NRE is the Chamfer distance of a cloud to what the autoencoder rebuilds from its sample, over that to what it "
+    "rebuilds from the whole cloud: 1 is as good as all points."
+)
+FIGURES = {"nre.png": "by_ratio", "gallery.png": "gallery", "histogram.png": "nre_histogram"}
 SIZES = {"smoke": [8], "quick": [32, 16], "paper": [1024, 512, 256, 128, 64, 32, 16]}
 PROGRESSIVE_SIZES = {
     "smoke": [4, 8],

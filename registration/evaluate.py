@@ -22,14 +22,15 @@ from tqdm import tqdm
 import rigid
 from pairs import Pairs, for_test, load_class
 from pcrnet import load_task
-from samplenet import load_pretrained, report
+from samplenet import load_pretrained
 from samplenet.data import saved_samples
 from samplenet.data.clouds import Clouds
 from samplenet.data.saved_layouts import MODELNET40
 from samplenet.errors import InputError
 from samplenet.ops import check_inputs
 from samplenet.ops import torch as ops
-from samplenet.runs import evaluation
+from samplenet.report import summary
+from samplenet.runs import evaluation, experiments
 from samplenet.runs.evaluation import Entry, EvaluationConfig
 from samplenet.runs.script import main
 from samplenet.runs.settings import option
@@ -227,7 +228,7 @@ def evaluate(config: Config) -> None:
     with torch.no_grad():
         clouds = [pairs.template, pairs.source]
         evaluation.save_samples(config, entries, originals, clouds, lambda idx: idx.cpu().numpy())
-    print(report.write(out))
+    print(summary.write(out, experiments.load(Path(__file__).parent)))
 
 
 if __name__ == "__main__":

@@ -41,6 +41,14 @@ METRICS = {
         title="Area under the precision curve of the doubled angle, the paper's convention", digits=3, better="higher"
     ),
 }
+NOTE = "An error is the geodesic angle between the estimated and the true rotation."
+CAVEAT = "That takes pairs as independent, which those of one shape are not: true errors may be larger."
+FIGURES = {
+    "rotation_error.png": "by_ratio",
+    "precision.png": "precision_curves",
+    "pairs.png": "pairs",
+    "pair.html": "pairs",
+}
 SIZES = {"smoke": [8], "quick": [32, 16], "paper": [512, 256, 128, 64, 32, 16, 8]}
 PROGRESSIVE_SIZES = {"smoke": [4, 8], "quick": [16, 32, 64, 128], "paper": [8, 16, 32, 64, 128, 256, 512]}
 

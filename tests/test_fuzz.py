@@ -5,19 +5,22 @@ import json
 import re
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from samplenet import InputError, scans
 from samplenet.data import modelnet40, ply
-from samplenet.report import read as read_results
+from samplenet.report.results import read as read_results
 from samplenet.runs import settings
 from samplenet.runs.checkpoint import load_checkpoint, save_checkpoint
 from samplenet.runs.checkpoint import read as read_file
+from samplenet.runs.experiments import discover
 from samplenet.runs.jobs import finished_digest
 from samplenet.runs.settings import option
 
+EXPERIMENTS = discover(Path(__file__).parents[1])
 CASES = 450  # of each kind; --slow: ten times as many
 LONGEST = 20  # seconds for one case: far more than any takes, far less than for ever
 
@@ -146,7 +149,7 @@ def results_file(folder):
     row = {"sampler": "none", "m": 16, "protocol": "matched", "metric": "accuracy", "value": 0.5, "n": 10, "seed": 0}
     results = {"schema": 1, "experiment": "classification", "data": "x", "command": "y", "rows": [row]}
     (folder / "results.json").write_text(json.dumps(results))
-    return folder / "results.json", lambda path: read_results(path.parent)
+    return folder / "results.json", lambda path: read_results(path.parent, EXPERIMENTS)
 
 
 def job_file(folder):

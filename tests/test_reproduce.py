@@ -55,7 +55,7 @@ def test_a_page_that_does_not_fit_the_disk_is_told(tmp_path, monkeypatch, capsys
     monkeypatch.setattr(reproduce.signal, "signal", lambda *_: None)
     monkeypatch.setattr("sys.argv", ["reproduce.py", "--preset", "smoke", "--out", str(tmp_path)])
 
-    def write(out, *_):
+    def write(out, *_, **__):
         (tmp_path / "index.html.part").symlink_to("/dev/full")
         write_atomic(out / "index.html", b"page")
 
@@ -135,7 +135,7 @@ def test_the_papers_cells_are_those_of_its_runs(tmp_path):
         assert set(learned) == set(kinds) and all(learned[kind] >= kinds[kind] for kind in kinds)
         assert all(learned[kind] == kinds[kind] for kind in set(kinds) - set(plans.PROGRESSIVE))
         assert {"random", "fps"} <= set(cells[where]) and "icp" not in cells[where]
-    text = page.write(tmp_path, "paper", planned=cells).read_text()
+    text = page.write(tmp_path, "paper", planned=cells, experiments=EXPERIMENTS).read_text()
     assert all(label(kind) in text for kind in TRAINED_SAMPLERS)
     count = sum(len(sizes) for kinds in cells.values() for sizes in kinds.values())
     assert text.count("<small>not run</small>") == count

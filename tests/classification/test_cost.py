@@ -59,7 +59,7 @@ RESULTS = {
 
 
 def test_each_device_has_its_columns_and_each_value_its_change():
-    head, _, full, sampled, paper = costs.table(RESULTS).markdown().splitlines()[2:]
+    head, _, full, sampled, paper = costs.table(RESULTS, cost.EXPERIMENT).markdown().splitlines()[2:]
     columns = [f"{what}, {d}, {unit}" for what, unit in (("time a cloud", "ms"), ("peak memory", "MB"))
                for d in ("CPU", "GPU")]  # fmt: skip
     assert head == "|  | m | ratio | parameters, M | MACs a cloud, M | " + " | ".join(columns) + " |"

@@ -18,8 +18,8 @@ from samplenet.tf import FarthestPointSampler
 
 ROOT = Path(__file__).parents[2]
 CLASSES = 21
-README = (ROOT / "classification" / "README.md").read_text()
-EXAMPLE = re.search(r"## Your own network.*?```python\n(.*?)```", README, re.S)[1]
+PAGE = (ROOT / "docs" / "own.md").read_text()
+EXAMPLE = re.search(r"## Your own network.*?```python\n(.*?)```", PAGE, re.S)[1]
 
 
 @pytest.fixture

@@ -13,8 +13,10 @@ import pytest
 
 from samplenet.report.rows import select
 from samplenet.report.ties import standard_error
+from samplenet.runs.experiments import load
 
 ROOT = Path(__file__).parents[2]
+EXPERIMENT = load(ROOT / "classification")
 FEW = 0.05  # "a few points"
 
 
@@ -25,7 +27,9 @@ def check(results: dict) -> None:
     mean = {name: np.mean([r["value"] for r in mine]) for name, mine in found.items()}
 
     def two_errors(one, other):
-        return 2 * np.hypot(*(standard_error(results, "accuracy", found[name]) for name in (one, other)))
+        return 2 * np.hypot(
+            *(standard_error(results["rows"], EXPERIMENT, "accuracy", found[name]) for name in (one, other))
+        )
 
     assert {r["n"] for r in rows} == {840}
     assert all(len(mine) == (1 if name in ("random", "fps") else 3) for name, mine in found.items())

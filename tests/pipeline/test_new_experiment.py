@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -48,7 +47,6 @@ def test_it_is_small(checkout):
     assert len(lines) < 100
 
 
-@pytest.mark.skipif(not find_spec("samplenet.report.summary"), reason="the report still names its experiments")
 def test_reproduce_makes_its_table_and_its_part_of_the_page(checkout):
     assert call(checkout, "reproduce.py", "toy", "--frameworks") == "torch\n"
     out = checkout / "results" / "smoke"

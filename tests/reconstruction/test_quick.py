@@ -11,8 +11,10 @@ import pytest
 
 from samplenet.report.rows import select
 from samplenet.report.ties import standard_error
+from samplenet.runs.experiments import load
 
 ROOT = Path(__file__).parents[2]
+EXPERIMENT = load(ROOT / "reconstruction")
 
 
 def check(results: dict) -> None:
@@ -24,7 +26,9 @@ def check(results: dict) -> None:
     for m in (32, 16):
         for one, other in (("samplenet", "fps"), ("fps", "random")):
             better, worse = (select(rows, sampler=name, m=m) for name in (one, other))
-            two_errors = 2 * np.hypot(*(standard_error(results, "nre", found) for found in (better, worse)))
+            two_errors = 2 * np.hypot(
+                *(standard_error(results["rows"], EXPERIMENT, "nre", found) for found in (better, worse))
+            )
             assert better[0]["value"] + two_errors < worse[0]["value"]
 
 

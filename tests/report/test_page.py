@@ -2,14 +2,22 @@
 
 import json
 import re
+import shutil
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from samplenet import InputError
-from samplenet.report import ablation, charts, page, published, tables
+from samplenet.report import page, published, tables, variants
+from samplenet.report.results import Results, read
+from samplenet.runs.experiments import discover
+
+ROOT = Path(__file__).parents[2]
+EXPERIMENTS = discover(ROOT)
 
 ENVIRONMENT = {
     "revision": "abcdef0123456789+changes",
@@ -99,7 +107,8 @@ def test_ablations_stand_below_the_unchanged_sampler(preset):
     variant("lambda-10", "samplenet", 0.5)
     variant("lambda-0.1", "samplenet", 0.6, steps=(1, 0.25))
     variant("k-2", "samplenet", 0.7)
-    found = ablation.table(home / "evaluation")
+    unchanged = read(home / "evaluation", EXPERIMENTS)
+    found = variants.table(home / "evaluation", unchanged, variants.variants(home / "evaluation", EXPERIMENTS))
     assert found.lines == [
         ["unchanged", "SampleNet", "64", "90.0", "82.0 ± 1.4", "87.6", "", "0.5"],  # of two seeds
         ["k = 2", "SampleNet", "64", "90.0", "70.0", "71.0", "", ""],
@@ -115,11 +124,11 @@ def test_ablations_stand_below_the_unchanged_sampler(preset):
         f"| evaluation, k = 2: full cloud |  |  | abcdef0123+changes | {place}/evaluation | {evaluate} |",
     ):
         assert listed.count(line) == 1
-    assert ablation.table(preset / "registration-cars" / "evaluation") is None
+    assert not variants.variants(preset / "registration-cars" / "evaluation", EXPERIMENTS)
 
 
 def written(folder):
-    return page.write(folder).read_text()
+    return page.write(folder, experiments=EXPERIMENTS).read_text()
 
 
 def bare(text):
@@ -174,12 +183,12 @@ def test_the_best_and_what_ties_with_it_are_bold(preset):
 )
 def test_a_tie_is_under_two_standard_errors_of_the_difference(fps, tied):
     rows = [row("none", 64, 1), row("fps", 8, fps), row("samplenet", 8, 0.81), row("samplenet", 8, 0.83, seed=1)]
-    table = tables.main({"experiment": "classification", "data": "", "rows": rows}, "accuracy", "quick", None, {})
+    table = tables.compared(Results(EXPERIMENTS["classification"], "", rows), "accuracy", "quick")
     assert table.strong == ({(0, 2), (0, 3)} if tied else {(0, 3)})
 
 
 def test_markdown_has_the_same_tables(preset):
-    page.write(preset)
+    written(preset)
     text = (preset / "tables.md").read_text()
     assert "| 64 | 16 | 23.4 | 51.2 | **82.0 ± 1.4** |" in text and "unverified" in text and "<" not in text
     assert text.count("## ") == 3
@@ -232,8 +241,8 @@ def test_what_comes_from_files_is_no_markup(tmp_path):
                environment=environment)  # fmt: skip
     text = written(tmp_path / "quick")
     assert evil not in text and text.count("&lt;script&gt;") > 8
-    names = [line["name"] for line in figures(text)[0]["variants"][0]["lines"]]
-    assert evil in names  # as it is: page.js shows it as text
+    names = [trace["name"] for trace in figures(text)[0]["data"]]
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in names  # plotly reads a little HTML
     assert evil not in (tmp_path / "quick" / "tables.md").read_text()
 
 
@@ -255,26 +264,27 @@ def test_the_page_is_one_well_formed_file_that_loads_nothing(preset):
 
     Reader().feed(text)
     assert loads == [] and opened == []
-    assert "url(" not in page.asset("page.css") and "import" not in page.asset("page.css")
-    assert "http" not in page.asset("page.js") and text.count("plotly.js v") >= 1
+    css, js = (Path(page.__file__).with_name(name).read_text() for name in ("page.css", "page.js"))
+    assert "url(" not in css and "import" not in css and "http" not in js and text.count("plotly.js v") >= 1
     assert len(text) < 7e6
 
 
 def test_two_calls_write_the_same_bytes(preset):
-    first, again = page.write(preset).read_bytes(), page.write(preset).read_bytes()
-    assert first == again
+    assert written(preset) == written(preset)
 
 
 def test_figures_hold_curves_runs_and_clouds(preset):
-    ratio, sigma, clouds = figures(written(preset))[:3]
-    lines = {line["name"]: line for line in ratio["variants"][0]["lines"]}
-    assert lines["SampleNet"]["y"] == [82] and lines["FPS"]["x"] == [16] and not lines["SampleNet, soft"]["shown"]
-    (run,) = sigma["variants"][0]["lines"]
+    ratio, clouds, sigma = figures(written(preset))[:3]
+    traces = {trace["name"]: trace for trace in ratio["data"] if trace["visible"]}
+    assert traces["SampleNet"]["y"] == [82] and traces["FPS"]["customdata"] == [16]
+    assert traces["SampleNet, soft"]["visible"] == "legendonly"
+    assert len(ratio["layout"]["updatemenus"][0]["buttons"]) == 2  # accuracy, and its mean over classes
+    (run,) = sigma["data"]
     assert run["name"] == "samplenet-64" and run["x"] == [1, 2] and run["y"] == [1, 0.5]  # not the half line
-    assert [cloud["name"] for cloud in clouds["clouds"]] == ["chair", "<b>table"]
-    view = clouds["clouds"][1]["views"][0]
-    assert view["note"] == "classified as chair, wrong: <b>table" and view["layers"][1]["pick"] == [3, 4]
-    assert len(clouds["arrays"]) == 2 and len(clouds["arrays"][0]) == 120  # each cloud once
+    (menu,) = clouds["layout"]["updatemenus"]
+    assert [button["label"] for button in menu["buttons"]] == ["chair", "&lt;b&gt;table"]
+    again = menu["buttons"][1]["args"][0]
+    assert again["name"] == ["input", "sampled: classified as chair, wrong"] and len(again["x"][1]) == 2
 
 
 def test_commands_and_costs_are_listed(preset):
@@ -297,38 +307,6 @@ def test_commands_and_costs_are_listed(preset):
         assert words in costs and words in listed
 
 
-@pytest.mark.parametrize("fields, x", [({"recall": [0, 0.5, 1]}, [0, 50, 100]), ({"step_deg": 90}, [0, 90, 180])])
-def test_precision_is_the_mean_of_the_seeds_at_each_size(fields, x):
-    line = {"protocol": "matched", **fields}
-    curves = [{**line, "sampler": "none", "m": 64, "seed": 0, "precision": [1, 1, 1]}]
-    curves += [{**line, "sampler": "samplenet", "m": 8, "seed": s, "precision": [1, s, 0.5]} for s in (0, 1)]
-    curves += [{**line, "sampler": "fps", "m": 16, "seed": 0, "precision": [1, 0, 0]}]
-    drawn = charts.precision({"curves": curves}, 8)
-    assert [v["label"] for v in drawn["variants"]] == ["m = 8", "m = 16"]
-    full, ours = drawn["variants"][0]["lines"]
-    assert (full["name"], ours["name"]) == ("full cloud", "SampleNet") and ours["x"] == x and ours["y"] == [100, 50, 50]
-
-
-def test_pairs_and_rebuilt_clouds_have_their_layers():
-    cloud = np.arange(12, dtype=np.float32).reshape(1, 4, 3)
-    gallery = {
-        "template": cloud,
-        "source": cloud,
-        "error_before": [40.04],
-        "moved_fps": cloud + 1,
-        "error_fps": [12.34],
-    }
-    gallery |= {"idx_template_fps": [[0, 1]], "idx_source_fps": [[2, 3]]}
-    before, fps = charts.scene("registration", gallery)["clouds"][0]["views"]
-    assert before["note"] == "rotation error 40.0°" and len(before["layers"]) == 2 and len(fps["layers"]) == 4
-    gallery = {"points": cloud, "names": ["chair"], "reconstruction_none": cloud, "idx_fps": np.array([[0, 2]])}
-    gallery |= {"reconstruction_fps": cloud + 1, "nre_fps": np.array([1, 2.0]), "shown_nre_fps": [1.5]}
-    full, fps = charts.scene("reconstruction", gallery)["clouds"][0]["views"]
-    assert fps["note"].endswith("NRE 1.50") and fps["layers"][2]["aside"] and full["layers"][1]["aside"]
-    drawn = charts.distribution(gallery)["variants"][0]
-    assert drawn["label"] == "m = 2" and drawn["lines"][0]["x"][::50] == [1, 1.5, 2]
-
-
 def test_only_full_clouds_no_runs_no_gallery_are_no_fault(tmp_path):
     evaluation(tmp_path / "quick" / "registration" / "evaluation", "registration", ROTATION[:1], environment={})
     text = written(tmp_path / "quick")
@@ -339,29 +317,29 @@ def test_a_damaged_file_is_named(preset):
     path = preset / "reconstruction" / "evaluation-short" / "results.json"
     path.write_text("{")
     with pytest.raises(InputError, match=r"reconstruction/evaluation-short/results\.json is not a results file"):
-        page.write(preset)
+        written(preset)
     path.unlink()
     (preset / "classification" / "cost" / "cost.json").write_text('{"rows": [1]}')
     with pytest.raises(InputError, match=r"cost\.json is no file of costs"):
-        page.write(preset)
+        written(preset)
     (preset / "classification" / "cost" / "cost.json").unlink()
     (preset / "classification" / "samplenet-64-seed0" / "metrics.jsonl").write_text("[]\n")
     with pytest.raises(InputError, match=r"metrics\.jsonl is damaged"):
-        page.write(preset)
+        written(preset)
     (preset / "classification" / "samplenet-64-seed0" / "environment.json").write_text("{")
     with pytest.raises(InputError, match=r"environment\.json is damaged"):
-        page.write(preset)
+        written(preset)
 
 
 def test_a_folder_without_evaluations_says_what_is_expected(tmp_path):
     with pytest.raises(InputError, match="no evaluation below .*expected <experiment>/evaluation/results.json"):
-        page.write(tmp_path)
+        written(tmp_path)
 
 
 def test_without_plotly_the_tables_stand_and_a_sentence_says_so(preset, monkeypatch):
     monkeypatch.setitem(sys.modules, "plotly.offline", None)
     text = written(preset)
-    assert "left out: they need plotly" in text and "pip install plotly" in text
+    assert "left out: plotly is not installed" in text and "pip install plotly" in text
     assert "82.0 ± 1.4" in text and "<figure" not in text and "<script" not in text and len(text) < 1e5
 
 
@@ -371,9 +349,7 @@ def test_published_numbers_bear_their_marks(preset):
     assert line.endswith("<td>31.69</td><td>46.42</td><td>70.45</td><td>79.86</td><td>unverified</td></tr>".replace(
         "<td>31.69", '<td class="edge">31.69'))  # fmt: skip
     assert "“unverified”: as later papers are recalled" in text and "“poster”: digitised" in text
-    for reference in (
-        r for name in ("classification", "registration", "reconstruction") for r in published.references(name)
-    ):
+    for reference in (r for experiment in EXPERIMENTS.values() for r in published.references(experiment)):
         assert all(r["mark"] in published.MARKS for r in reference.rows) and reference.legend()
     assert published.MARKS["guide"][0] == "unverified"
 
@@ -452,7 +428,9 @@ def test_planned_cells_without_a_number_say_that_they_are_not_run(tmp_path, pres
     }
 
     def sections():
-        return bare(page.write(tmp_path / "paper", planned=planned).read_text()).split("<section ")[1:]
+        return bare(page.write(tmp_path / "paper", planned=planned, experiments=EXPERIMENTS).read_text()).split(
+            "<section "
+        )[1:]
 
     def line(text, m):
         return re.search(rf'<tr><th scope="row">{m}</th>.*?</tr>', text).group()
@@ -460,7 +438,7 @@ def test_planned_cells_without_a_number_say_that_they_are_not_run(tmp_path, pres
     pointnet, vanilla, registration = sections()
     assert line(pointnet, 64).count("not run") == 1 and "<td>51.2</td>" in line(pointnet, 64)  # S-NET's
     assert line(pointnet, 32).count("not run") == 2 and "not run" not in line(pointnet, 512)
-    assert "Not run: retrieval, cost, ablations (bash reproduce.sh classification ablation" in pointnet
+    assert "Not run: retrieval, cost, ablations (bash reproduce.sh classification" in pointnet
     assert "Classification: not run, vanilla" in vanilla and "Not run: retrieval" not in vanilla
     assert "<small>not run</small>" in line(vanilla, 4) and "<td>74</td>" in line(vanilla, 64)
     assert line(vanilla, 64).endswith("<td>poster</td></tr>") and "poster" not in line(vanilla, 1024)  # a full cloud's
@@ -468,3 +446,23 @@ def test_planned_cells_without_a_number_say_that_they_are_not_run(tmp_path, pres
     assert "bash reproduce.sh registration --preset paper --data-root DIR" in registration
     evaluation(home, "classification", [*ACCURACY, row("fps", 64, 0.5, metric="map_macro")], "x")
     assert "Not run: cost, ablations (" in sections()[0]
+
+
+def test_results_md_holds_the_tables_between_its_markers_and_nothing_else_changes(preset, tmp_path):
+    home = tmp_path / "checkout" / "classification"
+    home.mkdir(parents=True)
+    own = {"classification": replace(EXPERIMENTS["classification"], folder=home)}
+    for name in ("registration-cars", "reconstruction"):
+        shutil.rmtree(preset / name)
+    for _ in range(2):
+        assert page.write_results(preset, own) == [home / "results.md"]
+    text = (home / "results.md").read_text()
+    assert text.startswith(f"# Classification: results\n\n{page.BEGIN}\n\n## Classification: shapes\n")
+    assert text.endswith(f"\n\n{page.END}\n") and text.count("82.0 ± 1.4") == 2
+    (home / "results.md").write_text(f"above\n{page.BEGIN}\nstale\n{page.END}\nbelow\n")
+    page.write_results(preset, own)
+    again = (home / "results.md").read_text()
+    assert again.startswith("above\n") and again.endswith("\nbelow\n") and "stale" not in again
+    (home / "results.md").write_text("no markers")
+    with pytest.raises(InputError, match=r"results\.md must have the lines"):
+        page.write_results(preset, own)

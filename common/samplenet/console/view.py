@@ -1,12 +1,13 @@
 """Show a cloud with its sampled points: on a page where it can be turned, or in an Open3D window."""
 
-import html
 import os
 import sys
 
 import numpy as np
 
 from samplenet.errors import InputError
+from samplenet.report import interactive
+from samplenet.report.figures import Cloud, Layer, Scene, View
 from samplenet.scans import Scan
 
 SHOWN = 50_000  # most points of the cloud on a page: browsers turn so many smoothly
@@ -32,31 +33,16 @@ def page(scan: Scan, sample: np.ndarray, title: str, up: str) -> bytes:
         sample: (m, 3), all shown.
         up: "y" or "z", the axis that points up.
     """
-    try:
-        from plotly import graph_objects
-    except ImportError as error:
-        raise InputError("the page needs plotly; pip install plotly") from error
     points, colors = _shown(scan, SHOWN)
-    low, high = points.min(0), points.max(0)
-    centre, half = (low + high) / 2, float((high - low).max()) / 2 or 1.0
     words = f"{len(scan.rows)} points" + (f", {len(points)} of them shown" if len(points) < len(scan.rows) else "")
-    marker = {"size": 1.5, "color": PLAIN if colors is None else [f"rgb({r},{g},{b})" for r, g, b in colors.tolist()]}
-    traces = [_trace(graph_objects, words, points - centre, marker)]
+    shade = PLAIN if colors is None else [f"rgb({r},{g},{b})" for r, g, b in colors.tolist()]
+    layers = [Layer(words, points, shade, 1.5)]
     if len(sample):
-        marker = {"size": 5 if len(sample) <= 2048 else 3, "color": PICKED}
-        traces.append(_trace(graph_objects, f"{len(sample)} sampled", sample - centre, marker))
-    axes = {f"{axis}axis": {"visible": False, "range": [-half, half]} for axis in "xyz"}
-    eye = {"y": {"x": 0.75, "y": 0.5, "z": 1.0}, "z": {"x": 0.75, "y": -1.0, "z": 0.5}}[up]
-    camera = {"up": {axis: int(axis == up) for axis in "xyz"}, "eye": eye}
-    figure = graph_objects.Figure(traces)
-    figure.update_layout(
-        title={"text": html.escape(title), "x": 0.5},
-        scene={**axes, "aspectmode": "cube", "camera": camera},
-        margin={"l": 0, "r": 0, "t": 50, "b": 0},
-        legend={"orientation": "h", "x": 0.5, "xanchor": "center", "y": 0, "itemsizing": "constant"},
-    )
-    whole = {"include_plotlyjs": True, "default_height": "96vh", "config": {"displaylogo": False}}
-    return figure.to_html(div_id="cloud", **whole).encode()
+        layers.append(Layer(f"{len(sample)} sampled", sample, PICKED, 5 if len(sample) <= 2048 else 3))
+    try:
+        return interactive.page(Scene(title, [Cloud(title, [View("", "", layers)])], up), title)
+    except interactive.Unavailable as error:
+        raise InputError(f"the page: {error}") from error
 
 
 def window(scan: Scan, sample: np.ndarray, title: str, up: str) -> None:
@@ -102,8 +88,3 @@ def _shown(scan: Scan, most: int) -> tuple[np.ndarray, np.ndarray | None]:
         return scan.points, scan.colors
     some = np.sort(np.random.default_rng(0).choice(n, most, replace=False))
     return scan.points[some], None if scan.colors is None else scan.colors[some]
-
-
-def _trace(graph_objects, name: str, points: np.ndarray, marker: dict):
-    x, y, z = points.astype(np.float32).T
-    return graph_objects.Scatter3d(x=x, y=y, z=z, name=name, mode="markers", marker=marker, hoverinfo="skip")

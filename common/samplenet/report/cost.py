@@ -5,7 +5,8 @@ from pathlib import Path
 
 from samplenet.errors import InputError
 from samplenet.report.rows import label
-from samplenet.report.tables import Table
+from samplenet.report.tables import Head, Table
+from samplenet.runs.experiments import Experiment
 
 # metric: (what it is, unit, factor, digits), in the order of the table
 METRICS = {
@@ -14,38 +15,38 @@ METRICS = {
     "ms_per_cloud": ("time a cloud", "ms", 1, 3),
     "peak_memory_bytes": ("peak memory", "MB", 1e-6, 1),
 }
-# of the paper, as a later book quotes it and no document verifies; its "memory" is taken to be the parameters
-CLAIM_RATIO, CLAIM = 32, {"parameters": "“memory” +6 %", "macs": "−90 %"}
-TASKS = {"pointnet": "PointNet with T-Nets", "vanilla": "vanilla PointNet"}
 
 
-def read(path: Path) -> dict | None:
-    """The content of a cost.json; None where there is no such file."""
+def read(path: Path, experiment: Experiment) -> dict | None:
+    """Read a cost.json; None where there is no such file."""
     if not path.exists():
         return None
     try:
         results = json.loads(path.read_text())
-        table(results), notes(results)
+        parts(results, experiment)
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise InputError(f"{path} is no file of costs ({error})") from error
     return results
 
 
-def table(results: dict) -> Table:
-    """A line a sampler and size, each value with its change against the task network alone; then the paper's claim."""
-    values = {(r["sampler"], r["m"], r["metric"], r["device"]): r["value"] for r in results["rows"]}
-    columns = [
-        (metric, device) for metric in METRICS for device in dict.fromkeys(d for *_, k, d in values if k == metric)
-    ]
-    pairs = list(dict.fromkeys((r["sampler"], r["m"]) for r in results["rows"]))
-    n = pairs[0][1]
-    heads = [("", head, None) for head in ("", "m", "ratio")]
-    heads += [
-        ("", f"{METRICS[metric][0]}{'' if device == 'any' else ', ' + device.upper()}, {METRICS[metric][1]}", None)
-        for metric, device in columns
-    ]
+def parts(results: dict, experiment: Experiment) -> list[Table | str]:
+    """The table, and the notes below it."""
+    return [table(results, experiment), *notes(results, experiment)]
+
+
+def table(results: dict, experiment: Experiment) -> Table:
+    """A line a sampler and size, each value with its change against the task network alone; then a published claim."""
+    values = {(row["sampler"], row["m"], row["metric"], row["device"]): row["value"] for row in results["rows"]}
+    devices = {metric: dict.fromkeys(key[3] for key in values if key[2] == metric) for metric in METRICS}
+    columns = [(metric, device) for metric in METRICS for device in devices[metric]]
+    methods = list(dict.fromkeys((row["sampler"], row["m"]) for row in results["rows"]))
+    n = methods[0][1]
+    heads = [Head(""), Head("m"), Head("ratio")]
+    for metric, device in columns:
+        name, unit, _, _ = METRICS[metric]
+        heads.append(Head(f"{name}{'' if device == 'any' else ', ' + device.upper()}, {unit}"))
     lines = []
-    for sampler, m in pairs:
+    for sampler, m in methods:
         cells = []
         for metric, device in columns:
             _, _, factor, digits = METRICS[metric]
@@ -56,28 +57,29 @@ def table(results: dict) -> Table:
             cells.append(text)
         name = "task network alone" if sampler == "none" else f"{label(sampler)} + task network"
         lines.append([name, str(m), f"{n / m:g}", *cells])
-    claim = [CLAIM.get(metric, "") for metric, _ in columns]
-    lines.append(["the paper, as quoted, unverified", "", str(CLAIM_RATIO), *claim])
+    if claim := experiment.cost.get("claim"):
+        lines.append([claim["source"], "", claim["ratio"], *(claim.get(metric, "") for metric, _ in columns)])
     return Table("Cost at inference; in brackets the change against the task network alone", heads, lines)
 
 
-def notes(results: dict) -> tuple[str, str, str]:
+def notes(results: dict, experiment: Experiment) -> tuple[str, str, str]:
     """What the numbers were measured on, the command, and what they mean."""
     first, machine = results["rows"][0], results["environment"]
     ops = "native ops" if "tf" in machine["native_ops"] else "TensorFlow's own operations"
     gpu = f"GPU: {results['gpu']}." if results["gpu"] else "No GPU seen: CPU only."
     lacking = not any(r["metric"] == "peak_memory_bytes" and r["device"] == "cpu" for r in results["rows"])
-    task = f" The task network: {TASKS.get(results['task'], results['task'])}." if "task" in results else ""
+    networks = experiment.cost.get("networks", {})
+    task = f" The task network: {networks.get(results['task'], results['task'])}." if "task" in results else ""
     setting = (
         f"Inference on clouds of {first['m']} points, {results['batch_size']} at once.{task} {machine['machine']}; FPS "
         f"and matching by {ops}. {gpu}"
     )
     method = (
-        "The paper's claim is as a later book quotes it, unverified; what it calls memory is taken to be the "
-        "parameters. The running statistics of batch norm are no parameters here. MACs are the multiply-adds of matrix "
+        f"{experiment.cost.get('claim', {}).get('note', '')} "
+        "The running statistics of batch norm are no parameters here. MACs are the multiply-adds of matrix "
         "products and convolutions; the distances of FPS (3 m N) and of matching (up to twice that) are left out. "
         f"Time: the median of {results['repeats']} calls, all lines in turns. Peak memory: what a batch takes above "
         "the loaded networks, on the CPU the growth of the resident set in a process of its own"
         f"{'; not measured here, as it needs /proc/self/clear_refs' if lacking else ''}."
     )
-    return setting, results["command"], method
+    return setting, results["command"], method.strip()

@@ -1,58 +1,84 @@
 """One page of all results of a preset, and the same tables as Markdown (`python -m samplenet.report --page FOLDER`).
 
-The page needs nothing beside it: plotly.js, style and data are inside. Tables are plain HTML; curves and point clouds
-are drawn by page.js. Whatever comes from a file is escaped. Two calls write the same bytes.
+The page needs nothing beside it: plotly.js, style and data are inside. The template escapes what comes from a file. Two
+calls write the same bytes.
 """
 
-import html
 import json
 import os
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib.resources import files
 from pathlib import Path
-from typing import NamedTuple
 
 from samplenet.atomic import write_atomic
 from samplenet.errors import InputError
-from samplenet.report import EXPERIMENTS, ablation, charts, cost, published, read, read_gallery, tables
-from samplenet.report.pictures import LeftOut
-from samplenet.report.rows import cell, color, columns, label, select
-from samplenet.report.tables import Table
+from samplenet.report import cost, figures, interactive, published, summary, tables, variants
+from samplenet.report.results import Results, read, read_environment, read_gallery, read_log
+from samplenet.report.rows import cell, color, in_order, label, samplers_of, select, shown_size
+from samplenet.report.tables import Head, Table
+from samplenet.runs.experiments import Experiment
 from samplenet.runs.sources import some
 
-QUESTIONS = {
-    "classification": "How often is a frozen classifier right when it sees only m of a cloud's N points?",
-    "registration": "How far is a frozen registration network off when it sees only m points of each of two clouds?",
-    "reconstruction": "How well does a frozen autoencoder rebuild a cloud from m of its N points? NRE is the error "
-    "over that from all points: 1 is as good as all.",
-}
 INTRO = (
     "SampleNet learns which m of the N points of a cloud a task needs. Random sampling, farthest point sampling (FPS) "
     "and S-NET, its predecessor, stand beside it. Numbers are matched unless a table says otherwise: the frozen task "
     "network sees m distinct points of the input."
 )
 SMOKE = " Preset smoke: every step on tiny data, the numbers mean nothing."
+BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
+
+Planned = dict[tuple[str, str], dict[str, list[int]]]  # sizes by sampler, by experiment and variant
 
 
-class Section(NamedTuple):
-    """One evaluation; `results` without rows where it is planned and has not been run."""
+@dataclass
+class Section:
+    """One evaluation. One that is planned and has not been run has no rows.
 
-    place: str  # of the evaluation below the preset's folder, as text
-    variant: str  # of the evaluation: a task network other than that of the main table, or empty
+    Attributes:
+        path: of the evaluation below the preset's folder.
+        variant: of the evaluation: a task network other than that of the main table, or empty.
+        runs: as in results.json, with their folders below the preset's and the code they were trained by.
+        changed: ablations, and their runs.
+    """
+
+    path: str
+    variant: str
     title: str
-    results: dict
-    gallery: dict
-    runs: list[dict]  # as in results.json, their folders from here, and the code they were trained by
-    tables: list[Table]
-    notes: list[str]
-    cost: dict | None = None  # content of cost.json
-    changed: tuple[tuple[str, str, dict, list[dict]], ...] = ()  # ablations: words, place, results and runs of each
+    results: Results
+    gallery: dict = field(default_factory=dict)
+    runs: list[dict] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    cost: dict | None = None
+    changed: list[tuple[variants.Variant, list[dict]]] = field(default_factory=list)
+
+    @property
+    def experiment(self) -> Experiment:
+        return self.results.experiment
+
+    @property
+    def further(self) -> list[tuple[str, list]]:
+        """What a reader opens to see more: a heading, and tables and notes below it."""
+        found = []
+        if self.results.rows:
+            found.append(("Every metric and protocol", tables.every(self.results)))
+            found.append(("Commands and run folders", [commands(self)]))
+        if self.cost:
+            found.append(("Cost", cost.parts(self.cost, self.experiment)))
+        note, others = tables.others(self.experiment, self.variant)
+        if others:
+            found.append(("More published numbers", [note, *others]))
+        return found
 
 
-Planned = dict[tuple[str, str], dict[str, list[int]]]  # by experiment and variant: sizes by sampler
-
-
-def write(folder: Path, preset: str = "", failed: dict[str, str] | None = None, planned: Planned | None = None) -> Path:
+def write(
+    folder: Path,
+    preset: str = "",
+    failed: dict[str, str] | None = None,
+    planned: Planned | None = None,
+    *,
+    experiments: dict[str, Experiment],
+) -> Path:
     """Write index.html and tables.md of a preset's results; the page's path.
 
     Args:
@@ -64,73 +90,98 @@ def write(folder: Path, preset: str = "", failed: dict[str, str] | None = None, 
     Raises:
         InputError: no evaluation there, or a damaged file, which is named.
     """
-    folder, planned = Path(folder), planned or {}
-    preset = preset or folder.resolve().name
-    sections = [evaluated(path.parent, folder, preset, planned) for path in folder.glob("*/evaluation*/results.json")]
-    there = {(s.results["experiment"], s.variant) for s in sections}
-    sections += [not_run(*name, cells) for name, cells in planned.items() if name not in there]
-    if not sections:
-        raise InputError(f"no evaluation below {folder}: expected <experiment>/evaluation/results.json")
-    titles = [section.title for section in sections]
-    for i, section in enumerate(sections):
-        if titles.count(section.title) > 1:  # of one data set, with another task network or number of points
-            sections[i] = section._replace(title=f"{section.title} ({section.place.split('/')[0]})")
-    order = list(EXPERIMENTS)
-    sections.sort(key=lambda s: (order.index(s.results["experiment"]), not s.results["rows"], s.place.split("/")))
+    folder, preset = Path(folder), preset or Path(folder).resolve().name
+    sections = read_sections(folder, preset, planned or {}, experiments)
     write_atomic(folder / "tables.md", markdown(preset, sections).encode())
     write_atomic(folder / "index.html", document(preset, folder, sections, failed or {}).encode())
     return folder / "index.html"
 
 
-def evaluated(evaluation: Path, folder: Path, preset: str, planned: Planned) -> Section:
-    results = read(evaluation)
-    name, place = results["experiment"], evaluation.relative_to(folder)
-    headline = EXPERIMENTS[name].HEADLINE
-    variant = place.name.removeprefix("evaluation").lstrip("-")
-    compared = {r.metric: r for r in published.references(name) if r.data and r.task == variant}
-    made, cells = [], planned.get((name, variant), {})
-    for metric in dict.fromkeys([headline, *compared]):
-        if metric == headline or select(results["rows"], metric=metric):
-            made.append(tables.main(results, metric, preset, compared.get(metric), cells))
-    if not variant and (found := ablation.table(evaluation)):
-        made.append(found)
-    notes = [tables.rule(results, made)]
-    notes += [tables.beside(results, preset, reference) for reference in compared.values()]
-    title = f"{name.capitalize()}: {results['data']}" + (f", {variant}" if variant else "")
-    runs = placed(results, evaluation, folder)
-    costs = None if variant else cost.read(evaluation.parent / "cost" / "cost.json")
-    changed = tuple(
-        (ablation.words(changes), home.relative_to(folder).as_posix(), found, placed(found, home, folder))
-        for changes, (home, found) in (ablation.evaluations(evaluation) if not variant else {}).items()
-    )
-    notes += of_several_codes([(place.as_posix(), results, runs), *(found[1:] for found in changed)])
-    if cells:
-        notes += besides(name, variant, select(results["rows"], metric="map_macro"), costs, changed)
-    gallery = read_gallery(evaluation)
-    return Section(place.as_posix(), variant, title, results, gallery, runs, made, notes, costs, changed)
+def write_results(folder: Path, experiments: dict[str, Experiment]) -> list[Path]:
+    """Write the tables of a preset's results between the markers of each experiment's results.md; their paths."""
+    folder, written = Path(folder), []
+    sections = read_sections(folder, folder.resolve().name, {}, experiments)
+    for experiment in dict.fromkeys(section.experiment.name for section in sections):
+        path = experiments[experiment].folder / "results.md"
+        text = path.read_text() if path.exists() else f"# {experiment.capitalize()}: results\n\n{BEGIN}\n{END}\n"
+        if text.count(BEGIN) != 1 or text.count(END) != 1:
+            raise InputError(f"{path} must have the lines {BEGIN} and {END} once each")
+        before, after = text.split(BEGIN)[0], text.split(END)[1]
+        parts = [part for section in sections if section.experiment.name == experiment for part in texts(section)]
+        write_atomic(path, f"{before}{BEGIN}\n\n{tables.markdown(parts)}\n{END}{after}".encode())
+        written.append(path)
+    return written
 
 
-def placed(results: dict, evaluation: Path, folder: Path) -> list[dict]:
+def read_sections(folder: Path, preset: str, planned: Planned, experiments: dict[str, Experiment]) -> list[Section]:
+    """Read all evaluations of a preset, and list those that are planned and missing, in the order of the page."""
+    paths = sorted(folder.glob("*/evaluation*/results.json"))
+    sections = [evaluated(path.parent, folder, preset, planned, experiments) for path in paths]
+    present = {(section.experiment.name, section.variant) for section in sections}
+    for (name, variant), cells in planned.items():
+        if (name, variant) not in present:
+            sections.append(not_run(experiments[name], variant, cells))
+    if not sections:
+        raise InputError(f"no evaluation below {folder}: expected <experiment>/evaluation/results.json")
+    titles = [section.title for section in sections]
+    for section in sections:
+        if titles.count(section.title) > 1:  # of one data set, with another task network or number of points
+            section.title += f" ({section.path.split('/')[0]})"
+    order = list(experiments)
+    return sorted(sections, key=lambda s: (order.index(s.experiment.name), not s.results.rows, s.path.split("/")))
+
+
+def evaluated(evaluation: Path, folder: Path, preset: str, planned: Planned, experiments: dict) -> Section:
+    """Read one evaluation and what lies beside it."""
+    results = read(evaluation, experiments)
+    experiment, path = results.experiment, evaluation.relative_to(folder)
+    variant = path.name.removeprefix("evaluation").lstrip("-")
+    references = {reference.metric: reference for reference in published.beside(experiment, variant)}
+    cells = planned.get((experiment.name, variant), {})
+    made = []
+    for metric in dict.fromkeys([experiment.headline, *references]):
+        if metric == experiment.headline or select(results.rows, metric=metric):
+            made.append(tables.compared(results, metric, preset, references.get(metric), cells))
+    title = f"{experiment.name.capitalize()}: {results.data}" + (f", {variant}" if variant else "")
+    section = Section(path.as_posix(), variant, title, results, read_gallery(evaluation))
+    section.runs = trained(results, evaluation, folder)
+    if not variant:
+        section.cost = cost.read(evaluation.parent / "cost" / "cost.json", experiment)
+        changed = variants.variants(evaluation, experiments)
+        section.changed = [(one, trained(one.results, one.folder, folder)) for one in changed]
+        if changed:
+            made.append(variants.table(evaluation, results, changed))
+    section.tables = made
+    section.notes = [tables.rule(results, made)]
+    section.notes += [reference.note(results, preset) for reference in references.values()]
+    codes = [(section.path, results, section.runs)]
+    codes += [(one.folder.relative_to(folder).as_posix(), one.results, runs) for one, runs in section.changed]
+    section.notes += of_several_codes(codes)
+    section.notes += missing(section) if cells else []
+    return section
+
+
+def trained(results: Results, evaluation: Path, folder: Path) -> list[dict]:
     """The runs of an evaluation: their folders below that of the preset, and the code they were trained by."""
     runs = []
-    for run in results.get("runs", []):
-        place = os.path.normpath(evaluation.relative_to(folder) / str(run.get("folder", "")))
-        environment = trained_in(folder / place)
+    for run in results.runs:
+        path = os.path.normpath(evaluation.relative_to(folder) / str(run.get("folder", "")))
+        environment = read_environment(folder / path)
         code = {"revision": revision(environment), "sources": environment.get("sources", {})}
-        runs.append({**run, "folder": place, **code})
+        runs.append({**run, "folder": path, **code})
     return runs
 
 
-def of_several_codes(evaluations: list[tuple[str, dict, list[dict]]]) -> list[str]:
+def of_several_codes(evaluations: list[tuple[str, Results, list[dict]]]) -> list[str]:
     """A sentence on what each revision made, where one code did not make all numbers of a section; else none.
 
     Args:
         evaluations: the folder of each, its results and its runs. What has no revision on record is left out.
     """
     made, digests = {}, {}
-    for place, results, runs in evaluations:
-        environment = results.get("environment", {})
-        itself = {"folder": place, "revision": revision(environment), "sources": environment.get("sources", {})}
+    for path, results, runs in evaluations:
+        environment = results.environment
+        itself = {"folder": path, "revision": revision(environment), "sources": environment.get("sources", {})}
         for run in [*runs, itself]:
             if run["revision"]:
                 made.setdefault(run["revision"], {})[run["folder"]] = None
@@ -139,78 +190,79 @@ def of_several_codes(evaluations: list[tuple[str, dict, list[dict]]]) -> list[st
     files = [file for file, found in digests.items() if len(found) > 1]
     if len(made) < 2 and not files:
         return []
-    listed = "; ".join(f"{name} made {', '.join(places)}" for name, places in made.items())
+    listed = "; ".join(f"{name} made {', '.join(paths)}" for name, paths in made.items())
     uncommitted = " (+changes: and what was not committed)" if "+changes" in listed else ""
-    what = f" Files that differ between them: {some(files, 5)}." if files else ""
-    return [f"The code changed between these numbers. Revision {listed}{uncommitted}.{what}"]
-
-
-def trained_in(run: Path) -> dict:
-    """The environment.json of a run folder; {} where there is none."""
-    path = run / "environment.json"
-    try:
-        return dict(json.loads(path.read_text())) if path.exists() else {}
-    except (OSError, ValueError, TypeError) as error:
-        raise InputError(f"{path} is damaged ({error})") from error
+    differing = f" Files that differ between them: {some(files, 5)}." if files else ""
+    return [f"The code changed between these numbers. Revision {listed}{uncommitted}.{differing}"]
 
 
 def revision(environment: dict) -> str:
     """The revision of an environment, short; empty where none is known."""
     found = str(environment.get("revision", ""))
-    return found[:10] + "+changes" * found.endswith("+changes")
+    return found[:10] + ("+changes" if found.endswith("+changes") else "")
 
 
-def not_run(name: str, variant: str, cells: dict[str, list[int]]) -> Section:
+def not_run(experiment: Experiment, variant: str, cells: dict[str, list[int]]) -> Section:
     """The cells planned for an evaluation, and how to fill them."""
-    results = {"experiment": name, "data": "not run", "rows": []}
-    compared = [r for r in published.references(name) if r.data and r.task == variant]
-    made = [tables.main(results, r.metric, "paper", r, cells) for r in compared]
-    notes = [f"Not run yet: bash reproduce.sh {name} --preset paper --data-root DIR"]
-    notes += besides(name, variant)
-    notes += [f"The published numbers are of {r.words}. Source {r.legend()}" for r in compared]
-    title = f"{name.capitalize()}: not run" + (f", {variant}" if variant else "")
-    return Section(f"{name}/evaluation-{variant}", variant, title, results, {}, [], made, notes)
+    results = Results(experiment, "not run", [])
+    references = published.beside(experiment, variant)
+    title = f"{experiment.name.capitalize()}: not run" + (f", {variant}" if variant else "")
+    section = Section(f"{experiment.name}/evaluation-{variant}", variant, title, results)
+    for reference in references:
+        section.tables.append(tables.compared(results, reference.metric, "paper", reference, cells))
+    if not references:
+        section.tables.append(tables.compared(results, experiment.headline, "paper", None, cells))
+    section.notes = [f"Not run yet: bash reproduce.sh {experiment.name} --preset paper --data-root DIR"]
+    section.notes += missing(section)
+    for reference in references:
+        section.notes.append(f"The published numbers are of {reference.words}. Source {reference.legend()}")
+    return section
 
 
-def besides(name: str, variant: str, retrieval=None, costs=None, ablations=None) -> list[str]:
-    """A sentence on those of the classifier's further tables that there are none of."""
-    found = {"retrieval": retrieval, "cost": costs, "ablations": ablations}
-    lacking = [part for part in found if not found[part]]
-    if (name, variant) != ("classification", "") or not lacking:
+def missing(section: Section) -> list[str]:
+    """A sentence on those of the experiment's further parts that have not been run."""
+    experiment, results = section.experiment, section.results
+    found = {"cost": section.cost, "ablations": section.changed}
+    lacking = []
+    for part, metric in experiment.further.items():
+        if not (select(results.rows, metric=metric) if metric else found.get(part)):
+            lacking.append(part)
+    if section.variant or not lacking:
         return []
-    return [f"Not run: {', '.join(lacking)} (bash reproduce.sh classification ablation --preset paper --data-root DIR)"]
+    words = " ".join([experiment.name, *experiment.extras])
+    return [f"Not run: {', '.join(lacking)} (bash reproduce.sh {words} --preset paper --data-root DIR)"]
 
 
 def glance(sections: list[Section]) -> Table:
-    """A line an evaluation: every sampler's headline number at one sample size."""
-    lines, found = [], {}
+    """A line an evaluation: every method's headline number, at one sample size."""
+    lines, names = [], []
     for section in sections:
-        results, name = section.results, section.results["experiment"]
-        title, scale, digits = tables.look(name, EXPERIMENTS[name].HEADLINE)
-        rows = select(results["rows"], metric=EXPERIMENTS[name].HEADLINE, protocol="matched")
-        full, m = select(rows, sampler="none"), tables.shown_size(results)
-        cells = {s: cell(select(rows, sampler=s, m=m), scale, digits) for s, _ in columns(rows)}
-        cells["none"] = cell(full, scale, digits)
-        points = f"{m or 'all'} of {full[0]['m']} points" if full else tables.NOT_RUN
-        lines.append(([section.title, f"{title}; {points}"], cells))
-        found |= cells
-    names = [name for name, _ in columns([{"sampler": s, "protocol": "matched"} for s in found])] + ["none"]
-    heads = [("", head, None) for head in ("", "measure")] + [("", label(s), color(s)) for s in names]
-    heads[-1] = ("", "all points", None)
-    return Table("At one sample size", heads, [head + [cells.get(s, "") for s in names] for head, cells in lines])
+        results, experiment = section.results, section.experiment
+        look, rows = experiment.metrics[experiment.headline], results.headline(protocol="matched")
+        m, points = shown_size(rows), results.size[1]
+        names += samplers_of(rows)
+        shown = {sampler: select(rows, sampler=sampler, m=m) for sampler in samplers_of(rows)}
+        shown["none"] = select(rows, sampler="none")
+        cells = {sampler: cell(found, look.scale, look.digits) for sampler, found in shown.items()}
+        extent = (f"{m or 'all'} of {points} points" if points else "") if rows else tables.NOT_RUN
+        lines.append(([section.title, f"{look.title}; {extent}"], cells))
+    names = in_order(names)
+    heads = [Head(""), Head("measure"), *(Head(label(name), "", color(name)) for name in names), Head("all points")]
+    return Table(
+        "At one sample size", heads, [head + [cells.get(s, "") for s in [*names, "none"]] for head, cells in lines]
+    )
+
+
+def texts(section: Section) -> list:
+    """The tables and notes of a section for a Markdown file."""
+    further = [part for _, parts in section.further for part in parts]
+    return [f"## {section.title}", *section.tables, *section.notes, *further]
 
 
 def markdown(preset: str, sections: list[Section]) -> str:
-    """The tables for a README; what comes from a file cannot become markup here either."""
-    parts = [f"# Results, preset {preset}", intro(preset)]
-    for section in sections:
-        parts += [f"## {section.title}", *(table.markdown() for table in section.tables), *section.notes]
-        if section.results["rows"]:
-            parts += [table.markdown() for table in (*tables.every(section.results), commands(section))]
-        parts += [cost.table(section.cost).markdown(), *cost.notes(section.cost)] if section.cost else []
-        note, others = tables.others(section.results["experiment"], section.variant)
-        parts += [*([note] if note else []), *(table.markdown() for table in others)]
-    return html.escape("\n\n".join(parts) + "\n", quote=False)
+    """The content of tables.md."""
+    parts = [part for section in sections for part in texts(section)]
+    return tables.markdown([f"# Results, preset {preset}", intro(preset), *parts])
 
 
 def intro(preset: str) -> str:
@@ -219,119 +271,88 @@ def intro(preset: str) -> str:
 
 
 def document(preset: str, folder: Path, sections: list[Section], failed: dict[str, str]) -> str:
-    """The whole page."""
+    """The content of index.html."""
     try:
-        library = f'<script type="text/plain" id="plotly">{plotly()}</script>'  # page.js starts it when it is needed
-        scripts, missing = f"{library}\n<script>{asset('page.js')}</script>", ""
-    except LeftOut as reason:
-        scripts, missing = "", f'<p class="note">Curves and point clouds are left out: {html.escape(str(reason))}</p>'
-    bodies = [body(i, section, folder, bool(scripts)) for i, section in enumerate(sections)]
-    links = tuple(f"#s{i}" for i in range(len(sections)))
-    facts = "".join(f"<dt>{k}</dt><dd>{html.escape(v)}</dd>" for k, v in provenance(preset, folder, sections))
-    title = html.escape(f"SampleNet results, preset {preset}")
-    missed = "".join(f"<li>{html.escape(f'{name}: {why}')}</li>" for name, why in failed.items())
-    missed = missed and f"<p>These runs failed; what is shown of them is older, or missing:</p><ul>{missed}</ul>"
-    return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark"><title>{title}</title>
-<style>{asset("page.css")}</style></head>
-<body><header><h1>{title}</h1><p class="lead">{html.escape(intro(preset))}</p>
-<dl>{facts}</dl>{missed}</header>
-<main>{glance(sections).html("numbers glance", links)}
-{missing}<noscript><p class="note">Curves and point clouds need JavaScript; the tables do not.</p></noscript>
-{"".join(bodies)}</main>
-{scripts}
-</body></html>
-"""
-
-
-def plotly() -> str:
-    """The source of plotly.js."""
-    try:
-        from plotly.offline import get_plotlyjs
+        import jinja2
     except ImportError as error:
-        raise LeftOut(
-            "they need plotly, which is not installed; pip install plotly, then give the same command again"
-        ) from error
-    return get_plotlyjs()
+        raise InputError("the page needs jinja2; install the library with its viz extra") from error
+    try:
+        plotly, left_out = interactive.library(), ""
+    except interactive.Unavailable as reason:
+        plotly, left_out = "", str(reason)
+    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    page = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return page.get_template("page.html.j2").render(
+        title=f"SampleNet results, preset {preset}",
+        intro=intro(preset),
+        facts=provenance(preset, folder, sections),
+        failed=failed,
+        glance=glance(sections),
+        sections=[(section, drawn(section, folder) if plotly else []) for section in sections],
+        plotly=plotly,
+        left_out=left_out,
+        NOT_RUN=tables.NOT_RUN,
+    )
 
 
-def asset(name: str) -> str:
-    return (files(__package__) / name).read_text()
+def drawn(section: Section, folder: Path) -> list[tuple[str, str, str]]:
+    """Title, kind ("lines" or "clouds") and packed data of each figure; `</script>` cannot appear in it."""
+    if not section.results.rows:
+        return []
+    makers = dict.fromkeys(summary.makers(section.experiment).values())
+    runs = [folder / run["folder"] for run in section.runs]
+    runs = runs or sorted((folder / section.path).parent.glob("samplenet*"))
+    made = [make(section.results, section.gallery) for make in makers]
+    found = []
+    for figure in [*made, figures.sigma(runs)]:
+        if figure is not None:
+            kind = "lines" if isinstance(figure, figures.Lines) else "clouds"
+            packed = json.dumps(interactive.draw(figure), separators=(",", ":"), allow_nan=False)
+            found.append((figure.title, kind, packed.replace("<", "\\u003c")))
+    return found
 
 
 def provenance(preset: str, folder: Path, sections: list[Section]) -> list[tuple[str, str]]:
     """What made the numbers; the date is of the last training step, so that it outlives copies of the files."""
-    run = [section.results for section in sections if section.results["rows"]]
-    environments = [results.get("environment", {}) for results in run]
-    libraries = {f"{k} {v}": None for e in environments for k, v in e.get("libraries", {}).items()}
-    pythons = {f"Python {e['python']}": None for e in environments if "python" in e}
-    last = max(
-        (step["unix"] for path in folder.glob("*/*/metrics.jsonl") for step in charts.logged(path.parent)), default=0
-    )
-    revisions = dict.fromkeys(found for e in environments if (found := revision(e)))
+    results = [section.results for section in sections if section.results.rows]
+    environments = [one.environment for one in results]
+    libraries = {}
+    for environment in environments:
+        libraries |= {f"{name} {version}": None for name, version in environment.get("libraries", {}).items()}
+    pythons = {f"Python {environment['python']}": None for environment in environments if "python" in environment}
+    steps = [step["unix"] for path in folder.glob("*/*/metrics.jsonl") for step in read_log(path.parent)]
+    machines = dict.fromkeys(environment["machine"] for environment in environments if "machine" in environment)
     found = [
         ("Preset", preset),
-        ("Data", "; ".join(dict.fromkeys(results["data"] for results in run))),
-        ("Trained until", f"{datetime.fromtimestamp(last, UTC):%-d %B %Y}" if last else ""),
-        ("Evaluated at revision", ", ".join(revisions)),
+        ("Data", "; ".join(dict.fromkeys(one.data for one in results))),
+        ("Trained until", f"{datetime.fromtimestamp(max(steps), UTC):%-d %B %Y}" if steps else ""),
+        ("Evaluated at revision", ", ".join(dict.fromkeys(filter(None, map(revision, environments))))),
         ("Libraries", ", ".join([*pythons, *libraries])),
-        ("Machine", "; ".join(dict.fromkeys(e["machine"] for e in environments if "machine" in e))),
+        ("Machine", "; ".join(machines)),
     ]
     return [(name, text) for name, text in found if text]
 
 
-def body(number: int, section: Section, folder: Path, drawn: bool) -> str:
-    """The HTML of one section."""
-    name = section.results["experiment"]
-    parts = [f'<section id="s{number}"><h2>{html.escape(section.title)}</h2><p>{html.escape(QUESTIONS[name])}</p>']
-    parts += [table.html() for table in section.tables]
-    parts += [f'<p class="note">{html.escape(note)}</p>' for note in section.notes]
-    if drawn and section.results["rows"]:
-        home = (folder / section.place).parent
-        folders = [folder / run["folder"] for run in section.runs] or sorted(home.glob("samplenet*"))
-        size = tables.shown_size(section.results)
-        figures = [figure("lines", made) for made in charts.of(section.results, section.gallery, folders, size)]
-        if shown := charts.scene(name, section.gallery):
-            figures.append(figure("clouds", {"title": "Point clouds", **shown}))
-        parts.append(f'<div class="figures">{"".join(figures)}</div>')
-    more = []
-    if section.results["rows"]:
-        found = "".join(table.html() for table in tables.every(section.results))
-        more.append(("Every metric and protocol", found))
-        more.append(("Commands and run folders", commands(section).html("words")))
-    note, others = tables.others(name, section.variant)
-    if others:
-        words = f'<p class="note">{html.escape(note)}</p>'
-        more.append(("More published numbers", words + "".join(table.html() for table in others)))
-    if section.cost:
-        notes = "".join(f'<p class="note">{html.escape(note)}</p>' for note in cost.notes(section.cost))
-        more.append(("Cost", cost.table(section.cost).html() + notes))
-    parts += [f"<details><summary>{html.escape(words)}</summary>{content}</details>" for words, content in more]
-    return "\n".join(parts) + "</section>\n"
-
-
 def commands(section: Section) -> Table:
     """How each number was made: the training command of what learned, and that of the evaluation; ablations last."""
-    heads = [("", head, None) for head in ("", "m", "seed", "revision", "folder", "command")]
+    heads = [Head(text) for text in ("", "m", "seed", "revision", "folder", "command")]
     lines, listed = [], set()
-    for words, place, results, runs in [("", section.place, section.results, section.runs), *section.changed]:
-        trained = {str(run.get("sampler")) for run in runs}
-        for run in (run for run in runs if run["folder"] not in listed):
-            m = ", ".join(map(str, run.get("sizes") or [run.get("m")]))
-            name = ", ".join(filter(None, [label(str(run.get("sampler"))), words]))
-            lines.append([name, m, *(str(run.get(key, "")) for key in ("seed", "revision", "folder", "command"))])
+    evaluations = [("", section.path, section.results, section.runs)]
+    root = section.path.split("/")[0]
+    for one, runs in section.changed:
+        path = "/".join([root, *one.folder.parts[one.folder.parts.index("ablation") :]])
+        evaluations.append((one.words, path, one.results, runs))
+    for words, path, results, runs in evaluations:
+        for run in runs:
+            if run["folder"] not in listed:
+                m = ", ".join(map(str, run.get("sizes") or [run.get("m", "")]))
+                name = ", ".join(filter(None, [label(str(run.get("sampler", ""))), words]))
+                lines.append([name, m, *(str(run.get(key, "")) for key in ("seed", "revision", "folder", "command"))])
         listed |= {run["folder"] for run in runs}
-        rest = [label(name) for name in dict.fromkeys(r["sampler"] for r in results["rows"]) if name not in trained]
-        name = "evaluation" + (f", {words}" if words else "") + (f": {', '.join(rest)}" if rest else "")
-        made_by = revision(results.get("environment", {})), place, results.get("command", "")
-        lines.append([name, "", "", *made_by])
+        known = {str(run.get("sampler")) for run in runs}
+        rest = [
+            label(name) for name in dict.fromkeys(row.get("sampler", "") for row in results.rows) if name not in known
+        ]
+        name = "evaluation" + (f", {words}" if words else "") + (f": {', '.join(rest)}" if any(rest) else "")
+        lines.append([name, "", "", revision(results.environment), path, results.command])
     return Table("From the checkout's folder", heads, lines)
-
-
-def figure(kind: str, data: dict) -> str:
-    """Room for a picture, with its data; `</script>` cannot appear in it."""
-    packed = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-    title, plot = html.escape(data["title"]), '<div class="plot"></div><div class="legend"></div>'
-    script = f'<script type="application/json">{packed}</script>'
-    return f'<figure class="{kind}"><figcaption><span>{title}</span></figcaption>{plot}{script}</figure>\n'

@@ -1,11 +1,11 @@
-"""Published numbers (published.yaml) and whether ours may be compared with them."""
+"""Numbers that others published (published.yaml of an experiment), and whether ours may be compared with them."""
 
-from importlib.resources import files
-from typing import NamedTuple
+from dataclasses import dataclass
 
-import yaml
-
-from samplenet.report.rows import SAMPLERS, select
+from samplenet.errors import InputError
+from samplenet.report.results import Results
+from samplenet.report.rows import in_order, select
+from samplenet.runs.experiments import Experiment
 
 # what a mark of the file is called in a table, and what that means
 MARKS = {
@@ -15,31 +15,38 @@ MARKS = {
 }
 
 
-class Reference(NamedTuple):
+@dataclass(frozen=True)
+class Reference:
     """One table of published.yaml; `data` is empty where nothing of ours stands beside it, `clouds` 0 if not known."""
 
-    experiment: str
+    experiment: Experiment
     title: str
     metric: str
     protocol: str
     words: str
     points: int
-    rows: list[dict]  # m, mark, and the value of each sampler, all as text
+    rows: list[dict]  # the value of the lines' key, mark, and the value of each method, all as text
     data: str = ""
     task: str = ""
+    network: str = ""
     clouds: int = 0
     differs: str = ""
 
     @property
-    def samplers(self) -> list[str]:
+    def methods(self) -> list[str]:
         """Those with a value, in display order; the full cloud is none of them."""
-        rank = {name: i for i, name in enumerate(SAMPLERS)}
-        found = dict.fromkeys(name for row in self.rows for name in row if name not in ("m", "mark", "none"))
-        return sorted(found, key=lambda name: rank.get(name, len(rank)))
+        own = (self.experiment.lines, "mark", "none")
+        return in_order(name for row in self.rows for name in row if name not in own)
 
-    def row(self, m: int) -> dict:
-        """The row of sample size m; {} where nothing is published."""
-        return next((row for row in self.rows if row["m"] == str(m)), {})
+    @property
+    def lines(self) -> list:
+        """The lines with a value, without that of the full cloud."""
+        found = [row[self.experiment.lines] for row in self.rows if "none" not in row]
+        return [int(m) for m in found if int(m) <= self.points] if self.experiment.lines == "m" else found
+
+    def row(self, line) -> dict:
+        """The row of a line; {} where nothing is published."""
+        return next((row for row in self.rows if row[self.experiment.lines] == str(line)), {})
 
     def full(self) -> str:
         """The value of the full cloud with its mark; empty where none is published."""
@@ -47,32 +54,64 @@ class Reference(NamedTuple):
 
     def legend(self) -> str:
         """What the words of the column `source` mean."""
-        words = (MARKS[mark] for mark in dict.fromkeys(row["mark"] for row in self.rows))
-        return "; ".join(f"“{name}”: {meaning}" for name, meaning in words) + "."
+        meanings = (MARKS[mark] for mark in dict.fromkeys(row["mark"] for row in self.rows))
+        return "; ".join(f"“{name}”: {meaning}" for name, meaning in meanings) + "."
 
-    def hindrances(self, results: dict, preset: str) -> list[str]:
+    def extent(self) -> str:
+        """How many clouds or pairs, where that is known, of how many points."""
+        count = f"{self.clouds} test " if self.clouds else ""
+        return f"{count}{self.experiment.items} of {self.points} points"
+
+    def hindrances(self, results: Results, preset: str) -> list[str]:
         """Why a difference between `results` and this would mean nothing; [] when it means something."""
-        full = select(results["rows"], sampler="none", metric=self.metric)
+        full = select(results.rows, sampler="none", metric=self.metric)
         n, points = (full[0]["n"], full[0]["m"]) if full else (0, 0)
         found = []
-        if results["data"] != self.data:
-            found.append(f"the data is {results['data']}")
+        if results.data != self.data:
+            found.append(f"the data is {results.data}")
         if points != self.points or self.clouds not in (0, n):
-            found.append(f"{n} test clouds of {points} points")
+            found.append(f"{n} test {self.experiment.items} of {points} points")
         if preset != "paper":
             found.append(f"the preset {preset}")
-        published = self.task or "pointnet"  # of classification, whose results name their task network
-        if (network := results.get("network", published)) != published:
-            found.append(f"the task network {network}")
+        if self.network and results.network and results.network != self.network:
+            found.append(f"the task network {results.network}")
         return found
 
+    def note(self, results: Results, preset: str) -> str:
+        """What the published numbers are of, and whether ours may be compared with them."""
+        what = f"{self.words} ({self.extent()})"
+        if hindrances := self.hindrances(results, preset):
+            text = f"The published numbers are of {what} with the published settings. Here: {'; '.join(hindrances)}. "
+            text += "They do not compare with ours, and no difference is given."
+        elif self.differs:
+            text = f"Published and ours are of {what}, but {self.differs}; the difference is ours − published."
+        else:
+            text = f"Published and ours are of the same {what}; the difference is ours − published."
+        full = f" Published for all {self.points} points: {self.full()}." if self.full() else ""
+        return f"{text}{full} Source {self.legend()}"
 
-def references(experiment: str) -> list[Reference]:
-    """The published tables of an experiment, those that stand beside ours first."""
-    # the base loader keeps every number as it is printed: 87.80
-    tables = yaml.load((files(__package__) / "published.yaml").read_text(), yaml.BaseLoader)
-    found = [Reference(**{**t, "points": int(t["points"]), "clouds": int(t.get("clouds", 0))}) for t in tables]
-    return sorted((r for r in found if r.experiment == experiment), key=lambda r: not r.data)
+
+def references(experiment: Experiment) -> list[Reference]:
+    """The published tables of an experiment, those that stand beside ours first; none without a published.yaml."""
+    path = experiment.folder / "published.yaml"
+    if not path.exists():
+        return []
+    import yaml  # not at the top: the console's viewer draws without it
+
+    try:
+        tables = yaml.load(path.read_text(), yaml.BaseLoader)  # which keeps every number as it is printed: 87.80
+        found = []
+        for table in tables:
+            whole = {"points": int(table["points"]), "clouds": int(table.get("clouds", 0))}
+            found.append(Reference(experiment, **{**table, **whole}))
+    except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} is not a list of published tables ({error})") from error
+    return sorted(found, key=lambda reference: not reference.data)
+
+
+def beside(experiment: Experiment, task: str) -> list[Reference]:
+    """The published tables that stand beside our numbers with this task network."""
+    return [reference for reference in references(experiment) if reference.data and reference.task == task]
 
 
 def difference(ours: float, published: str, digits: int) -> str:

@@ -1,8 +1,10 @@
-"""Rows of results.json: choosing among them, and Markdown tables of them."""
+"""Rows of results.json: choosing among them, and their table of lines and columns."""
+
+from typing import NamedTuple
 
 import numpy as np
 
-# display order, label and colour of the samplers; any other name comes after these
+# label and colour of the samplers in the order of the tables; any other name comes after these
 SAMPLERS = {
     "none": ("full cloud", "black"),
     "icp": ("ICP on full cloud", "#7a5195"),
@@ -15,76 +17,114 @@ SAMPLERS = {
     "samplenet_progressive": ("SampleNet-Progressive", "#8e2a72"),
 }
 FULL_CLOUD = ("none", "icp")  # these see all N points: no column of a table, a level in a figure
-PROTOCOLS = ["matched", "soft", "generated"]
+BASELINES = ("random", "fps", "fps_same_start")
+PROTOCOLS = ("matched", "soft", "generated")
 
 
 def label(sampler: str) -> str:
+    """The sampler's name for readers."""
     return SAMPLERS.get(sampler, (sampler, None))[0]
 
 
 def color(sampler: str) -> str | None:
+    """The sampler's colour in tables and figures."""
     return SAMPLERS.get(sampler, (sampler, None))[1]
+
+
+def in_order(samplers) -> list[str]:
+    """Sort samplers as the tables have them, without repeats; unknown ones stay in their order, after those."""
+    rank = {name: i for i, name in enumerate(SAMPLERS)}
+    return sorted(dict.fromkeys(samplers), key=lambda name: rank.get(name, len(rank)))
 
 
 def select(rows: list[dict], **match) -> list[dict]:
     """The rows that have these values."""
-    return [r for r in rows if all(r[key] == value for key, value in match.items())]
+    return [row for row in rows if all(row.get(key) == value for key, value in match.items())]
 
 
-def columns(rows: list[dict]) -> list[tuple[str, str]]:
-    """(sampler, protocol) in display order, without those of full clouds."""
-    found = {(r["sampler"], r["protocol"]) for r in rows if r["sampler"] not in FULL_CLOUD}
-    rank = {name: i for i, name in enumerate(SAMPLERS)}
-    return sorted(found, key=lambda c: (rank.get(c[0], len(rank)), c[0], PROTOCOLS.index(c[1])))
+class Column(NamedTuple):
+    """A column of a table: the value of its key, what else its methods have in common, and the protocol."""
+
+    name: str
+    rest: tuple[tuple[str, object], ...] = ()
+    protocol: str = "matched"
+
+    @property
+    def label(self) -> str:
+        words = [label(self.name), *(f"{key} = {value}" for key, value in self.rest)]
+        return ", ".join(words if self.protocol == "matched" else [*words, self.protocol])
 
 
-def mean_curves(curves: list[dict], m: int | None) -> list[tuple[str, dict, np.ndarray]]:
-    """(sampler, its first curve, mean precision of the seeds in percent): full clouds, then each sampler at size m."""
-    found = []
-    for sampler in (*FULL_CLOUD, *dict.fromkeys(s for s, _ in columns(curves))):
-        mine = [c for c in select(curves, sampler=sampler) if sampler in FULL_CLOUD or c["m"] == m]
-        if mine:
-            found.append((sampler, mine[0], 100 * np.mean([c["precision"] for c in mine], 0)))
-    return found
+class Pivot:
+    """Rows of one metric as lines and columns; seeds share a cell, full clouds have none.
+
+    Keys of the method that neither lines nor columns stand for, and that differ between rows, tell columns apart too:
+    no cell holds the numbers of two methods.
+
+    Args:
+        lines, columns: keys of the rows, as an experiment states them.
+    """
+
+    def __init__(self, rows: list[dict], lines: str, columns: str):
+        rows = [row for row in rows if row.get("sampler") not in FULL_CLOUD]
+        values = {}
+        for row in rows:
+            for key, value in row.get("method", {}).items():
+                values.setdefault(key, set()).add(value)
+        further = [key for key in values if key not in (lines, columns) and len(values[key]) > 1]
+        self.cells = {}
+        for row in rows:
+            rest = tuple((key, row["method"].get(key, "")) for key in further)
+            column = Column(str(row.get(columns, "")), rest, row["protocol"])
+            self.cells.setdefault((row.get(lines, "all"), column), []).append(row)
+        found = dict.fromkeys(line for line, _ in self.cells)
+        self.lines = sorted(found, reverse=True) if lines == "m" else list(found)
+        names = in_order(column.name for _, column in self.cells)
+        self.columns = sorted({column for _, column in self.cells}, key=lambda column: _place(column, names))
+
+    def __getitem__(self, place: tuple) -> list[dict]:
+        """The rows of a line and a column."""
+        return self.cells.get(place, [])
+
+
+def _place(column: Column, names: list[str]) -> tuple:
+    known = column.protocol in PROTOCOLS
+    protocol = PROTOCOLS.index(column.protocol) if known else len(PROTOCOLS)
+    return names.index(column.name), str(column.rest), protocol, column.protocol
+
+
+def mean(rows: list[dict], scale: float = 1) -> float:
+    """The mean over the rows, which are those of the seeds."""
+    return scale * np.mean([row["value"] for row in rows])
 
 
 def cell(rows: list[dict], scale: float = 1, digits: int = 1) -> str:
     """One value times `scale`, or the mean over seeds and their standard deviation; empty without rows."""
     if not rows:
         return ""
-    values = scale * np.array([r["value"] for r in rows])
+    values = scale * np.array([row["value"] for row in rows])
     if len(rows) > 1:
         return f"{values.mean():.{digits}f} ± {values.std(ddof=1):.{digits}f}"
     return f"{values[0]:.{digits}f}"
 
 
-def grid(rows: list[dict], num_points: int, scale: float = 1, digits: int = 1) -> tuple[list[str], list[list[str]]]:
-    """Heads and lines of a table of the rows of one metric: a line a sample size, a column a sampler and protocol.
-
-    Without columns of samplers where only full clouds were scored.
-    """
-    shown = columns(rows)
-    heads = ["m", "ratio", *(label(s) + ("" if p == "matched" else f", {p}") for s, p in shown)]
-    lines = []
-    for m in sorted({r["m"] for r in rows if r["sampler"] not in FULL_CLOUD}, reverse=True):
-        cells = [cell(select(rows, sampler=s, protocol=p, m=m), scale, digits) for s, p in shown]
-        lines.append([str(m), f"{num_points / m:g}", *cells])
-    return heads, lines
+def samplers_of(rows: list[dict]) -> list[str]:
+    """The samplers of the rows in display order, without those on full clouds."""
+    return in_order(row["sampler"] for row in rows if row.get("sampler", "none") not in FULL_CLOUD)
 
 
-def markdown(heads: list[str], lines: list[list[str]]) -> str:
-    """A Markdown table; what a cell holds cannot end it."""
-    lines = [[" ".join(text.replace("|", "\\|").split()) for text in line] for line in (heads, *lines)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in [lines[0], ["---"] * len(heads), *lines[1:]])
+def seeds(rows: list[dict], columns: str) -> dict[str, list[int]]:
+    """The seeds that each method of the columns was trained or drawn with."""
+    found = {}
+    for row in rows:
+        if row.get("sampler") not in FULL_CLOUD:
+            found.setdefault(str(row.get(columns, "")), set()).add(row["seed"])
+    return {name: sorted(found[name]) for name in in_order(found)}
 
 
-def table(rows: list[dict], num_points: int, scale: float = 1, digits: int = 1) -> str:
-    """`grid` as Markdown; empty where only full clouds were scored."""
-    heads, lines = grid(rows, num_points, scale, digits)
-    return markdown(heads, lines) if lines else ""
-
-
-def seeds(rows: list[dict]) -> str:
-    """Each sampler with the seeds it was trained or drawn with."""
-    names = dict.fromkeys(s for s, _ in columns(rows))
-    return ", ".join(f"{label(s)} {sorted({r['seed'] for r in select(rows, sampler=s)})}" for s in names)
+def shown_size(rows: list[dict]) -> int | None:
+    """The sample size that most learned samplers were scored at, of several the smallest; None without samplers."""
+    scored = {(row["m"], row["sampler"]) for row in rows if "m" in row and row.get("sampler", "none") not in FULL_CLOUD}
+    sizes = {m for m, _ in scored}
+    learned = {m: sum(size == m and sampler not in BASELINES for size, sampler in scored) for m in sizes}
+    return max(learned, key=lambda m: (learned[m], -m), default=None)

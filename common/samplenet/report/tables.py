@@ -1,226 +1,227 @@
-"""Tables of a preset's results, alone and beside published numbers, as HTML and as Markdown."""
+"""Tables of results, alone and beside published numbers. One Table becomes Markdown here and HTML in page.html.j2."""
 
 import html
 from typing import NamedTuple
 
-import numpy as np
+from samplenet.report import published
+from samplenet.report.results import Results
+from samplenet.report.rows import (
+    BASELINES,
+    FULL_CLOUD,
+    Column,
+    Pivot,
+    cell,
+    color,
+    in_order,
+    label,
+    mean,
+    seeds,
+    select,
+)
+from samplenet.report.ties import best, standard_error
+from samplenet.runs.experiments import Experiment, Metric
 
-from samplenet.report import EXPERIMENTS, published
-from samplenet.report.pictures import UNTRAINED
-from samplenet.report.rows import FULL_CLOUD, cell, color, columns, grid, label, markdown, select
-from samplenet.report.ties import best
-
-NOUNS = {"classification": "clouds", "registration": "pairs", "reconstruction": "clouds"}
 NOT_RUN = "not run"
+PROTOCOLS_NOTE = (
+    "Columns without a word are matched: a subset of the input; soft are the softly projected points and generated the "
+    "simplified points themselves, no subset."
+)
+
+
+class Head(NamedTuple):
+    """The head of a column, the group of columns it belongs to, and the colour beside it."""
+
+    text: str
+    group: str = ""
+    color: str | None = None
 
 
 class Table(NamedTuple):
-    """A title; (group, head, colour or None) of each column; lines of text; the cells (line, column) that stand out."""
+    """Lines of text below heads; the cells (line, column) of `strong` stand out."""
 
     title: str
-    heads: list[tuple[str, str, str | None]]
+    heads: list[Head]
     lines: list[list[str]]
     strong: frozenset[tuple[int, int]] = frozenset()
 
+    @property
+    def edges(self) -> list[int]:
+        """The columns that begin a group, but for the first."""
+        return [j for j in range(1, len(self.heads)) if self.heads[j].group != self.heads[j - 1].group]
+
+    @property
+    def groups(self) -> list[tuple[str, int]]:
+        """Name and number of columns of each group."""
+        starts = [0, *self.edges, len(self.heads)]
+        return [(self.heads[a].group, b - a) for a, b in zip(starts, starts[1:], strict=False)]
+
     def markdown(self) -> str:
-        heads = [f"{head}, {group}" if group else head for group, head, _ in self.heads]
-        cells = [
-            [f"**{text}**" if (i, j) in self.strong else text for j, text in enumerate(line)]
-            for i, line in enumerate(self.lines)
-        ]
-        return f"**{self.title}**\n\n" + markdown(heads, cells)
-
-    def html(self, kind: str = "numbers", links: tuple[str, ...] = ()) -> str:
-        """A table in a box that scrolls sideways; the first column names the line.
-
-        Args:
-            kind: its class, "numbers" or "words".
-            links: where the first cell of each line leads, if anywhere.
-        """
-        groups = []
-        for group, _, _ in self.heads:
-            if groups and groups[-1][0] == group:
-                groups[-1][1] += 1
-            else:
-                groups.append([group, 1])
-        over = "".join(f'<th colspan="{n}" scope="colgroup">{html.escape(group)}</th>' for group, n in groups)
-        first = {sum(n for _, n in groups[:i]) for i in range(1, len(groups))}  # columns that begin a group
-        edge = [' class="edge"' if j in first else "" for j in range(len(self.heads))]
-        heads = "".join(
-            f'<th scope="col"{edge[j]}>{dot(shade)}{html.escape(head)}</th>'
-            for j, (_, head, shade) in enumerate(self.heads)
-        )
-        body = ""
+        """The table as Markdown; what a cell holds cannot end it."""
+        if not self.lines:
+            return f"**{self.title}**"
+        lines = [[f"{head.text}, {head.group}" if head.group else head.text for head in self.heads]]
         for i, line in enumerate(self.lines):
-            name = html.escape(line[0])
-            body += f'<tr><th scope="row">{f"""<a href="{links[i]}">{name}</a>""" if links else name}</th>'
-            for j, text in enumerate(line[1:], 1):
-                text = html.escape(text)
-                text = f"<b>{text}</b>" if (i, j) in self.strong else text
-                text = f"<small>{text}</small>" if text == NOT_RUN else text
-                body += f"<td{edge[j]}>{text}</td>"
-            body += "</tr>\n"
-        top = f'<tr class="groups">{over}</tr>' if len(groups) > 1 else ""
-        title = html.escape(self.title)
-        return (
-            f'<h3>{title}</h3><div class="scroll" tabindex="0"><table class="{kind}" aria-label="{title}">\n'
-            f"<thead>{top}<tr>{heads}</tr></thead>\n<tbody>{body}</tbody></table></div>\n"
-        )
+            lines.append([f"**{text}**" if (i, j) in self.strong else text for j, text in enumerate(line)])
+        rows = ["| " + " | ".join(" ".join(text.replace("|", "\\|").split()) for text in line) + " |" for line in lines]
+        rows.insert(1, "| " + " | ".join(["---"] * len(self.heads)) + " |")
+        return f"**{self.title}**\n\n" + "\n".join(rows)
 
 
-def dot(shade: str | None) -> str:
-    """A sampler's colour beside its name."""
-    return f'<i class="dot" style="color:{shade}" aria-hidden="true">●</i>&nbsp;' if shade else ""
+def markdown(parts: list) -> str:
+    """Join texts and tables to a Markdown file; what comes from a file cannot become markup."""
+    texts = [part.markdown() if isinstance(part, Table) else part for part in parts if part]
+    return html.escape("\n\n".join(texts) + "\n", quote=False)
 
 
-def look(experiment: str, metric: str) -> tuple[str, float, int]:
-    """Title, scale and digits of a metric; one of a class, as nre_chair, has those of the metric it belongs to."""
-    known = EXPERIMENTS[experiment].METRICS
-    base = max((name for name in known if metric == name or metric.startswith(f"{name}_")), key=len, default=None)
-    if base is None:
-        return metric, 1, 4
-    entry = known[base]
-    title, scale, digits = (entry[0].upper() + entry[1:], 100, 1) if isinstance(entry, str) else entry
-    if scale == 100 and "%" not in title:
-        title += ", %"
-    return title + (f": {metric.removeprefix(base + '_')}" if metric != base else ""), scale, digits
+def metric_of(experiment: Experiment, name: str) -> Metric:
+    """How a metric is shown; one that the experiment does not state, by its name."""
+    return experiment.metrics.get(name) or Metric(title=name, digits=4)
 
 
-def full_cloud(results: dict, metric: str) -> str:
-    """The values on full clouds as words; empty without rows."""
-    _, scale, digits = look(results["experiment"], metric)
-    found = [(s, select(results["rows"], sampler=s, metric=metric)) for s in FULL_CLOUD]
-    return "; ".join(f"{label(s)} {cell(rows, scale, digits)}" for s, rows in found if rows)
+def levels(rows: list[dict], metric: Metric) -> str:
+    """The values on full clouds as words in brackets; empty without such rows."""
+    found = [(sampler, select(rows, sampler=sampler)) for sampler in FULL_CLOUD]
+    words = [f"{label(sampler)} {cell(rows, metric.scale, metric.digits)}" for sampler, rows in found if rows]
+    return f" ({'; '.join(words)})" if words else ""
 
 
-def main(
-    results: dict, metric: str, preset: str, reference: published.Reference | None, planned: dict[str, list[int]]
-) -> Table:
-    """Matched points: a line a sample size, a column a sampler; then what is published and, where fair, how far off.
+def line_heads(experiment: Experiment) -> list[Head]:
+    """The heads of the first columns, which name a line: sizes come with their sampling ratio."""
+    return [Head("m"), Head("ratio")] if experiment.lines == "m" else [Head(experiment.lines)]
+
+
+def line_cells(experiment: Experiment, line, num_points: int) -> list[str]:
+    """The text of the first columns."""
+    return [str(line), f"{num_points / line:g}" if num_points else ""] if experiment.lines == "m" else [str(line)]
+
+
+def compared(results: Results, metric: str, preset: str, reference=None, planned: dict | None = None) -> Table:
+    """Matched points: a column a method; then what is published and, where the comparison is fair, how far off ours is.
 
     Args:
-        planned: sizes by sampler; a cell of these without a number says "not run".
+        planned: lines by method; a cell of these without a number says "not run".
     """
-    title, scale, digits = look(results["experiment"], metric)
-    rows = select(results["rows"], metric=metric, protocol="matched")
+    experiment, look, planned = results.experiment, metric_of(results.experiment, metric), planned or {}
+    rows = [row for row in select(results.rows, metric=metric, protocol="matched") if _in_table(row, experiment)]
+    pivot = Pivot(rows, experiment.lines, experiment.columns)
     full = select(rows, sampler="none")
     n = full[0]["m"] if full else reference.points if reference else 0
-    theirs = reference.samplers if reference else []
-    ours = [name for name, _ in columns([*rows, *({"sampler": name, "protocol": "matched"} for name in planned)])]
-    sizes = {r["m"] for r in rows if r["sampler"] not in FULL_CLOUD}.union(*planned.values())
+    ours = list(pivot.columns)
+    ours += [Column(name) for name in planned if name not in [column.name for column in ours]]
+    names = in_order(column.name for column in ours)
+    ours.sort(key=lambda column: names.index(column.name))
+    lines = dict.fromkeys([*pivot.lines, *(line for kinds in planned.values() for line in kinds)])
+    theirs = reference.methods if reference else []
     if reference:
-        sizes |= {int(row["m"]) for row in reference.rows if "none" not in row and int(row["m"]) <= n}
+        lines |= dict.fromkeys(line for line in reference.lines if experiment.lines != "m" or line <= n)
     fair = reference is not None and not reference.hindrances(results, preset)
-    apart = [name for name in theirs if name in ours] if fair else []
+    apart = [column for column in ours if fair and column.name in theirs]
 
-    heads = [("", "m", None), ("", "ratio", None), *(("", label(name), color(name)) for name in ours)]
-    heads += [("published", label(name), color(name)) for name in theirs] + [("published", "source", None)] * bool(
-        theirs
-    )
-    heads += [("ours − published", label(name), color(name)) for name in apart]
-    lines, strong = [], set()
-    for m in sorted(sizes, reverse=True):
-        found = {name: select(rows, sampler=name, m=m) for name in ours}
-        line = [str(m), f"{n / m:g}" if n else ""]
-        line += [cell(found[name], scale, digits) or (NOT_RUN if m in planned.get(name, ()) else "") for name in ours]
+    heads = line_heads(experiment) + [Head(column.label, "", color(column.name)) for column in ours]
+    heads += [Head(label(name), "published", color(name)) for name in theirs]
+    heads += [Head("source", "published")] if theirs else []
+    heads += [Head(column.label, "ours − published", color(column.name)) for column in apart]
+    first, made, strong = len(line_heads(experiment)), [], set()
+    for line in sorted(lines, reverse=True) if experiment.lines == "m" else lines:
+        cells = {column: pivot[line, column] for column in ours}
+        texts = line_cells(experiment, line, n)
+        for column in ours:
+            missing = NOT_RUN if line in planned.get(column.name, ()) else ""
+            texts.append(cell(cells[column], look.scale, look.digits) or missing)
         if reference:
-            row = reference.row(m)
-            source = published.MARKS[row["mark"]][0] if set(theirs) & set(row) else ""
-            line += [*(row.get(name, "") for name in theirs), source]
-            for name in apart:
-                both = found[name] and name in row
-                mean = scale * np.mean([r["value"] for r in found[name]]) if both else 0
-                line.append(published.difference(mean, row[name], digits) if both else "")
-        strong |= {(len(lines), 2 + ours.index(name)) for name in best(results, metric, found)}
-        lines.append(line)
-    title = reference.title if reference else title
-    levels = full_cloud(results, metric)
-    return Table(title + (f" ({levels})" if levels else ""), heads, lines, frozenset(strong))
+            row = reference.row(line)
+            texts += [row.get(name, "") for name in theirs]
+            texts.append(published.MARKS[row["mark"]][0] if set(theirs) & set(row) else "")
+            for column in apart:
+                both = cells[column] and column.name in row
+                value = mean(cells[column], look.scale) if both else 0
+                texts.append(published.difference(value, row[column.name], look.digits) if both else "")
+        strong |= {(len(made), first + ours.index(c)) for c in best(results.rows, experiment, metric, cells)}
+        made.append(texts)
+    title = reference.title if reference else look.title
+    return Table(title + levels(rows, look), heads, made, frozenset(strong))
 
 
-def shown_size(results: dict) -> int | None:
-    """The sample size that most learned samplers were scored at, of several the smallest; None without samplers."""
-    rows = select(results["rows"], metric=EXPERIMENTS[results["experiment"]].HEADLINE, protocol="matched")
-    found = {(r["m"], r["sampler"]) for r in rows if r["sampler"] not in FULL_CLOUD}
-    learned = {m: sum(m == size and name not in UNTRAINED for size, name in found) for m, _ in found}
-    return max(learned, key=lambda m: (learned[m], -m), default=None)
+def _in_table(row: dict, experiment: Experiment) -> bool:
+    """Whether a row belongs to the table over all classes; a table with classes as lines or columns has them all."""
+    return "class" not in row or "class" in (experiment.lines, experiment.columns)
 
 
-def rule(results: dict, tables: list[Table]) -> str:
-    """How many clouds and seeds the numbers are of, and what the bold ones mean."""
-    rows = select(results["rows"], metric=EXPERIMENTS[results["experiment"]].HEADLINE, protocol="matched")
-    noun, n = NOUNS[results["experiment"]], select(rows, sampler="none")[0]["n"]
-    trained = [name for name, _ in columns(rows) if name not in UNTRAINED]
-    seeds = {name: len({r["seed"] for r in select(rows, sampler=name)}) for name in trained}
-    counts = ", ".join(f"{label(name)} {count}" for name, count in seeds.items())
-    several = max(seeds.values(), default=1) > 1
-    parts = [f"{n} test {noun}." + (f" Training seeds: {counts}." if counts else "")]
+def every(results: Results) -> list[Table]:
+    """Each metric in a table of all protocols: those the experiment states, other ones, then those of one class."""
+    experiment, tables = results.experiment, {}
+    for row in results.rows:
+        of_class = "" if _in_table(row, experiment) else row["class"]
+        tables.setdefault((row["metric"], of_class), []).append(row)
+    stated = [(metric, "") for metric in experiment.metrics if (metric, "") in tables]
+    plain = [key for key in tables if not key[1]]
+    made = []
+    for metric, of_class in dict.fromkeys([*stated, *plain, *tables]):
+        rows, look = tables[metric, of_class], metric_of(experiment, metric)
+        pivot = Pivot(rows, experiment.lines, experiment.columns)
+        heads = line_heads(experiment) + [Head(column.label, "", color(column.name)) for column in pivot.columns]
+        lines = []
+        for line in pivot.lines:
+            values = [cell(pivot[line, column], look.scale, look.digits) for column in pivot.columns]
+            lines.append(line_cells(experiment, line, results.size[1]) + values)
+        title = look.title + (f": {of_class}" if of_class else "") + levels(rows, look)
+        made.append(Table(title, heads, lines))
+    return made
+
+
+def rule(results: Results, tables: list[Table]) -> str:
+    """How many items and seeds the numbers are of, and what the bold ones mean."""
+    experiment, items = results.experiment, results.experiment.items
+    found = seeds(results.headline(protocol="matched"), experiment.columns)
+    counts = {name: len(numbers) for name, numbers in found.items() if name not in BASELINES}
+    several = max(counts.values(), default=1) > 1
+    parts = [f"{results.size[0]} test {items}."]
+    if counts:
+        parts.append(f"Training seeds: {', '.join(f'{label(name)} {count}' for name, count in counts.items())}.")
     if several:
         parts.append("± is the standard deviation over seeds.")
     if any(table.strong for table in tables):
-        over = f"test {noun}" + (" and seeds" if several else "")
+        over = f"test {items}" + (" and seeds" if several else "")
         parts.append(
             "Bold: the best of a line and what ties with it, a difference under 2√(a² + b²), where a and b are the two "
-            f"standard errors over {over}."
+            f"standard errors over {over}. {experiment.caveat}"
         )
-        if noun == "pairs":
-            parts.append(
-                "That takes pairs as independent, which those of one shape are not: true errors may be larger."
-            )
-    return " ".join(parts)
+    return " ".join(parts).strip()
 
 
-def beside(results: dict, preset: str, reference: published.Reference) -> str:
-    """What the published numbers of a table are of, and whether ours may be compared with them."""
-    what = f"{reference.words} ({extent(reference)})"
-    full = f" Published for all {reference.points} points: {reference.full()}." if reference.full() else ""
-    if hindrances := reference.hindrances(results, preset):
-        why = "; ".join(hindrances).replace(" test clouds", f" test {NOUNS[results['experiment']]}")
-        text = (
-            f"The published numbers are of {what} with the published settings. Here: {why}. They do not compare with "
+def introduction(results: Results) -> str:
+    """What the tables of one results.json are of, and how far their means may be trusted."""
+    experiment, (n, points) = results.experiment, results.size
+    look, matched = experiment.metrics[experiment.headline], results.headline(protocol="matched")
+    parts = [f"Data: {results.data}, {n} test {experiment.items}" + (f" of {points} points." if points else ".")]
+    parts += [experiment.note, PROTOCOLS_NOTE]
+    errors = [standard_error(results.rows, experiment, experiment.headline, [row]) for row in matched]
+    if most := look.scale * max((error for error in errors if error is not None), default=0):
+        parts.append(
+            f"A mean's standard error over {experiment.items} is at most {most:.{look.digits}f}; a difference under "
+            f"{2 * 2**0.5 * most:.{look.digits}f} (two standard errors of a difference) may be a tie, and what seeds "
+            f"differ by comes on top. {experiment.caveat}"
         )
-        text += "ours, and no difference is given."
-    elif reference.differs:
-        text = f"Published and ours are of {what}, but {reference.differs}; the difference is ours − published."
-    else:
-        text = f"Published and ours are of the same {what}; the difference is ours − published."
-    return f"{text}{full} Source {reference.legend()}"
+    found = seeds(results.headline(), experiment.columns)
+    parts.append(f"Seeds: {', '.join(f'{label(name)} {numbers}' for name, numbers in found.items())}.")
+    return " ".join(part.strip() for part in parts if part)
 
 
-def extent(reference: published.Reference) -> str:
-    """How many clouds or pairs, where that is known, of how many points."""
-    noun = NOUNS[reference.experiment]
-    return f"{f'{reference.clouds} test ' if reference.clouds else ''}{noun} of {reference.points} points"
-
-
-def every(results: dict) -> list[Table]:
-    """Each metric in a table of all protocols; those the experiment names first, the others in the file's order."""
-    name, rows = results["experiment"], results["rows"]
-    found = dict.fromkeys(r["metric"] for r in rows)
-    tables = []
-    for metric in dict.fromkeys([*(m for m in EXPERIMENTS[name].METRICS if m in found), *found]):
-        title, scale, digits = look(name, metric)
-        mine = select(rows, metric=metric)
-        heads, lines = grid(mine, select(rows, sampler="none")[0]["m"], scale, digits)
-        levels = full_cloud(results, metric)
-        names = [None, None, *(color(s) for s, _ in columns(mine))]
-        heads = [("", head, shade) for head, shade in zip(heads, names, strict=True)]
-        tables.append(Table(title + (f" ({levels})" if levels else ""), heads, lines))
-    return tables
-
-
-def others(experiment: str, task: str) -> tuple[str, list[Table]]:
-    """The published tables that stand beside no numbers of the experiment's evaluation with this task network.
+def others(experiment: Experiment, task: str) -> tuple[str, list[Table]]:
+    """The published tables that stand beside no numbers of the evaluation with this task network.
 
     Returns:
         What they are and what the words of the column `source` mean, and the tables; empty where there are none.
     """
-    found = [r for r in published.references(experiment) if not r.data or r.task != task]
+    alone = [found for found in published.references(experiment) if not found.data or found.task != task]
     tables = []
-    for reference in found:
-        names = [*(["none"] if reference.full() else []), *reference.samplers]
-        heads = [("", head, None) for head in ("m", *map(label, names), "source")]
-        lines = [[r["m"], *(r.get(n, "") for n in names), published.MARKS[r["mark"]][0]] for r in reference.rows]
-        tables.append(Table(f"{reference.title} ({reference.words}, {extent(reference)})", heads, lines))
-    legend = " ".join(dict.fromkeys(f"Source {reference.legend()}" for reference in found))
-    return (f"Published by others; nothing of ours stands beside these here. {legend}" if found else ""), tables
+    for reference in alone:
+        names = [*(["none"] if reference.full() else []), *reference.methods]
+        heads = [Head(text) for text in (experiment.lines, *map(label, names), "source")]
+        lines = []
+        for row in reference.rows:
+            values = [row.get(name, "") for name in names]
+            lines.append([row[experiment.lines], *values, published.MARKS[row["mark"]][0]])
+        tables.append(Table(f"{reference.title} ({reference.words}, {reference.extent()})", heads, lines))
+    legend = " ".join(dict.fromkeys(f"Source {reference.legend()}" for reference in alone))
+    return (f"Published by others; nothing of ours stands beside these here. {legend}" if alone else ""), tables

@@ -1,50 +1,47 @@
-"""Which samplers are the best at a sample size, as far as the number of test clouds and seeds can tell."""
+"""Which methods are the best of a line, as far as the number of test items and seeds can say."""
 
 import numpy as np
 
 from samplenet.report.rows import select
-
-# metric: that of its standard deviation over clouds, times what; an accuracy's follows from itself
-SPREADS = {
-    "nre": ("nre_std", 1),
-    "rotation_error_deg": ("rotation_error_std_deg", 1),
-    "rotation_error_paper_deg": ("rotation_error_std_deg", 2),
-}
-HIGHER_IS_BETTER = ("accuracy",)
+from samplenet.runs.experiments import Experiment
 
 
-def best(results: dict, metric: str, found: dict[str, list[dict]]) -> set[str]:
-    """The sampler with the best mean, and those that tie with it; none where a standard error is unknown.
+def best(rows: list[dict], experiment: Experiment, metric: str, line: dict) -> set:
+    """The keys of `line` with the best mean, and those that tie with it; none where a standard error is unknown.
 
     Args:
-        found: rows of one sample size by sampler, without rows where it was not scored.
+        rows: all rows of the results.
+        line: the rows of each cell, by any key; cells without rows are passed over.
     """
-    errors = {name: standard_error(results, metric, rows) for name, rows in found.items() if rows}
+    errors = {key: standard_error(rows, experiment, metric, cell) for key, cell in line.items() if cell}
     if len(errors) < 2 or None in errors.values():
         return set()
-    sign = 1 if metric.startswith(HIGHER_IS_BETTER) else -1
-    means = {name: sign * np.mean([r["value"] for r in found[name]]) for name in errors}
+    sign = 1 if experiment.metrics[metric].better == "higher" else -1
+    means = {key: sign * np.mean([row["value"] for row in line[key]]) for key in errors}
     top = max(means, key=means.get)
-    room = {name: 2 * np.hypot(errors[top], errors[name]) for name in means}
-    return {name for name, mean in means.items() if name == top or means[top] - mean < room[name]}
+    room = {key: 2 * np.hypot(errors[top], errors[key]) for key in means}
+    return {key for key in means if key == top or means[top] - means[key] < room[key]}
 
 
-def standard_error(results: dict, metric: str, rows: list[dict]) -> float | None:
-    """Of the mean of one cell's rows, over clouds and, where there are several, over seeds; None where unknown.
+def standard_error(rows: list[dict], experiment: Experiment, metric: str, cell: list[dict]) -> float | None:
+    """The standard error of the mean of one cell's rows, over test items and, where there are several, over seeds.
 
-    Seeds are scored on the same clouds: more of them leave the part of the clouds as it is.
+    None where it is unknown. All seeds are scored on the same items, so more of them leave the part of the items as it
+    is.
     """
-    values = np.array([r["value"] for r in rows])
-    if metric == "accuracy":
-        over_clouds = [r["value"] * (1 - r["value"]) / r["n"] for r in rows]
-    elif metric in SPREADS:
-        name, factor = SPREADS[metric]
-        keys = ("sampler", "m", "protocol", "seed")
-        spreads = [select(results["rows"], metric=name, **{key: r[key] for key in keys}) for r in rows]
-        over_clouds = [(factor * found[0]["value"]) ** 2 / found[0]["n"] for found in spreads if found]
-    else:
+    known = experiment.metrics.get(metric)
+    if not (known and known.spread and known.better):
         return None
-    if len(over_clouds) < len(rows):
+    values = np.array([row["value"] for row in cell])
+    if known.spread == "share":
+        over_items = [row["value"] * (1 - row["value"]) / row["n"] for row in cell]
+    else:
+        over_items = []
+        for row in cell:
+            same = {key: row.get(key) for key in (*row.get("method", ("sampler", "m")), "protocol", "seed", "class")}
+            for spread in select(rows, metric=known.spread, **same):
+                over_items.append((known.spread_factor * spread["value"]) ** 2 / spread["n"])
+    if len(over_items) < len(cell):
         return None
     over_seeds = values.var(ddof=1) / len(values) if len(values) > 1 else 0
-    return float(np.mean(over_clouds) + over_seeds) ** 0.5
+    return float(np.mean(over_items) + over_seeds) ** 0.5

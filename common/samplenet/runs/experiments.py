@@ -64,6 +64,12 @@ class Experiment:
         variant: function of these flags -> what they add to the name of the results folder.
         extras: further tables that reproduce.sh makes on request: functions as `runs`, by name.
         default: --samplers and --sizes by preset, of the one experiment that `reproduce.sh` alone runs.
+        note: sentences on what the headline metric means, for the text above the tables.
+        caveat: a sentence on what its standard errors leave out.
+        figures: file beside results.json -> the function that makes it, of figures.py in the folder or of the library.
+        further: parts of the published preset that the page says are missing: a metric that stands for it, by name of
+            the part; of "cost" and "ablations" an empty text.
+        cost: names of task networks for readers, and a published claim, for the table of cost/cost.json.
     """
 
     name: str
@@ -84,6 +90,11 @@ class Experiment:
     variant: Callable = lambda flags: ""
     extras: dict[str, Callable] = field(default_factory=dict)
     default: dict[str, tuple[list[str], list[int] | None]] | None = None
+    note: str = ""
+    caveat: str = ""
+    figures: dict[str, str] = field(default_factory=dict)
+    further: dict[str, str] = field(default_factory=dict)
+    cost: dict = field(default_factory=dict)
 
     @property
     def headline(self) -> str:
@@ -103,9 +114,7 @@ def load(folder: Path) -> Experiment:
         InputError: a statement is missing.
     """
     folder = Path(folder).resolve()
-    spec = importlib.util.spec_from_file_location(f"experiment_{folder.name}", folder / "experiment.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_module(folder / "experiment.py")
     stated = {"name": folder.name, "folder": folder, "module": module}
     for entry in fields(Experiment):
         for spelling in (entry.name, entry.name.upper()):
@@ -113,11 +122,19 @@ def load(folder: Path) -> Experiment:
                 stated[entry.name] = getattr(module, spelling)
     needed = [entry.name for entry in fields(Experiment) if entry.default is entry.default_factory is MISSING]
     if missing := [name if name == "runs" else name.upper() for name in needed if name not in stated]:
-        raise InputError(f"{spec.origin} must state {', '.join(missing)}; see docs/new-experiment.md")
+        raise InputError(f"{module.__file__} must state {', '.join(missing)}; see docs/new-experiment.md")
     if stated["framework"] not in FRAMEWORKS:
-        raise InputError(f"{spec.origin}: FRAMEWORK must be {' or '.join(FRAMEWORKS)}, got {stated['framework']!r}")
+        raise InputError(f"{module.__file__}: FRAMEWORK must be {' or '.join(FRAMEWORKS)}, got {stated['framework']!r}")
     stated["metrics"] = {name: Metric(**keywords) for name, keywords in stated["metrics"].items()}
     return Experiment(**stated)
+
+
+def load_module(path: Path) -> ModuleType:
+    """Import a file of an experiment's folder by its path: folders have files of the same names."""
+    spec = importlib.util.spec_from_file_location(f"{path.stem}_of_{path.parent.name}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def discover(root: Path) -> dict[str, Experiment]:
