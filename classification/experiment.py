@@ -84,7 +84,6 @@ def runs(plan):
         ["random", "fps"],
         SIZES[preset],
         PROGRESSIVE_SIZES[preset],
-        flags=plan.num_points,
         progressive_flags=["--gamma", 0.5, "--delta", 0.0333333],
         progressive_task=add_classifier(plan, "vanilla") if of_paper else None,
     )
@@ -99,13 +98,12 @@ def ablation(plan):
     own, others = [], []
     for kind in PAIR:
         for seed in seeds:
-            own.append(plan.add_sampler(kind, [m], seed, task, plan.num_points))
-            others.append(plan.add_sampler(kind, [m], seed, other_task, plan.num_points, f"ablation/{other}"))
+            own.append(plan.add_sampler(kind, [m], seed, task))
+            others.append(plan.add_sampler(kind, [m], seed, other_task, below=f"ablation/{other}"))
     plan.add_scores(task, "evaluation", ["random", "fps"], runs=".", wants=own)
     add_cost(plan, task, own)
     for name, changes in list(ABLATIONS.items())[: 2 if plan.preset == "smoke" else None]:
         folder = f"ablation/{name}"
-        changes = [*plan.num_points, *changes]
         changed = [plan.add_sampler("samplenet", [m], seed, task, changes, folder) for seed in seeds]
         plan.add_scores(task, f"{folder}/evaluation", runs=folder, sizes=[m], wants=changed)
     folder = f"ablation/{other}"

@@ -6,11 +6,9 @@
 Several sizes (--sample-sizes 8 16 32 --gamma 0.5 --delta 0.0333333, as published) train SampleNet-Progressive, or
 ProgressiveNet: one sampler whose first c points serve every size c.
 
-The loop over epochs is a copy of train_classifier.py's, so that each script reads from top to bottom.
+The clouds are those that the classifier was trained on.
 """
 
-import contextlib
-import time
 from dataclasses import dataclass
 
 import samplenet.quiet_tensorflow  # noqa: F401
@@ -18,7 +16,6 @@ import samplenet.quiet_tensorflow  # noqa: F401
 import keras
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
 import pointnet
 from samplenet import weights
@@ -26,21 +23,22 @@ from samplenet.data import batches, modelnet40
 from samplenet.errors import InputError
 from samplenet.ops.tf import copies
 from samplenet.runs import schedules
-from samplenet.runs.run import Run, finite
 from samplenet.runs.script import main
-from samplenet.runs.settings import DataConfig, option
+from samplenet.runs.settings import RunConfig, option
+from samplenet.runs.training import Training
 from samplenet.sampled import in_order, largest_size
 from samplenet.tf import SampleNet, projection_loss, set_momentum, simplification_loss
 from samplenet.tf.replicas import Replicas
-from samplenet.tf.state import get_state, set_state
+from samplenet.tf.state import State
 from train_classifier import accuracy
 
 
 @dataclass
-class Config(DataConfig):
+class Config(RunConfig):
     """The defaults are the published settings."""
 
-    task: str = option("", "run folder of the trained classifier", path=True)
+    task: str = option("", "run folder of the trained classifier; its data settings are the sampler's too", path=True)
+    data_root: str | None = option(None, "where the classifier's data set lies now, if it has moved", path=True)
     sample_sizes: list[int] = option([32], "sample size m; several: a progressive sampler", at_least=1)
     over_sizes: str = option("sum", "reduction of several sizes' losses", choices=("sum", "mean"))
     projection: bool = option(True, "soft projection while training; without it the sampler is S-NET")
@@ -58,12 +56,11 @@ class Config(DataConfig):
     bn_decay_samples: int = option(600_000, "clouds between the steps of the batch norm momentum", at_least=1)
 
 
-def build(config: Config) -> SampleNet:
-    """The sampler that the settings describe, built."""
-    n = config.num_points
-    m = largest_size(config.sample_sizes, n, "--num-points")
-    if config.projection and config.k > n:
-        raise InputError(f"--k must be in [1, --num-points] = [1, {n}], got {config.k}")
+def build(config: Config, num_points: int) -> SampleNet:
+    """Build the sampler that the settings describe, for clouds of `num_points`."""
+    m = largest_size(config.sample_sizes, num_points, "the classifier's N")
+    if config.projection and config.k > num_points:
+        raise InputError(f"--k must be in [1, N] = [1, {num_points}], the classifier's points, got {config.k}")
     sampler = SampleNet(
         m,
         config.k,
@@ -71,115 +68,70 @@ def build(config: Config) -> SampleNet:
         output_batch_norm=config.output_batch_norm,
         name="sampler",
     )
-    sampler(np.zeros((1, n, 3), np.float32))
+    sampler(np.zeros((1, num_points, 3), np.float32))
     return sampler
 
 
 def train(config: Config) -> None:
-    replicas = Replicas(config.batch_size)
-    keras.utils.set_random_seed(config.seed)
+    peers = Replicas(config.batch_size)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
-    with replicas.scope():
-        sampler = build(config)
+    with peers.scope():
         net, names, task_config = pointnet.load_task(config.task)
+        keras.utils.set_random_seed(config.seed)  # here: the sampler's first weights are the same before any network
+        sampler = build(config, task_config.num_points)
         optimizer = keras.optimizers.Adam(config.lr)
-        optimizer.build(sampler.trainable_variables)
-    if config.num_points != task_config.num_points:
-        n = task_config.num_points
-        raise InputError(f"--num-points must be the classifier's, {n}, got {config.num_points}")
-    folder = batches.open_set(config.data_root, config.shapes_per_class)
-    clouds = modelnet40.load(folder, "train", config.num_points)
+        optimizer.build(sampler.trainable_variables)  # now: a continued run restores its state before a step
+    folder = batches.open_set(config.data_root or task_config.data_root, task_config.shapes_per_class)
+    clouds = modelnet40.load(folder, "train", task_config.num_points)
     if list(clouds.names) != names:
         raise InputError(f"--task {config.task} was trained on other classes than {folder} has")
-    # the classifier's own, so that "best" is judged on clouds neither network was trained on
-    train_rows, held_out = batches.hold_out(clouds, task_config.hold_out, task_config.seed)
-    steps = batches.steps_per_epoch(train_rows, config.batch_size)
-    weight = 1 / len(config.sample_sizes) if config.over_sizes == "mean" else 1.0  # of one size's losses
+    # the classifier's own split: no network was trained on what is held out
+    rows, held_out = batches.hold_out(clouds, task_config.hold_out, task_config.seed)
+    total = config.epochs * batches.steps_per_epoch(rows, config.batch_size)
+    sizes = config.sample_sizes
+    weight = 1 / len(sizes) if config.over_sizes == "mean" else 1.0  # of one size's losses
 
-    @replicas.compiled
+    @peers.compiled
     def train_step(points, labels):
         with tf.GradientTape() as tape:
-            sampled, count = sampler(points, training=True), len(config.sample_sizes)
-            each = []  # size's losses and accuracy
-            uses = copies(sampled.points, count), copies(sampled.queries, count)
-            for m, found, queries in zip(config.sample_sizes, *uses, strict=True):
-                entropy, logits = pointnet.task_loss(net, found[:, :m], labels, training=False)
-                near = simplification_loss(queries[:, :m], points, config.beta, config.gamma, config.delta)
-                each.append([entropy, near, tf.reduce_mean(tf.cast(tf.argmax(logits, 1) == labels, tf.float32))])
-            task, simplify, right = tf.unstack(tf.reduce_sum(tf.stack(each), 0) * [weight, weight, 1 / count])
+            sampled = sampler(points, training=True)
+            samples, queries = copies(sampled.points, len(sizes)), copies(sampled.queries, len(sizes))
+            of_sizes = []
+            for m, sample, simplified in zip(sizes, samples, queries, strict=True):
+                task, logits = pointnet.task_loss(net, sample[:, :m], labels, training=False)
+                simplify = simplification_loss(simplified[:, :m], points, config.beta, config.gamma, config.delta)
+                right = tf.reduce_mean(tf.cast(tf.argmax(logits, 1) == labels, tf.float32))
+                of_sizes.append([task, simplify, right])
+            task, simplify, right = tf.unstack(tf.reduce_sum(of_sizes, 0) * [weight, weight, 1 / len(sizes)])
             project = projection_loss(sampler)
             loss = task + config.alpha * simplify + config.lmbda * project
-            share_of_loss = loss / replicas.count
+            share_of_loss = loss / peers.count  # devices add their gradients
         optimizer.apply(tape.gradient(share_of_loss, sampler.trainable_variables), sampler.trainable_variables)
         return tf.stack([loss, task, simplify, project, right])
 
-    with contextlib.ExitStack() as stack:
-        run = stack.enter_context(Run(config.out, config, config.task, replicas.alone)) if replicas.first else None
-        arrays, meta, done = replicas.agree((run.arrays, run.meta, run.done) if run else None)
-        within = arrays.pop("within", [])  # measured in an epoch that was stopped on its way
-        if done:
-            if run:
-                print(f"{run.folder} is finished")
-            return
-        if arrays:
-            set_state(sampler, arrays, optimizer, f"the checkpoint in {config.out}")
-        best = meta.get("best", 0.0)
-        for epoch in range(meta.get("epoch", 0), config.epochs):
-            measured, skip, within = list(within), len(within), []
-            loading, begin = 0.0, time.perf_counter()
-            progress = tqdm(
-                batches.batches(train_rows, config.batch_size, config.seed, epoch),
-                f"epoch {epoch + 1}/{config.epochs}",
-                steps,
-                leave=False,
-                disable=None if run else True,
-            )
-            for i, rows in enumerate(progress):
-                if i < skip:  # done before the stop
-                    continue
-                step = epoch * steps + i
-                if run and run.stopping:
-                    run.leave(get_state(sampler, optimizer), {"epoch": epoch, "step": step, "best": best}, measured)
-                ready = time.perf_counter()
-                points, labels = replicas.spread(clouds.points[rows], clouds.labels[rows])
-                loading += time.perf_counter() - ready
-                lr = schedules.learning_rate(config, step, config.epochs * steps)
+    def load(step, rows):
+        return peers.spread(clouds.points[rows], clouds.labels[rows])
+
+    def matched_accuracy():
+        matched = in_order(sampler, clouds.points[held_out], max(sizes), config.batch_size)
+        labels = clouds.labels[held_out]
+        return np.mean([accuracy(net, matched[:, :m], labels, config.batch_size) for m in sizes])
+
+    parts = ("loss", "task_loss", "simplification_loss", "projection_loss", "soft_accuracy")
+    with Training(config, peers, State(sampler, optimizer), config.task) as training:
+        for epoch in training.epochs():
+            order = batches.of_epoch(rows, config.batch_size, config.seed, epoch)
+            for step, (points, labels) in training.steps(order, load):
+                lr = schedules.learning_rate(config, step, total)
                 optimizer.learning_rate.assign(lr)
                 set_momentum(sampler, schedules.bn_momentum(step * config.batch_size, config.bn_decay_samples))
-                measured.append(train_step(points, labels).numpy())
-                finite(float(measured[-1][0]), "the loss", step)
-                progress.set_postfix(loss=f"{measured[-1][0]:.3f}")
-            if not run:
-                continue
-            seconds = time.perf_counter() - begin
-            names_of = ("loss", "task_loss", "simplification_loss", "projection_loss", "soft_accuracy")
-            values = dict(zip(names_of, np.mean(measured, 0).tolist(), strict=True))
-            judged, words = 0.0, ""
-            if len(held_out):
-                matched = in_order(sampler, clouds.points[held_out], max(config.sample_sizes), config.batch_size)
-                labels = clouds.labels[held_out]
-                each = [accuracy(net, matched[:, :m], labels, config.batch_size) for m in config.sample_sizes]
-                judged = values["held_out_accuracy"] = float(np.mean(each))
-                words = f"held out, matched {judged:.3f}  "
-            took = 1e3 / (steps - skip)
-            timing = {"step_ms": took * seconds, "data_ms": took * loading}
-            run.log(step + 1, {k: round(v, 6) for k, v in {**values, "lr": lr}.items()}, timing)
-            print(
-                f"epoch {epoch + 1}/{config.epochs}  loss {values['loss']:.3f}  simplify "
-                f"{values['simplification_loss']:.4f}  sigma {values['projection_loss']:.4f}  soft "
-                f"{values['soft_accuracy']:.3f}  {words}"
-                f"{timing['step_ms']:.0f} ms a step, {timing['data_ms']:.1f} of them data",
-                flush=True,
-            )
-            is_best = judged > best
-            best = max(best, judged)
-            meta = {"epoch": epoch + 1, "step": step + 1, "best": best}
-            last = epoch + 1 == config.epochs
-            if last:  # for samplenet.load_pretrained
-                about = {"sizes": config.sample_sizes, "num_points": config.num_points, "normalisation": "unit_sphere"}
-                weights.save(sampler, run.folder / "sampler.safetensors", about)
-            run.checkpoint(get_state(sampler, optimizer), meta, is_best, done=last)
+                training.add(train_step(points, labels))
+            judged = {"held_out_accuracy": matched_accuracy()} if training.judging and len(held_out) else {}
+            if training.last:  # for samplenet.load_pretrained
+                about = {"sizes": sizes, "num_points": task_config.num_points, "normalisation": "unit_sphere"}
+                weights.save(sampler, training.run.folder / "sampler.safetensors", about)
+            training.end_epoch(parts, lr=lr, **judged)
 
 
 if __name__ == "__main__":

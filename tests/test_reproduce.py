@@ -205,10 +205,9 @@ def test_another_task_network_or_number_of_points_has_folders_of_its_own(tmp_pat
     assert value("registration-n64/pcrnet", "--model") is None
     assert "--no-xla" in jobs["classification-Net-n64/classifier"].command
     assert "--no-xla" not in plan("--model", "vanilla")["classification-vanilla/classifier"].command
-    for name in ("classification-Net-n64/classifier", "classification-Net-n64/samplenet-32-seed1"):
+    for name in ("classification-Net-n64/classifier", "registration-n64/pcrnet", "reconstruction-n64/autoencoder"):
         assert value(name, "--num-points") == "64"
-    for name in ("registration-n64/pcrnet", "reconstruction-n64/autoencoder"):
-        assert value(name, "--num-points") == "64"
+    assert value("classification-Net-n64/samplenet-32-seed1", "--num-points") is None  # it takes its classifier's
     sizes = values(jobs["classification-Net-n64/samplenet_progressive-seed1"], "--sample-sizes")
     assert sizes == ["8", "16", "32"]  # of the preset's, those that 64 points are enough for
     for name in ("classification-Net-n64", "registration-n64", "reconstruction-n64"):

@@ -55,12 +55,13 @@ def test_gradients_are_added_in_one_order(script, tmp_path, tiny, served, most_a
 @pytest.mark.parametrize(
     "name, extra",
     [
-        ("train_classifier", ["--model", "vanilla"]),  # compiled by XLA; tests/test_kills.py has it without
+        # compiled by XLA; tests/test_kills.py has it without
+        ("train_classifier", ["--model", "vanilla", "--num-points", "64"]),
         ("train_samplenet", ["--sample-sizes", "8"]),
     ],
 )
 def test_a_killed_run_continues_to_the_same_weights(tmp_path, trained, shapes_folder, name, extra, metrics, tiny):
-    flags = [*tiny[:4], "--epochs", "3", "--bn-decay-samples", "20", "--deterministic", "--data-root", shapes_folder]
+    flags = [*tiny, "--epochs", "3", "--deterministic", "--data-root", shapes_folder]
     flags += extra + (["--task", trained / "cls"] if name == "train_samplenet" else [])
     command = [sys.executable, ROOT / "classification" / f"{name}.py", *flags]
     subprocess.run([*command, "--out", tmp_path / "whole"], check=True, capture_output=True)

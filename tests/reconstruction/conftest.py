@@ -39,6 +39,7 @@ import sys
 sys.path.insert(0, {folder!r})
 import {name} as script
 from samplenet.runs import settings
+from samplenet.runs.run import Run
 
 def train(out, *flags):
     sys.argv = [script.__file__]
@@ -49,12 +50,12 @@ def stop_after_the_first(run, *args, **more):
     raise KeyboardInterrupt
 
 train("whole")
-checkpoint, script.Run.checkpoint = script.Run.checkpoint, stop_after_the_first
+checkpoint, Run.checkpoint = Run.checkpoint, stop_after_the_first
 try:
     train("cut")
 except KeyboardInterrupt:
     print("cut")
-script.Run.checkpoint = checkpoint
+Run.checkpoint = checkpoint
 train("cut", "--resume")
 """
 

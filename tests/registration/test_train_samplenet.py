@@ -10,6 +10,7 @@ from samplenet import InputError
 from samplenet.ops import check_inputs
 from samplenet.runs import settings
 from samplenet.runs.checkpoint import load_checkpoint
+from samplenet.runs.run import Run
 from samplenet.torch import simplification_loss
 
 DATA = ["--shapes-per-class", "10", "--pairs", "40", "--num-points", "32", "--batch-size", "8", "--epochs", "2"]
@@ -53,10 +54,9 @@ def test_a_run_learns_and_leaves_what_explains_it(tmp_path, train, metrics, asse
     assert [line["step"] for line in lines] == [4, 8, 12, 16]
     assert lines[-1]["loss"] < lines[0]["loss"]
     assert lines[-1]["projection_loss"] < lines[0]["projection_loss"] < 1  # the temperature falls from 1
-    arrays, meta = load_checkpoint(tmp_path / "a" / "last.safetensors")
+    arrays, _ = load_checkpoint(tmp_path / "a" / "last.safetensors")
     assert arrays["fc4.weight"].shape == (18, 256) and "bn_fc3.running_var" in arrays
-    held_out = [line["held_out_rotation_error_deg"] for line in lines]
-    assert meta["best"] == pytest.approx(min(held_out), abs=1e-5) and 0 < min(held_out) < 180
+    assert all(0 < line["held_out_rotation_error_deg"] < 180 for line in lines)
     train(tmp_path / "b", "--epochs", 4)
     assert_same(tmp_path / "a", tmp_path / "b")
 
@@ -124,19 +124,18 @@ def test_the_task_network_stays_as_it_is(scripts, pcrnet, train, tmp_path, monke
         assert not tensor.requires_grad
 
 
-def test_a_resumed_run_ends_with_the_same_weights(scripts, tmp_path, train, monkeypatch, assert_same):
+def test_a_resumed_run_ends_with_the_same_weights(tmp_path, train, monkeypatch, assert_same):
     train(tmp_path / "whole", "--epochs", 3)
-    run_class = scripts.train_samplenet.Run
-    checkpoint = run_class.checkpoint
+    checkpoint = Run.checkpoint
 
     def stop_after_the_first(run, *args, **more):
         checkpoint(run, *args, **more)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(run_class, "checkpoint", stop_after_the_first)
+    monkeypatch.setattr(Run, "checkpoint", stop_after_the_first)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "cut", "--epochs", 3)
-    monkeypatch.setattr(run_class, "checkpoint", checkpoint)
+    monkeypatch.setattr(Run, "checkpoint", checkpoint)
     train(tmp_path / "cut", "--epochs", 3, "--resume")
     assert_same(tmp_path / "whole", tmp_path / "cut")
 
@@ -153,15 +152,15 @@ def test_replicas_of_two_processes_stay_identical(tmp_path, torchrun, pcrnet, me
 PARTED = """
 import sys, torch
 from samplenet.torch import processes
-with processes.start("cpu", 2) as here:
+with processes.start("cpu", 2) as peers:
     net = torch.nn.Linear(2, 2)
     torch.manual_seed(0)
     torch.nn.init.ones_(net.weight), torch.nn.init.zeros_(net.bias)
-    here.check_identical(net)
-    if not here.first:
+    peers.check_identical(net)
+    if not peers.first:
         net.bias.data[1] = 1e-7
     try:
-        here.check_identical(net)
+        peers.check_identical(net)
     except RuntimeError as error:
         sys.stdout.write(f"noticed: {error}\\n")  # in one piece: two processes write
 """

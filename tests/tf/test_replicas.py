@@ -42,7 +42,7 @@ SCRIPTS = {
 SAMPLERS = {
     "classifier": (
         "classification/train_samplenet.py",
-        ["--num-points", "32", "--batch-size", "32", "--shapes-per-class", "4", "--epochs", "2", "--lr", "1e-4"],
+        ["--batch-size", "32", "--epochs", "2", "--lr", "1e-4"],
     ),
     "autoencoder": ("reconstruction/train_samplenet.py", ["--batch-size", "8", "--epochs", "3"]),
 }

@@ -1,7 +1,6 @@
 """From a data set folder to batches: choice of the set, held-out split, order, augmentation."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -29,27 +28,27 @@ def own_folder() -> Path:
 
 
 def hold_out(clouds: Clouds, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers (train, held out) of a random `fraction` of the training set, which judges the networks."""
+    """Split off row numbers (train, held out) of a random `fraction` of the training set, which judges the networks."""
     order = np.random.default_rng((seed, 1)).permutation(len(clouds))
     size = round(fraction * len(clouds))
     return np.sort(order[size:]), np.sort(order[:size])
 
 
 def steps_per_epoch(rows: np.ndarray, batch_size: int) -> int:
-    """How many batches `batches` gives; InputError when there is not one."""
+    """Count the batches of an epoch; InputError when there is not one."""
     if len(rows) < batch_size:
         raise InputError(f"--batch-size {batch_size} is larger than the training set of {len(rows)} clouds")
     return len(rows) // batch_size
 
 
-def batches(rows: np.ndarray, batch_size: int, seed: int, epoch: int) -> Iterator[np.ndarray]:
-    """Shuffled row numbers in batches of one size; an epoch's order depends on (seed, epoch) alone.
+def of_epoch(rows: np.ndarray, batch_size: int, seed: int, epoch: int) -> np.ndarray:
+    """Shuffle row numbers into the batches of an epoch, (steps, batch_size); they depend on (seed, epoch) alone.
 
     Clouds that do not fill a batch are left for another epoch: batch norm wants batches of one size.
     """
     order = np.random.default_rng((seed, 2, epoch)).permutation(rows)
-    for start in range(0, len(order) - batch_size + 1, batch_size):
-        yield order[start : start + batch_size]
+    steps = len(order) // batch_size
+    return order[: steps * batch_size].reshape(steps, batch_size)
 
 
 def augment(points: np.ndarray, rng: np.random.Generator, rotate: bool, jitter: float) -> np.ndarray:

@@ -4,17 +4,17 @@ import signal
 import threading
 import time
 
-SAME = 1.0  # seconds: a launcher passes on a signal that the whole group of processes was sent already
+PASSED_ON = 1.0  # seconds: a launcher passes a signal on that its whole group of processes has received already
 
 
 class Interrupt:
-    """Remembers the first of the two signals instead of ending; another one ends the process at once.
+    """Remembers the first of the two signals instead of ending; a later one ends the process at once.
 
-    A signal within a second of the first is that one, sent twice. Only the main thread may handle signals: elsewhere,
-    and for signals that the process was started to ignore, nothing is changed.
+    A signal within a second of the first counts as the same one, sent twice. Only the main thread may handle signals:
+    elsewhere, and for signals that the process was started to ignore, nothing is changed.
 
     Attributes:
-        number: of the signal that came; 0 before.
+        number: the signal that came; 0 before.
     """
 
     def __init__(self):
@@ -27,7 +27,7 @@ class Interrupt:
     def _hear(self, number: int, _) -> None:
         if not self.number:
             self.number, self._since = number, time.monotonic()
-        elif time.monotonic() - self._since > SAME:
+        elif time.monotonic() - self._since > PASSED_ON:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
 

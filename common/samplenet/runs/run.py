@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import importlib.util
 import json
 import math
 import os
@@ -15,9 +16,6 @@ from typing import NoReturn
 import filelock
 import numpy as np
 import yaml
-from tensorboard.compat.proto.event_pb2 import Event
-from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.summary.writer.record_writer import RecordWriter
 
 from samplenet.atomic import naming, write_atomic
 from samplenet.errors import InputError
@@ -26,12 +24,9 @@ from samplenet.runs.checkpoint import digest, load_checkpoint, save_checkpoint
 from samplenet.runs.environment import command, environment
 from samplenet.runs.interrupt import Interrupt
 
-# TensorBoard's own switch: without it, writing events imports TensorFlow where there is one, which takes seconds
-sys.modules.setdefault("tensorboard.compat.notf", types.ModuleType("notf"))
-
 
 def finite(value: float, name: str, step: int) -> float:
-    """`value`, or InputError when it is NaN or infinite: a run must not go on with it."""
+    """Return `value`, or raise InputError when it is NaN or infinite: a run must not go on with it."""
     if not math.isfinite(value):
         raise InputError(f"{name} became {value} at step {step}; try a lower --lr, or look for broken clouds")
     return value
@@ -40,23 +35,23 @@ def finite(value: float, name: str, step: int) -> float:
 class Run:
     """The folder of one training run, locked while open.
 
-    SIGTERM and SIGINT do not end an open run: a loop asks `stopping` before each step, and `leave`s. With several
-    processes they end it at once, as not all would leave at the same step: what is left is the last epoch's checkpoint.
+    SIGTERM and SIGINT do not end an open run: the loop asks `stopping` before each step and `leave`s. Several processes
+    would not all leave at the same step, so there a signal ends them at once, and the last epoch's checkpoint is left.
 
     Args:
         folder: made if missing. One that holds a run is refused unless `config.resume` is set, and then the
             settings must be the same.
         config: the script's dataclass, written to config.yaml.
         task: run folder of the frozen network that this run needs; it is refused when that network has changed since.
-        alone: whether no other process trains with this one.
+        single_process: whether no other process trains with this one.
 
     Attributes:
         arrays, meta: of the last checkpoint when continuing, else empty. A run that was stopped within an epoch has
-            arrays["within"], what that epoch had measured, one entry a step.
+            arrays["within"], that epoch's measurements, one entry a step.
         done: whether the run had finished.
     """
 
-    def __init__(self, folder: str, config, task: str = "", alone: bool = True):
+    def __init__(self, folder: str, config, task: str = "", single_process: bool = True):
         if not folder:
             raise InputError("--out is needed: the folder to write the run to")
         self.folder = Path(folder)
@@ -68,7 +63,7 @@ class Run:
             raise InputError(f"{folder} is in use by another process; choose another --out") from error
         self.arrays, self.meta, self.done = {}, {}, False
         self._metrics = self._events = None
-        self._interrupt = Interrupt() if alone else None
+        self._interrupt = Interrupt() if single_process else None
         try:
             self._task = digest(load_checkpoint(Path(task) / "last.safetensors")[0]) if task else None
             self._start(config)
@@ -104,7 +99,7 @@ class Run:
             raise InputError(f"{self.folder} holds a run with other settings ({pairs}); choose another --out")
 
     def _load(self) -> tuple[dict, dict]:
-        """The last checkpoint; the one before, put in its place, if it is damaged or a kill came as it was replaced."""
+        """Load the last checkpoint. If it is damaged or missing, restore the previous one and load that."""
         last, previous = self.path("last"), self.path("previous")
         try:
             return _load(last)
@@ -114,34 +109,26 @@ class Run:
             except InputError as another:
                 raise InputError(f"{error}, and {another}; remove {self.folder} and train again") from another
             print(f"{error}; continuing from {previous.name}, after epoch {meta['epoch']}", flush=True)
-        os.replace(previous, last)  # or the next checkpoint would keep the damaged one in its place
+        os.replace(previous, last)  # else the next checkpoint would make the damaged one the previous one
         return arrays, meta
 
     def _cut_metrics(self) -> None:
-        """Drop what a killed run logged after its last checkpoint: those steps are done again."""
+        """Drop what a killed run logged after its last checkpoint: those steps will be done again."""
         path = self.folder / "metrics.jsonl"
         if path.exists():
-            kept = path.read_bytes()[: self.meta.get("metrics_bytes", 0)]
-            write_atomic(path, kept)
+            write_atomic(path, path.read_bytes()[: self.meta.get("metrics_bytes", 0)])
 
     def _open_logs(self) -> None:
-        """Metrics and events are files open as long as the run; TensorBoard's own writer would fail in a thread."""
+        """Keep metrics, and events where TensorBoard is installed, open for the whole run."""
         self._metrics = open(self.folder / "metrics.jsonl", "a")  # noqa: SIM115
-        now = time.time()
-        events = self.folder / "events" / f"events.out.tfevents.{now:.6f}.{platform.node()}.{os.getpid()}"
-        events.parent.mkdir(exist_ok=True)
-        self._events = open(events, "ab")  # noqa: SIM115
-        self._add_event(Event(wall_time=now, file_version="brain.Event:2"))
-
-    def _add_event(self, event: Event) -> None:
-        with naming(self._events.name):
-            RecordWriter(self._events).write(event.SerializeToString())
+        if importlib.util.find_spec("tensorboard"):
+            self._events = Events(self.folder / "events")
 
     def _write_json(self, name: str, content: dict) -> None:
         write_atomic(self.folder / name, (json.dumps(content, indent=1) + "\n").encode())
 
     def path(self, name: str) -> Path:
-        """Where the checkpoint `name` ("last", "previous" or "best") lies."""
+        """Name the file of the checkpoint "last" or "previous"."""
         return self.folder / f"{name}.safetensors"
 
     def log(self, step: int, values: dict[str, float], timing: dict[str, float]) -> None:
@@ -153,39 +140,38 @@ class Run:
         line = {"step": step, **values, "time": {"unix": round(now, 3), **timing}}
         with naming(self._metrics.name):
             self._metrics.write(json.dumps(line) + "\n")
-        summary = Summary(value=[Summary.Value(tag=n, simple_value=v) for n, v in values.items()])
-        self._add_event(Event(step=step, wall_time=now, summary=summary))
+        if self._events:
+            self._events.add(step, values, now)
 
-    def checkpoint(self, arrays: dict[str, np.ndarray], meta: dict, best: bool = False, done: bool = False) -> None:
-        """Write the last checkpoint, and the best one as well when `best`; after it, a kill loses nothing.
+    def checkpoint(self, arrays: dict[str, np.ndarray], meta: dict, done: bool = False) -> None:
+        """Write the last checkpoint; after it, a kill loses nothing.
 
-        The last one until now becomes the previous one, which a run whose last one is damaged continues from.
+        The last one until now becomes the previous one, from which a run continues whose last one is damaged.
         """
-        for file in (self._metrics, self._events):
+        for file in self._logs():
             with naming(file.name):
                 file.flush()
                 os.fsync(file.fileno())
         meta = {**meta, "done": done, "metrics_bytes": self._metrics.tell(), "task": self._task}
-        if best:
-            save_checkpoint(self.path("best"), arrays, meta)
         save_checkpoint(self.path("last"), arrays, meta, self.path("previous"))
         self.meta, self.done = meta, done
+
+    def _logs(self) -> list:
+        return [file for file in (self._metrics, self._events and self._events.file) if file]
 
     @property
     def stopping(self) -> bool:
         """Whether a signal asked the run to stop."""
         return bool(self._interrupt and self._interrupt.number)
 
-    def leave(self, arrays: dict[str, np.ndarray], meta: dict, within: list) -> NoReturn:
+    def leave(self, arrays: dict[str, np.ndarray], meta: dict, within: np.ndarray) -> NoReturn:
         """Write a checkpoint within an epoch and end as a signal would: with status 143 or 130.
 
         Args:
             arrays, meta: as for `checkpoint`; the meta's "epoch" counts whole epochs.
-            within: what was measured in the steps of this epoch, an array a step that begins with the loss.
+            within: the measurements of this epoch's steps, one entry a step.
         """
-        for i, values in enumerate(within):
-            finite(float(np.ravel(values)[0]), "the loss", meta["step"] - len(within) + i)
-        self.checkpoint({**arrays, "within": np.array(within)}, meta)
+        self.checkpoint({**arrays, "within": within}, meta)
         print(f"stopped before step {meta['step'] + 1}; the same command with --resume goes on from there", flush=True)
         sys.exit(128 + self._interrupt.number)
 
@@ -195,22 +181,51 @@ class Run:
             self._interrupt.restore()
         with contextlib.ExitStack() as stack:  # all of it, whatever fails
             stack.callback(self._lock.release)
-            for file in filter(None, (self._metrics, self._events)):
+            for file in self._logs():
                 stack.callback(file.close)
 
     def __enter__(self):
         return self
 
     def __exit__(self, kind, *_):
-        with contextlib.suppress(OSError) if kind else contextlib.nullcontext():  # a full disk was told of already
+        with contextlib.suppress(OSError) if kind else contextlib.nullcontext():  # a full disk was reported already
             self.close()
 
 
+class Events:
+    """A file of curves for TensorBoard.
+
+    TensorBoard's writer of files is not used: it meets a full disk in a thread of its own, where nobody can catch it.
+    """
+
+    def __init__(self, folder: Path):
+        # TensorBoard's own switch: without it, its imports bring TensorFlow where there is one, which takes seconds
+        sys.modules.setdefault("tensorboard.compat.notf", types.ModuleType("notf"))
+        folder.mkdir(exist_ok=True)
+        now = time.time()
+        self.file = open(folder / f"events.out.tfevents.{now:.6f}.{platform.node()}.{os.getpid()}", "ab")  # noqa: SIM115
+        self._write(wall_time=now, file_version="brain.Event:2")
+
+    def add(self, step: int, values: dict[str, float], now: float) -> None:
+        """Add a point to each curve."""
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        points = [Summary.Value(tag=name, simple_value=value) for name, value in values.items()]
+        self._write(step=step, wall_time=now, summary=Summary(value=points))
+
+    def _write(self, **event) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        with naming(self.file.name):
+            RecordWriter(self.file).write(Event(**event).SerializeToString())
+
+
 def _load(path: Path) -> tuple[dict, dict]:
-    """A checkpoint of a training run."""
+    """Load a checkpoint of a training run."""
     arrays, meta = load_checkpoint(path)
     if not {"epoch", "done"} <= meta.keys():
-        raise InputError(f"checkpoint {path} is of no training run")
+        raise InputError(f"checkpoint {path} is not of a training run")
     return arrays, meta
 
 

@@ -65,6 +65,7 @@ class RunConfig:
     lr_schedule: str = option("step", "'step' (published) or 'cosine' (short runs)", choices=SCHEDULES)
     lr_decay: float = option(1.0, "factor of the step schedule; 1: a constant rate", at_least=0)
     lr_decay_samples: int = option(200_000, "clouds, or pairs, between its steps", at_least=1)
+    checkpoint_epochs: int = option(1, "epochs between two checkpoints, each judged on held-out clouds", at_least=1)
     seed: int = option(0, "of weights, order of the data and augmentation", at_least=0, at_most=2**32 - 1)
     resume: bool = option(False, "continue the run in --out if there is one")
     deterministic: bool = option(False, "same device, same seed: same weights, bit for bit")

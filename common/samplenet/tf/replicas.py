@@ -28,8 +28,8 @@ class Replicas:
 
     Attributes:
         count: how many devices there are in all.
-        alone: whether there is one process.
         first: whether this is the process that writes.
+        single_process: whether there is no other process.
 
     Raises:
         InputError: TF_CONFIG is damaged, or the devices cannot share a batch evenly.
@@ -45,7 +45,7 @@ class Replicas:
             self.strategy = tf.distribute.get_strategy()  # TensorFlow's default: one device
         self.count = self.strategy.num_replicas_in_sync
         self.first = not cluster or task == {"type": "chief" if "chief" in cluster else "worker", "index": 0}
-        self.alone = not cluster
+        self.single_process = not cluster
         if batch_size % self.count:
             raise InputError(
                 f"--batch-size {batch_size} is no multiple of the {self.count} devices that share a batch; choose "
@@ -53,26 +53,26 @@ class Replicas:
             )
 
     def scope(self):
-        """What is built inside has a copy on every device."""
+        """Enter the strategy's scope: what is built inside has a copy on every device."""
         return self.strategy.scope()
 
     def compiled(self, step: Callable, xla: bool = False) -> Callable:
-        """`step` as a graph, run by each device on its part of `spread`; what it returns is averaged over them.
+        """Compile `step` to a graph that each device runs on its part of `spread`; its results are averaged over them.
 
-        XLA does not reach over devices: with several, the step goes without.
+        XLA cannot compile across devices, so with several the step goes without.
         """
         if self.count == 1:
             return tf.function(step, jit_compile=xla)
 
         @tf.function
         def run(*parts):
-            found = self.strategy.run(step, parts)
-            return tf.nest.map_structure(lambda value: self.strategy.reduce("MEAN", value, axis=None), found)
+            results = self.strategy.run(step, parts)
+            return tf.nest.map_structure(lambda value: self.strategy.reduce("MEAN", value, axis=None), results)
 
-        return run if self.alone else _together(run)
+        return run if self.single_process else _together(run)
 
     def spread(self, *arrays: np.ndarray) -> tuple:
-        """Arrays (B, ...), equal in every process, as arguments of a compiled step."""
+        """Make arrays (B, ...), equal in every process, arguments of a compiled step."""
         if self.count == 1:
             return tuple(tf.constant(array) for array in arrays)
         return tuple(map(self._spread, arrays))
@@ -83,9 +83,13 @@ class Replicas:
             lambda context: tf.constant(parts[context.replica_id_in_sync_group])
         )
 
+    def mean(self, measured: list) -> np.ndarray:
+        """Read what a compiled step returned at each of several steps, (steps, values): means over the devices."""
+        return tf.stack(measured).numpy().reshape(len(measured), -1)
+
     def agree(self, value):
-        """The first process's value (anything that pickles), in all of them."""
-        if self.alone:
+        """Return the first process's value (anything that pickles) in all of them."""
+        if self.single_process:
             return value
         packed = np.frombuffer(pickle.dumps(value), np.uint8).astype(np.int32) if self.first else np.zeros(0, np.int32)
         (length,) = self._of_first(np.array([len(packed)], np.int32))
@@ -93,7 +97,7 @@ class Replicas:
         return pickle.loads(content.astype(np.uint8).tobytes())
 
     def _of_first(self, array: np.ndarray) -> np.ndarray:
-        """The first process's array, of one shape in all: the sum, to which the others add zeros."""
+        """Return the first process's array, of one shape in all: the sum, to which the others add zeros."""
 
         def add():
             context = tf.distribute.get_replica_context()
@@ -104,7 +108,7 @@ class Replicas:
 
 
 def _together(step: Callable) -> Callable:
-    """`step`, which all processes do; where one of them is gone, the others end with InputError."""
+    """Wrap a `step` that all processes do: where one of them is gone, the others end with InputError."""
     gone = (
         tf.errors.UnavailableError,
         tf.errors.AbortedError,
@@ -118,22 +122,22 @@ def _together(step: Callable) -> Callable:
         except gone as error:
             raise InputError(
                 f"another process of this training has ended or cannot be reached ({type(error).__name__}); mend what "
-                "it tells and start all of them again with --resume, which goes on from the last epoch's end"
+                "it reports and start all of them again with --resume, which goes on from the last epoch's end"
             ) from error
 
     return run
 
 
 def _cluster() -> tuple[dict, dict]:
-    """Cluster and task of TF_CONFIG; empty without one."""
+    """Read cluster and task of TF_CONFIG; empty without one."""
     text = os.environ.get("TF_CONFIG")
     if not text:
         return {}, {}
     try:
-        found = json.loads(text)
-        cluster, task = found.get("cluster", {}), found.get("task", {})
+        content = json.loads(text)
+        cluster, task = content.get("cluster", {}), content.get("task", {})
         if cluster:
-            cluster[task["type"]][task["index"]]
+            _ = cluster[task["type"]][task["index"]]  # the cluster names this task, or KeyError
         return cluster, {"type": task.get("type"), "index": task.get("index")}
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise InputError(

@@ -7,7 +7,7 @@ from samplenet.errors import InputError
 
 
 def _named(model: keras.Model, optimizer=None) -> dict[str, keras.Variable]:
-    """Weights by their path below the model; with an optimizer also what training needs to go on as it was.
+    """Name the weights by their path below the model; with an optimizer also what continuing a training needs.
 
     That is the optimizer's variables, "optimizer/<number>", and the seeds of dropout, "seed/<number>": Keras numbers
     seed generators by process, not by model.
@@ -24,7 +24,7 @@ def _named(model: keras.Model, optimizer=None) -> dict[str, keras.Variable]:
 
 
 def get_state(model: keras.Model, optimizer=None) -> dict[str, np.ndarray]:
-    """The weights of a built model as NumPy arrays; with its optimizer, all that continuing needs."""
+    """Copy the weights of a built model to NumPy arrays; with its optimizer, all that continuing needs."""
     return {name: np.asarray(v) for name, v in _named(model, optimizer).items()}
 
 
@@ -40,3 +40,18 @@ def set_state(model: keras.Model, arrays: dict[str, np.ndarray], optimizer=None,
             raise InputError(f"{source} does not fit this model: {name} {found}, needed {tuple(variable.shape)}")
     for name, variable in variables.items():
         variable.assign(arrays[name])
+
+
+class State:
+    """A model and its optimizer, as `samplenet.runs.training.Training` saves and restores them."""
+
+    def __init__(self, model, optimizer):
+        self.model, self.optimizer = model, optimizer
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Copy the state to named arrays."""
+        return get_state(self.model, self.optimizer)
+
+    def restore(self, arrays: dict[str, np.ndarray], source: str) -> None:
+        """Put the arrays back; errors name their `source`."""
+        set_state(self.model, arrays, self.optimizer, source)

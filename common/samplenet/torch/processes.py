@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -13,53 +14,60 @@ from torch import Tensor, nn
 from samplenet.errors import InputError
 
 DEVICES = ("auto", "cpu", "cuda")
-LEFT = []  # process groups that were left, see `start`
+_KEPT_GROUPS = []  # keeps destroyed groups alive: freeing them hangs PyTorch 2.13, see `start`
 
 
 @dataclass(frozen=True)
 class Processes:
-    """This process among `world`, and the device it works on. The first one (rank 0) writes for all."""
+    """This process among `count`, and the device it works on. The first one (rank 0) writes for all."""
 
     rank: int
-    world: int
+    count: int
     device: torch.device
 
     @property
     def first(self) -> bool:
+        """Whether this is the process that writes."""
         return self.rank == 0
 
+    @property
+    def single_process(self) -> bool:
+        """Whether there is no other process."""
+        return self.count == 1
+
     def part(self, rows: Tensor) -> Tensor:
-        """This process's clouds of global batches: (..., B) -> (..., B / world)."""
-        return rows[..., self.rank :: self.world]
+        """Take this process's clouds of global batches: (..., B) -> (..., B / count)."""
+        return rows[..., self.rank :: self.count]
 
     def parallel(self, net: nn.Module) -> nn.Module:
-        """The network with gradients averaged over the processes: those of the mean loss of the global batch."""
-        if self.world == 1:
+        """Average the network's gradients over the processes: those of the mean loss of the global batch."""
+        if self.single_process:
             return net
         return nn.parallel.DistributedDataParallel(net, [self.device] if self.device.type == "cuda" else None)
 
-    def mean(self, values: Tensor) -> Tensor:
-        """The mean over the processes of a tensor each of them has."""
-        if self.world > 1:
+    def mean(self, measured: list[Tensor]) -> np.ndarray:
+        """Read a tensor of each of several steps, (steps, values): means over the processes."""
+        values = torch.stack(measured).reshape(len(measured), -1)
+        if not self.single_process:
             dist.all_reduce(values)
-            values /= self.world
-        return values
+            values /= self.count
+        return values.cpu().numpy()
 
     def check_identical(self, net: nn.Module) -> None:
-        """RuntimeError unless every process has the first one's weights, bit for bit."""
-        if self.world == 1:
+        """Raise RuntimeError unless every process has the first one's weights, bit for bit."""
+        if self.single_process:
             return
         mine = torch.cat([p.detach().flatten() for p in net.parameters()])
         first = mine.clone()
         dist.broadcast(first, 0)
-        apart = torch.tensor([not torch.equal(mine, first)], dtype=torch.int32, device=self.device)
-        dist.all_reduce(apart)
-        if apart.item():
-            raise RuntimeError(f"the weights of {apart.item()} of {self.world} processes differ from the first one's")
+        differing = torch.tensor([not torch.equal(mine, first)], dtype=torch.int32, device=self.device)
+        dist.all_reduce(differing)
+        if n := differing.item():
+            raise RuntimeError(f"the weights of {n} of {self.count} processes differ from the first one's")
 
     def agree(self, value):
-        """The first process's value, on all."""
-        if self.world == 1:
+        """Return the first process's value in all of them."""
+        if self.single_process:
             return value
         box = [value]
         dist.broadcast_object_list(box, 0, device=self.device)
@@ -67,7 +75,7 @@ class Processes:
 
 
 def choose(device: str, number: int = 0) -> torch.device:
-    """The device that --device means for the process of this `number` on its machine."""
+    """Choose the device that --device means for the process of this `number` on its machine."""
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and number >= torch.cuda.device_count():
@@ -82,22 +90,21 @@ def start(device: str, batch_size: int) -> Iterator[Processes]:
     Raises:
         InputError: there is no such device, or the processes cannot share a batch evenly.
     """
-    world, rank, local = (
-        int(os.environ.get(name, n)) for name, n in (("WORLD_SIZE", 1), ("RANK", 0), ("LOCAL_RANK", 0))
-    )
-    if batch_size % world:
-        raise InputError(f"--batch-size {batch_size} is no multiple of the {world} processes that share each batch")
-    place = choose(device, local)
-    if place.type == "cuda":
-        torch.cuda.set_device(place)
-    if world > 1:
-        dist.init_process_group("nccl" if place.type == "cuda" else "gloo")
+    count, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
+    if batch_size % count:
+        raise InputError(f"--batch-size {batch_size} is no multiple of the {count} processes that share each batch")
+    own_device = choose(device, int(os.environ.get("LOCAL_RANK", 0)))
+    on_gpu = own_device.type == "cuda"
+    if on_gpu:
+        torch.cuda.set_device(own_device)
+    if count > 1:
+        dist.init_process_group("nccl" if on_gpu else "gloo")
     try:
-        yield Processes(rank, world, place)
+        yield Processes(rank, count, own_device)
     finally:
-        if world > 1:
+        if count > 1:
             # A gloo thread drops the tensors of its last work under Python's lock. Without a second for that, PyTorch
             # 2.13 hangs whoever frees the group (the model may be its last owner) or aborts the ending process.
-            LEFT.append(dist.group.WORLD)
+            _KEPT_GROUPS.append(dist.group.WORLD)
             time.sleep(1)
             dist.destroy_process_group()

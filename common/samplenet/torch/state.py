@@ -8,7 +8,7 @@ from samplenet.errors import InputError
 
 
 def get_state(net: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> dict[str, np.ndarray]:
-    """Weights by their names; with the optimizer all that continuing needs.
+    """Copy the weights to NumPy arrays by their names; with the optimizer, all that continuing needs.
 
     The optimizer's are named "optimizer/<number of the weight>/<quantity>".
     """
@@ -41,3 +41,18 @@ def set_state(
                 _, number, quantity = name.split("/")
                 state.setdefault(int(number), {})[quantity] = torch.from_numpy(array.copy())
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+class State:
+    """A network and its optimizer, as `samplenet.runs.training.Training` saves and restores them."""
+
+    def __init__(self, net, optimizer):
+        self.net, self.optimizer = net, optimizer
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Copy the state to named arrays."""
+        return get_state(self.net, self.optimizer)
+
+    def restore(self, arrays: dict[str, np.ndarray], source: str) -> None:
+        """Put the arrays back; errors name their `source`."""
+        set_state(self.net, arrays, self.optimizer, source)

@@ -1,0 +1,142 @@
+"""What a training loop needs besides its method: where to go on, when to leave, what to log and what to keep.
+
+Both `for`s stay in the script, as with tqdm:
+
+    with Training(config, peers, State(net, optimizer)) as training:
+        for epoch in training.epochs():
+            for step, batch in training.steps(order, load):
+                training.add(train_step(*batch))
+            training.end_epoch(("loss",), lr=lr)
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from tqdm import tqdm
+
+from samplenet.runs.run import Run, finite
+
+
+class Training:
+    """A run of `config.epochs` that goes on where its folder stands, also within an epoch. Use it in a `with`.
+
+    With several processes only the first has the run folder; it says for all where to go on.
+
+    Args:
+        config: the script's settings, a RunConfig.
+        peers: `samplenet.tf.replicas.Replicas` or `samplenet.torch.processes.Processes`.
+        state: the `State` of a network and its optimizer; a checkpoint is restored on entering.
+        task: run folder of the frozen network that this run needs.
+        metadata: what a checkpoint says besides its epoch and step.
+
+    Attributes:
+        run: the run folder, in the first process; else None.
+        done: whether the run had finished already.
+        epoch: the present one.
+        resumed: measurements of the steps that a stopped run had done of its epoch, (steps, values).
+    """
+
+    def __init__(self, config, peers, state, task: str = "", metadata: dict | None = None):
+        self.config, self.peers, self.state, self.metadata = config, peers, state, metadata or {}
+        self._task, self.run, self._added = task, None, []
+
+    def __enter__(self):
+        with contextlib.ExitStack() as stack:
+            if self.peers.first:
+                run = Run(self.config.out, self.config, self._task, self.peers.single_process)
+                self.run = stack.enter_context(run)
+            stands = (self.run.arrays, self.run.meta, self.run.done) if self.run else None
+            arrays, meta, self.done = self.peers.agree(stands)
+            self.epoch = meta.get("epoch", 0)
+            self.resumed = arrays.pop("within", np.zeros(0))
+            if arrays and not self.done:
+                self.state.restore(arrays, f"the checkpoint in {self.config.out}")
+            self._close = stack.pop_all()
+        return self
+
+    def __exit__(self, *error):
+        return self._close.__exit__(*error)
+
+    def epochs(self) -> Iterator[int]:
+        """Yield the numbers of the epochs that are still to be done; none, and a line about it, if the run is done."""
+        if self.done and self.run:
+            print(f"{self.run.folder} is finished")
+        first = self.config.epochs if self.done else self.epoch
+        for epoch in range(first, self.config.epochs):
+            self.epoch = epoch
+            yield epoch
+
+    def steps(self, order: Sequence, load: Callable) -> Iterator[tuple]:
+        """Yield (step, batch) for the epoch's steps that are still to be done; `step` counts from the run's start.
+
+        Where a signal asked the run to stop, it leaves before the next step, see `Run.leave`.
+
+        Args:
+            order: the row numbers of each batch of the epoch, (steps, B).
+            load: (step, rows) -> the batch. Its time is logged as data_ms.
+        """
+        begin, loading, done = time.perf_counter(), 0.0, len(self.resumed)
+        self._first_step, self._added = self.epoch * len(order), []
+        title = f"epoch {self.epoch + 1}/{self.config.epochs}"
+        hidden = None if self.run else True  # None: shown in a terminal
+        progress = tqdm(order[done:], title, len(order), leave=False, initial=done, disable=hidden)
+        for step, rows in enumerate(progress, self._first_step + done):
+            if self.run and self.run.stopping:
+                position = {**self.metadata, "epoch": self.epoch, "step": step}
+                self.run.leave(self.state.arrays(), position, self._read())
+            ready = time.perf_counter()
+            batch = load(step, rows)
+            loading += time.perf_counter() - ready
+            yield step, batch
+        self._measured, self._step, self.resumed = self._read(), self._first_step + len(order), self.resumed[:0]
+        milliseconds = 1e3 / (len(order) - done)  # of a step, for each second of them all
+        seconds = time.perf_counter() - begin
+        self._timing = {"step_ms": milliseconds * seconds, "data_ms": milliseconds * loading}
+
+    def add(self, measured) -> None:
+        """Keep a step's measurements, a tensor that begins with the loss.
+
+        They stay on their device until the epoch ends, so that a GPU need not wait for the host at every step.
+        """
+        self._added.append(measured)
+
+    def _read(self) -> np.ndarray:
+        """Read this epoch's measurements, (steps, values); InputError, naming the step, where a loss is not finite."""
+        added = self.peers.mean(self._added) if self._added else self.resumed[:0]
+        measured = np.concatenate([self.resumed, added]) if len(self.resumed) else added
+        for i, values in enumerate(measured.tolist()):
+            finite(values[0], "the loss", self._first_step + i)
+        return measured
+
+    @property
+    def last(self) -> bool:
+        """Whether this is the first process in the run's last epoch."""
+        return bool(self.run) and self.epoch + 1 == self.config.epochs
+
+    @property
+    def judging(self) -> bool:
+        """Whether this process writes a checkpoint at the end of this epoch, and held-out clouds are to judge it."""
+        return self.last or bool(self.run) and (self.epoch + 1) % self.config.checkpoint_epochs == 0
+
+    def end_epoch(self, names: Sequence[str], **values: float) -> None:
+        """Log and print the epoch, and write a checkpoint where one is due.
+
+        Args:
+            names: of the measurements given to `add`, whose means over the epoch are logged.
+            values: what else to log, by name.
+        """
+        if not self.run:
+            return
+        means = self._measured.mean(0, dtype=np.float64)
+        logged = dict(zip(names, means.tolist(), strict=True))
+        for name, value in values.items():
+            logged[name] = finite(float(value), f"the {name.replace('_', ' ')}", self._step)
+        self.run.log(self._step, {name: round(value, 9) for name, value in logged.items()}, self._timing)
+        words = [f"{name.replace('_', ' ')} {value:.4g}" for name, value in logged.items()]
+        words.append("{step_ms:.1f} ms a step, {data_ms:.1f} of them data".format(**self._timing))
+        print(f"epoch {self.epoch + 1}/{self.config.epochs}", *words, sep="  ", flush=True)
+        if self.judging:
+            meta = {**self.metadata, "epoch": self.epoch + 1, "step": self._step}
+            self.run.checkpoint(self.state.arrays(), meta, done=self.last)
