@@ -16,6 +16,7 @@ from samplenet.data import batches, modelnet40
 from samplenet.runs import schedules
 from samplenet.runs.script import main
 from samplenet.runs.settings import DataConfig, option
+from samplenet.runs.streams import Stream, generator
 from samplenet.runs.training import Training
 from samplenet.tf import set_momentum
 from samplenet.tf.replicas import Replicas
@@ -72,15 +73,13 @@ def train(config: Config) -> None:
     train_step = peers.compiled(train_step, config.xla)
 
     def load(step, rows):
+        rng = generator(config.seed, Stream.AUGMENTATION, step)
         points = batches.augment(clouds.points[rows], rng, config.rotate, config.jitter)
         return peers.spread(points, clouds.labels[rows])
 
     with Training(config, peers, State(net, optimizer), metadata={"names": list(clouds.names)}) as training:
         for epoch in training.epochs():
-            rng = np.random.default_rng((config.seed, 3, epoch))
             order = batches.of_epoch(rows, config.batch_size, config.seed, epoch)
-            for done in order[: len(training.resumed)]:  # what it drew is drawn again
-                load(0, done)
             for step, (points, labels) in training.steps(order, load):
                 lr = schedules.learning_rate(config, step, total)
                 optimizer.learning_rate.assign(lr)

@@ -14,6 +14,7 @@ import rigid
 from samplenet.data import modelnet40, shapes
 from samplenet.errors import InputError
 from samplenet.normalisation import box_side
+from samplenet.runs.streams import Stream, generator
 
 MAX_ANGLE = 45.0  # degrees about each axis
 MAX_SHIFT = 0.5  # along each axis, in lengths of the template's longest side
@@ -88,13 +89,13 @@ def make(
     clouds = box_side(clouds.astype(np.float64), num_points).astype(np.float32)
     rows = numbers % max(1, len(clouds))
     template = clouds[rows, :num_points]
-    draws = [np.random.default_rng((seed, 4, i)).uniform(-1, 1, 6) for i in numbers]
+    draws = [generator(seed, Stream.TRANSFORMS, i).uniform(-1, 1, 6) for i in numbers]
     draws = np.stack(draws) if count else np.zeros((0, 6))
     quaternion = rigid.from_euler(torch.from_numpy(MAX_ANGLE * draws[:, :3]))  # float64
     shift = MAX_SHIFT * draws[:, 3:] * translation  # (P, 3)
     source = template
     if independent:
-        order = [np.random.default_rng((seed, 5, i)).permutation(clouds.shape[1] - num_points) for i in numbers]
+        order = [generator(seed, Stream.OTHER_POINTS, i).permutation(clouds.shape[1] - num_points) for i in numbers]
         others = num_points + np.stack(order)[:, :num_points] if count else np.zeros((0, num_points), int)
         source = clouds[rows[:, None], others]
     matrix = rigid.to_matrix(quaternion).float().numpy()
@@ -102,7 +103,7 @@ def make(
     source = source[..., :1] * x + source[..., 1:2] * y + source[..., 2:] * z + shift.astype(np.float32)[:, None]
     if noise:
         for i, cloud in zip(numbers, source, strict=True):
-            cloud += np.float32(noise) * np.random.default_rng((seed, 6, i)).standard_normal(cloud.shape, np.float32)
+            cloud += np.float32(noise) * generator(seed, Stream.NOISE, i).standard_normal(cloud.shape, np.float32)
     return Pairs(template, source, quaternion.float().numpy(), shift.astype(np.float32))
 
 

@@ -9,6 +9,7 @@ from samplenet.data import shapes
 from samplenet.data.clouds import Clouds
 from samplenet.errors import InputError
 from samplenet.runs.settings import checkout
+from samplenet.runs.streams import Stream, generator
 
 
 def open_set(data_root: str | None, shapes_per_class: int) -> Path:
@@ -29,7 +30,7 @@ def own_folder() -> Path:
 
 def hold_out(clouds: Clouds, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Split off row numbers (train, held out) of a random `fraction` of the training set, which judges the networks."""
-    order = np.random.default_rng((seed, 1)).permutation(len(clouds))
+    order = generator(seed, Stream.HOLD_OUT).permutation(len(clouds))
     size = round(fraction * len(clouds))
     return np.sort(order[size:]), np.sort(order[:size])
 
@@ -46,7 +47,7 @@ def of_epoch(rows: np.ndarray, batch_size: int, seed: int, epoch: int) -> np.nda
 
     Clouds that do not fill a batch are left for another epoch: batch norm wants batches of one size.
     """
-    order = np.random.default_rng((seed, 2, epoch)).permutation(rows)
+    order = generator(seed, Stream.ORDER, epoch).permutation(rows)
     steps = len(order) // batch_size
     return order[: steps * batch_size].reshape(steps, batch_size)
 
