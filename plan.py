@@ -123,7 +123,6 @@ class Plan:
         progressive: Sequence[int],
         *,
         whole: Sequence[str] = (),
-        flags: Sequence = (),
         progressive_flags: Sequence = (),
         progressive_task: Task | None = None,
     ) -> list[str]:
@@ -135,17 +134,16 @@ class Plan:
             sizes: of S-NET and SampleNet, a run each; --sizes replaces them.
             progressive: sizes that one progressive run is trained for.
             whole: methods that see all points, to stand beside the samplers.
-            flags: of every sampler's training.
-            progressive_flags: of the progressive ones besides.
+            progressive_flags: of the progressive ones' training.
             progressive_task: their network, if it is another; they then have a table of their own.
         """
         sizes, progressive = self.flags.sizes or self.fitting(sizes), self.fitting(progressive)
         tables: dict[Task, dict[str, tuple[str, list[int]]]] = {task: {}}  # kind and sizes of each run
         for seed in self.flags.seeds:
             for kind in self.flags.samplers:
-                network, each, own_flags = task, [[m] for m in sizes], [*flags]
+                network, each, own_flags = task, [[m] for m in sizes], ()
                 if kind in PROGRESSIVE:
-                    network, each, own_flags = progressive_task or task, [progressive], [*flags, *progressive_flags]
+                    network, each, own_flags = progressive_task or task, [progressive], progressive_flags
                 for trained in each:
                     name = self.add_sampler(kind, trained, seed, network, own_flags)
                     tables.setdefault(network, {})[name] = kind, trained
