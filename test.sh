@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
 # Set up and run the tests: bash test.sh [--slow | --oldest] [pytest arguments]
 #
+# One worker a core; minutes per folder at the end. -n0 among the arguments: one after the other, so that -s shows what
+# they print.
+#
 #   --slow      also the tests that take minutes
 #   --oldest    instead the tests of the library and the experiments with the lowest versions that common/pyproject.toml
 #               states, in an environment of their own, .venv-oldest (8 GB). PYTHON names another than python3.11.
@@ -9,6 +12,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 case " $* " in *" -h "* | *" --help "*) sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; exit ;; esac
 export TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-3}
+pytest=(-m pytest --numprocesses logical --maxprocesses 4 --dist loadgroup --durations 8) # a worker a core
 
 if [ "${1:-}" = --oldest ]; then
     shift
@@ -22,8 +26,7 @@ if [ "${1:-}" = --oldest ]; then
     fi
     .venv-oldest/bin/python -m samplenet.ops.build --tf --quiet # this PyTorch is too old for native ops
     # what the pages, images and shell scripts do does not depend on these versions
-    exec .venv-oldest/bin/python -m pytest -m "not slow" --durations=8 \
-        --ignore tests/docs --ignore tests/docker "$@"
+    exec .venv-oldest/bin/python "${pytest[@]}" -m "not slow" --ignore tests/docs --ignore tests/docker "$@"
 fi
 
 slow=(-m "not slow")
@@ -32,4 +35,4 @@ bash setup.sh tf torch viz export docs test
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
 [ ${#slow[@]} -eq 0 ] || echo "test.sh: tests marked slow are left out; run them with: bash test.sh --slow"
-.venv/bin/python -m pytest "${slow[@]}" --durations=8 "$@"
+.venv/bin/python "${pytest[@]}" "${slow[@]}" "$@"

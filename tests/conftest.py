@@ -16,7 +16,78 @@ ROOT = Path(__file__).parents[1]
 EXPERIMENTS = tuple(discover(ROOT))
 sys.path[:0] = [str(ROOT / name) for name in EXPERIMENTS]  # their modules, as the tests name them
 
+# What takes longest begins first, so that two workers end together (pytest-xdist).
+LONGEST_FIRST = (
+    "tests/pipeline/test_smoke.py",
+    "tests/faults/test_kills.py",
+    "tests/tf/test_replicas.py",
+    *(f"tests/{name}" for name in EXPERIMENTS),
+    "tests/faults/test_bad_input.py",
+    "tests/docs",
+    "tests/ops",
+    "tests/pipeline",
+)
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+if workers := int(
+    os.environ.get("PYTEST_XDIST_WORKER_COUNT", 0)
+):  # they share the cores, as do the processes they start
+    for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
+        os.environ.setdefault(name, str(max(1, os.cpu_count() // workers)))
+
+
+def group(item):
+    """The tests that one worker runs: a folder whose conftest.py makes what its files share, else a file."""
+    folder = item.path.parent
+    place = folder if (folder / "conftest.py").exists() and folder != ROOT / "tests" else item.path
+    return place.relative_to(ROOT).as_posix()
+
+
+def pytest_collection_modifyitems(config, items):
+    """Order the tests, and tell pytest-xdist which of them belong together."""
+
+    def rank(item):
+        name = group(item)
+        return next((i for i, first in enumerate(LONGEST_FIRST) if name.startswith(first)), len(LONGEST_FIRST))
+
+    items.sort(key=rank)  # stable
+    if config.pluginmanager.hasplugin("xdist"):
+        for item in items:
+            item.add_marker(pytest.mark.xdist_group(group(item)))
+
+
+def processor_seconds():
+    """Seconds of a processor that this process and the ended ones that it started have taken."""
+    return sum(os.times()[:4])
+
+
+def pytest_runtest_logstart(nodeid, location):
+    global measured_until
+    measured_until = processor_seconds()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Note what each phase of a test has cost; pytest-xdist hands it to the process that prints."""
+    global measured_until
+    report = yield
+    now = processor_seconds()
+    report.processor, measured_until = now - measured_until, now
+    return report
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print the minutes per folder."""
+    spent = {}
+    for report in (r for reports in terminalreporter.stats.values() for r in reports if hasattr(r, "processor")):
+        tests, minutes, processor = spent.get(folder := os.path.dirname(report.location[0]), (0, 0, 0))
+        tests += report.when == "call"
+        spent[folder] = tests, minutes + report.duration / 60, processor + report.processor / 60
+    terminalreporter.section("minutes per folder")
+    terminalreporter.line(f"{'':24}{'tests':>8}{'minutes':>10}{'of a processor':>18}")
+    total = [sum(column) for column in zip(*spent.values(), strict=True)] or [0, 0, 0]
+    for name, (tests, minutes, processor) in [*sorted(spent.items(), key=lambda of: -of[1][2]), ("all", total)]:
+        terminalreporter.line(f"{name:24}{tests:8}{minutes:10.1f}{processor:18.1f}")
 
 
 @pytest.fixture(autouse=True)

@@ -77,6 +77,7 @@ class Checkout:
             capture_output=True,
             text=True,
             start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored in a shell's background
             **(how or {}),
         )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-FOLDER = Path(__file__).parents[1] / "examples"
+FOLDER = Path(__file__).parents[2] / "examples"
 ACCURACIES = r"""all 128 points: accuracy (0\.\d\d|1\.00)
 4 points, random: accuracy (0\.\d\d|1\.00)
 4 points, FPS: accuracy (0\.\d\d|1\.00)

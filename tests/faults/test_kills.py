@@ -20,7 +20,7 @@ import pytest
 
 from samplenet.runs.checkpoint import load_checkpoint
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 # name: script, its flags, the run that it needs
 SCRIPTS = {
     "pcrnet": (
@@ -52,7 +52,7 @@ SCRIPTS = {
 }
 EPOCHS = 6
 ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")}
-IN_CI = ("pcrnet", "pcrnet-sampler", "autoencoder")
+IN_CI = ("pcrnet", "pcrnet-sampler", "autoencoder", "classifier")
 slow = pytest.mark.slow
 
 

@@ -7,6 +7,7 @@ that the fixtures below make; `no:--out` leaves a flag out. Lines after the sent
 import contextlib
 import functools
 import importlib
+import os
 import re
 import runpy
 import shutil
@@ -26,7 +27,7 @@ from samplenet.runs import settings
 from samplenet.runs.checkpoint import save_checkpoint
 from samplenet.runs.script import main
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 import plan  # noqa: E402
 import reproduce  # noqa: E402
@@ -72,6 +73,12 @@ SCORES = [name for name in WITH_TASK if name not in SAMPLERS]
 EVALUATE = [name for name in SCORES if "evaluate" in name]
 READS_M40 = ["classification/train_classifier.py", "registration/train_pcrnet.py"]
 
+# What the scripts share is tried once in each framework, the settings in a training and an evaluation; every bound and
+# choice of every script in tests/runs/test_settings.py.
+ONE_EACH = ["classification/train_classifier.py", "registration/evaluate.py"]
+ONE_EACH_TRAIN = ["reconstruction/train_samplenet.py", "registration/train_pcrnet.py"]
+ONE_EACH_WITH_TASK = ["classification/evaluate.py", "registration/train_samplenet.py"]
+
 # (scripts, {what is wrong: (flags, what the sentence holds)})
 FAULTS = [
     (
@@ -81,7 +88,7 @@ FAULTS = [
         },
     ),
     (
-        WITH_CONFIG,
+        ONE_EACH,
         {
             "flag without a value": ("--batch-size", "argument --batch-size: expected one argument"),
             "missing config": ("--config {nowhere}", r"cannot read the config nowhere: No such file"),
@@ -98,27 +105,30 @@ FAULTS = [
             "config of a wrong type": ("--config {type}", "batch_size must be int, got 'many'"),
             "no whole number": ("--batch-size 2.5", "--batch-size must be int, got '2.5'"),
             "no clouds a step": ("--batch-size 0", "--batch-size must be at least [12], got 0"),
-            "negative seed": ("--seed -1", "--seed must be at least 0, got -1"),
-            "no out": ("no:--out", "--out is needed: the folder to write the"),
             "empty out": ("--out=", "--out is empty; name a folder"),
-            "out that is a file": ("--out {file}", "file.txt: File exists"),
             "out below a file": ("--out {file}/run", "run: Not a directory"),
+        },
+    ),
+    (
+        WITH_CONFIG,
+        {
+            "no out": ("no:--out", "--out is needed: the folder to write the"),
+            "out that is a file": ("--out {file}", "file.txt: File exists"),
+        },
+    ),
+    (
+        ONE_EACH_TRAIN,
+        {
+            "learning rate nan": ("--lr nan", "--lr must be a finite number, got 'nan'"),
+            "learning rate infinite": ("--lr inf", "--lr must be a finite number, got 'inf'"),
+            "empty data root name": ("--data-root=", "--data-root is empty; name a folder or leave it out"),
         },
     ),
     (
         TRAIN,
         {
-            "learning rate nan": ("--lr nan", "--lr must be a finite number, got 'nan'"),
-            "learning rate infinite": ("--lr inf", "--lr must be a finite number, got 'inf'"),
-            "learning rate negative": ("--lr -0.1", "--lr must be above 0, got -0.1"),
-            "learning rate zero": ("--lr 0", "--lr must be above 0, got 0"),
-            "unknown schedule": ("--lr-schedule x", "--lr-schedule must be one of step, cosine, got 'x'"),
-            "negative decay": ("--lr-decay -1", "--lr-decay must be at least 0, got -1"),
-            "no epochs": ("--epochs 0", "--epochs must be at least 1, got 0"),
-            "large seed": ("--seed 4294967296", "--seed must be at most 4294967295"),
             "batch larger than the set": ("--batch-size 4000", "--batch-size 4000 is larger than the training set"),
             "missing data root": ("--data-root {nowhere}", "nowhere is not a folder: correct it, or fetch"),
-            "empty data root name": ("--data-root=", "--data-root is empty; name a folder or leave it out"),
             "out that holds a run": ("--out {held}", "held already holds a run; give --resume or another --out"),
             "out of a run with other settings": (
                 "--out {held} --resume --seed 7",
@@ -129,38 +139,40 @@ FAULTS = [
     (
         TASKS,
         {
-            "no points": ("--num-points 0", "--num-points must be at least 1, got 0"),
             "more points than there are": (
                 "--num-points 4096",
                 "num_points must be at most that, got 4096|16 of 16 train clouds",
             ),
-            "no shapes": ("no:--data-root --shapes-per-class 0", "--shapes-per-class must be at least 10?, got 0"),
         },
     ),
     (
-        READS_M40,
+        READS_M40[1:],
         {
-            "all held out": ("--hold-out 1", "--hold-out must be below 1, got 1"),
             "data root that is a file": ("--data-root {file}", "file.txt is not a folder"),
-            "data root that is empty": (
-                "--data-root {empty}",
-                "shape_names.txt is missing: is this a folder in the ModelNet40",
-            ),
             "data root of another data set": ("--data-root {snc}", "shape_names.txt is missing"),
             "h5 that is missing": ("--data-root {m40-missing}", "holds no file 'ply_data_train0.h5': fetch"),
             "h5 that is cut off": ("--data-root {m40-cut}", "train0.h5 cannot be read as HDF5.*fetch it again"),
             "h5 that is none": ("--data-root {m40-none}", "train0.h5 cannot be read as HDF5"),
             "h5 with a bit flipped": ("--data-root {m40-flipped}", "train0.h5 cannot be read as HDF5"),
             "h5 without labels": ("--data-root {m40-unlabelled}", "train0.h5 has no dataset 'label'"),
-            "cloud of NaN": (
-                "--data-root {m40-nan}",
-                "train0.h5 has a coordinate that is not finite in cloud 3: remove",
-            ),
             "clouds of a wrong shape": (
                 "--data-root {m40-shape}",
                 r"'data' of shape \(20, 40, 4\): make it \(n, P, 3\)",
             ),
             "labels out of range": ("--data-root {m40-labels}", r"labels 0\.\.9, but shape_names.txt has 2 names"),
+        },
+    ),
+    (
+        READS_M40,
+        {
+            "data root that is empty": (
+                "--data-root {empty}",
+                "shape_names.txt is missing: is this a folder in the ModelNet40",
+            ),
+            "cloud of NaN": (
+                "--data-root {m40-nan}",
+                "train0.h5 has a coordinate that is not finite in cloud 3: remove",
+            ),
         },
     ),
     (
@@ -175,8 +187,6 @@ FAULTS = [
             "PLY of few points": ("--data-root {snc-few}", "1 of 16 train clouds cannot be used"),
             "unknown class": ("--classes chair dog", "got 'dog'"),
             "a class twice": ("--classes chair chair", "each of them once; got chair, chair"),
-            "unknown loss": ("--loss x", "--loss must be one of chamfer, emd, got 'x'"),
-            "batch of one": ("--batch-size 1", "--batch-size must be at least 2, got 1"),
         },
     ),
     (
@@ -190,23 +200,14 @@ FAULTS = [
         ["registration/train_pcrnet.py"],
         {
             "unknown class": ("--class-name cars", "--class-name must be one of car, chair; got 'cars'"),
-            "no iterations": ("--iterations 0", "--iterations must be at least 1, got 0"),
-            "negative noise": ("--noise -0.1", "--noise must be at least 0, got -0.1"),
-            "unknown init": ("--init x", "--init must be one of default, he, got 'x'"),
-            "unknown device": ("--device tpu", "--device must be one of auto, cpu, cuda, got 'tpu'"),
             "too few points for an independent source": ("--independent", "40 points a cloud: .* got 64"),
         },
     ),
     (
-        WITH_TASK,
+        ONE_EACH_WITH_TASK,
         {
-            "no task": ("no:--task", "--task is needed: the run folder of the trained"),
             "empty task": ("--task=", "--task is empty"),
-            "missing task": ("--task {nowhere}", "nowhere is no run folder: it has no config.yaml"),
             "task that is no run": ("--task {empty}", "empty is no run folder: it has no config.yaml"),
-            "task of another experiment": ("--task {alien}", "config.yaml is damaged or of another kind of run"),
-            "sampler as task": ("--task {sampler}", "config.yaml is damaged or of another kind of run"),
-            "unfinished task": ("--task {unfinished}", "unfinished stands at epoch 1 of 9; continue it with --resume"),
             "damaged task": ("--task {damaged}", "last.safetensors is damaged .*; continue the run with --resume"),
             "task without a checkpoint": (
                 "--task {unwritten}",
@@ -215,18 +216,28 @@ FAULTS = [
         },
     ),
     (
-        SAMPLERS,
+        WITH_TASK,
         {
-            "m of zero": ("--sample-sizes 0", "--sample-sizes must be at least 1, got 0"),
-            "m above N": ("--sample-sizes 33", rf"--sample-sizes must be in \[1, .*\] = \[1, {N}\], got 33"),
+            "no task": ("no:--task", "--task is needed: the run folder of the trained"),
+            "missing task": ("--task {nowhere}", "nowhere is no run folder: it has no config.yaml"),
+            "task of another experiment": ("--task {alien}", "config.yaml is damaged or of another kind of run"),
+            "sampler as task": ("--task {sampler}", "config.yaml is damaged or of another kind of run"),
+            "unfinished task": ("--task {unfinished}", "unfinished stands at epoch 1 of 9; continue it with --resume"),
+        },
+    ),
+    (
+        SAMPLERS[::2],
+        {
             "a size twice": ("--sample-sizes 4 8 4", r"--sample-sizes must be sizes that differ, got \[4, 8, 4\]"),
             "a size that is no number": ("--sample-sizes 4,8", "--sample-sizes must be int, got '4,8'"),
             "no size": ("no:--sample-sizes --config {sizes}", r"--sample-sizes must be sizes that differ, got \[\]"),
-            "k of zero": ("--k 0", "--k must be at least 1, got 0"),
+        },
+    ),
+    (
+        SAMPLERS,
+        {
+            "m above N": ("--sample-sizes 33", rf"--sample-sizes must be in \[1, .*\] = \[1, {N}\], got 33"),
             "k above N": ("--k 33", r"--k must be in \[1, .*32\].* got 33"),
-            "batch of one": ("--batch-size 1", "--batch-size must be at least 2, got 1"),
-            "negative weight": ("--alpha -1", "--alpha must be at least 0, got -1"),
-            "unknown reduction": ("--over-sizes max", "--over-sizes must be one of sum, mean, got 'max'"),
         },
     ),
     (
@@ -248,8 +259,7 @@ FAULTS = [
                 "--samplers {unfinished-sampler}",
                 "stands at epoch 1 of 9; continue it with --resume",
             ),
-            "sampler of other points": ("--samplers {wide}", rf"= \[1, {N}\], got 64"),
-            "size of zero": ("--sizes 0", "--sizes must be at least 1, got 0"),
+            "sampler of other points": ("--samplers {wide}", rf"was trained on 64 points|= \[1, {N}\], got 64"),
             "size above N": ("--sizes 33", f"--sizes must be at most N = {N}, the task network's points, got 33"),
         },
     ),
@@ -270,8 +280,6 @@ FAULTS = [
             ),
         },
     ),
-    (["classification/cost.py"], {"no repeats": ("--repeats 0", "--repeats must be at least 1, got 0")}),
-    (["registration/evaluate.py"], {"unknown device": ("--device tpu", "--device must be one of auto, cpu, cuda")}),
     (
         ["registration/bench.py", "reconstruction/bench.py"],
         {
@@ -615,9 +623,12 @@ def test_bad_input_is_told(script, flags, words, files, runs, tmp_path, capsys, 
 @pytest.mark.parametrize("script", READS_M40)
 def test_the_shell_sees_one_line_and_a_code(tmp_path, script):
     command = [sys.executable, ROOT / script, "--data-root", "nowhere", "--out", tmp_path / "out"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert re.match(f"{Path(script).name}: error: .*nowhere is not a folder", done.stderr.splitlines()[-1])
+    env = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert re.fullmatch(
+        f"{Path(script).name}: error: .*nowhere is not a folder.*\n", done.stderr
+    )  # no log of TensorFlow
 
 
 def test_debug_shows_the_traceback(runs, monkeypatch):
