@@ -53,6 +53,7 @@ COPY --from=environment /opt/samplenet/.venv .venv
 COPY --from=build /opt/samplenet/lib lib
 # readable by every user, whatever the checkout's modes
 COPY --chmod=755 LICENSE plan.py reproduce.py ./
+COPY --chmod=755 benchmarks benchmarks
 COPY --from=experiments --chmod=755 /experiments/ ./
 ARG REVISION=unknown
 LABEL org.opencontainers.image.revision=${REVISION}

@@ -30,8 +30,8 @@ experiment=${1:-}
 case $experiment in
     gpu-check)
         case ${2:-} in
-            tensorflow) framework=tensorflow command=(-m samplenet.ops.gpu_tf); shift ;;
-            *) framework=pytorch command=(-m samplenet.ops.gpu) ;;
+            tensorflow) framework=tensorflow command=(benchmarks/gpu_tf.py); shift ;;
+            *) framework=pytorch command=(benchmarks/gpu.py) ;;
         esac ;;
     *)
         framework=${frameworks[${experiment:-none}]:-} command=(reproduce.py "$experiment")

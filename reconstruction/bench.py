@@ -5,8 +5,6 @@ python reconstruction/bench.py --num-points 2048 --batch-size 50
 Random clouds, untrained networks: the work is the same.
 """
 
-import statistics
-import time
 from dataclasses import dataclass
 
 import samplenet.quiet_tensorflow  # noqa: F401
@@ -20,6 +18,7 @@ from samplenet.ops import use_native
 from samplenet.runs.environment import environment
 from samplenet.runs.script import main
 from samplenet.runs.settings import option
+from samplenet.timing import in_turns
 
 
 @dataclass
@@ -33,12 +32,12 @@ class Config:
 
 
 def squared_error(reconstruction, points):
-    """A loss that costs next to nothing, in place of the Chamfer distance."""
+    """Compute a loss that costs next to nothing, in place of the Chamfer distance."""
     return tf.reduce_mean(tf.square(reconstruction - points))
 
 
-def make_step(config: Config, loss, native: bool):
-    """A compiled training step of a network of its own, traced with or without native ops."""
+def make_turn(config: Config, loss, native: bool):
+    """Compile a training step of a network of its own, with or without native ops; returns a turn of steps."""
     net = autoencoder.build(config.num_points)
     optimizer = keras.optimizers.Adam(1e-4)
     optimizer.build(net.trainable_variables)
@@ -54,25 +53,25 @@ def make_step(config: Config, loss, native: bool):
     use_native(native)
     step()  # traced here
     use_native(True)
-    return step
+
+    def turn():
+        for _ in range(config.steps):
+            value = step()
+        value.numpy()  # waits for the steps
+
+    return turn
 
 
 def measure(config: Config) -> None:
+    """Print the milliseconds of a step with each."""
     keras.utils.set_random_seed(0)
-    steps = {
-        "native": make_step(config, autoencoder.task_loss, True),
-        "framework": make_step(config, autoencoder.task_loss, False),
-        "without": make_step(config, squared_error, True),
+    turns = {
+        "native": make_turn(config, autoencoder.task_loss, True),
+        "framework": make_turn(config, autoencoder.task_loss, False),
+        "without": make_turn(config, squared_error, True),
     }
-    found = {name: [] for name in steps}
-    for _ in range(config.turns):
-        for name, step in steps.items():
-            begin = time.perf_counter()
-            for _ in range(config.steps):
-                value = step()
-            value.numpy()
-            found[name].append(1e3 * (time.perf_counter() - begin) / config.steps)
-    native, framework, without = (statistics.median(times) for times in found.values())
+    times = in_turns(turns, config.turns)
+    native, framework, without = (1e3 * seconds.median / config.steps for seconds in times.values())
     print(
         f"B {config.batch_size}, N {config.num_points}: a step of the autoencoder {native:.0f} ms with native ops, "
         f"{framework:.0f} ms with framework ops, {without:.0f} ms without the Chamfer distance, so its share is "

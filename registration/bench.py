@@ -6,8 +6,6 @@ Random clouds, untrained networks: the work is the same. --device cuda measures 
 """
 
 import contextlib
-import statistics
-import time
 from dataclasses import dataclass
 from unittest import mock
 
@@ -21,6 +19,7 @@ from samplenet.ops import torch as ops
 from samplenet.runs.environment import environment
 from samplenet.runs.script import main
 from samplenet.runs.settings import option
+from samplenet.timing import in_turns
 from samplenet.torch import losses, processes, projection
 
 
@@ -43,13 +42,13 @@ class Plain:
 
     @staticmethod
     def knn(queries, points, k):
-        """As `samplenet.ops.torch.knn`, ties in any order."""
+        """Do as `samplenet.ops.torch.knn`, ties in any order."""
         dist2, idx = torch.cdist(queries, points).square().topk(k, largest=False)
         return dist2, idx
 
     @staticmethod
     def chamfer(a, b):
-        """As `samplenet.ops.torch.chamfer`."""
+        """Do as `samplenet.ops.torch.chamfer`."""
         dist2 = torch.cdist(a, b).square()  # (B, M, N)
         (a2b, idx_ab), (b2a, idx_ba) = dist2.min(2), dist2.min(1)
         return Chamfer(a2b, b2a, idx_ab, idx_ba)
@@ -57,7 +56,7 @@ class Plain:
 
 @contextlib.contextmanager
 def plain():
-    """The training step without this library's ops."""
+    """Run the training step without this library's ops."""
     with (
         mock.patch.object(projection, "ops", Plain),
         mock.patch.object(losses, "ops", Plain),
@@ -66,17 +65,8 @@ def plain():
         yield
 
 
-def timed(step, device: torch.device, steps: int) -> float:
-    """Milliseconds a step."""
-    begin = time.perf_counter()
-    for _ in range(steps):
-        step()
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return 1e3 * (time.perf_counter() - begin) / steps
-
-
 def measure(config: Config) -> None:
+    """Print the milliseconds of both steps."""
     torch.manual_seed(0)
     device = processes.choose(config.device)
     net = pcrnet.PCRNet(input_shape="bnc").requires_grad_(False).to(device)
@@ -93,16 +83,23 @@ def measure(config: Config) -> None:
         model(*pair)[0].backward()
         optimizer.step()
 
-    found = {"plain": [], "ours": []}
-    for turn in range(config.turns + 1):  # the first one warms up
-        for name, times in found.items():
-            with plain() if name == "plain" else contextlib.nullcontext():
-                times.append(timed(step, device, config.steps if turn else 2))
-    reference, ours = (statistics.median(times[1:]) for times in found.values())
+    def ours():
+        for _ in range(config.steps):
+            step()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+
+    def reference():
+        with plain():
+            ours()
+
+    times = in_turns({"reference": reference, "ours": ours}, config.turns)
+    reference_ms, ours_ms = (1e3 * seconds.median / config.steps for seconds in times.values())
     at = f"{torch.get_num_threads()} threads" if device.type == "cpu" else torch.cuda.get_device_name(device)
     print(
-        f"B {config.batch_size}, N {config.num_points}, m {config.size}, {at}: a sampler step {ours:.1f} ms, with "
-        f"cdist and topk {reference:.1f} ms, ratio {reference / ours:.2f}; native ops: {environment()['native_ops']}"
+        f"B {config.batch_size}, N {config.num_points}, m {config.size}, {at}: a sampler step {ours_ms:.1f} ms, with "
+        f"cdist and topk {reference_ms:.1f} ms, ratio {reference_ms / ours_ms:.2f}; "
+        f"native ops: {environment()['native_ops']}"
     )
 
 

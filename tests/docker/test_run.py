@@ -129,12 +129,12 @@ def test_docker_comes_before_podman_and_can_be_named(run):
 def test_the_gpu_check_runs_in_the_cuda_image(run):
     code, _, calls = run("gpu-check", "--out", "results/gpu.json", gpu=True)
     assert code == 0
-    assert calls[-1][-4:] == ["samplenet-pytorch:cuda", "-m", "samplenet.ops.gpu", "--out=results/gpu.json"]
+    assert calls[-1][-3:] == ["samplenet-pytorch:cuda", "benchmarks/gpu.py", "--out=results/gpu.json"]
 
 
 def test_the_gpu_check_of_tensorflow(run):
     code, _, calls = run("gpu-check", "tensorflow", gpu=True)
-    assert code == 0 and calls[-1][-3:] == ["samplenet-tensorflow:cuda", "-m", "samplenet.ops.gpu_tf"]
+    assert code == 0 and calls[-1][-2:] == ["samplenet-tensorflow:cuda", "benchmarks/gpu_tf.py"]
 
 
 @pytest.mark.parametrize("word", [*EXPERIMENTS, *(extra for e in EXPERIMENTS.values() for extra in e.extras)])

@@ -55,12 +55,12 @@ RIGHT = {
     "samplenet.data.shapes": "--root {out}",
     "samplenet.device": "tf",
     "samplenet.ops.build": "--quiet",
-    "samplenet.ops.gpu": "--device cpu",
-    "samplenet.ops.gpu_tf": "--device cpu",
-    "samplenet.ops.bench": "--only none",
+    "benchmarks/gpu.py": "--device cpu",
+    "benchmarks/gpu_tf.py": "--device cpu",
+    "benchmarks/ops.py": "--only none",
     "samplenet.report": "",
     "samplenet.export": "--weights classification-32 --out {out}",
-    "samplenet.export.bench": "",
+    "benchmarks/export.py": "",
     "samplenet.pretrained": "ours --run {empty} --results {empty}",
     "samplenet.console.cli": "sample {snc}/03001627/0.ply -m 5 -o {out}.ply",
 }
@@ -363,10 +363,10 @@ FAULTS = [
         {"compiler that is none": ("CXX=nonsense --torch --force", "CXX names 'nonsense', which is no program here")},
     ),
     (
-        ["samplenet.ops.gpu", "samplenet.ops.gpu_tf"],
+        ["benchmarks/gpu.py", "benchmarks/gpu_tf.py"],
         {"unknown device": ("--device tpu", "argument --device: invalid choice: 'tpu'")},
     ),
-    (["samplenet.ops.bench"], {"no number": ("--threads many", "argument --threads: invalid int value: 'many'")}),
+    (["benchmarks/ops.py"], {"no number": ("--threads many", "argument --threads: invalid int value: 'many'")}),
     (
         ["samplenet.export"],
         {
@@ -375,7 +375,7 @@ FAULTS = [
             "unknown format": ("--out {out}.abc", "out.abc must end in .onnx, .pt2 or .keras"),
         },
     ),
-    (["samplenet.export.bench"], {"unknown runtime": ("--only x", "argument --only: invalid choice: 'x'")}),
+    (["benchmarks/export.py"], {"unknown runtime": ("--only x", "argument --only: invalid choice: 'x'")}),
     (["samplenet.pretrained"], {"folder without results": ("", "results.json: No such file")}),
     (
         ["samplenet.console.cli"],
@@ -534,6 +534,8 @@ def call(script, runs):
     """What to call for a script in this process, and its own path."""
     if script == "reproduce.py":
         return lambda: sys.exit(reproduce.main()), ROOT / script
+    if script.startswith("benchmarks/"):
+        return lambda: runpy.run_path(str(ROOT / script), run_name="__main__"), ROOT / script
     program = ROOT / "common" / script.replace(".", "/") / "__main__.py"
     if program.exists():
         return lambda: runpy.run_path(str(program), run_name="__main__"), program
@@ -588,6 +590,8 @@ def test_bad_input_is_told(script, flags, words, files, runs, tmp_path, capsys, 
     monkeypatch.setattr(download, "PAUSE", 0)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("SAMPLENET_DATA", str(tmp_path / "data"))
+    if script.startswith("benchmarks/"):
+        monkeypatch.syspath_prepend(ROOT / "benchmarks")
     run, path = call(script, runs)
     monkeypatch.setattr("sys.argv", [str(path)])
     places = {**files, "out": tmp_path / "out"}

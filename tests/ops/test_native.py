@@ -14,6 +14,7 @@ from samplenet import InputError, device
 from samplenet.ops import build, native
 
 FUZZ = Path(__file__).parent / "fuzz.py"
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 MODULES = {"torch": "torch", "tf": "tensorflow"}
 
 
@@ -286,7 +287,9 @@ def test_both_bindings_compile_with_cuda_for_every_architecture(framework, monke
 
 
 AGREE_ON_THE_CPU = """
-from samplenet.ops import gpu_cases as cases, {script} as script
+import sys
+sys.path.insert(0, {folder!r})
+import gpu_cases as cases, {script} as script
 cases.KNN, cases.CHAMFER, cases.FPS = cases.KNN[3:8], cases.CHAMFER[2:5], cases.FPS[4:]
 ops = ("knn", "knn backward", "chamfer", "chamfer backward", "farthest_points")
 script.TIMED = {{op: (op, 2, 8, 9, 3) for op in ops}}
@@ -295,7 +298,9 @@ script.main()
 
 
 def agree_on_the_cpu(script, *flags):
-    done = run(sys.executable, "-c", AGREE_ON_THE_CPU.format(script=script), "--device", "cpu", *flags)
+    done = run(
+        sys.executable, "-c", AGREE_ON_THE_CPU.format(folder=str(BENCHMARKS), script=script), "--device", "cpu", *flags
+    )
     assert "60 calls agree" in done.stdout, done.stderr
     return done.stdout
 
@@ -316,14 +321,15 @@ def test_the_gpu_script_of_tensorflow_agrees_with_itself_on_the_cpu(built):
 def test_the_gpu_script_of_tensorflow_tells_a_difference(monkeypatch):
     """The CPU stands on both sides, and the points of the second run are moved."""
     tf = pytest.importorskip("tensorflow", reason="gpu_tf needs TensorFlow")
-    from samplenet.ops import gpu_tf
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import gpu_tf
 
     moves = iter([0.0, 1e-6])
-    with pytest.raises(AssertionError, match="knn: CPU and CPU differ in 6 of 6 values"):
-        gpu_tf.same("knn", lambda a: [a + next(moves)], "CPU", tf.ones((1, 2, 3)).numpy())
+    with pytest.raises(AssertionError, match="knn: GPU and CPU differ in 6 of 6 values"):
+        gpu_tf.same("CPU", "knn", lambda a: [a + next(moves)], tf.ones((1, 2, 3)).numpy())
 
 
 def test_the_benchmark_prints_a_row_of_ratios(built):
-    done = run(sys.executable, "-m", "samplenet.ops.bench", "--only", "kNN k=8", "--threads", 1)
+    done = run(sys.executable, BENCHMARKS / "ops.py", "--only", "kNN k=8", "--threads", 1)
     assert done.returncode == 0, done.stderr
     assert re.search(r"\| kNN k=8 B32 64x1024 \| [\d.]+ \| .* \| [\d.]+ \|", done.stdout)

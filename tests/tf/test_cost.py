@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from samplenet import InputError
+from samplenet import InputError, timing
 from samplenet.tf import cost
 from samplenet.tf.layers import Block
 
@@ -78,7 +78,7 @@ def test_times_are_medians_of_turns_after_a_warm_up(monkeypatch):
         calls.append(key)
         return np.zeros(1)
 
-    monkeypatch.setattr(cost.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: clock[0])
     assert cost.seconds({"a": lambda: work("a"), "b": lambda: work("b")}, 3) == {"a": 2, "b": 5}
     assert calls == ["a", "b"] * 5
 

@@ -2,8 +2,6 @@
 
 import math
 import multiprocessing
-import statistics
-import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -14,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from samplenet.errors import InputError
+from samplenet.timing import in_turns
 
 CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 CLEAR = Path("/proc/self/clear_refs")
@@ -93,18 +92,12 @@ def _products(op: tf.Operation) -> int:
 
 
 def seconds(functions: dict, repeats: int) -> dict:
-    """Median seconds of a call of each function, by its key; a call ends when its result has reached the host.
+    """Time the functions in turns, after two turns of warm-up; returns the median seconds of a call by key.
 
-    They run in turns, after two turns of warm-up, so that a busy moment of the machine meets all of them.
+    A call ends when its result has reached the host.
     """
-    found = {key: [] for key in functions}
-    for turn in range(repeats + 2):
-        for key, function in functions.items():
-            begin = time.perf_counter()
-            np.asarray(function())
-            if turn >= 2:
-                found[key].append(time.perf_counter() - begin)
-    return {key: statistics.median(times) for key, times in found.items()}
+    calls = {key: lambda function=function: np.asarray(function()) for key, function in functions.items()}
+    return {key: times.median for key, times in in_turns(calls, repeats, warm_up=2).items()}
 
 
 def peak_memory(function: Callable, warm_up: Callable, gpu: str | None = None) -> int:

@@ -1,4 +1,4 @@
-// How long the arithmetic of a nearest-neighbour search takes when nothing else is done: for bench.py alone.
+// How long the arithmetic of a nearest-neighbour search takes when nothing else is done: for ops.py alone.
 //
 //   peak PAIRS  ->  nanoseconds one thread takes for so many pairs of points, from registers
 #include <chrono>

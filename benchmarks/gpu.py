@@ -1,26 +1,29 @@
-"""Build the CUDA kernels, check them against the CPU kernels and time them: python -m samplenet.ops.gpu [--out FILE].
+"""Build the CUDA kernels, check them against the CPU kernels and time them: python benchmarks/gpu.py [--out FILE].
 
 For a machine with an NVIDIA GPU, nvcc and PyTorch with CUDA; 38 seconds on 16 cores and an H200. Without a C++
 compiler, as in a container image, what is built already is checked. Distances and indices must agree in every bit,
 gradients to rounding, and a second backward pass must repeat the first in every bit. Each case is timed twice: as a
 program calls it, one call after the other from Python, and as the GPU alone runs it, from a captured CUDA graph.
-`--device cpu` puts the CPU kernels on both sides, to try this script. `samplenet.ops.gpu_tf` checks TensorFlow's.
+`--device cpu` puts the CPU kernels on both sides, to try this script. `gpu_tf.py` checks TensorFlow's.
 """
 
 import json
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 
+import gpu_cases
 from samplenet.atomic import write_atomic
 from samplenet.errors import InputError
-from samplenet.ops import build, gpu_cases, native, use_native
+from samplenet.ops import build, native, use_native
 from samplenet.ops import torch as ops
 from samplenet.runs.environment import environment
-from samplenet.runs.settings import Parser
+from samplenet.runs.parser import Parser
 
 TIMED = {  # op, B, M (of farthest points: m), N, k
     "Chamfer forward B32 1024x1024": ("chamfer", 32, 1024, 1024, 0),
@@ -36,23 +39,19 @@ TIMED = {  # op, B, M (of farthest points: m), N, k
 }
 
 
-def cloud(*args) -> torch.Tensor:
-    """`gpu_cases.cloud` on the CPU."""
-    return torch.from_numpy(gpu_cases.cloud(*args))
+def same(device: str, what: str, function, *arrays: np.ndarray) -> None:
+    """Require the outputs of `function(*arrays)` on the CPU and on `device` to be equal in every bit."""
+    tensors = [torch.from_numpy(a) for a in arrays]
+    expected, found = function(*tensors), function(*(t.to(device) for t in tensors))
+    for want, got in zip(expected, found, strict=True):
+        gpu_cases.require_equal(what, want.numpy(), got.cpu().numpy())
 
 
-def same(what: str, expected, found) -> None:
-    """Equal in every bit."""
-    for a, b in zip(expected, found, strict=True):
-        if not torch.equal(a, b.cpu()):
-            raise AssertionError(f"{what}: GPU and CPU differ in {int((a != b.cpu()).sum())} of {a.numel()} values")
-
-
-def check_gradient(what: str, function, device: str, *clouds: torch.Tensor) -> None:
-    """Close to the CPU's, and twice the same."""
+def same_gradient(device: str, what: str, function, *clouds: np.ndarray) -> None:
+    """Require gradients close to the CPU's, and the same bits the second time."""
 
     def gradients(on: str) -> list[torch.Tensor]:
-        leaves = [c.to(on, copy=True).requires_grad_() for c in clouds]
+        leaves = [torch.from_numpy(c).to(on, copy=True).requires_grad_() for c in clouds]
         outputs = function(*leaves)
         generator = torch.Generator().manual_seed(7)
         weights = [torch.randn(o.shape, generator=generator, dtype=o.dtype).to(on) for o in outputs]
@@ -65,38 +64,9 @@ def check_gradient(what: str, function, device: str, *clouds: torch.Tensor) -> N
         torch.testing.assert_close(a.cpu(), want, rtol=1e-4, atol=1e-4, msg=lambda m: f"{what}: {m}")  # noqa: B023
 
 
-def check(device: str) -> int:
-    """Compare every op on a grid of sizes and kinds of clouds; how many calls were compared."""
-    calls = 0
-    for kind in gpu_cases.KINDS:
-        for dtype in ("float32", "float64"):
-            for batch, m, n, k in gpu_cases.KNN:
-                q, p = cloud(0, batch, m, kind, dtype), cloud(1, batch, n, kind, dtype)
-                what = f"knn {(batch, m, n, k)} {kind} {dtype}"
-                same(what, ops.knn(q, p, k), ops.knn(q.to(device), p.to(device), k))
-                if kind != "non-finite":
-                    check_gradient(what, lambda a, b, k=k: ops.knn(a, b, k)[:1], device, q, p)
-                calls += 1
-            for batch, m, n in gpu_cases.CHAMFER:
-                a, b = cloud(0, batch, m, kind, dtype), cloud(1, batch, n, kind, dtype)
-                what = f"chamfer {(batch, m, n)} {kind} {dtype}"
-                same(what, ops.chamfer(a, b), ops.chamfer(a.to(device), b.to(device)))
-                if kind != "non-finite":
-                    check_gradient(what, lambda a, b: ops.chamfer(a, b)[:2], device, a, b)
-                calls += 1
-            for batch, n, m in gpu_cases.FPS:
-                p = cloud(0, batch, n, kind, dtype)
-                chosen = torch.randint(0, n, (batch, 3), generator=torch.Generator().manual_seed(0))
-                what = f"farthest_points {(batch, n, m)} {kind} {dtype}"
-                found = ops.farthest_points(p.to(device), m, chosen=chosen.to(device))
-                same(what, [ops.farthest_points(p, m, chosen=chosen)], [found])
-                calls += 1
-    return calls
-
-
 def public_call(op: str, batch: int, m: int, n: int, k: int, device: str) -> Callable[[], object]:
-    """A call of the public function on random clouds; of "<op> backward" also the gradients of both, by autograd."""
-    a, b = (cloud(seed, batch, size).to(device) for seed, size in ((0, m), (1, n)))
+    """Make a call of the public function on random clouds; for "<op> backward" with both gradients, by autograd."""
+    a, b = (torch.from_numpy(gpu_cases.cloud(seed, batch, size)).to(device) for seed, size in ((0, m), (1, n)))
     call = {
         "knn": lambda: ops.knn(a, b, k)[:1],
         "chamfer": lambda: ops.chamfer(a, b)[:2],
@@ -110,7 +80,7 @@ def public_call(op: str, batch: int, m: int, n: int, k: int, device: str) -> Cal
 
 
 def called(call: Callable[[], object], device: str, rounds: int = 50) -> float:
-    """Mean seconds of a call among many, one after the other: with the launch from Python."""
+    """Time many calls, one after the other, launched from Python; returns the mean seconds of one."""
 
     def run(times: int) -> None:
         for _ in range(times):
@@ -125,7 +95,7 @@ def called(call: Callable[[], object], device: str, rounds: int = 50) -> float:
 
 
 def on_device(call: Callable[[], object], rounds: int = 50) -> float:
-    """Median seconds of a call by the GPU's clock, from a captured graph: without the launch from Python."""
+    """Time a captured graph by the GPU's clock, without the launch from Python; returns the median seconds."""
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         call()
@@ -154,24 +124,24 @@ def bench(device: str) -> list[dict]:
 
 
 def main() -> None:
-    """The command line."""
-    parser = Parser(prog="python -m samplenet.ops.gpu", description=__doc__.splitlines()[0])
+    """Run the command line."""
+    parser = Parser(prog="python benchmarks/gpu.py", description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, help="write the times as JSON to this file")
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
     args = parser.parse_args()
     use_native(True)
     if args.device == "cuda":
         if not torch.cuda.is_available():
-            sys.exit("samplenet.ops.gpu: error: PyTorch sees no GPU here; --device cpu tries the script without one")
+            sys.exit("gpu.py: error: PyTorch sees no GPU here; --device cpu tries the script without one")
         try:
             if build.compiler() or native.missing("torch", torch.__version__):
                 build.build("torch", cuda=True)
         except InputError as error:
-            sys.exit(f"samplenet.ops.gpu: error: {error}")
+            sys.exit(f"gpu.py: error: {error}")
     if why := native.missing("torch", torch.__version__):
-        sys.exit(f"samplenet.ops.gpu: error: {why}")
+        sys.exit(f"gpu.py: error: {why}")
     start = time.perf_counter()
-    calls = check(args.device)
+    calls = gpu_cases.check(ops, partial(same, args.device), partial(same_gradient, args.device))
     print(f"{calls} calls agree with the CPU kernels ({time.perf_counter() - start:.0f} s)")
     rows = bench(args.device)
     if args.out:

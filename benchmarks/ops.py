@@ -1,4 +1,4 @@
-"""Ratio table of the native CPU ops against installed peers, in one run: python -m samplenet.ops.bench [--out FILE].
+"""Ratio table of the native CPU ops against installed peers, in one run: python benchmarks/ops.py [--out FILE].
 
 Both sides get the same threads, the same random clouds and a warm-up; times are the median of seven runs (three above
 a second, one above twenty), taken in turns. In the same run kNN (some of the queries) and farthest points (the first
@@ -8,11 +8,9 @@ extra `bench` (pykdtree, scipy, scikit-learn, fpsample, KeOps); those not instal
 
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,32 +19,23 @@ import numpy as np
 from samplenet.atomic import write_atomic
 from samplenet.ops import build, native, reference, use_native
 from samplenet.runs.environment import environment
-from samplenet.runs.settings import Parser
+from samplenet.runs.parser import Parser
+from samplenet.timing import in_turns
 
 Calls = dict[str, Callable]
 
 
 def clouds(*shape: int, seed: int = 0) -> np.ndarray:
-    """Uniform random points in the unit cube, (..., 3)."""
+    """Draw uniform points in the unit cube, (..., 3)."""
     return np.random.default_rng(seed).random((*shape, 3), np.float32)
 
 
 def times(calls: Calls) -> dict[str, float]:
-    """Median milliseconds of each call, all taken in turns after a warm-up."""
-    spent = {name: [] for name in calls}
-    for name, call in calls.items():
-        start = time.perf_counter()
-        call()
-        spent[name].append(time.perf_counter() - start)
-    slowest = max(sum(each) for each in spent.values())
-    rounds = 7 if slowest < 1 else 3 if slowest < 20 else 1
-    kept = {name: [] for name in calls}
-    for _ in range(rounds):
-        for name, call in calls.items():
-            start = time.perf_counter()
-            call()
-            kept[name].append(time.perf_counter() - start)
-    return {name: 1e3 * statistics.median(each) for name, each in kept.items()}
+    """Time the calls in turns after a warm-up; returns the median milliseconds of each."""
+    warm_up = in_turns(calls, 1, warm_up=0)
+    slowest = max(seconds.median for seconds in warm_up.values())
+    turns = 7 if slowest < 1 else 3 if slowest < 20 else 1
+    return {name: 1e3 * seconds.median for name, seconds in in_turns(calls, turns, warm_up=0).items()}
 
 
 class Peers:
@@ -70,7 +59,7 @@ class Peers:
             return None
 
     def knn(self, queries: np.ndarray, points: np.ndarray, k: int) -> Calls:
-        """Tree libraries on NumPy clouds, building the tree included."""
+        """Return the tree libraries' calls on NumPy clouds, building the tree included."""
         pairs, calls = list(zip(queries, points, strict=True)), {}
         if self.pykdtree:
             calls["pykdtree"] = lambda: [self.pykdtree.KDTree(p).query(q, k=k) for q, p in pairs]
@@ -92,7 +81,7 @@ class Peers:
         return calls
 
     def farthest_points(self, points: np.ndarray, m: int) -> Calls:
-        """fpsample's exact samplers from a given start; its bucket variant of two heights."""
+        """Return fpsample's exact samplers from a given start; its bucket variant with two heights."""
         if not self.fpsample:
             return {}
         calls = {
@@ -105,7 +94,7 @@ class Peers:
 
 
 def check_knn(queries: np.ndarray, points: np.ndarray, k: int, idx: np.ndarray) -> None:
-    """The indices are those of the reference, for some of the queries."""
+    """Require the reference's indices, for some of the queries."""
     some = slice(None, None, max(1, queries.shape[1] // 200))
     cloud = slice(0, 2)
     want = reference.knn(queries[cloud, some], points[cloud], k)[1]
@@ -114,7 +103,7 @@ def check_knn(queries: np.ndarray, points: np.ndarray, k: int, idx: np.ndarray) 
 
 
 def bench_knn(peers: Peers, batch: int, m: int, n: int, k: int) -> dict:
-    """Native kNN against torch's dense distances and the tree libraries."""
+    """Time native kNN against torch's dense distances and the tree libraries."""
     import torch
 
     from samplenet.ops import torch as ops
@@ -131,7 +120,7 @@ def bench_knn(peers: Peers, batch: int, m: int, n: int, k: int) -> dict:
 
 
 def bench_farthest_points(peers: Peers, n: int, m: int) -> dict:
-    """Native farthest point sampling of one cloud on one thread."""
+    """Time native farthest point sampling of one cloud on one thread."""
     import torch
 
     from samplenet.ops import torch as ops
@@ -145,7 +134,7 @@ def bench_farthest_points(peers: Peers, n: int, m: int) -> dict:
 
 
 def bench_chamfer_torch(batch: int, n: int) -> dict:
-    """Chamfer forward and backward in PyTorch, native and of framework operations."""
+    """Time Chamfer forward and backward in PyTorch, native and made of framework operations."""
     import torch
 
     from samplenet.ops import torch as ops
@@ -165,7 +154,7 @@ def bench_chamfer_torch(batch: int, n: int) -> dict:
 
 
 def bench_chamfer_tf(batch: int, n: int) -> dict:
-    """Chamfer forward and backward in TensorFlow, in a tf.function, native and of framework operations."""
+    """Time Chamfer forward and backward in TensorFlow, in a tf.function, native and made of framework operations."""
     import tensorflow as tf
 
     from samplenet.ops import tf as ops
@@ -194,7 +183,7 @@ def bench_chamfer_tf(batch: int, n: int) -> dict:
 
 
 def bench_sampler_step(m: int) -> dict:
-    """One training step of SampleNet alone in TensorFlow (no task network), native and of framework operations."""
+    """Time a training step of SampleNet alone in TensorFlow (no task network), native and by the framework."""
     import tensorflow as tf
 
     from samplenet.tf import SampleNet, projection_loss, simplification_loss
@@ -223,15 +212,18 @@ def bench_sampler_step(m: int) -> dict:
 
 
 def peak(pairs: int, threads: int) -> float | None:
-    """Milliseconds the bare arithmetic of so many pairs takes: csrc/peak.cc on every thread at once."""
+    """Time the bare arithmetic of so many pairs, peak.cc on every thread at once; returns milliseconds."""
     found = build.compiler()
     if not found:
         return None
     with tempfile.TemporaryDirectory() as folder:
         program = str(Path(folder) / "peak")
         flags = ["-O3", "-std=c++17", "-ffp-contract=off", "-march=native", "-mprefer-vector-width=512"]
-        source = str(native.SOURCES / "peak.cc")
-        done = subprocess.run([found[0], *flags, "-w", "-DSAMPLENET_ISA=native", source, "-o", program], check=False)
+        source = str(Path(__file__).with_name("peak.cc"))
+        done = subprocess.run(
+            [found[0], *flags, "-w", "-DSAMPLENET_ISA=native", "-I", str(native.SOURCES), source, "-o", program],
+            check=False,
+        )
         if done.returncode:
             return None
         command = [program, str(pairs // threads * 20)]
@@ -261,8 +253,8 @@ CASES = {
 
 
 def main() -> None:
-    """The command line."""
-    parser = Parser(prog="python -m samplenet.ops.bench", description=__doc__.splitlines()[0])
+    """Run the command line."""
+    parser = Parser(prog="python benchmarks/ops.py", description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, help="write the times as JSON to this file")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of either side")
     parser.add_argument("--only", default="", help="run the cases whose name holds this")

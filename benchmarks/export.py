@@ -1,6 +1,6 @@
 """Time a sampler in every runtime: one cloud at a time, matching included.
 
-    python -m samplenet.export.bench --weights classification-progressive --size 64 --threads 2
+    python benchmarks/export.py --weights classification-progressive --size 64 --threads 2
 
 Each runtime has a process of its own and is timed call by call. On a machine with other work read the best, and run it
 again when it is idle for the median.
@@ -9,9 +9,7 @@ again when it is idle for the median.
 import importlib.util
 import multiprocessing
 import os
-import statistics
 import tempfile
-import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -21,8 +19,9 @@ from samplenet import export, load_pretrained, weights
 from samplenet.data import shapes
 from samplenet.errors import InputError
 from samplenet.runs.checkpoint import save_checkpoint
+from samplenet.runs.parser import Parser
 from samplenet.runs.script import main
-from samplenet.runs.settings import Parser
+from samplenet.timing import Seconds, in_turns
 
 RUNTIMES = {  # what is timed: the packages it needs
     "PyTorch, eager": ("torch",),
@@ -77,18 +76,13 @@ def prepare(runtime: str, file: Path, cloud: np.ndarray):
     return lambda: sampler(cloud)
 
 
-def milliseconds(runtime: str, file: Path, cloud: np.ndarray, repeats: int) -> list[float]:
-    """Of each call, after three that warm up."""
-    call, found = prepare(runtime, file, cloud), []
-    for _ in range(repeats + 3):
-        begin = time.perf_counter()
-        call()
-        found.append(1e3 * (time.perf_counter() - begin))
-    return found[3:]
+def timed(runtime: str, file: Path, cloud: np.ndarray, repeats: int) -> Seconds:
+    """Time single calls, after three that warm up."""
+    return in_turns({runtime: prepare(runtime, file, cloud)}, repeats, warm_up=3)[runtime]
 
 
 def start() -> None:
-    parser = Parser("samplenet.export.bench", description=__doc__.splitlines()[0])
+    parser = Parser("benchmarks/export.py", description=__doc__.splitlines()[0])
     parser.add_argument("--weights", default="classification-progressive", help="name or file (default: %(default)s)")
     parser.add_argument("--only", nargs="+", choices=RUNTIMES, default=list(RUNTIMES), help="(default: all)")
     counts = {"--size": 64, "--num-points": 1024, "--threads": os.cpu_count(), "--repeats": 300}
@@ -108,8 +102,8 @@ def start() -> None:
                 print(f"| {runtime} | {' and '.join(missing)} not installed | |")
                 continue
             with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-                found = pool.submit(milliseconds, runtime, file, cloud, flags.repeats).result()
-            print(f"| {runtime} | {min(found):.2f} | {statistics.median(found):.2f} |", flush=True)
+                found = pool.submit(timed, runtime, file, cloud, flags.repeats).result()
+            print(f"| {runtime} | {1e3 * found.best:.2f} | {1e3 * found.median:.2f} |", flush=True)
 
 
 if __name__ == "__main__":
