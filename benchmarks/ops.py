@@ -221,7 +221,7 @@ def peak(pairs: int, threads: int) -> float | None:
         flags = ["-O3", "-std=c++17", "-ffp-contract=off", "-march=native", "-mprefer-vector-width=512"]
         source = str(Path(__file__).with_name("peak.cc"))
         done = subprocess.run(
-            [found[0], *flags, "-w", "-DSAMPLENET_ISA=native", "-I", str(native.SOURCES), source, "-o", program],
+            [found, *flags, "-w", "-DSAMPLENET_ISA=native", "-I", str(native.SOURCES), source, "-o", program],
             check=False,
         )
         if done.returncode:

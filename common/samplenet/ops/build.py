@@ -1,9 +1,9 @@
-"""Build the native ops, or tell what is built: python -m samplenet.ops.build [--torch] [--tf] [--cuda] [--check].
+"""Build the native ops, or report what is built: python -m samplenet.ops.build [--torch] [--tf] [--cuda] [--check].
 
 Without --torch or --tf, for every framework installed. CUDA kernels are built where the framework has CUDA, nvcc is
 found and a GPU is visible; --cuda builds them also without a GPU, for every architecture nvcc knows. CUDAARCHS, as
 CMake reads it, names the architectures instead ("80;90").
-A build is kept until the sources, a compiler, the GPU or the framework change.
+A build is kept until the sources or the GPU change; --force starts from nothing, as for another compiler.
 Needs a C++17 compiler (g++ or clang++; CXX names another), CMake and ninja (both from pip: the extra `build`).
 """
 
@@ -14,7 +14,6 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-import tempfile
 from importlib import metadata
 from pathlib import Path
 
@@ -32,7 +31,7 @@ DISTRIBUTIONS = {"torch": ("torch",), "tf": ("tensorflow", "tensorflow-cpu", "tf
 
 
 def framework_version(framework: str) -> str | None:
-    """The installed version, without importing the framework; None if it is not installed."""
+    """Return the installed version, without importing the framework; None if it is not installed."""
     for distribution in DISTRIBUTIONS[framework]:
         try:
             return metadata.version(distribution)
@@ -42,24 +41,18 @@ def framework_version(framework: str) -> str | None:
 
 
 def tool(name: str) -> str | None:
-    """A program next to this Python, or on the path."""
+    """Find a program next to this Python, or on the path."""
     return shutil.which(name, path=sysconfig.get_path("scripts")) or shutil.which(name)
 
 
-def first_line(*command: str) -> str:
-    """What a program says of its version."""
-    out = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-    return out.splitlines()[0] if out else "unknown version"
-
-
-def named(variable: str) -> str | None:
-    """The program that an environment variable names.
+def named(variable: str, *others: str) -> str | None:
+    """Find the program that an environment variable names; without the variable, the first of the others that exists.
 
     Raises:
-        InputError: there is no such program.
+        InputError: the variable names no program.
     """
     if not (name := os.environ.get(variable)):
-        return None
+        return next(filter(None, map(shutil.which, others)), None)
     if not (path := shutil.which(name)):
         raise InputError(
             f"{variable} names {name!r}, which is no program here; name one, without arguments, or unset it"
@@ -67,30 +60,29 @@ def named(variable: str) -> str | None:
     return path
 
 
-def compiler() -> tuple[str, str] | None:
-    """The C++ compiler and its version line."""
-    path = named("CXX") or next(filter(None, map(shutil.which, ("c++", "g++", "clang++"))), None)
-    return (path, first_line(path, "--version")) if path else None
+def compiler() -> str | None:
+    """Find the C++ compiler."""
+    return named("CXX", "c++", "g++", "clang++")
 
 
 def nvcc(home: str | None = None) -> tuple[str, str] | None:
-    """The CUDA compiler and its release: CUDACXX, under CUDA_HOME or `home`, on the path, or pip's nvidia-cuda-nvcc."""
-    homes = filter(None, (os.environ.get("CUDA_HOME"), os.environ.get("CUDA_PATH"), home))
+    """Find nvcc and its release: CUDACXX, under CUDA_HOME or `home`, on the path, or in pip's nvidia-cuda-nvcc."""
+    homes = (os.environ.get("CUDA_HOME"), os.environ.get("CUDA_PATH"), home)
     wheel = Path(sysconfig.get_path("platlib"), "nvidia", "cu13")
-    names = [*(str(Path(h, "bin", "nvcc")) for h in homes), "nvcc", str(wheel / "bin" / "nvcc")]
-    path = named("CUDACXX") or next(filter(None, map(shutil.which, names)), None)
+    path = named("CUDACXX", *(f"{h}/bin/nvcc" for h in homes if h), "nvcc", f"{wheel}/bin/nvcc")
     if path is None:
         return None
     text = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
-    return path, next((line for line in text.splitlines() if "release" in line), "unknown release")
+    return path, text.partition("release ")[2].partition(",")[0] or "of unknown release"
 
 
-def cuda_target() -> str:
-    """What the CUDA kernels are compiled for, in words."""
-    if names := os.environ.get("CUDAARCHS"):
-        return f"architectures {names}"
+def cuda_target(asked: bool) -> str | None:
+    """Describe what CUDA kernels would be compiled for; None where there is no GPU and nobody asked."""
     found = device.gpu()
-    return found.name if found else "every architecture"
+    if not found and not asked:
+        return None
+    names = os.environ.get("CUDAARCHS")
+    return f"architectures {names}" if names else found.name if found else "every architecture"
 
 
 ASK = {
@@ -116,9 +108,9 @@ print(json.dumps({"compile": flags, "link": link, "cuda": torch.version.cuda, "c
 
 
 def options(framework: str) -> dict:
-    """How to compile against the framework: options, libraries, the CUDA it was built for, and where it finds CUDA.
+    """Return how to compile against the framework: options, libraries, its CUDA version and where it finds CUDA.
 
-    Asked of another process: TensorFlow prints a page on import, which is shown only if it fails.
+    Another process imports it: TensorFlow then prints a page, which is shown only if it fails.
     """
     done = subprocess.run([sys.executable, "-P", "-c", ASK[framework]], capture_output=True, text=True, check=False)
     if done.returncode:
@@ -132,7 +124,7 @@ def options(framework: str) -> dict:
 
 
 def why_no_cuda(framework: str, use: dict, asked: bool) -> str | None:
-    """Why the CUDA kernels are left out, in words; None if they are built."""
+    """Explain why the CUDA kernels are left out; None if they are built."""
     if use["cuda"] is None:
         return "the framework installed here is built without CUDA"
     cuda, found = nvcc(use["cuda_home"]), device.gpu()
@@ -140,27 +132,26 @@ def why_no_cuda(framework: str, use: dict, asked: bool) -> str | None:
         return "nvcc was not found; pip install nvidia-cuda-nvcc, or name another with CUDACXX"
     if found is None:
         return None if asked else "no GPU is visible; --cuda builds all the same"
-    release = cuda[1].partition("release ")[2].partition(",")[0]
-    if found.runs(release):
+    if found.runs(cuda[1]):
         return None
     return (
-        f"what nvcc {release} compiles needs driver {device.oldest_driver(release)} or later, this is {found.driver}; "
+        f"what nvcc {cuda[1]} compiles needs driver {device.oldest_driver(cuda[1])} or later, this is {found.driver}; "
         "update it, or name an older nvcc with CUDACXX"
     )
 
 
 def build(framework: str, cuda: bool = False, force: bool = False, sanitize: bool = False) -> dict:
-    """Compile the ops for an installed framework; returns what build.json says.
+    """Compile the ops for an installed framework; returns what build.json holds.
 
     Raises:
         InputError: something is missing or does not compile; the compiler's message is in it.
     """
-    version, found = framework_version(framework), compiler()
+    version = framework_version(framework)
     if version is None:
         raise InputError(f"{NAMES[framework]} is not installed: pip install {DISTRIBUTIONS[framework][0]}")
     if framework == "torch" and (why := native.too_old(version)):
         raise InputError(why)
-    if found is None:
+    if compiler() is None:
         raise InputError("no C++ compiler was found; on Debian or Ubuntu: sudo apt-get install g++; or set CXX")
     if tool("cmake") is None or tool("ninja") is None:
         raise InputError("CMake and ninja are needed: pip install cmake ninja")
@@ -168,45 +159,45 @@ def build(framework: str, cuda: bool = False, force: bool = False, sanitize: boo
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock"):
-            return _build(framework, version, found, folder, cuda, force, sanitize)
+            return _build(framework, version, folder, cuda, force, sanitize)
     except OSError as error:
         raise InputError(f"{folder}: {error}; SAMPLENET_NATIVE_DIR names another folder for the builds") from error
 
 
-def _build(framework: str, version: str, found: tuple, folder: Path, cuda: bool, force: bool, sanitize: bool) -> dict:
-    asked = {
-        "version": version,
-        "machine": platform.machine(),
-        "compiler": found[1],
-        "sources": native.source_hash(),
-        "sanitize": sanitize,
-    }
-    old = native.built(framework, version)
-    same = old is not None and not force and native.missing(framework, version) is None
-    same = same and all(old.get(key) == value for key, value in asked.items())
-    if same and old["cuda"] is None and not cuda and device.gpu() is None:
+def _build(framework: str, version: str, folder: Path, cuda: bool, force: bool, sanitize: bool) -> dict:
+    old, target, name = native.built(framework, version), cuda_target(cuda), f"{NAMES[framework]} {version}"
+    keep = not force and native.missing(framework, version) is None and old["sanitize"] == sanitize
+    if keep and (target is None or old["gpu"] in (target, "every architecture")):
         return old
     use = options(framework)
     why = why_no_cuda(framework, use, cuda)
     if cuda and why:
         raise InputError(f"--cuda: {why}")
-    cuda_compiler, release = (None, None) if why else nvcc(use["cuda_home"])
-    if same and old["cuda"] == release and old["gpu"] in (None if why else cuda_target(), "every architecture"):
+    if keep and why:  # still nothing to compile CUDA kernels with
         return old
-    name = f"{NAMES[framework]} {version}"
-    compilers = found[1] if why else f"{found[1]} and {release}"
-    print(f"{name}: compiling with {compilers} (a minute or two)", flush=True)
-    library = f"samplenet_{framework}-{asked['sources']}.so"
+    if force:
+        shutil.rmtree(folder / "build", ignore_errors=True)
+    print(f"{name}: compiling{'' if why else ', CUDA kernels too'} (a minute or two)", flush=True)
     try:
-        _compile(framework, use, found[0], sanitize, cuda_compiler, folder / library)
+        used = _compile(framework, use, sanitize, None if why else nvcc(use["cuda_home"])[0], folder)
     except InputError as error:
         if why or cuda:
             raise
         print(f"{name}: the CUDA kernels do not compile, the others are built without them: {error}", file=sys.stderr)
-        why, release = "they do not compile here; --cuda shows why", None
-        _compile(framework, use, found[0], sanitize, None, folder / library)
-    kinds = {"device": "cpu" if why else "cuda", "without_cuda": why, "cuda": release}
-    done = {"library": library, **asked, **kinds, "gpu": None if why else cuda_target()}
+        why = "they do not compile here; --cuda shows why"
+        used = _compile(framework, use, sanitize, None, folder)
+    library = f"samplenet_{framework}-{native.source_hash()}.so"
+    os.replace(folder / "build" / f"samplenet_{framework}.so", folder / library)
+    done = {
+        "library": library,
+        "sources": native.source_hash(),
+        "machine": platform.machine(),
+        "sanitize": sanitize,
+        **used,
+        "device": "cpu" if why else "cuda",
+        "without_cuda": why,
+        "gpu": None if why else target,
+    }
     write_atomic(folder / "build.json", json.dumps(done, indent=1).encode())
     for stale in folder.glob("samplenet_*.so"):
         if stale.name != library:
@@ -214,14 +205,14 @@ def _build(framework: str, version: str, found: tuple, folder: Path, cuda: bool,
     return done
 
 
-def _compile(framework: str, use: dict, cxx: str, sanitize: bool, cuda: str | None, library: Path) -> None:
-    """Run CMake in a folder of its own; the finished library takes its place at once."""
+def _compile(framework: str, use: dict, sanitize: bool, cuda: str | None, folder: Path) -> dict[str, str]:
+    """Configure and build in `folder`/build, where ninja compiles what changed; returns the compilers' versions."""
     settings = {
         "FRAMEWORK": framework,
         "FRAMEWORK_OPTIONS": ";".join(use["compile"]),
         "FRAMEWORK_LIBRARIES": ";".join(use["link"]),
         "CMAKE_BUILD_TYPE": "RelWithDebInfo" if sanitize else "Release",
-        "CMAKE_CXX_COMPILER": cxx,
+        "CMAKE_CXX_COMPILER": compiler(),
         "CMAKE_MAKE_PROGRAM": tool("ninja"),
         "SANITIZE": "ON" if sanitize else "OFF",
         "CUDA": "ON" if cuda else "OFF",
@@ -233,11 +224,10 @@ def _compile(framework: str, use: dict, cxx: str, sanitize: bool, cuda: str | No
         env["LIBRARY_PATH"] = os.pathsep.join(filter(None, folders))
         settings["CMAKE_CUDA_COMPILER"] = cuda
         settings["CMAKE_CUDA_ARCHITECTURES"] = os.environ.get("CUDAARCHS") or ("native" if device.gpu() else "all")
-    flags = [f"-D{key}={value}" for key, value in settings.items()]
-    with tempfile.TemporaryDirectory(dir=library.parent) as work:
-        _run(tool("cmake"), "-G", "Ninja", "-S", str(native.SOURCES), "-B", work, *flags, env=env)
-        _run(tool("cmake"), "--build", work, env=env)
-        os.replace(Path(work) / f"samplenet_{framework}.so", library)
+    work, flags = folder / "build", [f"-D{key}={value}" for key, value in settings.items()]
+    _run(tool("cmake"), "-G", "Ninja", "-S", str(native.SOURCES), "-B", str(work), *flags, env=env)
+    _run(tool("cmake"), "--build", str(work), env=env)
+    return json.loads((work / "compilers.json").read_text())
 
 
 def _run(*command: str, env: dict[str, str]) -> None:
@@ -247,15 +237,15 @@ def _run(*command: str, env: dict[str, str]) -> None:
 
 
 def status() -> str:
-    """What is on this machine and what is built, a line each."""
+    """Describe this machine and what is built, a line each."""
     try:
         cxx, cuda, found = compiler(), nvcc(), device.gpu()
     except InputError as error:
         return f"error: {error}"
     lines = [
-        f"compiler: {cxx[1] if cxx else 'none found'}",
+        f"compiler: {cxx or 'none found'}",
         *(f"{name}: not found; pip install {name}" for name in ("cmake", "ninja") if tool(name) is None),
-        f"CUDA: {cuda[1] if cuda else 'nvcc not found'}; GPU: {found.name if found else 'none visible'}",
+        f"CUDA: {f'nvcc {cuda[1]}' if cuda else 'nvcc not found'}; GPU: {found.name if found else 'none visible'}",
     ]
     for framework, name in NAMES.items():
         version = framework_version(framework)
@@ -273,13 +263,13 @@ def status() -> str:
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     parser = Parser(prog="python -m samplenet.ops.build", description=__doc__.splitlines()[0])
     parser.add_argument("--torch", action="store_true", help="build for PyTorch")
     parser.add_argument("--tf", action="store_true", help="build for TensorFlow")
     parser.add_argument("--cuda", action="store_true", help="build CUDA kernels even if no GPU is visible")
     parser.add_argument("--quiet", action="store_true", help="print only what is compiled")
-    parser.add_argument("--check", action="store_true", help="build nothing; tell what is built and what is missing")
+    parser.add_argument("--check", action="store_true", help="build nothing; report what is built and what is missing")
     parser.add_argument("--force", action="store_true", help="build again even if nothing changed")
     parser.add_argument("--sanitize", action="store_true", help="build with address and undefined-behaviour sanitizers")
     args = parser.parse_args()
