@@ -1,14 +1,18 @@
 """The CUDA kernels, run on the CPU by cuda_emulator.h, against the reference."""
 
 import ctypes
+import hashlib
+import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
-from samplenet.ops import reference
+from samplenet.ops import native, reference
 
 HERE = Path(__file__).parent
 CSRC = Path(reference.__file__).parent / "csrc"
@@ -17,7 +21,26 @@ FLAGS = ["-std=c++17", "-O2", "-ffp-contract=off", "-fPIC", "-Wall", "-Wextra", 
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="no g++ to compile the emulated CUDA kernels with")
 
+KINDS = ("random", "grid", "same", "organised", "few bad", "most bad")
 TYPES = [("float32", "int32"), ("float32", "int64"), ("float64", "int32"), ("float64", "int64")]
+
+
+def crossed(rows, columns, full):
+    """Cross rows with columns: the `full` rows everywhere, the others at the first column, the rest marked slow."""
+    for row in rows:
+        for column in columns:
+            cell = (row, *(column if isinstance(column, tuple) else (column,)))
+            yield pytest.param(*cell, marks=() if row in full or column == columns[0] else pytest.mark.slow)
+
+
+def of_kinds(*columns):
+    return list(crossed(KINDS, columns, ("grid", "most bad")))
+
+
+def of_types(*columns):
+    return list(crossed(TYPES, columns, TYPES[:1]))
+
+
 SEEDS = (0, 1, 2, 3)  # orders in which blocks and threads run; see cuda_emulator.h
 GUARD = 16  # elements before and after each output that must stay as they are
 
@@ -79,16 +102,30 @@ class Kernels:
 
 
 @pytest.fixture(scope="module")
-def kernels(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("emulated")
+def kernels(request):
+    """The compiled kernels, kept in pytest's cache for as long as nothing they are made of changes."""
     sources = [HERE / "emulated_kernels.cc", *sorted(CSRC.glob("*.cu"))]
-    objects = []
-    for source in sources:  # one after the other: a shared machine
-        objects.append(folder / f"{source.name}.o")
-        command = [COMPILER, *FLAGS, "-x", "c++", "-c", "-I", HERE, "-I", CSRC, source, "-o", objects[-1]]
-        subprocess.run(command, check=True)
-    subprocess.run([COMPILER, "-shared", "-o", folder / "kernels.so", *objects], check=True)
-    return Kernels(ctypes.CDLL(str(folder / "kernels.so")))
+    emulator = (HERE / "cuda_emulator.h").read_text() + sources[0].read_text()
+    made_of = native.source_hash() + emulator + str(FLAGS)
+    folder = request.config.cache.mkdir("emulated_kernels")
+    library = folder / f"{hashlib.sha256(made_of.encode()).hexdigest()[:16]}.so"
+    with FileLock(folder / ".lock"):  # one of several workers compiles
+        if not library.exists():
+            compile_kernels(sources, library)
+    return Kernels(ctypes.CDLL(str(library)))
+
+
+def compile_kernels(sources, library):
+    """Compile the sources one after the other, as for a shared machine; replaces earlier libraries."""
+    for old in library.parent.glob("*.so"):
+        old.unlink()
+    with tempfile.TemporaryDirectory(dir=library.parent) as folder:
+        objects = [Path(folder, f"{source.name}.o") for source in sources]
+        for source, output in zip(sources, objects, strict=True):
+            command = [COMPILER, *FLAGS, "-x", "c++", "-c", "-I", HERE, "-I", CSRC, source, "-o", output]
+            subprocess.run(command, check=True)
+        subprocess.run([COMPILER, "-shared", "-o", Path(folder, "kernels.so"), *objects], check=True)
+        os.replace(Path(folder, "kernels.so"), library)
 
 
 def cloud(kind: str, rng, *shape, dtype="float32") -> np.ndarray:
@@ -108,9 +145,6 @@ def cloud(kind: str, rng, *shape, dtype="float32") -> np.ndarray:
     return points.astype(dtype)
 
 
-KINDS = ("random", "grid", "same", "organised", "few bad", "most bad")
-
-
 @pytest.fixture
 def rng():
     return np.random.default_rng(7)
@@ -128,9 +162,8 @@ def same(actual, expected):
 
 
 # ------------------------------------------------------------------------------------------------- k nearest points
-@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
-    "B, M, N, k", [(2, 5, 70, 1), (2, 9, 70, 8), (1, 3, 1100, 16), (2, 2, 70, 70), (1, 2, 200, 33)]
+    "kind, B, M, N, k", of_kinds((1, 3, 1100, 16), (2, 5, 70, 1), (2, 9, 70, 8), (2, 2, 70, 70), (1, 2, 200, 33))
 )
 def test_knn(kernels, rng, kind, B, M, N, k):
     queries, points = cloud(kind, rng, B, M), cloud(kind, rng, B, N)
@@ -138,8 +171,7 @@ def test_knn(kernels, rng, kind, B, M, N, k):
     same(kernels.knn(queries, points, k), reference.knn(queries, points, k))
 
 
-@pytest.mark.parametrize("types", TYPES)
-@pytest.mark.parametrize("k", [1, 5, 40])
+@pytest.mark.parametrize("types, k", of_types(5, 1, 40))
 def test_knn_types_and_orders(kernels, rng, types, k):
     queries, points = cloud("grid", rng, 1, 11, dtype=types[0]), cloud("grid", rng, 1, 600, dtype=types[0])
     for seed in SEEDS:
@@ -170,9 +202,9 @@ def test_knn_many_queries(kernels, rng, k):
     same(kernels.knn(queries, points, k, seed=2), reference.knn(queries, points, k))
 
 
-@pytest.mark.parametrize("types", TYPES)
 @pytest.mark.parametrize(
-    "kind, N, k", [("grid", 4100, 1), ("grid", 6200, 7), ("most bad", 4100, 1), ("most bad", 6200, 32)]
+    "types, kind, N, k",
+    of_types(("grid", 6200, 7), ("grid", 4100, 1), ("most bad", 4100, 1), ("most bad", 6200, 32)),
 )
 def test_knn_few_queries_of_many_points(kernels, rng, types, kind, N, k):
     """The points of a cloud split between warps."""
@@ -190,8 +222,7 @@ def test_knn_of_nothing(kernels):
 
 
 # ------------------------------------------------------------------------------------------------------- chamfer
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("B, M, N", [(2, 40, 70), (1, 1, 300), (1, 300, 1), (1, 260, 300), (3, 1, 1)])
+@pytest.mark.parametrize("kind, B, M, N", of_kinds((1, 260, 300), (2, 40, 70), (1, 1, 300), (1, 300, 1), (3, 1, 1)))
 def test_chamfer(kernels, rng, kind, B, M, N):
     a, b = cloud(kind, rng, B, M), cloud(kind, rng, B, N)
     a[:, 0] = b[:, N // 2]
@@ -226,9 +257,8 @@ def scatter(grad, own, other, idx, N):
     return term.sum(2), to_other
 
 
-@pytest.mark.parametrize("types", TYPES)
 @pytest.mark.parametrize(
-    "B, M, N, k", [(2, 40, 70, 1), (1, 90, 33, 8), (2, 300, 1, 1), (1, 1, 100, 100), (1, 700, 5, 3)]
+    "types, B, M, N, k", of_types((1, 90, 33, 8), (2, 40, 70, 1), (2, 300, 1, 1), (1, 1, 100, 100), (1, 700, 5, 3))
 )
 def test_knn_backward(kernels, rng, types, B, M, N, k):
     queries, points = (cloud("random", rng, B, n, dtype=types[0]) for n in (M, N))
@@ -243,8 +273,7 @@ def test_knn_backward(kernels, rng, types, B, M, N, k):
         assert [g.tobytes() for g in grads] == [g.tobytes() for g in again]
 
 
-@pytest.mark.parametrize("types", TYPES)
-@pytest.mark.parametrize("B, M, N", [(2, 40, 70), (1, 300, 1), (1, 1, 300), (2, 1100, 33)])
+@pytest.mark.parametrize("types, B, M, N", of_types((2, 40, 70), (1, 300, 1), (1, 1, 300), (2, 1100, 33)))
 def test_chamfer_backward(kernels, rng, types, B, M, N):
     a, b = (cloud("random", rng, B, n, dtype=types[0]) for n in (M, N))
     grad_a2b, grad_b2a = (rng.standard_normal((B, n)).astype(types[0]) for n in (M, N))
@@ -275,8 +304,7 @@ def test_backward_passes_nan_on_and_skips_indices_out_of_range(kernels, rng):
 
 
 # ------------------------------------------------------------------------------------------- farthest point sampling
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("N, m", [(1, 1), (70, 20), (70, 70), (1030, 9)])
+@pytest.mark.parametrize("kind, N, m", of_kinds((1030, 9), (70, 20), (70, 70), (1, 1)))
 def test_farthest_points(kernels, rng, kind, N, m):
     points = cloud(kind, rng, 2, N)
     chosen = rng.integers(0, N, (2, 1)).astype(np.int32)
@@ -285,8 +313,7 @@ def test_farthest_points(kernels, rng, kind, N, m):
         np.testing.assert_array_equal(kernels.farthest_points(points, chosen, m, seed), expected)
 
 
-@pytest.mark.parametrize("types", TYPES)
-@pytest.mark.parametrize("N", [50, 1500, 3000, 4200, 8300])
+@pytest.mark.parametrize("types, N", of_types(4200, 50, 1500, 3000, 8300))
 def test_farthest_points_after_chosen_ones(kernels, rng, types, N):
     """Repeats among the chosen, and clouds of each size class, the last beyond the registers."""
     points = cloud("grid", rng, 1, N, dtype=types[0])
