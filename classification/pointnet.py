@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import own_network
 from samplenet.errors import InputError
-from samplenet.ops.tf import copies
+from samplenet.ops.tf import fan_out
 from samplenet.runs.run import finished_run
 from samplenet.tf.layers import Block
 from samplenet.tf.state import set_state
@@ -109,7 +109,7 @@ class PointNet(Classifier):
             features = tf.matmul(features, self.input_transform(features, training=training))
         features = _run(self.convs, features, training)
         if self.feature_transform:
-            transform, left, right = copies(self.feature_transform(features, training=training), 3)  # (B, 64, 64)
+            transform, left, right = fan_out(self.feature_transform(features, training=training), 3)  # (B, 64, 64)
             features = tf.matmul(features, transform)
             defect = tf.matmul(left, right, transpose_b=True) - tf.eye(64)
         features = tf.reduce_max(_run(self.late_convs, features, training), axis=1)

@@ -21,7 +21,7 @@ import pointnet
 from samplenet import weights
 from samplenet.data import batches, modelnet40
 from samplenet.errors import InputError
-from samplenet.ops.tf import copies
+from samplenet.ops.tf import fan_out
 from samplenet.runs import schedules
 from samplenet.runs.script import main
 from samplenet.runs.settings import RunConfig, option
@@ -96,7 +96,7 @@ def train(config: Config) -> None:
     def train_step(points, labels):
         with tf.GradientTape() as tape:
             sampled = sampler(points, training=True)
-            samples, queries = copies(sampled.points, len(sizes)), copies(sampled.queries, len(sizes))
+            samples, queries = fan_out(sampled.points, len(sizes)), fan_out(sampled.queries, len(sizes))
             of_sizes = []
             for m, sample, simplified in zip(sizes, samples, queries, strict=True):
                 task, logits = pointnet.task_loss(net, sample[:, :m], labels, training=False)

@@ -22,7 +22,7 @@ import autoencoder
 from samplenet import weights
 from samplenet.data import batches
 from samplenet.errors import InputError
-from samplenet.ops.tf import copies
+from samplenet.ops.tf import fan_out
 from samplenet.runs import schedules
 from samplenet.runs.script import main
 from samplenet.runs.settings import RunConfig, option
@@ -85,7 +85,7 @@ def losses(config: Config, sampler: SampleNet, net: autoencoder.Autoencoder, poi
     """
     sampled, sizes = sampler(points, training=True), config.sample_sizes
     weight = 1 / len(sizes) if config.over_sizes == "mean" else 1.0  # of one size's losses
-    samples, queries = copies(sampled.points, len(sizes)), copies(sampled.queries, len(sizes))
+    samples, queries = fan_out(sampled.points, len(sizes)), fan_out(sampled.queries, len(sizes))
     of_sizes = []
     for m, sample, simplified in zip(sizes, samples, queries, strict=True):
         task = autoencoder.task_loss(net(sample[:, :m], training=False), points, task_loss)

@@ -80,7 +80,7 @@ def test_the_same_gradient_twice_has_the_same_bits(ops):
 
 
 def test_copies_add_their_gradients_in_one_order_and_to_the_same_sum():
-    from samplenet.ops.tf import copies
+    from samplenet.ops.tf import fan_out
 
     x, weights = tf.constant(clouds(0, 2, 5)), clouds(1, 4, 2, 5)
 
@@ -88,7 +88,7 @@ def test_copies_add_their_gradients_in_one_order_and_to_the_same_sum():
     def gradient(split):
         with tf.GradientTape() as tape:
             tape.watch(x)
-            parts = copies(x, 4) if split else [x] * 4
+            parts = fan_out(x, 4) if split else [x] * 4
             loss = sum(tf.reduce_sum(w * tf.sin(part)) for w, part in zip(weights, parts, strict=True))
         return tape.gradient(loss, x)
 

@@ -93,21 +93,22 @@ def serving(versions: dict[str, str]) -> list[str]:
     return [f for f, version in installed.items() if version and enabled() and not missing(f, version)]
 
 
+@cache
 def load(framework: str, version: str, loader: Callable[[str], object]) -> object | None:
-    """Load the build with `loader(path)` and return what that returns; without a build, say so once and return None.
+    """Load the build with `loader(path)`, once, and return its result; without a build, warn once and return None.
 
     Raises:
         ImportError: a build is there and does not load; with the loader's message in full.
     """
     if why := missing(framework, version):
-        told = "samplenet: framework operations serve instead of native ones (slower, same results)"
-        warnings.warn(f"{told}: {why}", stacklevel=3)
+        message = "samplenet: framework operations serve instead of native ones (slower, same results)"
+        warnings.warn(f"{message}: {why}", stacklevel=3)
         return None
     path = folder(framework, version) / built(framework, version)["library"]
     try:
         return loader(str(path))
     except Exception as error:  # whatever the framework raises for a library that does not fit
-        why = f"{error}: {error.__cause__}" if error.__cause__ else error  # PyTorch keeps the linker's words there
+        why = f"{error}: {error.__cause__}" if error.__cause__ else error  # PyTorch keeps the linker's message there
         raise ImportError(
             f"samplenet: the native ops in {path} do not load:\n{why}\nBuild them again with: "
             f"python -m samplenet.ops.build --{framework} --force, or set SAMPLENET_NATIVE=0 to do without them"

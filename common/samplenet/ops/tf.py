@@ -17,7 +17,6 @@ Framework operations hold the distances for a chunk of the queries at a time, ne
 """
 
 import contextlib
-import functools
 
 import numpy as np
 import tensorflow as tf
@@ -30,14 +29,13 @@ from samplenet.ops.contract import Chamfer
 MAX_DISTANCES = 1 << 22  # distances held at once by a nearest-neighbour search: 16 MB in float32
 
 
-@functools.cache
 def _library():
-    """The module of the compiled ops, None without a build; raises ImportError at every call if one does not load."""
+    """Return the module of the compiled ops, None without a build; raises ImportError while one does not load."""
     return native.load("tf", tf.__version__, tf.load_op_library)
 
 
 def _native():
-    """The compiled ops if they are to serve what is computed or traced now, else None."""
+    """Return the compiled ops if they are to serve what is computed or traced now, else None."""
     if not native.enabled() or control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()):
         return None
     return _library()
@@ -213,7 +211,7 @@ def chamfer(a, b) -> Chamfer:
         contract.check_not_empty("chamfer", name, cloud.shape[1])
     if ops := _native():
         return Chamfer(*ops.samplenet_chamfer(a, b))
-    (a, again_a), (b, again_b) = copies(_not_empty("a", a), 2), copies(_not_empty("b", b), 2)
+    (a, again_a), (b, again_b) = fan_out(_not_empty("a", a), 2), fan_out(_not_empty("b", b), 2)
     idx_ab, idx_ba = _search(a, b, 1)[..., 0], _search(b, a, 1)[..., 0]
     a2b = _dist2_to_neighbours(a, tf.gather(b, idx_ab, batch_dims=1))
     b2a = _dist2_to_neighbours(again_b, tf.gather(again_a, idx_ba, batch_dims=1))
@@ -296,8 +294,8 @@ def gather(points, idx) -> tf.Tensor:
     return tf.gather(points, _indices("gather", "idx", idx, points.shape[0], points), batch_dims=1)
 
 
-def copies(tensor, count: int) -> tuple[tf.Tensor, ...]:
-    """`count` times the same tensor, for uses of its own each, whose gradients are added in this order.
+def fan_out(tensor, count: int) -> tuple[tf.Tensor, ...]:
+    """Return the tensor `count` times, one for each use; the gradients of the uses are added in this order.
 
     TensorFlow adds three gradients or more of one tensor (AddN) in an order that depends on which buffers are free at
     that moment, also with `enable_op_determinism`: two runs would differ in the last digits, then in all.

@@ -252,8 +252,8 @@ _serves._dynamo_marked_constant = True
 
 @cache
 def _find(device: str) -> bool:
-    """Load the build at first use; say so where a device is left to framework operations."""
-    if not _load():
+    """Load the build at first use; warn where a device is left to framework operations."""
+    if native.load("torch", torch.__version__, _register) is None:
         return False
     built_for = native.built("torch", torch.__version__)["device"]
     if device not in ("cpu", "meta", built_for):  # meta: shapes alone
@@ -262,11 +262,6 @@ def _find(device: str) -> bool:
         warnings.warn(message + hint, stacklevel=5)
         return False
     return True
-
-
-@cache
-def _load() -> bool:
-    return native.load("torch", torch.__version__, _register) is not None
 
 
 def _register(path: str) -> bool:
