@@ -138,6 +138,25 @@ def test_sources_that_changed_are_compiled_in_the_folder_that_is_there(monkeypat
     assert [path.name for path in folder.glob("*.so")] == [done["library"]]
 
 
+def test_a_build_folder_that_cmake_refuses_is_begun_anew(monkeypatch, tmp_path):
+    """As that of a copied checkout, or of another compiler."""
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build" / "CMakeCache.txt").write_text("CMAKE_HOME_DIRECTORY:INTERNAL=/elsewhere\n")
+    commands = []
+
+    def run(*command, env):
+        commands.append(command[1])
+        if (tmp_path / "build" / "CMakeCache.txt").exists():
+            raise InputError("cmake failed: the CMakeCache.txt directory is different")
+        (tmp_path / "build").mkdir(exist_ok=True)
+        (tmp_path / "build" / "compilers.json").write_text("{}")
+
+    monkeypatch.setattr(build, "tool", lambda name: name)
+    monkeypatch.setattr(build, "_run", run)
+    assert build._compile("torch", {"compile": [], "link": []}, False, None, tmp_path) == {}
+    assert commands == ["-G", "-G", "--build"]
+
+
 def installed() -> str:
     """A framework that native ops can be built for."""
     for framework in build.NAMES:

@@ -225,7 +225,12 @@ def _compile(framework: str, use: dict, sanitize: bool, cuda: str | None, folder
         settings["CMAKE_CUDA_COMPILER"] = cuda
         settings["CMAKE_CUDA_ARCHITECTURES"] = os.environ.get("CUDAARCHS") or ("native" if device.gpu() else "all")
     work, flags = folder / "build", [f"-D{key}={value}" for key, value in settings.items()]
-    _run(tool("cmake"), "-G", "Ninja", "-S", str(native.SOURCES), "-B", str(work), *flags, env=env)
+    configure = [tool("cmake"), "-G", "Ninja", "-S", str(native.SOURCES), "-B", str(work), *flags]
+    try:
+        _run(*configure, env=env)
+    except InputError:  # CMake refuses a folder that was copied here or begun with another compiler
+        shutil.rmtree(work, ignore_errors=True)
+        _run(*configure, env=env)
     _run(tool("cmake"), "--build", str(work), env=env)
     return json.loads((work / "compilers.json").read_text())
 
