@@ -90,7 +90,12 @@ def test_a_framework_that_there_is_none_of_is_refused(checkout, tmp_path):
 
 
 def test_the_tests_that_nothing_is_left_out_take_it(checkout):
-    tests = ["tests/faults/test_bad_input.py::test_no_script_is_left_out", "tests/docker/test_run.py", "-k", "left_out or toy"]
+    tests = [
+        "tests/faults/test_bad_input.py::test_no_script_is_left_out",
+        "tests/docker/test_run.py",
+        "-k",
+        "left_out or toy",
+    ]
     said = call(checkout, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests)
     assert "2 passed" in said  # docker/run.sh runs it in the image of its framework
 
