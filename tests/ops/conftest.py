@@ -69,9 +69,9 @@ def _serve(name):
         yield reference
         return
     framework = name.split()[0]
-    pytest.importorskip({"tf": "tensorflow"}.get(framework, framework))
+    library = pytest.importorskip({"tf": "tensorflow"}.get(framework, framework))
     module = importlib.import_module(f"samplenet.ops.{framework}")
-    if "native" in name and (why := native.missing(framework, getattr(module, framework).__version__)):
+    if "native" in name and (why := native.missing(framework, library.__version__)):
         pytest.skip(f"no native ops for {framework}: {why}")
     old = use_native("native" in name)
     try:

@@ -108,7 +108,7 @@ def test_the_shapes_of_the_experiments(backend):
 def test_chunks_give_the_same_answer(backend, limit, monkeypatch):
     if backend.name == "reference" or "native" in backend.name:
         pytest.skip(f"{backend.name} has no chunks")
-    monkeypatch.setattr(f"samplenet.ops.{backend.name.split()[0]}.MAX_DISTANCES", limit)
+    monkeypatch.setattr(f"samplenet.ops.{backend.name.split()[0]}.search.MAX_DISTANCES", limit)
     queries, points = clouds(0, 2, 17), clouds(1, 2, 9)
     for want, got in zip(reference.knn(queries, points, 4), backend.knn(queries, points, 4), strict=True):
         np.testing.assert_array_equal(got, want)

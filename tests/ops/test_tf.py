@@ -34,7 +34,9 @@ def ops(serve):
 @pytest.fixture
 def raw(ops):
     """The compiled ops themselves, without the checks of Python."""
-    return ops._library()
+    from samplenet.ops.tf import build
+
+    return build._library()
 
 
 # gradients
@@ -399,14 +401,14 @@ def test_every_operation_has_a_gpu_kernel(serve, unchecked, monkeypatch, name, c
     """Soft placement hides one that has none: the tensors go to the host and back."""
     assert without_gpu_kernel(lambda: tf.reduce_min(tf.constant(IDX64))) == {("Min", "int64", "int32")}
     with serve(name) as ops:
-        monkeypatch.setattr(ops, "_readable", lambda idx: False)  # as where the indices are on a GPU
+        monkeypatch.setattr(ops.checks, "_readable", lambda idx: False)  # as where the indices are on a GPU
         assert without_gpu_kernel(lambda: ON_A_GPU[call](ops)) == set()
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.int64])
 @pytest.mark.parametrize("graph", [False, True])
 def test_indices_left_unchecked_are_refused_by_the_operation_that_uses_them(ops, monkeypatch, dtype, graph):
-    monkeypatch.setattr(ops, "_readable", lambda idx: False)
+    monkeypatch.setattr(ops.checks, "_readable", lambda idx: False)
     bad = tf.constant([[6], [6]] if dtype is np.int32 else [[2**32], [-(2**32)]], dtype)  # that int32 would take for 0
     for call in (lambda i: ops.gather(P, i), lambda i: ops.farthest_points(P, 2, chosen=i)):
         with pytest.raises(tf.errors.InvalidArgumentError, match=r"not in \[0, 6\)|chosen must be in \[0, N\)"):

@@ -1,0 +1,25 @@
+"""The k nearest neighbours."""
+
+import tensorflow as tf
+
+from samplenet.ops import contract
+from samplenet.ops.tf.build import native_library
+from samplenet.ops.tf.checks import check_clouds, require
+from samplenet.ops.tf.search import distance_to_neighbours, search_nearest
+
+
+def knn(queries, points, k: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """The k nearest points of each query: (B, M, 3), (B, N, 3) -> dist2 (B, M, k), idx (B, M, k) int32.
+
+    Nearest first; equal distances, lowest index first. Differentiable in both clouds through dist2. 1 <= k <= N.
+    """
+    queries, points = check_clouds("knn", queries=queries, points=points)
+    contract.check_not_empty("knn", "points", points.shape[1])
+    k = contract.check_count("knn", "k", k, points.shape[1])
+    if ops := native_library():
+        dist2, idx = ops.samplenet_knn(queries, points, k=k)
+        return dist2, idx
+    if points.shape[1] is None:
+        points = require(tf.shape(points)[1] >= k, f"knn: k must be in [1, N], got {k}", points)
+    idx = search_nearest(queries, points, k)
+    return distance_to_neighbours(queries[:, :, None], tf.gather(points, idx, batch_dims=1)), idx

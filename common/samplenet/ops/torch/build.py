@@ -1,0 +1,97 @@
+"""The native operators: loading a build, and what PyTorch must know of each (shapes for tracing, gradients)."""
+
+import warnings
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from samplenet.ops import native
+
+
+def serves_natively(cloud: Tensor) -> bool:
+    """Whether native ops serve this tensor."""
+    return native.enabled() and _serves(cloud.device.type)
+
+
+def _serves(device: str) -> bool:
+    return _find(device)
+
+
+# Found out once, while torch.compile traces too. torch.compiler.assume_constant_result sets this very mark, but
+# imports the whole compiler for it, which takes a second.
+_serves._dynamo_marked_constant = True
+
+
+@cache
+def _find(device: str) -> bool:
+    """Load the build at first use; warn where a device is left to framework operations."""
+    if native.load("torch", torch.__version__, _register) is None:
+        return False
+    built_for = native.built("torch", torch.__version__)["device"]
+    if device not in ("cpu", "meta", built_for):  # meta: shapes alone
+        hint = "; build them again with: python -m samplenet.ops.build --torch --cuda" if device == "cuda" else ""
+        message = f"samplenet: framework operations serve {device} tensors: the native ops are built for {built_for}"
+        warnings.warn(message + hint, stacklevel=5)
+        return False
+    return True
+
+
+def _register(path: str) -> bool:
+    """Load the operators; give them shapes for tracing, and gradients."""
+    torch.ops.load_library(path)
+    library = torch.library
+    library.register_fake("samplenet::knn", _knn_shapes)
+    library.register_fake("samplenet::knn_backward", lambda grad, queries, points, idx: _like(queries, points))
+    library.register_fake("samplenet::chamfer", _chamfer_shapes)
+    library.register_fake("samplenet::chamfer_backward", lambda grad_a2b, grad_b2a, a, b, ab, ba: _like(a, b))
+    library.register_fake("samplenet::farthest_points", picks_shape)
+    library.register_autograd("samplenet::knn", _knn_gradient, setup_context=_knn_save)
+    library.register_autograd("samplenet::chamfer", _chamfer_gradient, setup_context=_chamfer_save)
+    for op in ("knn", "chamfer"):
+        library.register_autograd(f"samplenet::{op}_backward", _no_second_gradient)
+    return True
+
+
+def _like(*clouds):
+    return tuple(torch.empty_like(c, memory_format=torch.contiguous_format) for c in clouds)
+
+
+def picks_shape(points, chosen, m):
+    """Shape what farthest point sampling returns."""
+    return chosen.new_empty((points.shape[0], m))
+
+
+def _knn_shapes(queries, points, k):
+    shape = (*queries.shape[:2], k)
+    return queries.new_empty(shape), queries.new_empty(shape, dtype=torch.int64)
+
+
+def _knn_save(ctx, inputs, output):
+    queries, points, _ = inputs
+    ctx.mark_non_differentiable(output[1])
+    ctx.save_for_backward(queries, points, output[1])
+
+
+def _knn_gradient(ctx, grad_dist2, _):
+    return *torch.ops.samplenet.knn_backward(grad_dist2, *ctx.saved_tensors), None
+
+
+def _chamfer_shapes(a, b):
+    pair = (a.new_empty(a.shape[:2]), b.new_empty(b.shape[:2]))
+    return *pair, *(torch.empty_like(d, dtype=torch.int64) for d in pair)
+
+
+def _chamfer_save(ctx, inputs, output):
+    ctx.mark_non_differentiable(*output[2:])
+    ctx.save_for_backward(*inputs, *output[2:])
+
+
+def _chamfer_gradient(ctx, grad_a2b, grad_b2a, *_):
+    return torch.ops.samplenet.chamfer_backward(grad_a2b, grad_b2a, *ctx.saved_tensors)
+
+
+def _no_second_gradient(ctx, *_):
+    raise NotImplementedError(
+        "samplenet: the native ops have no second derivatives; samplenet.ops.use_native(False) gives operations that do"
+    )
