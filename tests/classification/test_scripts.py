@@ -24,9 +24,6 @@ def test_gradients_are_added_in_one_order(script, tmp_path, tiny, served, most_a
     assert len(most_added) == 3 and max(most_added) <= 2
 
 
-# a damaged run; tests/faults/test_bad_input.py has the rest
-
-
 def test_a_damaged_own_checkpoint_is_kept_and_named(script, tmp_path, trained, tiny):
     shutil.copytree(trained / "cls", tmp_path / "cls")
     last = tmp_path / "cls" / "last.safetensors"

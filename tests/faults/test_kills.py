@@ -411,7 +411,7 @@ def test_reproduce_waits_for_what_it_stops(tmp_path):
     assert not (run / "job.json").exists()
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=slow)])
+@pytest.mark.parametrize("kills", [1, pytest.param(20, marks=slow)])
 def test_reproduce_is_killed_and_continued(tmp_path, metrics, kills):
     """Each time the same command follows at once, while the script that it left may still write its checkpoint."""
     command = [sys.executable, str(ROOT / "reproduce.py"), "registration", "--preset", "smoke", "--samplers", "snet"]

@@ -236,6 +236,7 @@ def test_icp_without_open3d(evaluate, tmp_path, monkeypatch):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow  # tests/pipeline/test_smoke.py runs it without set-up
 def test_runner_from_set_up_to_table_needs_no_tensorflow(scripts, tmp_path, read_results):
     (tmp_path / "tensorflow").mkdir()
     (tmp_path / "tensorflow" / "__init__.py").write_text("raise ImportError('the PyTorch side imported tensorflow')")

@@ -165,7 +165,8 @@ def test_released_checkpoints_load_strictly_and_give_the_same_points(tmp_path, s
     assert by_file.project.sigma().item() == pytest.approx(0.09)
     x = CLOUD.transpose(1, 2)
     torch.testing.assert_close(sampler.eval()(x)[0], released.eval()(x))
-    torch.testing.assert_close(by_file.train()(x)[0], released.train()(x))
+    # two ways to the same batch statistics, which round differently on other numbers of threads
+    torch.testing.assert_close(by_file.train()(x)[0], released.train()(x), rtol=1e-4, atol=1e-4)
 
 
 def test_layouts_and_modes():

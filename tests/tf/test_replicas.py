@@ -1,5 +1,6 @@
 """Batches shared by two devices of a process or by two processes: what one device alone would have trained."""
 
+import functools
 import json
 import os
 import re
@@ -132,45 +133,64 @@ def assert_close(folder, other):
     (one, _), (two, _) = (load_checkpoint(f / "last.safetensors") for f in (folder, other))
     for name, array in one.items():
         if "moving_" in name:
-            np.testing.assert_allclose(two[name], array, rtol=1e-2, atol=1e-3, err_msg=name)
+            # of values around 3 in the transform's net, where rounding grows most
+            np.testing.assert_allclose(two[name], array, rtol=1e-2, atol=1e-2, err_msg=name)
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """Run folders by name of the task: the task network and a sampler of 6 points, trained by one device."""
+    """Function of a task's name: the folder of its network, trained by one device; made at the first call.
+
+    With `sampler` that of a sampler of 6 points in front of it.
+    """
     folder = tmp_path_factory.mktemp("alone")
-    for name, (script, flags) in SCRIPTS.items():
-        alone(script, [*flags, "--out", folder / name])
-        script, flags = SAMPLERS[name]
-        alone(script, [*flags, "--task", folder / name, "--sample-sizes", 6, "--out", folder / f"{name}-sampler"])
-    return folder
+
+    @functools.cache
+    def train(name, sampler=False):
+        script, flags = (SAMPLERS if sampler else SCRIPTS)[name]
+        more = ["--task", train(name), "--sample-sizes", 6] if sampler else []
+        out = folder / (f"{name}-sampler" if sampler else name)
+        alone(script, [*flags, *more, "--out", out])
+        return out
+
+    return train
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
-@pytest.mark.parametrize("several", [two_processes, two_devices])
+slow = pytest.mark.slow  # one of each kind is enough by default
+
+
+@pytest.mark.parametrize(
+    "several, name",
+    [
+        (two_processes, "autoencoder"),
+        (two_devices, "classifier"),
+        pytest.param(two_processes, "classifier", marks=slow),
+        pytest.param(two_devices, "autoencoder", marks=slow),
+    ],
+)
 def test_a_task_network_trains_as_on_one_device(tmp_path, trained, name, several):
     script, flags = SCRIPTS[name]
     printed = several(script, [*flags, "--out", tmp_path / "run"])
     assert "epoch 1/" in printed[0] and not any(printed[1:])  # the first process speaks for all
-    assert_close(trained / name, tmp_path / "run")
+    assert_close(trained(name), tmp_path / "run")
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("name", ["autoencoder", pytest.param("classifier", marks=slow)])
 def test_a_sampler_trains_as_on_one_device(tmp_path, trained, name):
     script, flags = SAMPLERS[name]
-    two_processes(script, [*flags, "--task", trained / name, "--sample-sizes", 6, "--out", tmp_path / "run"])
-    assert_close(trained / f"{name}-sampler", tmp_path / "run")
+    two_processes(script, [*flags, "--task", trained(name), "--sample-sizes", 6, "--out", tmp_path / "run"])
+    assert_close(trained(name, sampler=True), tmp_path / "run")
 
 
 def test_two_processes_continue_a_run(tmp_path, trained):
     """A checkpoint is read by the first process alone; both go on from it."""
     script, flags = SCRIPTS["autoencoder"]
-    arrays, meta = load_checkpoint(trained / "autoencoder" / "last.safetensors")
+    arrays, meta = load_checkpoint(trained("autoencoder") / "last.safetensors")
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        settings = (trained / "autoencoder" / "config.yaml").read_text()
+        settings = (trained("autoencoder") / "config.yaml").read_text()
         (tmp_path / name / "config.yaml").write_text(
-            settings.replace(str(trained / "autoencoder"), str(tmp_path / name))
+            settings.replace(str(trained("autoencoder")), str(tmp_path / name))
         )
         save_checkpoint(tmp_path / name / "last.safetensors", arrays, {**meta, "epoch": 1, "done": False})
     alone(script, [*flags, "--resume", "--out", tmp_path / "one"])
