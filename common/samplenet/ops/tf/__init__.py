@@ -17,9 +17,9 @@ Framework operations hold the distances for a chunk of the queries at a time, ne
 """
 
 from samplenet.ops.contract import Chamfer
-from samplenet.ops.tf.chamfer import chamfer
-from samplenet.ops.tf.farthest_points import farthest_points
-from samplenet.ops.tf.gather import fan_out, gather
-from samplenet.ops.tf.knn import knn
+from samplenet.ops.tf._chamfer import chamfer
+from samplenet.ops.tf._farthest_points import farthest_points
+from samplenet.ops.tf._gather import fan_out, gather
+from samplenet.ops.tf._knn import knn
 
 __all__ = ["Chamfer", "chamfer", "fan_out", "farthest_points", "gather", "knn"]

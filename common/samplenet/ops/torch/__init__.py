@@ -11,9 +11,9 @@ finds it.
 """
 
 from samplenet.ops.contract import Chamfer
-from samplenet.ops.torch.chamfer import chamfer
-from samplenet.ops.torch.farthest_points import farthest_points
-from samplenet.ops.torch.gather import gather
-from samplenet.ops.torch.knn import knn
+from samplenet.ops.torch._chamfer import chamfer
+from samplenet.ops.torch._farthest_points import farthest_points
+from samplenet.ops.torch._gather import gather
+from samplenet.ops.torch._knn import knn
 
 __all__ = ["Chamfer", "chamfer", "farthest_points", "gather", "knn"]

@@ -7,9 +7,9 @@ from torch import Tensor
 
 from samplenet.errors import InputError
 from samplenet.ops import contract
+from samplenet.ops.torch._gather import rows
 from samplenet.ops.torch.build import picks_shape, serves_natively
 from samplenet.ops.torch.checks import check_clouds, check_count, check_indices
-from samplenet.ops.torch.gather import rows
 from samplenet.ops.torch.search import squared_distance
 
 

@@ -4,9 +4,9 @@ import torch
 
 from samplenet.ops import contract
 from samplenet.ops.contract import Chamfer
+from samplenet.ops.torch._gather import rows
 from samplenet.ops.torch.build import serves_natively
 from samplenet.ops.torch.checks import check_clouds
-from samplenet.ops.torch.gather import rows
 from samplenet.ops.torch.search import distance_to_neighbours, search_nearest
 
 

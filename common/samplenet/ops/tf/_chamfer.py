@@ -4,9 +4,9 @@ import tensorflow as tf
 
 from samplenet.ops import contract
 from samplenet.ops.contract import Chamfer
+from samplenet.ops.tf._gather import fan_out
 from samplenet.ops.tf.build import native_library
 from samplenet.ops.tf.checks import check_clouds, require
-from samplenet.ops.tf.gather import fan_out
 from samplenet.ops.tf.search import distance_to_neighbours, search_nearest
 
 
