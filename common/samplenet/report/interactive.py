@@ -136,6 +136,7 @@ def _clouds(scene: Scene) -> dict:
         by_cloud.append([{key: [trace[key] for trace in other] for key in ("x", "y", "z", "name")}])
     far = room.max()
     eye = {"y": (0.75, 0.5, 1.0), "z": (0.75, -1.0, 0.5)}[scene.up] if far == 1 else (0.3, 0.35, 1.35)
+    eye = dict(zip("xyz", eye, strict=True))
     axes = {}
     for axis, half in zip("xyz", room.tolist(), strict=True):
         axes[f"{axis}axis"] = {"visible": False, "range": [-half, half]}
@@ -144,21 +145,11 @@ def _clouds(scene: Scene) -> dict:
             **axes,
             "aspectmode": "manual",
             "aspectratio": dict(zip("xyz", (room / far).tolist(), strict=True)),
-            "camera": {
-                "up": {axis: int(axis == scene.up) for axis in "xyz"},
-                "eye": dict(zip("xyz", eye, strict=True)),
-            },
+            "camera": {"up": {axis: int(axis == scene.up) for axis in "xyz"}, "eye": eye},
             "uirevision": "kept",
         },
         "margin": {"l": 0, "r": 0, "t": 44, "b": 0},
-        "legend": {
-            "orientation": "h",
-            "x": 0.5,
-            "xanchor": "center",
-            "y": 0,
-            "yanchor": "top",
-            "itemsizing": "constant",
-        },
+        "legend": dict(orientation="h", x=0.5, xanchor="center", y=0, yanchor="top", itemsizing="constant"),
         "showlegend": True,
     }
     menus = [_menu([cloud.name for cloud in scene.clouds], by_cloud)] if len(by_cloud) > 1 else []
@@ -172,16 +163,14 @@ def _trace(scene: Scene, placed: list, c: int, shown: list[int], layers: list, v
     """The points of a layer in cloud c; what the view led to stands with the name of its last layer."""
     layer, view = layers[c], scene.clouds[c].views[v]
     note = f": {view.note}" if view.note and layer is view.layers[-1] else ""
-    x, y, z = np.round(placed[c][id(layer)], 3).T.tolist()
+    points = np.round(placed[c][id(layer)], 3).T.tolist()
     symbol = "circle-open" if layer.ring else "circle"
     return {
         "type": "scatter3d",
         "mode": "markers",
         "hoverinfo": "skip",
         "name": plain(layer.name + note),
-        "x": x,
-        "y": y,
-        "z": z,
+        **dict(zip("xyz", points, strict=True)),
         "visible": scene.first in shown,
         "marker": {"size": layer.size, "color": layer.color, "symbol": symbol, "line": {"width": 0}},
     }

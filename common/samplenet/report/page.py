@@ -9,6 +9,7 @@ import os
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from samplenet.atomic import write_atomic
 from samplenet.errors import InputError
@@ -30,6 +31,15 @@ BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 Planned = dict[tuple[str, str], dict[str, list[int]]]  # sizes by sampler, by experiment and variant
 
 
+class Evaluation(NamedTuple):
+    """One results.json below the preset's folder: an ablation in words or empty, and the runs as `trained` has them."""
+
+    words: str
+    path: str
+    results: Results
+    runs: list[dict]
+
+
 @dataclass
 class Section:
     """One evaluation. One that is planned and has not been run has no rows.
@@ -37,8 +47,7 @@ class Section:
     Attributes:
         path: of the evaluation below the preset's folder.
         variant: of the evaluation: a task network other than that of the main table, or empty.
-        runs: as in results.json, with their folders below the preset's and the code they were trained by.
-        changed: ablations, and their runs.
+        evaluations: that of the section, then its ablations.
     """
 
     path: str
@@ -46,11 +55,10 @@ class Section:
     title: str
     results: Results
     gallery: dict = field(default_factory=dict)
-    runs: list[dict] = field(default_factory=list)
+    evaluations: list[Evaluation] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     cost: dict | None = None
-    changed: list[tuple[variants.Variant, list[dict]]] = field(default_factory=list)
 
     @property
     def experiment(self) -> Experiment:
@@ -144,19 +152,19 @@ def evaluated(evaluation: Path, folder: Path, preset: str, planned: Planned, exp
             made.append(tables.compared(results, metric, preset, references.get(metric), cells))
     title = f"{experiment.name.capitalize()}: {results.data}" + (f", {variant}" if variant else "")
     section = Section(path.as_posix(), variant, title, results, read_gallery(evaluation))
-    section.runs = trained(results, evaluation, folder)
+    section.evaluations = [Evaluation("", section.path, results, trained(results, evaluation, folder))]
     if not variant:
         section.cost = cost.read(evaluation.parent / "cost" / "cost.json", experiment)
         changed = variants.variants(evaluation, experiments)
-        section.changed = [(one, trained(one.results, one.folder, folder)) for one in changed]
+        for one in changed:
+            below, runs = one.folder.relative_to(folder).as_posix(), trained(one.results, one.folder, folder)
+            section.evaluations.append(Evaluation(one.words, below, one.results, runs))
         if changed:
             made.append(variants.table(evaluation, results, changed))
     section.tables = made
     section.notes = [tables.rule(results, made)]
     section.notes += [reference.note(results, preset) for reference in references.values()]
-    codes = [(section.path, results, section.runs)]
-    codes += [(one.folder.relative_to(folder).as_posix(), one.results, runs) for one, runs in section.changed]
-    section.notes += of_several_codes(codes)
+    section.notes += of_several_codes(section.evaluations)
     section.notes += missing(section) if cells else []
     return section
 
@@ -172,14 +180,10 @@ def trained(results: Results, evaluation: Path, folder: Path) -> list[dict]:
     return runs
 
 
-def of_several_codes(evaluations: list[tuple[str, Results, list[dict]]]) -> list[str]:
-    """A sentence on what each revision made, where one code did not make all numbers of a section; else none.
-
-    Args:
-        evaluations: the folder of each, its results and its runs. What has no revision on record is left out.
-    """
+def of_several_codes(evaluations: list[Evaluation]) -> list[str]:
+    """Say what each revision on record made, where one code did not make all numbers of a section; else nothing."""
     made, digests = {}, {}
-    for path, results, runs in evaluations:
+    for _, path, results, runs in evaluations:
         environment = results.environment
         itself = {"folder": path, "revision": revision(environment), "sources": environment.get("sources", {})}
         for run in [*runs, itself]:
@@ -208,10 +212,9 @@ def not_run(experiment: Experiment, variant: str, cells: dict[str, list[int]]) -
     references = published.beside(experiment, variant)
     title = f"{experiment.name.capitalize()}: not run" + (f", {variant}" if variant else "")
     section = Section(f"{experiment.name}/evaluation-{variant}", variant, title, results)
-    for reference in references:
-        section.tables.append(tables.compared(results, reference.metric, "paper", reference, cells))
-    if not references:
-        section.tables.append(tables.compared(results, experiment.headline, "paper", None, cells))
+    for reference in references or [None]:
+        metric = reference.metric if reference else experiment.headline
+        section.tables.append(tables.compared(results, metric, "paper", reference, cells))
     section.notes = [f"Not run yet: bash reproduce.sh {experiment.name} --preset paper --data-root DIR"]
     section.notes += missing(section)
     for reference in references:
@@ -222,7 +225,7 @@ def not_run(experiment: Experiment, variant: str, cells: dict[str, list[int]]) -
 def missing(section: Section) -> list[str]:
     """A sentence on those of the experiment's further parts that have not been run."""
     experiment, results = section.experiment, section.results
-    found = {"cost": section.cost, "ablations": section.changed}
+    found = {"cost": section.cost, "ablations": section.evaluations[1:]}
     lacking = []
     for part, metric in experiment.further.items():
         if not (select(results.rows, metric=metric) if metric else found.get(part)):
@@ -300,7 +303,7 @@ def drawn(section: Section, folder: Path) -> list[tuple[str, str, str]]:
     if not section.results.rows:
         return []
     makers = dict.fromkeys(summary.makers(section.experiment).values())
-    runs = [folder / run["folder"] for run in section.runs]
+    runs = [folder / run["folder"] for run in section.evaluations[0].runs]
     runs = runs or sorted((folder / section.path).parent.glob("samplenet*"))
     made = [make(section.results, section.gallery) for make in makers]
     found = []
@@ -337,12 +340,7 @@ def commands(section: Section) -> Table:
     """How each number was made: the training command of what learned, and that of the evaluation; ablations last."""
     heads = [Head(text) for text in ("", "m", "seed", "revision", "folder", "command")]
     lines, listed = [], set()
-    evaluations = [("", section.path, section.results, section.runs)]
-    root = section.path.split("/")[0]
-    for one, runs in section.changed:
-        path = "/".join([root, *one.folder.parts[one.folder.parts.index("ablation") :]])
-        evaluations.append((one.words, path, one.results, runs))
-    for words, path, results, runs in evaluations:
+    for words, path, results, runs in section.evaluations:
         for run in runs:
             if run["folder"] not in listed:
                 m = ", ".join(map(str, run.get("sizes") or [run.get("m", "")]))
@@ -350,9 +348,8 @@ def commands(section: Section) -> Table:
                 lines.append([name, m, *(str(run.get(key, "")) for key in ("seed", "revision", "folder", "command"))])
         listed |= {run["folder"] for run in runs}
         known = {str(run.get("sampler")) for run in runs}
-        rest = [
-            label(name) for name in dict.fromkeys(row.get("sampler", "") for row in results.rows) if name not in known
-        ]
+        scored = dict.fromkeys(row.get("sampler", "") for row in results.rows)
+        rest = [label(name) for name in scored if name not in known]
         name = "evaluation" + (f", {words}" if words else "") + (f": {', '.join(rest)}" if any(rest) else "")
         lines.append([name, "", "", revision(results.environment), path, results.command])
     return Table("From the checkout's folder", heads, lines)

@@ -90,6 +90,11 @@ def line_heads(experiment: Experiment) -> list[Head]:
     return [Head("m"), Head("ratio")] if experiment.lines == "m" else [Head(experiment.lines)]
 
 
+def column_heads(columns: list[Column], group: str = "") -> list[Head]:
+    """Return the heads of the methods' columns."""
+    return [Head(column.label, group, color(column.name)) for column in columns]
+
+
 def line_cells(experiment: Experiment, line, num_points: int) -> list[str]:
     """The text of the first columns."""
     return [str(line), f"{num_points / line:g}" if num_points else ""] if experiment.lines == "m" else [str(line)]
@@ -117,10 +122,10 @@ def compared(results: Results, metric: str, preset: str, reference=None, planned
     fair = reference is not None and not reference.hindrances(results, preset)
     apart = [column for column in ours if fair and column.name in theirs]
 
-    heads = line_heads(experiment) + [Head(column.label, "", color(column.name)) for column in ours]
+    heads = line_heads(experiment) + column_heads(ours)
     heads += [Head(label(name), "published", color(name)) for name in theirs]
     heads += [Head("source", "published")] if theirs else []
-    heads += [Head(column.label, "ours − published", color(column.name)) for column in apart]
+    heads += column_heads(apart, "ours − published")
     first, made, strong = len(line_heads(experiment)), [], set()
     for line in sorted(lines, reverse=True) if experiment.lines == "m" else lines:
         cells = {column: pivot[line, column] for column in ours}
@@ -159,7 +164,7 @@ def every(results: Results) -> list[Table]:
     for metric, of_class in dict.fromkeys([*stated, *plain, *tables]):
         rows, look = tables[metric, of_class], metric_of(experiment, metric)
         pivot = Pivot(rows, experiment.lines, experiment.columns)
-        heads = line_heads(experiment) + [Head(column.label, "", color(column.name)) for column in pivot.columns]
+        heads = line_heads(experiment) + column_heads(pivot.columns)
         lines = []
         for line in pivot.lines:
             values = [cell(pivot[line, column], look.scale, look.digits) for column in pivot.columns]
