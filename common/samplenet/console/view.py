@@ -39,10 +39,7 @@ def page(scan: Scan, sample: np.ndarray, title: str, up: str) -> bytes:
     layers = [Layer(words, points, shade, 1.5)]
     if len(sample):
         layers.append(Layer(f"{len(sample)} sampled", sample, PICKED, 5 if len(sample) <= 2048 else 3))
-    try:
-        return interactive.page(Scene(title, [Cloud(title, [View("", "", layers)])], up), title)
-    except interactive.Unavailable as error:
-        raise InputError(f"the page: {error}") from error
+    return interactive.page(Scene(title, [Cloud(title, [View("", "", layers)])], up), title)
 
 
 def window(scan: Scan, sample: np.ndarray, title: str, up: str) -> None:

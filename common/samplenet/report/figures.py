@@ -15,7 +15,6 @@ from samplenet.report.rows import (
     BASELINES,
     FULL_CLOUD,
     SAMPLERS,
-    Column,
     Pivot,
     color,
     in_order,
@@ -145,7 +144,7 @@ class Scene:
 
 
 def by_ratio(results: Results, gallery: dict) -> Lines | None:
-    """Each metric against the sampling ratio; None where only full clouds were scored."""
+    """Draw each metric against the sampling ratio; None where only full clouds were scored."""
     rows, n = [row for row in results.rows if "class" not in row], results.size[1]
     found = dict.fromkeys(row["metric"] for row in rows)
     variants = []
@@ -171,7 +170,9 @@ def _metric_by_ratio(rows: list[dict], results: Results, metric: str) -> Variant
     learned = [name for name in in_order(column.name for column in pivot.columns) if name not in BASELINES]
     for column in pivot.columns:
         sizes = [m for m in pivot.lines if pivot[m, column]]
-        line = _line(column, [n / m for m in sizes], [mean(pivot[m, column], look.scale) for m in sizes])
+        line = Line(column.label, color(column.name) or GREY, [n / m for m in sizes], [], markers=True)
+        line.y = [mean(pivot[m, column], look.scale) for m in sizes]
+        line.dash, line.shown = DASHES.get(column.protocol, "dot"), column.protocol == "matched"
         if column.name in learned:  # equal values of learned samplers would hide each other
             line.shift = 1.05 ** (learned.index(column.name) - (len(learned) - 1) / 2)
         lines.append(line)
@@ -184,13 +185,8 @@ def _metric_by_ratio(rows: list[dict], results: Results, metric: str) -> Variant
     return Variant(look.title, axis, lines)
 
 
-def _line(column: Column, x: list, y: list, **look) -> Line:
-    dash, shown = DASHES.get(column.protocol, "dot"), column.protocol == "matched"
-    return Line(column.label, color(column.name) or GREY, x, y, dash, shown, markers=True, **look)
-
-
 def precision_curves(results: Results, gallery: dict) -> Lines | None:
-    """Precision against recall, or the share of pairs under an error: matched points, one sample size at a time."""
+    """Draw precision against recall, or the share of pairs under an error: matched points, one size at a time."""
     curves = select(results.curves, protocol="matched")
     first = shown_size(curves)
     sizes = sorted({curve["m"] for curve in curves if curve["sampler"] not in FULL_CLOUD}, reverse=True)
@@ -218,7 +214,7 @@ def precision_curves(results: Results, gallery: dict) -> Lines | None:
 
 
 def histogram(title: str, items: str, words: str, values: dict[str, np.ndarray], bins: int = 40) -> Lines:
-    """How values are spread over the test items: steps over bins of equal ratio, by sampler.
+    """Show how values are spread over the test items: steps over bins of equal ratio, by sampler.
 
     Args:
         title, items: what the x and the y axis count.
@@ -237,7 +233,7 @@ def histogram(title: str, items: str, words: str, values: dict[str, np.ndarray],
 
 
 def sigma(runs: list[Path]) -> Lines | None:
-    """The projection's sigma over training, of the runs that logged one; S-NET's is 0 and is left out."""
+    """Draw the projection's sigma over training, of the runs that logged one; S-NET's is 0 and is left out."""
     lines = []
     for run in runs:
         points = [(entry["step"], entry["projection_loss"]) for entry in read_log(run) if entry.get("projection_loss")]
@@ -255,12 +251,12 @@ def sigma(runs: list[Path]) -> Lines | None:
 
 
 def picked(gallery: dict) -> list[str]:
-    """The samplers whose samples a gallery holds, in display order."""
+    """List the samplers whose samples a gallery holds, in display order."""
     return [sampler for sampler in SAMPLERS if f"idx_{sampler}" in gallery]
 
 
 def sample_layers(gallery: dict, sampler: str, c: int) -> list[Layer]:
-    """Cloud c of a gallery, and on it the points that a sampler picked."""
+    """Show cloud c of a gallery, and on it the points that a sampler picked."""
     cloud = gallery["points"][c]
     sample = cloud[gallery[f"idx_{sampler}"][c]]
     return [Layer("input", cloud, GREY), Layer("sampled", sample, color(sampler), 5)]

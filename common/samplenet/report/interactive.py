@@ -4,6 +4,7 @@ import html
 
 import numpy as np
 
+from samplenet.errors import InputError
 from samplenet.report.figures import Axis, Lines, Scene
 
 CONFIG = {"displaylogo": False, "responsive": True}
@@ -11,7 +12,7 @@ MISSING = "plotly is not installed; pip install plotly, then give the same comma
 MENU = {"type": "dropdown", "y": 1, "xanchor": "left", "yanchor": "bottom", "showactive": True, "pad": {"b": 6}}
 
 
-class Unavailable(Exception):
+class Unavailable(InputError):
     """A figure cannot be drawn here; the message says why and what to do."""
 
 
@@ -30,7 +31,7 @@ def plain(text: str) -> str:
 
 
 def draw(figure: Lines | Scene) -> dict:
-    """Data and layout for plotly.js."""
+    """Return data and layout for plotly.js."""
     return _curves(figure) if isinstance(figure, Lines) else _clouds(figure)
 
 
@@ -100,7 +101,7 @@ def _curves(figure: Lines) -> dict:
 
 
 def _axis(axis: Axis) -> dict:
-    """Scale, ends and ticks."""
+    """Return scale, ends and ticks."""
     ends = axis.span
     if axis.kind == "root":
         shown = {"tickvals": [v**0.5 for v in axis.ticks], "ticktext": [f"{v:g}" for v in axis.ticks]}
@@ -116,7 +117,7 @@ def _axis(axis: Axis) -> dict:
 
 
 def _clouds(scene: Scene) -> dict:
-    """A trace for each layer of each view, but one for those that views share; menus choose the cloud and the view."""
+    """Make a trace for each layer of each view, one for what views share; menus choose the cloud and the view."""
     placed, room = scene.place()
     views, traces, seen = scene.clouds[0].views, {}, []
     for v, view in enumerate(views):
@@ -160,7 +161,7 @@ def _clouds(scene: Scene) -> dict:
 
 
 def _trace(scene: Scene, placed: list, c: int, shown: list[int], layers: list, v: int) -> dict:
-    """The points of a layer in cloud c; what the view led to stands with the name of its last layer."""
+    """Make the trace of a layer in cloud c; what the view led to stands with the name of its last layer."""
     layer, view = layers[c], scene.clouds[c].views[v]
     note = f": {view.note}" if view.note and layer is view.layers[-1] else ""
     points = np.round(placed[c][id(layer)], 3).T.tolist()

@@ -170,7 +170,7 @@ def evaluated(evaluation: Path, folder: Path, preset: str, planned: Planned, exp
 
 
 def trained(results: Results, evaluation: Path, folder: Path) -> list[dict]:
-    """The runs of an evaluation: their folders below that of the preset, and the code they were trained by."""
+    """List the runs of an evaluation: their folders below that of the preset, and the code they were trained by."""
     runs = []
     for run in results.runs:
         path = os.path.normpath(evaluation.relative_to(folder) / str(run.get("folder", "")))
@@ -201,13 +201,13 @@ def of_several_codes(evaluations: list[Evaluation]) -> list[str]:
 
 
 def revision(environment: dict) -> str:
-    """The revision of an environment, short; empty where none is known."""
+    """Shorten the revision of an environment; empty where none is known."""
     found = str(environment.get("revision", ""))
     return found[:10] + ("+changes" if found.endswith("+changes") else "")
 
 
 def not_run(experiment: Experiment, variant: str, cells: dict[str, list[int]]) -> Section:
-    """The cells planned for an evaluation, and how to fill them."""
+    """List the cells planned for an evaluation, and how to fill them."""
     results = Results(experiment, "not run", [])
     references = published.beside(experiment, variant)
     title = f"{experiment.name.capitalize()}: not run" + (f", {variant}" if variant else "")
@@ -223,7 +223,7 @@ def not_run(experiment: Experiment, variant: str, cells: dict[str, list[int]]) -
 
 
 def missing(section: Section) -> list[str]:
-    """A sentence on those of the experiment's further parts that have not been run."""
+    """Name those of the experiment's further parts that have not been run, in a sentence."""
     experiment, results = section.experiment, section.results
     found = {"cost": section.cost, "ablations": section.evaluations[1:]}
     lacking = []
@@ -237,7 +237,7 @@ def missing(section: Section) -> list[str]:
 
 
 def glance(sections: list[Section]) -> Table:
-    """A line an evaluation: every method's headline number, at one sample size."""
+    """Make the table with a line an evaluation: every method's headline number, at one sample size."""
     lines, names = [], []
     for section in sections:
         results, experiment = section.results, section.experiment
@@ -257,24 +257,24 @@ def glance(sections: list[Section]) -> Table:
 
 
 def texts(section: Section) -> list:
-    """The tables and notes of a section for a Markdown file."""
+    """List the tables and notes of a section for a Markdown file."""
     further = [part for _, parts in section.further for part in parts]
     return [f"## {section.title}", *section.tables, *section.notes, *further]
 
 
 def markdown(preset: str, sections: list[Section]) -> str:
-    """The content of tables.md."""
+    """Write the content of tables.md."""
     parts = [part for section in sections for part in texts(section)]
     return tables.markdown([f"# Results, preset {preset}", intro(preset), *parts])
 
 
 def intro(preset: str) -> str:
-    """What the page shows."""
+    """Say what the page shows."""
     return INTRO + (SMOKE if preset == "smoke" else "")
 
 
 def document(preset: str, folder: Path, sections: list[Section], failed: dict[str, str]) -> str:
-    """The content of index.html."""
+    """Write the content of index.html."""
     try:
         import jinja2
     except ImportError as error:
@@ -299,7 +299,7 @@ def document(preset: str, folder: Path, sections: list[Section], failed: dict[st
 
 
 def drawn(section: Section, folder: Path) -> list[tuple[str, str, str]]:
-    """Title, kind ("lines" or "clouds") and packed data of each figure; `</script>` cannot appear in it."""
+    """Return title, kind ("lines" or "clouds") and packed data of each figure; no `</script>` is in it."""
     if not section.results.rows:
         return []
     makers = dict.fromkeys(summary.makers(section.experiment).values())
@@ -316,7 +316,7 @@ def drawn(section: Section, folder: Path) -> list[tuple[str, str, str]]:
 
 
 def provenance(preset: str, folder: Path, sections: list[Section]) -> list[tuple[str, str]]:
-    """What made the numbers; the date is of the last training step, so that it outlives copies of the files."""
+    """Say what made the numbers; the date is of the last training step, so that it outlives copies of the files."""
     results = [section.results for section in sections if section.results.rows]
     environments = [one.environment for one in results]
     libraries = {}
@@ -337,7 +337,7 @@ def provenance(preset: str, folder: Path, sections: list[Section]) -> list[tuple
 
 
 def commands(section: Section) -> Table:
-    """How each number was made: the training command of what learned, and that of the evaluation; ablations last."""
+    """List how each number was made: training commands, that of the evaluation, and those of ablations last."""
     heads = [Head(text) for text in ("", "m", "seed", "revision", "folder", "command")]
     lines, listed = [], set()
     for words, path, results, runs in section.evaluations:

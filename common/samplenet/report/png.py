@@ -69,7 +69,7 @@ def _scale(axes, side: str, axis: Axis) -> None:
 
 
 def _grid(plt, scene: Scene):
-    """A column a cloud, a row a view; what a cloud's view led to stands below it."""
+    """Draw a column a cloud, a row a view; what a cloud's view led to stands below it."""
     placed, room = scene.place()
     rows, columns = len(scene.clouds[0].views), len(scene.clouds)
     drawn = plt.figure(figsize=((0.8 + 1.5 * room[0]) * columns, 2.4 * rows + 0.4), layout="constrained")
@@ -81,7 +81,10 @@ def _grid(plt, scene: Scene):
             for layer in view.layers:
                 handles[layer.name] = _dots(axes, placed[c][id(layer)], layer)
             axes.set_title(view.note, fontsize=9, y=-0.08)
-            _stage(axes, room)
+            axes.set_axis_off()
+            axes.view_init(elev=18, azim=-58 if room[0] == 1 else -75)
+            axes.set(xlim=(-room[0], room[0]), ylim=(-1, 1), zlim=(-1, 1))
+            axes.set_box_aspect((room[0], 1, 1), zoom=1.4)
             place = {"transform": axes.transAxes, "ha": "center", "va": "center", "fontsize": 11}
             if c == 0:
                 axes.text2D(-0.04, 0.5, view.name, rotation=90, **place)
@@ -98,10 +101,3 @@ def _dots(axes, points: np.ndarray, layer: Layer):
     x, z, y = points.T  # y is up in the data, z in the plot
     face = {"facecolors": "none", "edgecolors": layer.color} if layer.ring else {"color": layer.color}
     return axes.scatter(x, -y, z, s=0.6 * layer.size**2, linewidths=layer.ring * 1.0, depthshade=False, **face)
-
-
-def _stage(axes, room: np.ndarray) -> None:
-    axes.set_axis_off()
-    axes.view_init(elev=18, azim=-58 if room[0] == 1 else -75)
-    axes.set(xlim=(-room[0], room[0]), ylim=(-1, 1), zlim=(-1, 1))
-    axes.set_box_aspect((room[0], 1, 1), zoom=1.4)
