@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import subprocess
 import sys
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -26,6 +27,17 @@ ENVIRONMENT = {
     "machine": "M",
 }
 MODELNET40 = "modelnet40_ply_hdf5_2048"
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+# the browser is asked for the page as it stands once loaded, when nothing has come into view yet: so all is in view
+SEEN = """<script>
+window.errors = [];
+window.addEventListener("error", (event) => window.errors.push(event.message));
+window.IntersectionObserver = class {
+  constructor(call) { this.call = call; }
+  observe(target) { this.call([{ target, isIntersecting: true }]); }
+};
+window.addEventListener("load", () => { document.title = `errors: ${window.errors.join("; ")}`; });
+</script>"""
 
 
 def row(sampler, m, value, seed=0, protocol="matched", metric="accuracy", n=100):
@@ -285,6 +297,18 @@ def test_figures_hold_curves_runs_and_clouds(preset):
     assert [button["label"] for button in menu["buttons"]] == ["chair", "&lt;b&gt;table"]
     again = menu["buttons"][1]["args"][0]
     assert again["name"] == ["input", "sampled: classified as chair, wrong"] and len(again["x"][1]) == 2
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="the page's figures are drawn by Chromium, which is not installed")
+def test_a_browser_draws_every_figure(preset, tmp_path):
+    page = tmp_path / "seen.html"
+    page.write_text(written(preset).replace("<head>", f"<head>{SEEN}", 1))
+    flags = ["--headless", "--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+    flags += [f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=20000", "--dump-dom"]
+    done = subprocess.run([CHROMIUM, *flags, page.as_uri()], capture_output=True, text=True, timeout=120)
+    assert "<title>errors: </title>" in done.stdout
+    plots = re.findall(r'<figcaption>.*?</figcaption><div class="(plot.*?)"', done.stdout)
+    assert len(plots) > 3 and all("js-plotly-plot" in name for name in plots)
 
 
 def test_commands_and_costs_are_listed(preset):

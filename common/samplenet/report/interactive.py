@@ -1,6 +1,7 @@
 """Figures for a browser, by plotly: as its data and layout, or as a page of their own that works offline."""
 
 import html
+import textwrap
 
 import numpy as np
 
@@ -47,9 +48,10 @@ def page(figure: Lines | Scene, title: str) -> bytes:
 
 
 def _menu(words: list[str], changes: list[list[dict]], x: float = 0, active: int = 0) -> dict:
-    buttons = [
-        {"label": plain(word), "method": "update", "args": change} for word, change in zip(words, changes, strict=True)
-    ]
+    buttons = []
+    for word, change in zip(words, changes, strict=True):
+        label = textwrap.shorten(plain(word), 60, placeholder=" …")  # a menu is as wide as its longest label
+        buttons.append({"label": label, "method": "update", "args": change})
     return {**MENU, "x": x, "active": active, "buttons": buttons}
 
 

@@ -13,12 +13,13 @@
 
   function themed({ data, layout }) {
     const paint = (part) => part && { ...part, color: shade(part.color) };
-    const axis = (given) => given && { ...given, gridcolor: style("--line"), linecolor: style("--line"), zeroline: false, fixedrange: touch };
+    const lines = { gridcolor: style("--line"), linecolor: style("--line"), zeroline: false, fixedrange: touch };
+    const axes = layout.scene ? {} : { xaxis: { ...layout.xaxis, ...lines }, yaxis: { ...layout.yaxis, ...lines } };
     const menus = layout.updatemenus.map((menu) => ({ ...menu, bgcolor: style("--page"), bordercolor: style("--line"), font: { color: style("--ink"), size: 12 } }));
     return {
       data: data.map((trace) => ({ ...trace, line: paint(trace.line), marker: paint(trace.marker) })),
       layout: {
-        ...layout, xaxis: axis(layout.xaxis), yaxis: axis(layout.yaxis), updatemenus: menus, uirevision: "kept",
+        ...layout, ...axes, updatemenus: menus, uirevision: "kept",
         dragmode: layout.scene ? "orbit" : touch ? false : "zoom", paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
         font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: style("--soft") },
       },
