@@ -146,7 +146,9 @@ def load_task(folder: str) -> tuple[keras.Model, list[str], SimpleNamespace]:
     """Open the frozen classifier of a finished run: the network, its class names and the run's settings."""
     if not folder:
         raise InputError("--task is needed: the run folder of the trained classifier")
-    config, arrays, meta = finished_run(folder, "model", "num_points", "data_root", "shapes_per_class", "hold_out")
+    config, arrays, meta = finished_run(
+        folder, model=str, num_points=int, data_root=str | None, shapes_per_class=int, hold_out=float
+    )
     net = build(config.model, len(meta["names"]), config.num_points)
     set_state(net, arrays, source=folder)
     net.trainable = False  # batch norm keeps its stored statistics

@@ -58,7 +58,9 @@ def load_task(folder: str) -> tuple[Autoencoder, SimpleNamespace]:
     """Open the frozen autoencoder of a finished run, and the run's settings."""
     if not folder:
         raise InputError("--task is needed: the run folder of the trained autoencoder")
-    config, arrays, _ = finished_run(folder, "classes", "num_points", "data_root", "shapes_per_class", "loss")
+    config, arrays, _ = finished_run(
+        folder, classes=list[str], num_points=int, data_root=str | None, shapes_per_class=int, loss=str
+    )
     net = build(config.num_points)
     set_state(net, arrays, source=folder)
     net.trainable = False

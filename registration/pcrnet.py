@@ -117,7 +117,9 @@ def load_task(folder: str) -> tuple[PCRNet, SimpleNamespace]:
     """Open the frozen PCRNet of a finished run, and the run's settings."""
     if not folder:
         raise InputError("--task is needed: the run folder of the trained PCRNet")
-    config, arrays, _ = finished_run(folder, "class_name", "pairs", "translation", "independent", "noise", "iterations")
+    config, arrays, _ = finished_run(
+        folder, class_name=str, pairs=int, translation=bool, independent=bool, noise=float, iterations=int
+    )
     net = PCRNet(input_shape="bnc", iterations=config.iterations, translation=config.translation)
     set_state(net, arrays, source=folder)
     return net.requires_grad_(False).eval(), config

@@ -15,7 +15,7 @@ from samplenet import InputError
 from samplenet.atomic import write_atomic
 from samplenet.runs.checkpoint import load_checkpoint, save_checkpoint
 from samplenet.runs.environment import environment
-from samplenet.runs.run import Run, finite, saved_config
+from samplenet.runs.run import Run, finished_run, finite, saved_config
 
 ARRAYS = {"w": np.arange(6, dtype=np.float32).reshape(2, 3), "t": np.float32(0.5), "n": np.zeros(0, np.int64)}
 
@@ -174,7 +174,7 @@ def test_a_damaged_config_is_named(tmp_path, content):
     with pytest.raises(InputError, match=r"config\.yaml"):
         Run(tmp_path, Config(resume=True))
     with pytest.raises(InputError, match=r"config\.yaml is damaged"):
-        saved_config(tmp_path, "seed")
+        saved_config(tmp_path, seed=int)
 
 
 def test_out_is_needed():
@@ -187,7 +187,22 @@ def test_another_folder_is_no_run(tmp_path):
         saved_config(tmp_path)
     (tmp_path / "config.yaml").write_text("banana: 1")
     with pytest.raises(InputError, match=r"another kind of run.*lacks apple, cherry"):
-        saved_config(tmp_path, "apple", "banana", "cherry")
+        saved_config(tmp_path, apple=int, banana=int, cherry=int)
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ("epochs: banana", "epochs must be int, got 'banana'"),
+        ("num_points: [8]", r"num_points must be int, got \[8\]"),
+        ("sample_sizes: [8, many]", "sample_sizes must be int, got 'many'"),
+        ("sample_sizes: 8", "sample_sizes must be a list, got 8"),
+    ],
+)
+def test_a_saved_setting_of_the_wrong_type_is_refused(tmp_path, content, message):
+    (tmp_path / "config.yaml").write_text(f"sample_sizes: [8]\nepochs: 2\n{content}\n")
+    with pytest.raises(InputError, match=rf"config\.yaml: {message}"):
+        finished_run(tmp_path, sample_sizes=list[int])
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

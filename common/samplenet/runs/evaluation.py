@@ -89,7 +89,7 @@ def open_run(folder: str) -> SamplerRun:
     Raises:
         InputError: it is no run of a sampler, or has not finished.
     """
-    config, _, meta = finished_run(folder, "sample_sizes", "projection")
+    config, _, meta = finished_run(folder, sample_sizes=list[int], projection=bool)
     if len(config.sample_sizes) > 1:
         name = "samplenet_progressive" if config.projection else "progressivenet"
     else:

@@ -10,6 +10,7 @@ import platform
 import sys
 import time
 import types
+import typing
 from pathlib import Path
 from typing import NoReturn
 
@@ -229,24 +230,38 @@ def _load(path: Path) -> tuple[dict, dict]:
     return arrays, meta
 
 
-def saved_config(folder: str, *fields: str) -> types.SimpleNamespace:
-    """Read the settings that a run was started with; InputError unless they are of a script that has `fields`."""
+def saved_config(folder: str, **kinds) -> types.SimpleNamespace:
+    """Read the settings that a run was started with.
+
+    Args:
+        kinds: the fields that the run's script must have, and their types.
+
+    Raises:
+        InputError: the file is missing, damaged or of another script, or a value is of the wrong type.
+    """
     path = Path(folder) / "config.yaml"
     if not path.is_file():
         raise InputError(f"{folder} is no run folder: it has no config.yaml")
     try:
         saved = yaml.safe_load(path.read_text())
-        lacking = [name for name in fields if name not in saved]
+        lacking = [name for name in kinds if name not in saved]
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise InputError(f"{path} is damaged or of another kind of run ({error})") from error
     if lacking or not isinstance(saved, dict):
         raise InputError(f"{path} is damaged or of another kind of run (it lacks {', '.join(lacking) or 'settings'})")
+    kinds = {**typing.get_type_hints(settings.DataConfig), **kinds}
+    for name in saved:
+        if name in kinds:
+            saved[name] = settings.convert(f"{path}: {name}", kinds[name], saved[name])
     return types.SimpleNamespace(**saved)
 
 
-def finished_run(folder: str, *fields: str) -> tuple[types.SimpleNamespace, dict, dict]:
-    """Read the settings, arrays and meta of a finished run's last checkpoint; never those of the one before."""
-    config = saved_config(folder, *fields)
+def finished_run(folder: str, **kinds) -> tuple[types.SimpleNamespace, dict, dict]:
+    """Read the settings, arrays and meta of a finished run's last checkpoint; never those of the one before.
+
+    Takes the `kinds` of `saved_config`.
+    """
+    config = saved_config(folder, **kinds)
     try:
         arrays, meta = _load(Path(folder) / "last.safetensors")
     except InputError as error:

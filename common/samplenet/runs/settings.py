@@ -177,7 +177,7 @@ def _read(cls, path: Path, script: Path) -> dict:
 
 def _value(cls, name: str, where: str, value):
     """A YAML or command line value of a field, converted and checked."""
-    value = _convert(where, typing.get_type_hints(cls)[name], value)
+    value = convert(where, typing.get_type_hints(cls)[name], value)
     allowed = metadata(cls, name)
     for entry in value if isinstance(value, list) else [value]:
         if entry is None:
@@ -192,7 +192,7 @@ def _value(cls, name: str, where: str, value):
     return value
 
 
-def _convert(where: str, kind, value):
+def convert(where: str, kind, value):
     """Convert a YAML or command line value to `kind` (int, float, str, bool, list[...] or one of these | None)."""
     if isinstance(kind, types.UnionType):
         if value is None or value == "none":
@@ -201,7 +201,7 @@ def _convert(where: str, kind, value):
     if typing.get_origin(kind) is list:
         if not isinstance(value, list):
             raise InputError(f"{where} must be a list, got {SHORT.repr(value)}")
-        return [_convert(where, typing.get_args(kind)[0], v) for v in value]
+        return [convert(where, typing.get_args(kind)[0], v) for v in value]
     if kind in (str, bool) and isinstance(value, kind):
         return value
     number = _number(kind, value) if kind in (int, float) else None
