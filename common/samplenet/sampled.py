@@ -13,7 +13,7 @@ class Sampled(NamedTuple):
     Attributes:
         points: (B, m, 3), what the task network gets: softly projected while training, input points otherwise.
         idx: (B, m), which input points those are; None while training.
-        queries: (B, m, 3), the simplified cloud Q; None for samplers that learn nothing.
+        queries: (B, m, 3), the simplified cloud Q; None for baselines.
     """
 
     points: Any
@@ -35,7 +35,7 @@ class Prefix:
         self.sampler, self.m, self.project = sampler, m, sampler.project
 
     def __call__(self, points, cloud=None) -> Sampled:
-        """points (B, N, 3); `cloud` makes no difference."""
+        """points (B, N, 3); `cloud` is ignored."""
         ordered = self.sampler.order(points, self.m)
         return ordered._replace(queries=ordered.queries[:, : self.m] if self.m <= self.sampler.m else None)
 

@@ -301,7 +301,7 @@ def test_set_momentum_reaches_every_layer_of_a_traced_model():
     assert not np.array_equal(get_state(sampler)["fc1/bn/moving_mean"], before)
 
 
-# samplers that learn nothing
+# baselines
 
 
 def test_random_draws_depend_on_seed_and_cloud_only():

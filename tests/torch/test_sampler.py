@@ -342,7 +342,7 @@ def test_a_gpu_gives_the_numbers_of_the_cpu():
     assert torch.equal(sampler.eval()(CLOUD.cuda()).idx.cpu(), host.eval()(CLOUD).idx)
 
 
-# samplers that learn nothing
+# baselines
 
 
 def test_random_draws_depend_on_seed_and_cloud_only():

@@ -138,7 +138,7 @@ class SampleNet(keras.Model):
             raise InputError(f"SampleNet: m must be at most N, got m = {self.m} for clouds of N = {n} points")
 
     def call(self, points, cloud=None, training=None) -> Sampled:
-        """points (B, N, 3) -> Sampled: projected while training, matched otherwise; `cloud` makes no difference."""
+        """points (B, N, 3) -> Sampled: projected while training, matched otherwise; `cloud` is ignored."""
         queries = self.simplify(points, training)
         if training:
             return Sampled(self.project(points, queries) if self.project else queries, None, queries)

@@ -138,7 +138,7 @@ class SampleNet(nn.Module):
         return Sampled(ops.gather(points, idx), idx, queries)
 
     def forward(self, points, cloud=None) -> Sampled:
-        """points (B, N, 3) -> Sampled: projected while training, matched otherwise; `cloud` makes no difference."""
+        """points (B, N, 3) -> Sampled: projected while training, matched otherwise; `cloud` is ignored."""
         self._check(points)
         queries = self.simplify(points)
         points = points.to(queries.dtype)  # the network's own precision, float32 at least
