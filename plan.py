@@ -42,12 +42,25 @@ class Plan:
         self.experiment, self.flags, self.preset, self.out = experiment, flags, flags.preset, out
         self.jobs: dict[str, Job] = {}
         self.planned: dict[str, dict[str, list[int]]] = {}
-        self.data_root = getattr(flags, attribute(experiment.data_flag)) if experiment.data_set else None
+        self.data_root = (
+            getattr(flags, attribute(experiment.data_flag)) if experiment.data_set else None
+        )
         data = Path(self.data_root).name if self.data_root else ""
         points = f"n{flags.num_points}" if flags.num_points else ""
-        self.base = "-".join(filter(None, [experiment.name, data, experiment.variant(flags), points]))
+        self.base = "-".join(
+            filter(None, [experiment.name, data, experiment.variant(flags), points])
+        )
 
-    def add(self, script: str, folder: str, flags: Sequence = (), *, data: bool = True, resume=False, **fields) -> str:
+    def add(
+        self,
+        script: str,
+        folder: str,
+        flags: Sequence = (),
+        *,
+        data: bool = True,
+        resume=False,
+        **fields,
+    ) -> str:
         """Add a run of one of the experiment's scripts, unless it is planned already -> its name.
 
         Args:
@@ -63,26 +76,40 @@ class Plan:
         command += ["--data-root", self.data_root] if data and self.data_root else []
         command += [*map(str, flags), "--out", self.path(name)]
         command += ["--resume"] if resume else []
-        self.jobs.setdefault(name, Job(name, command, config, python=_python(self.experiment.framework), **fields))
+        self.jobs.setdefault(
+            name, Job(name, command, config, python=_python(self.experiment.framework), **fields)
+        )
         return name
 
-    def add_training(self, script: str, folder: str, flags: Sequence = (), needs: Sequence[str] = ()) -> str:
+    def add_training(
+        self, script: str, folder: str, flags: Sequence = (), needs: Sequence[str] = ()
+    ) -> str:
         """Add a training run -> its name."""
         return self.add(script, folder, flags, needs=needs, output="last.safetensors", resume=True)
 
     def add_task(self, script: str, folder: str, flags: Sequence = (), variant: str = "") -> Task:
         """Add the training of a task network."""
         folder = f"{folder}-{variant}" if variant else folder
-        return Task(self.add_training(script, folder, ["--seed", 0, *self.num_points, *flags]), variant)
+        return Task(
+            self.add_training(script, folder, ["--seed", 0, *self.num_points, *flags]), variant
+        )
 
     def add_sampler(
-        self, kind: str, sizes: Sequence[int], seed: int, task: Task, flags: Sequence = (), below: str = "."
+        self,
+        kind: str,
+        sizes: Sequence[int],
+        seed: int,
+        task: Task,
+        flags: Sequence = (),
+        below: str = ".",
     ) -> str:
         """Add a sampler's training in front of a task network, in the folder `below` -> its name."""
         projection = "--projection" if kind.startswith("samplenet") else "--no-projection"
         own = ["--task", self.path(task.name), "--sample-sizes", *sizes, projection, "--seed", seed]
         folder = f"{kind}-seed{seed}" if kind in PROGRESSIVE else f"{kind}-{sizes[0]}-seed{seed}"
-        return self.add_training("train_samplenet.py", str(Path(below, folder)), [*own, *flags], [task.name])
+        return self.add_training(
+            "train_samplenet.py", str(Path(below, folder)), [*own, *flags], [task.name]
+        )
 
     def add_scores(
         self,
@@ -113,7 +140,9 @@ class Plan:
         command += ["--runs", self.path(f"{self.base}/{runs}")] if runs else []
         command += ["--sizes", *sizes] if sizes else []
         fields["runs"] = self.out / self.base / runs if runs else None
-        return self.add(script, folder, [*command, *flags], output=output, needs=[task.name, *needs], **fields)
+        return self.add(
+            script, folder, [*command, *flags], output=output, needs=[task.name, *needs], **fields
+        )
 
     def add_sampling(
         self,
@@ -138,12 +167,18 @@ class Plan:
             progressive_task: their network, if it is another; they then have a table of their own.
         """
         sizes, progressive = self.flags.sizes or self.fitting(sizes), self.fitting(progressive)
-        tables: dict[Task, dict[str, tuple[str, list[int]]]] = {task: {}}  # kind and sizes of each run
+        tables: dict[Task, dict[str, tuple[str, list[int]]]] = {
+            task: {}
+        }  # kind and sizes of each run
         for seed in self.flags.seeds:
             for kind in self.flags.samplers:
                 network, each, own_flags = task, [[m] for m in sizes], ()
                 if kind in PROGRESSIVE:
-                    network, each, own_flags = progressive_task or task, [progressive], progressive_flags
+                    network, each, own_flags = (
+                        progressive_task or task,
+                        [progressive],
+                        progressive_flags,
+                    )
                 for trained in each:
                     name = self.add_sampler(kind, trained, seed, network, own_flags)
                     tables.setdefault(network, {})[name] = kind, trained
@@ -152,7 +187,9 @@ class Plan:
         for network, runs in tables.items():
             folder = f"evaluation-{network.variant}" if network.variant else "evaluation"
             methods, waits = [*baselines, *whole], list(runs)
-            self.add_scores(network, folder, methods, runs=".", flags=samples, wants=waits, reads=reads)
+            self.add_scores(
+                network, folder, methods, runs=".", flags=samples, wants=waits, reads=reads
+            )
             every = sorted({*sizes}.union(*(trained for _, trained in runs.values())))
             planned = self.planned[network.variant] = dict.fromkeys(baselines, every)
             for kind, _ in runs.values():
@@ -179,7 +216,9 @@ class Plan:
         return _seen_from_root(self.out / name)
 
 
-def make(words: Sequence[str], experiments: dict[str, Experiment], flags: argparse.Namespace, out: Path) -> list[Plan]:
+def make(
+    words: Sequence[str], experiments: dict[str, Experiment], flags: argparse.Namespace, out: Path
+) -> list[Plan]:
     """Plan the experiments and extras that `words` name."""
     plans: dict[str, Plan] = {}
     for name, experiment in experiments.items():
@@ -192,13 +231,19 @@ def make(words: Sequence[str], experiments: dict[str, Experiment], flags: argpar
     return list(plans.values())
 
 
-def published_tables(experiments: dict[str, Experiment], flags: argparse.Namespace, out: Path) -> dict:
+def published_tables(
+    experiments: dict[str, Experiment], flags: argparse.Namespace, out: Path
+) -> dict:
     """List the published tables' cells: sample sizes by sampler, by experiment and network variant."""
-    whole = argparse.Namespace(**vars(flags) | {"samplers": TRAINED_SAMPLERS, "sizes": None, "samples": []})
+    whole = argparse.Namespace(
+        **vars(flags) | {"samplers": TRAINED_SAMPLERS, "sizes": None, "samples": []}
+    )
     words = [name for name, experiment in experiments.items() if experiment.in_all]
     tables = {}
     for plan in make(words, experiments, whole, out):
-        tables |= {(plan.experiment.name, variant): sizes for variant, sizes in plan.planned.items()}
+        tables |= {
+            (plan.experiment.name, variant): sizes for variant, sizes in plan.planned.items()
+        }
     return tables
 
 

@@ -44,19 +44,40 @@ def arguments(argv: list[str] | None, experiments: dict[str, Experiment]) -> arg
     )
     words = f"{', '.join(known)} (all is {', '.join(published)})"
     parser.add_argument("experiments", nargs="*", metavar="experiment", help=words)
-    parser.add_argument("--preset", default="quick", help="smoke (seconds a run), quick (default), paper (days)")
-    parser.add_argument("--data-root", metavar="DIR", help="data set folder; without it, the built-in shapes")
+    parser.add_argument(
+        "--preset", default="quick", help="smoke (seconds a run), quick (default), paper (days)"
+    )
+    parser.add_argument(
+        "--data-root", metavar="DIR", help="data set folder; without it, the built-in shapes"
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="sampler seeds (0)")
-    parser.add_argument("--sizes", type=int, nargs="+", metavar="M", help="sample sizes of S-NET and SampleNet")
-    parser.add_argument("--samplers", nargs="+", metavar="KIND", help=", ".join(TRAINED_SAMPLERS) + " (all)")
-    parser.add_argument("--num-points", type=int, metavar="N", help="points of each cloud that are used")
-    parser.add_argument("--samples", nargs="+", metavar="DIR", help="samples of others, to stand in the table as well")
+    parser.add_argument(
+        "--sizes", type=int, nargs="+", metavar="M", help="sample sizes of S-NET and SampleNet"
+    )
+    parser.add_argument(
+        "--samplers", nargs="+", metavar="KIND", help=", ".join(TRAINED_SAMPLERS) + " (all)"
+    )
+    parser.add_argument(
+        "--num-points", type=int, metavar="N", help="points of each cloud that are used"
+    )
+    parser.add_argument(
+        "--samples",
+        nargs="+",
+        metavar="DIR",
+        help="samples of others, to stand in the table as well",
+    )
     parser.add_argument("--out", metavar="DIR", help="where results go (results/<preset>)")
     parser.add_argument("--jobs", type=int, default=1, help="runs at once (1)")
-    parser.add_argument("--again", action="store_true", help="redo what other code made; old runs go to <out>/old/")
-    parser.add_argument("--resume", action="store_true", help="continue what is there, as is always done")
+    parser.add_argument(
+        "--again", action="store_true", help="redo what other code made; old runs go to <out>/old/"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="continue what is there, as is always done"
+    )
     parser.add_argument("--cpu", action="store_true", help="use no GPU, not in set-up either")
-    parser.add_argument("--frameworks", action="store_true", help=argparse.SUPPRESS)  # print which are to be set up
+    parser.add_argument(
+        "--frameworks", action="store_true", help=argparse.SUPPRESS
+    )  # print which are to be set up
     for experiment in experiments.values():
         for flag, keywords in experiment.flags.items():
             parser.add_argument(flag, **keywords)
@@ -69,7 +90,11 @@ def arguments(argv: list[str] | None, experiments: dict[str, Experiment]) -> arg
     for name in flags.samplers or []:
         if name not in TRAINED_SAMPLERS:
             parser.error(f"--samplers: unknown '{name}', known: {', '.join(TRAINED_SAMPLERS)}")
-    for word, values, low in (("seeds", flags.seeds, 0), ("sizes", flags.sizes or [], 1), ("jobs", [flags.jobs], 1)):
+    for word, values, low in (
+        ("seeds", flags.seeds, 0),
+        ("sizes", flags.sizes or [], 1),
+        ("jobs", [flags.jobs], 1),
+    ):
         if min(values, default=low) < low:
             parser.error(f"--{word} must be at least {low}, got {min(values)}")
     if not flags.experiments:
@@ -81,7 +106,9 @@ def arguments(argv: list[str] | None, experiments: dict[str, Experiment]) -> arg
         chosen += groups.get(word, [word])
     flags.experiments = list(dict.fromkeys(chosen))
     _check_own(parser, flags, experiments)
-    flags.samplers = [kind for kind in TRAINED_SAMPLERS if kind in (flags.samplers or TRAINED_SAMPLERS)]
+    flags.samplers = [
+        kind for kind in TRAINED_SAMPLERS if kind in (flags.samplers or TRAINED_SAMPLERS)
+    ]
     if flags.num_points is not None and flags.num_points < 2:
         parser.error(f"--num-points must be at least 2, got {flags.num_points}")
     largest = max(flags.sizes or [1])
@@ -93,7 +120,9 @@ def arguments(argv: list[str] | None, experiments: dict[str, Experiment]) -> arg
     return flags
 
 
-def _check_own(parser: Parser, flags: argparse.Namespace, experiments: dict[str, Experiment]) -> None:
+def _check_own(
+    parser: Parser, flags: argparse.Namespace, experiments: dict[str, Experiment]
+) -> None:
     """Check the flags that belong to one experiment, and which data set folder is whose."""
     words = owners(experiments)
     chosen = {words[word].name: words[word] for word in flags.experiments}
@@ -103,7 +132,9 @@ def _check_own(parser: Parser, flags: argparse.Namespace, experiments: dict[str,
                 parser.error(f"{flag} is for {name}")
     for name, experiment in chosen.items():
         if not (experiment.folder / "configs" / f"{flags.preset}.yaml").is_file():
-            parser.error(f"{name} has no preset '{flags.preset}', as configs/{flags.preset}.yaml is missing")
+            parser.error(
+                f"{name} has no preset '{flags.preset}', as configs/{flags.preset}.yaml is missing"
+            )
         try:
             experiment.check(flags)
         except ValueError as error:
@@ -114,11 +145,15 @@ def _check_own(parser: Parser, flags: argparse.Namespace, experiments: dict[str,
         setattr(flags, attribute(needed[0]), flags.data_root)
     given = [flag for flag in needed if getattr(flags, attribute(flag))]
     if given and given != needed:
-        own = [f"{one.name} reads {one.data_set}" for one in readers if one.data_flag != "--data-root"]
+        own = [
+            f"{one.name} reads {one.data_set}" for one in readers if one.data_flag != "--data-root"
+        ]
         others = next(one.data_set for one in readers if one.data_flag == "--data-root")
         parser.error(f"{', '.join(own)}, the others {others}; give both {' and '.join(needed)}")
     if flags.preset == "paper" and needed and not given:
-        parser.error("the paper preset is for the published data (days of training); give its folder with --data-root")
+        parser.error(
+            "the paper preset is for the published data (days of training); give its folder with --data-root"
+        )
     for flag in given:
         setattr(flags, attribute(flag), str(Path(getattr(flags, attribute(flag))).resolve()))
 
@@ -130,7 +165,9 @@ def _check_folders(flags: argparse.Namespace, experiments: dict[str, Experiment]
     folders += [("--samples", folder) for folder in flags.samples]
     for flag, folder in folders:
         if folder and not Path(folder).is_dir():
-            sys.exit(f"reproduce.sh: error: {flag}: {folder} is not a folder; correct it, or leave it out")
+            sys.exit(
+                f"reproduce.sh: error: {flag}: {folder} is not a folder; correct it, or leave it out"
+            )
     if flags.out and Path(flags.out).exists() and not Path(flags.out).is_dir():
         sys.exit(f"reproduce.sh: error: --out: {flags.out} is a file; choose another folder")
 
@@ -186,8 +223,14 @@ def main() -> int:
         return 128 + signals[0]
     for name, reason in jobs.failed.items():
         print(f"reproduce.sh: {name} failed: {reason}", file=sys.stderr)
-    changed = flags.num_points or any(experiment.variant(flags) for experiment in experiments.values())
-    tables = plan.published_tables(experiments, flags, out) if flags.preset == "paper" and not changed else None
+    changed = flags.num_points or any(
+        experiment.variant(flags) for experiment in experiments.values()
+    )
+    tables = (
+        plan.published_tables(experiments, flags, out)
+        if flags.preset == "paper" and not changed
+        else None
+    )
     try:
         path = page.write(out, flags.preset, jobs.failed, tables, experiments=experiments)
         print(f"All tables and figures: {path}")

@@ -37,9 +37,13 @@ def first_points(name: str, size: int, file: Path) -> None:
     """Write a sampler of the first `size` points that the weights `name` simplify to."""
     sampler = load_pretrained(name)
     if size > sampler.m or sampler.output_order != "m3":
-        raise InputError(f"--size must be at most the {sampler.m} points of {name}, a sampler of classification")
+        raise InputError(
+            f"--size must be at most the {sampler.m} points of {name}, a sampler of classification"
+        )
     last = f"fc{len(sampler.config['fc_widths']) + 1}."
-    arrays = {n: a[: 3 * size] if last in n and a.ndim else a for n, a in weights.arrays(sampler).items()}
+    arrays = {
+        n: a[: 3 * size] if last in n and a.ndim else a for n, a in weights.arrays(sampler).items()
+    }
     save_checkpoint(file, arrays, {"network": {**sampler.config, "m": size}})
 
 
@@ -83,8 +87,14 @@ def timed(runtime: str, file: Path, cloud: np.ndarray, repeats: int) -> Seconds:
 
 def start() -> None:
     parser = Parser("benchmarks/export.py", description=__doc__.splitlines()[0])
-    parser.add_argument("--weights", default="classification-progressive", help="name or file (default: %(default)s)")
-    parser.add_argument("--only", nargs="+", choices=RUNTIMES, default=list(RUNTIMES), help="(default: all)")
+    parser.add_argument(
+        "--weights",
+        default="classification-progressive",
+        help="name or file (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--only", nargs="+", choices=RUNTIMES, default=list(RUNTIMES), help="(default: all)"
+    )
     counts = {"--size": 64, "--num-points": 1024, "--threads": os.cpu_count(), "--repeats": 300}
     for name, value in counts.items():
         parser.add_argument(name, type=int, default=value, help="(default: %(default)s)")
@@ -92,13 +102,17 @@ def start() -> None:
     os.environ["OMP_NUM_THREADS"] = str(flags.threads)  # of the processes below
     cloud = shapes.generate("chair", 0, split="test", num_points=flags.num_points)[None]
     title = f"m {flags.size}, N {flags.num_points}, B 1, {flags.threads} threads"
-    print(f"{flags.weights}, {title}; load of the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    print(
+        f"{flags.weights}, {title}; load of the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+    )
     print("| runtime | best, ms | median, ms |\n| --- | --- | --- |", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "sampler.safetensors"
         first_points(flags.weights, flags.size, file)
         for runtime in flags.only:
-            if missing := [name for name in RUNTIMES[runtime] if importlib.util.find_spec(name) is None]:
+            if missing := [
+                name for name in RUNTIMES[runtime] if importlib.util.find_spec(name) is None
+            ]:
                 print(f"| {runtime} | {' and '.join(missing)} not installed | |")
                 continue
             with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:

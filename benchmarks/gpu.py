@@ -61,12 +61,17 @@ def same_gradient(device: str, what: str, function, *clouds: np.ndarray) -> None
     for a, b, want in zip(first, second, gradients("cpu"), strict=True):
         if not torch.equal(a, b):
             raise AssertionError(f"{what}: two backward passes differ")
-        torch.testing.assert_close(a.cpu(), want, rtol=1e-4, atol=1e-4, msg=lambda m: f"{what}: {m}")  # noqa: B023
+        torch.testing.assert_close(
+            a.cpu(), want, rtol=1e-4, atol=1e-4, msg=lambda m: f"{what}: {m}"
+        )  # noqa: B023
 
 
 def public_call(op: str, batch: int, m: int, n: int, k: int, device: str) -> Callable[[], object]:
     """Make a call of the public function on random clouds; for "<op> backward" with both gradients, by autograd."""
-    a, b = (torch.from_numpy(gpu_cases.cloud(seed, batch, size)).to(device) for seed, size in ((0, m), (1, n)))
+    a, b = (
+        torch.from_numpy(gpu_cases.cloud(seed, batch, size)).to(device)
+        for seed, size in ((0, m), (1, n))
+    )
     call = {
         "knn": lambda: ops.knn(a, b, k)[:1],
         "chamfer": lambda: ops.chamfer(a, b)[:2],
@@ -99,7 +104,10 @@ def on_device(call: Callable[[], object], rounds: int = 50) -> float:
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         call()
-    marks = [(torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)) for _ in range(rounds)]
+    marks = [
+        (torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True))
+        for _ in range(rounds)
+    ]
     for begin, end in marks:
         begin.record()
         graph.replay()
@@ -114,12 +122,19 @@ def bench(device: str) -> list[dict]:
     print("| case | as called, µs | on the GPU alone, µs |\n| --- | --- | --- |")
     for name, case in TIMED.items():
         call = public_call(*case, device)
-        row = {"case": name, "called_microseconds": 1e6 * called(call, device), "device_microseconds": None}
+        row = {
+            "case": name,
+            "called_microseconds": 1e6 * called(call, device),
+            "device_microseconds": None,
+        }
         if device == "cuda":
             row["device_microseconds"] = 1e6 * on_device(call)
         rows.append(row)
         alone = row["device_microseconds"]
-        print(f"| {name} | {row['called_microseconds']:.1f} | {'' if alone is None else f'{alone:.1f}'} |", flush=True)
+        print(
+            f"| {name} | {row['called_microseconds']:.1f} | {'' if alone is None else f'{alone:.1f}'} |",
+            flush=True,
+        )
     return rows
 
 
@@ -132,7 +147,9 @@ def main() -> None:
     use_native(True)
     if args.device == "cuda":
         if not torch.cuda.is_available():
-            sys.exit("gpu.py: error: PyTorch sees no GPU here; --device cpu tries the script without one")
+            sys.exit(
+                "gpu.py: error: PyTorch sees no GPU here; --device cpu tries the script without one"
+            )
         try:
             if build.compiler() or native.missing("torch", torch.__version__):
                 build.build("torch", cuda=True)
@@ -147,7 +164,10 @@ def main() -> None:
     if args.out:
         gpu = torch.cuda.get_device_name() if args.device == "cuda" else None
         args.out.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(args.out, json.dumps({"environment": environment(), "gpu": gpu, "rows": rows}, indent=1).encode())
+        write_atomic(
+            args.out,
+            json.dumps({"environment": environment(), "gpu": gpu, "rows": rows}, indent=1).encode(),
+        )
 
 
 if __name__ == "__main__":

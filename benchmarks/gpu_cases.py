@@ -35,7 +35,9 @@ def cloud(seed: int, batch: int, n: int, kind: str = "normal", dtype: str = "flo
 def require_equal(what: str, want: NDArray, got: NDArray) -> None:
     """Raise an AssertionError unless the values are equal; NaN equals NaN."""
     if not np.array_equal(want, got, equal_nan=True):
-        raise AssertionError(f"{what}: GPU and CPU differ in {(want != got).sum()} of {want.size} values")
+        raise AssertionError(
+            f"{what}: GPU and CPU differ in {(want != got).sum()} of {want.size} values"
+        )
 
 
 def check(ops, same: Callable, same_gradient: Callable) -> int:
@@ -68,6 +70,11 @@ def check(ops, same: Callable, same_gradient: Callable) -> int:
                 idx = ops.farthest_points(points, m, chosen=chosen)
                 return idx, ops.gather(points, idx)
 
-            same(f"farthest_points {(batch, n, m)} {kind} {dtype}", pick, cloud(0, batch, n, kind, dtype), chosen)
+            same(
+                f"farthest_points {(batch, n, m)} {kind} {dtype}",
+                pick,
+                cloud(0, batch, n, kind, dtype),
+                chosen,
+            )
             calls += 1
     return calls

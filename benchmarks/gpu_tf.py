@@ -38,7 +38,9 @@ def same_gradient(device: str, what: str, function, *clouds: np.ndarray) -> None
             with tf.GradientTape() as tape:
                 tape.watch(leaves)
                 for output in function(*leaves):
-                    loss += tf.reduce_sum(output * rng.normal(size=output.shape).astype(output.dtype.name))
+                    loss += tf.reduce_sum(
+                        output * rng.normal(size=output.shape).astype(output.dtype.name)
+                    )
             return [gradient.numpy() for gradient in tape.gradient(loss, leaves)]
 
     first, second = gradients(device), gradients(device)
@@ -55,13 +57,17 @@ def main() -> None:
     args = parser.parse_args()
     use_native(True)
     if args.device == "cuda" and not tf.config.list_physical_devices("GPU"):
-        sys.exit("gpu_tf.py: error: TensorFlow sees no GPU here; --device cpu tries the script without one")
+        sys.exit(
+            "gpu_tf.py: error: TensorFlow sees no GPU here; --device cpu tries the script without one"
+        )
     why = native.missing("tf", tf.__version__)
     if not why and args.device == "cuda" and native.built("tf", tf.__version__)["device"] != "cuda":
         why = "the ops are built for the CPU; build them with: python -m samplenet.ops.build --tf --cuda"
     if why:
         sys.exit(f"gpu_tf.py: error: {why}")
-    tf.config.set_soft_device_placement(False)  # otherwise a missing GPU kernel would silently run on the CPU
+    tf.config.set_soft_device_placement(
+        False
+    )  # otherwise a missing GPU kernel would silently run on the CPU
     device, start = {"cuda": "GPU", "cpu": "CPU"}[args.device], time.perf_counter()
     calls = gpu_cases.check(ops, partial(same, device), partial(same_gradient, device))
     print(f"{calls} calls agree with the CPU kernels ({time.perf_counter() - start:.0f} s)")

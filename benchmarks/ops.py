@@ -35,7 +35,9 @@ def times(calls: Calls) -> dict[str, float]:
     warm_up = in_turns(calls, 1, warm_up=0)
     slowest = max(seconds.median for seconds in warm_up.values())
     turns = 7 if slowest < 1 else 3 if slowest < 20 else 1
-    return {name: 1e3 * seconds.median for name, seconds in in_turns(calls, turns, warm_up=0).items()}
+    return {
+        name: 1e3 * seconds.median for name, seconds in in_turns(calls, turns, warm_up=0).items()
+    }
 
 
 class Peers:
@@ -69,7 +71,9 @@ class Peers:
             ]
         if self.neighbors and points.size < 1e6:
             calls["scikit-learn"] = lambda: [
-                self.neighbors.NearestNeighbors(n_neighbors=k, n_jobs=self.threads).fit(p).kneighbors(q)
+                self.neighbors.NearestNeighbors(n_neighbors=k, n_jobs=self.threads)
+                .fit(p)
+                .kneighbors(q)
                 for q, p in pairs
             ]
         if self.keops and points.size < 1e6:
@@ -77,7 +81,9 @@ class Peers:
 
             q, p = torch.from_numpy(queries), torch.from_numpy(points)
             lazy = self.keops.LazyTensor
-            calls["KeOps"] = lambda: ((lazy(q[:, :, None]) - lazy(p[:, None])) ** 2).sum(-1).Kmin_argKmin(k, dim=2)
+            calls["KeOps"] = lambda: (
+                ((lazy(q[:, :, None]) - lazy(p[:, None])) ** 2).sum(-1).Kmin_argKmin(k, dim=2)
+            )
         return calls
 
     def farthest_points(self, points: np.ndarray, m: int) -> Calls:
@@ -85,7 +91,9 @@ class Peers:
         if not self.fpsample:
             return {}
         calls = {
-            f"fpsample kd-line h{h}": lambda h=h: self.fpsample.bucket_fps_kdline_sampling(points, m, h=h, start_idx=0)
+            f"fpsample kd-line h{h}": lambda h=h: self.fpsample.bucket_fps_kdline_sampling(
+                points, m, h=h, start_idx=0
+            )
             for h in (3, 7)
         }
         if len(points) <= 10_000:
@@ -99,7 +107,9 @@ def check_knn(queries: np.ndarray, points: np.ndarray, k: int, idx: np.ndarray) 
     cloud = slice(0, 2)
     want = reference.knn(queries[cloud, some], points[cloud], k)[1]
     if not np.array_equal(np.asarray(idx)[cloud, some], want):
-        raise AssertionError(f"knn differs from the reference: {queries.shape}, {points.shape}, k={k}")
+        raise AssertionError(
+            f"knn differs from the reference: {queries.shape}, {points.shape}, k={k}"
+        )
 
 
 def bench_knn(peers: Peers, batch: int, m: int, n: int, k: int) -> dict:
@@ -130,7 +140,9 @@ def bench_farthest_points(peers: Peers, n: int, m: int) -> dict:
     got = ops.farthest_points(p, m).numpy()[0]
     if not np.array_equal(got[:1000], reference.farthest_points(points, min(m, 1000))[0]):
         raise AssertionError(f"farthest_points differs from the reference: {n} -> {m}")
-    return times({"samplenet": lambda: ops.farthest_points(p, m)} | peers.farthest_points(points[0], m))
+    return times(
+        {"samplenet": lambda: ops.farthest_points(p, m)} | peers.farthest_points(points[0], m)
+    )
 
 
 def bench_chamfer_torch(batch: int, n: int) -> dict:
@@ -179,7 +191,9 @@ def bench_chamfer_tf(batch: int, n: int) -> dict:
     fast, slow = traced(True), traced(False)
     for native_grad, grad in zip(fast(), slow(), strict=True):
         np.testing.assert_allclose(native_grad, grad, rtol=1e-4, atol=1e-5)
-    return times({"samplenet": lambda: fast()[0].numpy(), "framework operations": lambda: slow()[0].numpy()})
+    return times(
+        {"samplenet": lambda: fast()[0].numpy(), "framework operations": lambda: slow()[0].numpy()}
+    )
 
 
 def bench_sampler_step(m: int) -> dict:
@@ -208,7 +222,9 @@ def bench_sampler_step(m: int) -> dict:
         return step
 
     fast, slow = traced(True), traced(False)
-    return times({"samplenet": lambda: fast()[0].numpy(), "framework operations": lambda: slow()[0].numpy()})
+    return times(
+        {"samplenet": lambda: fast()[0].numpy(), "framework operations": lambda: slow()[0].numpy()}
+    )
 
 
 def peak(pairs: int, threads: int) -> float | None:
@@ -218,16 +234,34 @@ def peak(pairs: int, threads: int) -> float | None:
         return None
     with tempfile.TemporaryDirectory() as folder:
         program = str(Path(folder) / "peak")
-        flags = ["-O3", "-std=c++17", "-ffp-contract=off", "-march=native", "-mprefer-vector-width=512"]
+        flags = [
+            "-O3",
+            "-std=c++17",
+            "-ffp-contract=off",
+            "-march=native",
+            "-mprefer-vector-width=512",
+        ]
         source = str(Path(__file__).with_name("peak.cc"))
         done = subprocess.run(
-            [found, *flags, "-w", "-DSAMPLENET_ISA=native", "-I", str(native.SOURCES), source, "-o", program],
+            [
+                found,
+                *flags,
+                "-w",
+                "-DSAMPLENET_ISA=native",
+                "-I",
+                str(native.SOURCES),
+                source,
+                "-o",
+                program,
+            ],
             check=False,
         )
         if done.returncode:
             return None
         command = [program, str(pairs // threads * 20)]
-        running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(threads)]
+        running = [
+            subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(threads)
+        ]
         return max(float(each.communicate()[0]) for each in running) / 20 / 1e6
 
 
@@ -256,11 +290,16 @@ def main() -> None:
     """Run the command line."""
     parser = Parser(prog="python benchmarks/ops.py", description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, help="write the times as JSON to this file")
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of either side")
+    parser.add_argument(
+        "--threads", type=int, default=os.cpu_count(), help="threads of either side"
+    )
     parser.add_argument("--only", default="", help="run the cases whose name holds this")
     args = parser.parse_args()
     use_native(True)
-    for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):  # before any library starts its threads
+    for name in (
+        "OMP_NUM_THREADS",
+        "TF_NUM_INTRAOP_THREADS",
+    ):  # before any library starts its threads
         os.environ[name] = str(args.threads)
     peers, rows = Peers(args.threads), []
     if peers.missing:
@@ -275,7 +314,9 @@ def main() -> None:
             print(f"left out: {case}: no native ops for {build.NAMES[framework]}", file=sys.stderr)
             continue
         spent = run(peers)
-        if case.startswith("nearest B32") and (bound := peak(32 * int(case.split("x")[1]) ** 2, args.threads)):
+        if case.startswith("nearest B32") and (
+            bound := peak(32 * int(case.split("x")[1]) ** 2, args.threads)
+        ):
             spent["arithmetic bound"] = bound
         ours = spent.pop("samplenet")
         rows.append({"case": case, "samplenet_ms": ours, "peers_ms": spent})

@@ -42,7 +42,9 @@ class Config:
     """What is measured, and how."""
 
     task: str = option("", "run folder of the trained classifier", path=True)
-    samplers: list[str] = option(["random", "fps"], "random, fps, and run folders of trained samplers")
+    samplers: list[str] = option(
+        ["random", "fps"], "random, fps, and run folders of trained samplers"
+    )
     runs: str | None = option(
         None,
         "folder of run folders: measure what finished there of the smallest seed, but no progressive one",
@@ -65,7 +67,9 @@ def with_finished(config: Config) -> Config:
     return dataclasses.replace(config, runs=None, samplers=[*config.samplers, *folders])
 
 
-def load(config: Config) -> tuple[keras.Model, dict[tuple[str, int], Callable | None], SimpleNamespace]:
+def load(
+    config: Config,
+) -> tuple[keras.Model, dict[tuple[str, int], Callable | None], SimpleNamespace]:
     """Open the classifier, the samplers by name and size (`none` first; of several seeds the first), its settings."""
     net, _, task = pointnet.load_task(config.task)
     samplers = {}
@@ -75,21 +79,30 @@ def load(config: Config) -> tuple[keras.Model, dict[tuple[str, int], Callable | 
 
 
 def clouds(config: Config, n: int) -> tf.Tensor:
-    return tf.constant(np.random.default_rng(config.seed).uniform(-1, 1, (config.batch_size, n, 3)), tf.float32)
+    return tf.constant(
+        np.random.default_rng(config.seed).uniform(-1, 1, (config.batch_size, n, 3)), tf.float32
+    )
 
 
 def pipeline(net, sampler, n: int) -> Callable:
     """(B, N, 3) -> logits, by a compiled sampler and a compiled classifier, for any B."""
     m = n if sampler is None else sampler.m
     classify = tf.function(
-        partial(net, training=False), [tf.TensorSpec((None, m, 3), tf.float32)], autograph=False, jit_compile=False
+        partial(net, training=False),
+        [tf.TensorSpec((None, m, 3), tf.float32)],
+        autograph=False,
+        jit_compile=False,
     )
     if sampler is None:
         return classify
-    if isinstance(sampler, RandomSampler):  # its draws are NumPy's: a graph would keep the first ones
+    if isinstance(
+        sampler, RandomSampler
+    ):  # its draws are NumPy's: a graph would keep the first ones
         return lambda points: classify(sampler(points).points)
     sample = tf.function(
-        lambda points: sampler(points).points, [tf.TensorSpec((None, n, 3), tf.float32)], autograph=False
+        lambda points: sampler(points).points,
+        [tf.TensorSpec((None, n, 3), tf.float32)],
+        autograph=False,
     )
     return lambda points: classify(sample(points))
 
@@ -134,8 +147,13 @@ def measure(config: Config, device: str) -> list[dict]:
         net, samplers, task = load(config)
         points = clouds(config, task.num_points)
         runs = {key: pipeline(net, sampler, task.num_points) for key, sampler in samplers.items()}
-        times = cost.seconds({key: partial(run, points) for key, run in runs.items()}, config.repeats)
-        rows = [row(*key, "ms_per_cloud", 1e3 * t / config.batch_size, device) for key, t in times.items()]
+        times = cost.seconds(
+            {key: partial(run, points) for key, run in runs.items()}, config.repeats
+        )
+        rows = [
+            row(*key, "ms_per_cloud", 1e3 * t / config.batch_size, device)
+            for key, t in times.items()
+        ]
         if device == "gpu":
             held = {
                 key: cost.peak_memory(partial(run, points), partial(run, points[:1]), place[1:])
@@ -143,18 +161,29 @@ def measure(config: Config, device: str) -> list[dict]:
             }
         else:
             there = runs if os.access(cost.CLEAR, os.W_OK) else ()
-            held = {key: cost.in_fresh_process(memory, config, key) for key in tqdm(there, "peak memory", disable=None)}
+            held = {
+                key: cost.in_fresh_process(memory, config, key)
+                for key in tqdm(there, "peak memory", disable=None)
+            }
     return rows + [row(*key, "peak_memory_bytes", peak, device) for key, peak in held.items()]
 
 
 def row(sampler: str, m: int, metric: str, value: float, device: str = "any") -> dict:
-    return {"sampler": sampler, "m": m, "metric": metric, "value": round(value, 6), "device": device}
+    return {
+        "sampler": sampler,
+        "m": m,
+        "metric": metric,
+        "value": round(value, 6),
+        "device": device,
+    }
 
 
 def report(results: dict) -> str:
     """The Markdown text of cost.json's content."""
     setting, command, method = costs.notes(results, EXPERIMENT)
-    return f"{setting}\n\n    {command}\n\n{costs.table(results, EXPERIMENT).markdown()}\n\n{method}\n"
+    return (
+        f"{setting}\n\n    {command}\n\n{costs.table(results, EXPERIMENT).markdown()}\n\n{method}\n"
+    )
 
 
 def measure_all(config: Config) -> None:
@@ -172,7 +201,9 @@ def measure_all(config: Config) -> None:
         "command": command(),
         "environment": environment(),
         "task": pointnet.called(task.model),
-        "gpu": tf.config.experimental.get_device_details(gpus[0]).get("device_name", "a GPU") if gpus else None,
+        "gpu": tf.config.experimental.get_device_details(gpus[0]).get("device_name", "a GPU")
+        if gpus
+        else None,
         "batch_size": config.batch_size,
         "repeats": config.repeats,
         "rows": rows,

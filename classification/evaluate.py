@@ -71,18 +71,26 @@ def accuracy_rows(entry: Entry, predicted: dict, labels: np.ndarray) -> list[dic
         right = classes == labels
         by_class = [right[labels == c].mean() for c in np.unique(labels)]
         rows.append(evaluation.row(entry, protocol, "accuracy", right.mean(), len(labels)))
-        rows.append(evaluation.row(entry, protocol, "accuracy_class_mean", np.mean(by_class), len(labels)))
+        rows.append(
+            evaluation.row(entry, protocol, "accuracy_class_mean", np.mean(by_class), len(labels))
+        )
     return rows
 
 
-def retrieval_rows(entry: Entry, descriptors: dict, labels: np.ndarray) -> tuple[list[dict], list[dict]]:
+def retrieval_rows(
+    entry: Entry, descriptors: dict, labels: np.ndarray
+) -> tuple[list[dict], list[dict]]:
     """Rows of mean average precision, and precision-recall curves."""
     rows, curves = [], []
     for protocol, described in descriptors.items():
         score = retrieval.score(described, labels)
         for metric in ("map_macro", "map_micro", "map_paper"):
-            rows.append(evaluation.row(entry, protocol, metric, getattr(score, metric), score.queries))
-        curves.append(evaluation.curve(entry, protocol, score.precision, recall=retrieval.RECALL.tolist()))
+            rows.append(
+                evaluation.row(entry, protocol, metric, getattr(score, metric), score.queries)
+            )
+        curves.append(
+            evaluation.curve(entry, protocol, score.precision, recall=retrieval.RECALL.tolist())
+        )
     return rows, curves
 
 
@@ -98,7 +106,9 @@ def evaluate(config: Config) -> None:
     check_inputs(True)
     net, names, task_config = pointnet.load_task(config.task)
     n = task_config.num_points
-    folder = batches.open_set(config.data_root or task_config.data_root, task_config.shapes_per_class)
+    folder = batches.open_set(
+        config.data_root or task_config.data_root, task_config.shapes_per_class
+    )
     test = modelnet40.load(folder, "test", n)
     if list(test.names) != names:
         raise InputError(f"--task {config.task} was trained on other classes than {folder} has")
@@ -109,7 +119,10 @@ def evaluate(config: Config) -> None:
 
     gallery_size = evaluation.gallery_size(config, entries)
     rows, curves, shown = [], [], gallery_clouds(test)
-    gallery = {"points": test.points[shown], "names": np.array([test.names[c] for c in test.labels[shown]])}
+    gallery = {
+        "points": test.points[shown],
+        "names": np.array([test.names[c] for c in test.labels[shown]]),
+    }
     for entry in tqdm(entries, "evaluate", disable=None):
         predicted, indices, descriptors = predict(net, entry.sampler, test, config.batch_size)
         rows += accuracy_rows(entry, predicted, test.labels)
@@ -119,7 +132,9 @@ def evaluate(config: Config) -> None:
             curves += found_curves
         if entry.m == gallery_size and indices is not None and f"idx_{entry.name}" not in gallery:
             gallery[f"idx_{entry.name}"] = indices[shown]
-            gallery[f"predicted_{entry.name}"] = np.array([test.names[c] for c in predicted["matched"][shown]])
+            gallery[f"predicted_{entry.name}"] = np.array(
+                [test.names[c] for c in predicted["matched"][shown]]
+            )
     if not curves:
         print("retrieval is left out: no class has two test clouds")
     more = {"network": pointnet.called(task_config.model), "curves": curves}
@@ -129,5 +144,7 @@ def evaluate(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    keras.utils.set_random_seed(0)  # of Dropout's and the initialisers' draws, which no number depends on
+    keras.utils.set_random_seed(
+        0
+    )  # of Dropout's and the initialisers' draws, which no number depends on
     main(evaluate, Config, __doc__)

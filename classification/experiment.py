@@ -10,9 +10,15 @@ ITEMS = "clouds"
 LINES, COLUMNS = "m", "sampler"
 METRICS = {
     "accuracy": dict(title="Accuracy, %", scale=100, digits=1, better="higher", spread="share"),
-    "accuracy_class_mean": dict(title="Mean of the classes' accuracies, %", scale=100, digits=1, better="higher"),
-    "map_macro": dict(title="Retrieval: mAP, mean over classes, %", scale=100, digits=1, better="higher"),
-    "map_micro": dict(title="Retrieval: mAP, mean over queries, %", scale=100, digits=1, better="higher"),
+    "accuracy_class_mean": dict(
+        title="Mean of the classes' accuracies, %", scale=100, digits=1, better="higher"
+    ),
+    "map_macro": dict(
+        title="Retrieval: mAP, mean over classes, %", scale=100, digits=1, better="higher"
+    ),
+    "map_micro": dict(
+        title="Retrieval: mAP, mean over queries, %", scale=100, digits=1, better="higher"
+    ),
     "map_paper": dict(
         title="Retrieval: mAP as the predecessor counts it, the query in its own gallery at rank 1, mean over "
         "queries, %",
@@ -21,7 +27,11 @@ METRICS = {
         better="higher",
     ),
 }
-FIGURES = {"accuracy.png": "by_ratio", "gallery.png": "gallery", "retrieval.png": "precision_curves"}
+FIGURES = {
+    "accuracy.png": "by_ratio",
+    "gallery.png": "gallery",
+    "retrieval.png": "precision_curves",
+}
 FURTHER = {"retrieval": "map_macro", "cost": "", "ablations": ""}
 COST = {
     "networks": {"pointnet": "PointNet with T-Nets", "vanilla": "vanilla PointNet"},
@@ -35,12 +45,20 @@ COST = {
     },
 }
 MODELS = ("pointnet", "vanilla")  # besides the user's own
-FLAGS = {"--model": dict(metavar="NAME", help="classifier: pointnet, vanilla, or your own as FILE.py:CLASS")}
+FLAGS = {
+    "--model": dict(
+        metavar="NAME", help="classifier: pointnet, vanilla, or your own as FILE.py:CLASS"
+    )
+}
 PAIR = ["snet", "samplenet"]
 DEFAULT = {"smoke": (PAIR, [8]), "quick": (PAIR, [32]), "paper": (PAIR, None)}
 
 SIZES = {"smoke": [8], "quick": [32, 16], "paper": [512, 256, 128, 64, 32, 16, 8]}
-PROGRESSIVE_SIZES = {"smoke": [4, 8], "quick": [8, 16, 32, 64, 128], "paper": [2**i for i in range(1, 11)]}
+PROGRESSIVE_SIZES = {
+    "smoke": [4, 8],
+    "quick": [8, 16, 32, 64, 128],
+    "paper": [2**i for i in range(1, 11)],
+}
 ABLATION_SIZE = {"smoke": 8, "quick": 32, "paper": 32}
 # settings of SampleNet, changed one at a time; the smoke preset runs the first two
 ABLATIONS = {
@@ -56,7 +74,9 @@ ABLATIONS = {
 def check(flags):
     """Refuse flags that make no sense here; make the path of the user's own classifier absolute."""
     if flags.experiments == ["ablation"] and (flags.sizes or flags.samplers):
-        raise ValueError("the ablation has its own size and samplers; leave --sizes and --samplers out")
+        raise ValueError(
+            "the ablation has its own size and samplers; leave --sizes and --samplers out"
+        )
     if not flags.model:
         return
     if "ablation" in flags.experiments:
@@ -67,7 +87,9 @@ def check(flags):
             raise ValueError(f"--model: there is no file {file}")
         flags.model = f"{Path(file).resolve()}:{name}"
     elif flags.model not in MODELS:
-        raise ValueError(f"--model must be {', '.join(MODELS)} or FILE.py:CLASS, got '{flags.model}'")
+        raise ValueError(
+            f"--model must be {', '.join(MODELS)} or FILE.py:CLASS, got '{flags.model}'"
+        )
 
 
 def variant(flags):
@@ -104,11 +126,18 @@ def ablation(plan):
     add_cost(plan, task, own)
     for name, changes in list(ABLATIONS.items())[: 2 if plan.preset == "smoke" else None]:
         folder = f"ablation/{name}"
-        changed = [plan.add_sampler("samplenet", [m], seed, task, changes, folder) for seed in seeds]
+        changed = [
+            plan.add_sampler("samplenet", [m], seed, task, changes, folder) for seed in seeds
+        ]
         plan.add_scores(task, f"{folder}/evaluation", runs=folder, sizes=[m], wants=changed)
     folder = f"ablation/{other}"
-    plan.add_scores(other_task, f"{folder}/evaluation", ["random", "fps"], runs=folder, sizes=[m], wants=others)
-    for folder, judge, samplers in ((f"{home}-to-{other}", other_task, own), (f"{other}-to-{home}", task, others)):
+    plan.add_scores(
+        other_task, f"{folder}/evaluation", ["random", "fps"], runs=folder, sizes=[m], wants=others
+    )
+    for folder, judge, samplers in (
+        (f"{home}-to-{other}", other_task, own),
+        (f"{other}-to-{home}", task, others),
+    ):
         paths = [plan.path(sampler) for sampler in samplers]
         plan.add_scores(judge, f"ablation/{folder}/evaluation", paths, sizes=[m], needs=samplers)
 
@@ -122,7 +151,9 @@ def add_classifier(plan, model=""):
     flags = ["--model", own] if own else []
     if own and own not in MODELS:
         flags.append("--no-xla")  # XLA cannot compile every layer
-    return plan.add_task("train_classifier.py", "classifier", [*flags, *(["--model", model] if model else [])], model)
+    return plan.add_task(
+        "train_classifier.py", "classifier", [*flags, *(["--model", model] if model else [])], model
+    )
 
 
 def add_cost(plan, task, samplers):

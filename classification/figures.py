@@ -17,6 +17,8 @@ def gallery(results, gallery):
             guess = gallery[f"predicted_{sampler}"][c]
             note = f"classified as {guess}" + ("" if guess == name else ", wrong")
             m = gallery[f"idx_{sampler}"].shape[1]
-            views.append(View(f"{label(sampler)}, m = {m}", note, sample_layers(gallery, sampler, c)))
+            views.append(
+                View(f"{label(sampler)}, m = {m}", note, sample_layers(gallery, sampler, c))
+            )
         clouds.append(Cloud(str(name), views))
     return Scene("Point clouds", clouds) if clouds else None

@@ -38,7 +38,9 @@ def load(model: str) -> tuple[str, type]:
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        raise InputError(f"--model: {path} cannot be imported: {_words(error)}; --debug shows where") from error
+        raise InputError(
+            f"--model: {path} cannot be imported: {_words(error)}; --debug shows where"
+        ) from error
     if not isinstance(getattr(module, name, None), type):
         raise InputError(f"--model: {path} has no class {name}")
     return f"{path}:{name}", getattr(module, name)
@@ -76,7 +78,9 @@ def _check(model: str, net: keras.Model, num_classes: int, clouds: np.ndarray) -
     if not isinstance(net, keras.Model):
         raise InputError(f"--model {model} is no keras.Model; {HELP}")
     if lacking := [name for name in NEEDED if not callable(getattr(net, name, None))]:
-        raise InputError(f"--model {model} lacks {', '.join(lacking)}; derive it from pointnet.Classifier, or {HELP}")
+        raise InputError(
+            f"--model {model} lacks {', '.join(lacking)}; derive it from pointnet.Classifier, or {HELP}"
+        )
     descriptors = _first(model, net, "describe", clouds)
     if len(descriptors.shape) != 2:
         raise InputError(
@@ -97,7 +101,9 @@ def _first(model: str, net: keras.Model, name: str, clouds: np.ndarray):
     """The first of the two things that `describe` and `forward` return."""
     found = getattr(net, name)(clouds, training=False)
     if not isinstance(found, tuple | list) or len(found) != 2:
-        raise InputError(f"--model {model}: {name} must return two things, the second a loss of its own (0.0: none)")
+        raise InputError(
+            f"--model {model}: {name} must return two things, the second a loss of its own (0.0: none)"
+        )
     return found[0]
 
 

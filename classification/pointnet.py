@@ -34,9 +34,14 @@ class Dropout(keras.layers.Dropout):
         strategy = tf.distribute.get_strategy()
         if not training or not self.rate or strategy.num_replicas_in_sync == 1:
             return super().call(inputs, training)
-        rows, number = tf.shape(inputs)[0], tf.distribute.get_replica_context().replica_id_in_sync_group
+        rows, number = (
+            tf.shape(inputs)[0],
+            tf.distribute.get_replica_context().replica_id_in_sync_group,
+        )
         all_kept = keras.random.dropout(
-            tf.ones((rows * strategy.num_replicas_in_sync, inputs.shape[1])), self.rate, seed=self.seed_generator
+            tf.ones((rows * strategy.num_replicas_in_sync, inputs.shape[1])),
+            self.rate,
+            seed=self.seed_generator,
         )
         return inputs * all_kept[number * rows : (number + 1) * rows]
 
@@ -96,7 +101,9 @@ class PointNet(Classifier):
         self.convs, self.late_convs = _sequence("conv", before), _sequence("late_conv", after)
         self.fcs = _sequence("fc", (512, 256))
         # with T-Nets both hidden layers are dropped out, in the vanilla network the second only
-        self.dropouts = [Dropout(p, name=f"dropout{i}") for i, p in ((1, dropout * t_nets), (2, dropout))]
+        self.dropouts = [
+            Dropout(p, name=f"dropout{i}") for i, p in ((1, dropout * t_nets), (2, dropout))
+        ]
         self.last = keras.layers.Dense(num_classes, name="logits")
 
     def describe(self, points, training=None):
@@ -109,7 +116,9 @@ class PointNet(Classifier):
             features = tf.matmul(features, self.input_transform(features, training=training))
         features = _run(self.convs, features, training)
         if self.feature_transform:
-            transform, left, right = fan_out(self.feature_transform(features, training=training), 3)  # (B, 64, 64)
+            transform, left, right = fan_out(
+                self.feature_transform(features, training=training), 3
+            )  # (B, 64, 64)
             features = tf.matmul(features, transform)
             defect = tf.matmul(left, right, transpose_b=True) - tf.eye(64)
         features = tf.reduce_max(_run(self.late_convs, features, training), axis=1)
@@ -147,7 +156,12 @@ def load_task(folder: str) -> tuple[keras.Model, list[str], SimpleNamespace]:
     if not folder:
         raise InputError("--task is needed: the run folder of the trained classifier")
     config, arrays, meta = finished_run(
-        folder, model=str, num_points=int, data_root=str | None, shapes_per_class=int, hold_out=float
+        folder,
+        model=str,
+        num_points=int,
+        data_root=str | None,
+        shapes_per_class=int,
+        hold_out=float,
     )
     net = build(config.model, len(meta["names"]), config.num_points)
     set_state(net, arrays, source=folder)

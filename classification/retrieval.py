@@ -45,7 +45,9 @@ def relevant_ranks(descriptors: np.ndarray, labels: np.ndarray) -> Iterator[np.n
 
     Equal distances: lowest index first. One query at a time: memory is O(n C), and no distance depends on a block.
     """
-    features = descriptors.astype(np.float64)  # differences of float32 are exact, so equal distances stay equal
+    features = descriptors.astype(
+        np.float64
+    )  # differences of float32 are exact, so equal distances stay equal
     away = np.empty_like(features)
     for query, label in enumerate(labels):
         np.subtract(features, features[query], out=away)
@@ -67,9 +69,13 @@ def score(descriptors: np.ndarray, labels: np.ndarray) -> Retrieval:
         )
     broken = np.flatnonzero(~np.isfinite(descriptors).all(1))
     if len(broken):
-        raise InputError(f"the descriptor of cloud {broken[0]} is not finite; look for broken weights or coordinates")
+        raise InputError(
+            f"the descriptor of cloud {broken[0]} is not finite; look for broken weights or coordinates"
+        )
     if not possible(labels):
-        raise InputError(f"retrieval needs a class with two clouds, got {len(labels)} clouds of as many classes")
+        raise InputError(
+            f"retrieval needs a class with two clouds, got {len(labels)} clouds of as many classes"
+        )
     average, paper, curves, classes = [], [], [], []
     for label, ranks in zip(labels, relevant_ranks(descriptors, labels), strict=True):
         count = len(ranks)
@@ -78,7 +84,9 @@ def score(descriptors: np.ndarray, labels: np.ndarray) -> Retrieval:
         found = np.arange(1, count + 1)
         precision = found / ranks
         best = np.maximum.accumulate(precision[::-1])[::-1]
-        needed = -(-np.arange(STEPS + 1) * count // STEPS)  # clouds to find for each level, rounded up
+        needed = -(
+            -np.arange(STEPS + 1) * count // STEPS
+        )  # clouds to find for each level, rounded up
         average.append(precision.mean())
         paper.append((1 + ((found + 1) / (ranks + 1)).sum()) / (count + 1))
         curves.append(best[np.maximum(needed, 1) - 1])
@@ -86,4 +94,6 @@ def score(descriptors: np.ndarray, labels: np.ndarray) -> Retrieval:
     average, classes = np.array(average), np.array(classes)
     macro = np.mean([average[classes == c].mean() for c in np.unique(classes)])
     curve = np.mean(curves, 0)
-    return Retrieval(float(average.mean()), float(macro), float(np.mean(paper)), curve, len(average))
+    return Retrieval(
+        float(average.mean()), float(macro), float(np.mean(paper)), curve, len(average)
+    )

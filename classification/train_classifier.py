@@ -32,9 +32,13 @@ class Config(DataConfig):
     lr: float = 1e-3
     lr_decay: float = 0.7
     lr_decay_samples: int = 200_000
-    bn_decay_samples: int = option(200_000, "clouds between the steps of the batch norm momentum", at_least=1)
+    bn_decay_samples: int = option(
+        200_000, "clouds between the steps of the batch norm momentum", at_least=1
+    )
     rotate: bool = option(True, "turn each training cloud about the y axis")
-    jitter: float = option(0.01, "standard deviation of the noise on training clouds (clipped at 0.05)", at_least=0)
+    jitter: float = option(
+        0.01, "standard deviation of the noise on training clouds (clipped at 0.05)", at_least=0
+    )
     hold_out: float = option(0.1, "share of the training set that is held out", at_least=0, below=1)
     xla: bool = option(True, "compile the training step with XLA (1.5 to 2 times faster)")
 
@@ -61,13 +65,17 @@ def train(config: Config) -> None:
     with peers.scope():
         net = pointnet.build(config.model, len(clouds.names), config.num_points)
         optimizer = keras.optimizers.Adam(config.lr)
-        optimizer.build(net.trainable_variables)  # now: a continued run restores its state before a step
+        optimizer.build(
+            net.trainable_variables
+        )  # now: a continued run restores its state before a step
 
     def train_step(points, labels):
         with tf.GradientTape() as tape:
             loss, logits = pointnet.task_loss(net, points, labels, training=True)
             share_of_loss = loss / peers.count  # devices add their gradients
-        optimizer.apply(tape.gradient(share_of_loss, net.trainable_variables), net.trainable_variables)
+        optimizer.apply(
+            tape.gradient(share_of_loss, net.trainable_variables), net.trainable_variables
+        )
         return tf.stack([loss, tf.reduce_mean(tf.cast(tf.argmax(logits, 1) == labels, tf.float32))])
 
     train_step = peers.compiled(train_step, config.xla)
@@ -77,17 +85,23 @@ def train(config: Config) -> None:
         points = batches.augment(clouds.points[rows], rng, config.rotate, config.jitter)
         return peers.spread(points, clouds.labels[rows])
 
-    with Training(config, peers, State(net, optimizer), metadata={"names": list(clouds.names)}) as training:
+    with Training(
+        config, peers, State(net, optimizer), metadata={"names": list(clouds.names)}
+    ) as training:
         for epoch in training.epochs():
             order = batches.of_epoch(rows, config.batch_size, config.seed, epoch)
             for step, (points, labels) in training.steps(order, load):
                 lr = schedules.learning_rate(config, step, total)
                 optimizer.learning_rate.assign(lr)
-                set_momentum(net, schedules.bn_momentum(step * config.batch_size, config.bn_decay_samples))
+                set_momentum(
+                    net, schedules.bn_momentum(step * config.batch_size, config.bn_decay_samples)
+                )
                 training.add(train_step(points, labels))
             judged = {}
             if training.judging and len(held_out):
-                share = accuracy(net, clouds.points[held_out], clouds.labels[held_out], config.batch_size)
+                share = accuracy(
+                    net, clouds.points[held_out], clouds.labels[held_out], config.batch_size
+                )
                 judged["held_out_accuracy"] = share
             training.end_epoch(("loss", "train_accuracy"), lr=lr, **judged)
 

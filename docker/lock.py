@@ -20,12 +20,17 @@ WHEELS = "https://download.pytorch.org/whl/cpu/torch/"  # PyTorch's builds witho
 def wanted() -> dict[str, list[str]]:
     """Lock file -> what its image asks for."""
     constraints = (ROOT / "constraints.txt").read_text()
-    tf, torch = (re.search(rf"^{name}==(\S+)", constraints, re.M)[1] for name in ("tensorflow", "torch"))
+    tf, torch = (
+        re.search(rf"^{name}==(\S+)", constraints, re.M)[1] for name in ("tensorflow", "torch")
+    )
     return {
         "tensorflow-cpu": ["common[tf,viz,train,build]"],
         "tensorflow-cuda": ["common[tf,viz,train,build]", f"tensorflow[and-cuda]=={tf}"],
         "pytorch-cpu": ["common[torch,viz,train,build]", f"torch=={torch}+cpu"],
-        "pytorch-cuda": ["common[torch,viz,train,build]", f"torch==={torch}"],  # === shuts out +cpu, which == lets in
+        "pytorch-cuda": [
+            "common[torch,viz,train,build]",
+            f"torch==={torch}",
+        ],  # === shuts out +cpu, which == lets in
     }
 
 
@@ -37,7 +42,16 @@ def lock(requirements: list[str], wheels: str) -> list[str]:
         report = Path(folder) / "report.json"
         pip = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet"]
         subprocess.run(
-            [*pip, "--report", report, "-c", ROOT / "constraints.txt", *more, "setuptools>=77", *requirements],
+            [
+                *pip,
+                "--report",
+                report,
+                "-c",
+                ROOT / "constraints.txt",
+                *more,
+                "setuptools>=77",
+                *requirements,
+            ],
             check=True,
         )
         chosen = json.loads(report.read_text())["install"]
@@ -53,12 +67,20 @@ def lock(requirements: list[str], wheels: str) -> list[str]:
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="docker/lock.py", description=__doc__.splitlines()[0])
-    parser.add_argument("--wheels", default=WHEELS, help="page or folder with PyTorch's CPU wheels (%(default)s)")
-    parser.add_argument("--only", choices=wanted(), nargs="+", default=list(wanted()), help="write these (all)")
+    parser.add_argument(
+        "--wheels", default=WHEELS, help="page or folder with PyTorch's CPU wheels (%(default)s)"
+    )
+    parser.add_argument(
+        "--only", choices=wanted(), nargs="+", default=list(wanted()), help="write these (all)"
+    )
     args = parser.parse_args()
     here = platform.system(), platform.machine(), *sys.version_info[:2]
     if here != ("Linux", "x86_64", 3, 11):
-        sys.exit("lock.py: error: needs Python 3.11 on Linux x86_64, this is Python {2}.{3} on {0} {1}".format(*here))
+        sys.exit(
+            "lock.py: error: needs Python 3.11 on Linux x86_64, this is Python {2}.{3} on {0} {1}".format(
+                *here
+            )
+        )
     for name in args.only:
         lines = lock(wanted()[name], args.wheels)
         head = "# Linux x86_64, Python 3.11; made from common/pyproject.toml and constraints.txt: python docker/lock.py"

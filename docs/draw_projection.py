@@ -16,12 +16,16 @@ dist2, idx = (array[0, 0] for array in knn(QUERY[None, None], points[None], K))
 near = points[idx]  # (K, 3)
 
 figure, axes = plt.subplots(1, 3, figsize=(10, 2.9), sharey=True, layout="constrained")
-for ax, t, words in zip(axes, (1, 0.2, 0.05), ("nearly the mean", "between", "the nearest point"), strict=True):
+for ax, t, words in zip(
+    axes, (1, 0.2, 0.05), ("nearly the mean", "between", "the nearest point"), strict=True
+):
     weights = np.exp(-(dist2 - dist2.min()) / t**2)
     weights /= weights.sum()
     r = weights @ near
     ax.plot(*points.T[:2], ".", color="#9a9a9a", label="input points P")
-    ax.scatter(*near.T[:2], 900 * weights, color="#2f7fc1", alpha=0.4, label=f"weights of the {K} nearest")
+    ax.scatter(
+        *near.T[:2], 900 * weights, color="#2f7fc1", alpha=0.4, label=f"weights of the {K} nearest"
+    )
     ax.annotate("", r[:2], QUERY[:2], arrowprops={"arrowstyle": "->", "color": "#555555"})
     ax.plot(*QUERY[:2], "o", color="#e08a1e", label="simplified point q")
     ax.plot(*r[:2], "*", color="#c1272d", ms=12, label="projected point r")

@@ -13,7 +13,13 @@ ROOT = Path(__file__).resolve().parents[1]
 DECLARED = sorted(ROOT.glob("*/experiment.py"))
 EXPERIMENTS = [path.parent.name for path in DECLARED if path.with_name("README.md").exists()]
 FOLDERS = [*EXPERIMENTS, "docker", "examples", "common/samplenet/ops"]
-PAGES = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", *(f"{folder}/README.md" for folder in FOLDERS)]
+PAGES = [
+    "README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    *(f"{folder}/README.md" for folder in FOLDERS),
+]
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s#]*)(#[^)\s]*)?\)")
 
 log = logging.getLogger("mkdocs.hooks.samplenet")
@@ -22,7 +28,9 @@ log = logging.getLogger("mkdocs.hooks.samplenet")
 def on_config(config):
     """Put the experiments' READMEs into the menu, after the page on how to reproduce them."""
     (section,) = [entry["Reproduce"] for entry in config.nav if "Reproduce" in entry]
-    section[1:1] = [{name.replace("_", " ").capitalize(): f"{name}/README.md"} for name in EXPERIMENTS]
+    section[1:1] = [
+        {name.replace("_", " ").capitalize(): f"{name}/README.md"} for name in EXPERIMENTS
+    ]
     return config
 
 

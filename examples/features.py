@@ -32,12 +32,20 @@ print(f"the temperature learns from features: {gradient.abs().item() > 0}")
 with torch.no_grad():
     sampled = sampler(clouds)
 matched = gather(features, sampled.idx)
-print(f"matched: features {tuple(matched.shape)}, those of the points: {torch.equal(matched, sampled.points @ colour)}")
+print(
+    f"matched: features {tuple(matched.shape)}, those of the points: {torch.equal(matched, sampled.points @ colour)}"
+)
 
 # The other way round, points and sample having changed places: what a network says of the 32 points, here three parts
 # by height, goes to all 1024 of them.
 height = clouds[..., 1]
-part = (height > height.quantile(1 / 3, 1, True)).long() + (height > height.quantile(2 / 3, 1, True)).long()
+part = (height > height.quantile(1 / 3, 1, True)).long() + (
+    height > height.quantile(2 / 3, 1, True)
+).long()
 of_sample = torch.nn.functional.one_hot(part.gather(1, sampled.idx), 3).float()  # (B, 32, 3)
-back = SoftProjection(k=3, temperature=0.1).propagate(sampled.points, of_sample, clouds)  # (B, 1024, 3)
-print(f"back on all points: {tuple(back.shape)}, right part for {(back.argmax(2) == part).float().mean().item():.0%}")
+back = SoftProjection(k=3, temperature=0.1).propagate(
+    sampled.points, of_sample, clouds
+)  # (B, 1024, 3)
+print(
+    f"back on all points: {tuple(back.shape)}, right part for {(back.argmax(2) == part).float().mean().item():.0%}"
+)

@@ -61,7 +61,10 @@ def report(stage):
 torch.manual_seed(0)
 clouds, labels = load("train", 60)
 test_clouds, test_labels = load("test", 20)
-task, sampler = Classifier(), SampleNet(m=4, k=4, temperature=0.2, conv_widths=(16, 32, 32), fc_widths=(32,))
+task, sampler = (
+    Classifier(),
+    SampleNet(m=4, k=4, temperature=0.2, conv_widths=(16, 32, 32), fc_widths=(32,)),
+)
 
 train(task.parameters(), 100, 1e-2, lambda clouds, labels: cross_entropy(task(clouds), labels))
 task.requires_grad_(False)

@@ -11,7 +11,13 @@ import keras
 import numpy as np
 
 from samplenet.data import shapes
-from samplenet.tf import FarthestPointSampler, RandomSampler, SampleNet, projection_loss, simplification_loss
+from samplenet.tf import (
+    FarthestPointSampler,
+    RandomSampler,
+    SampleNet,
+    projection_loss,
+    simplification_loss,
+)
 
 CLASSES = ("airplane", "car", "chair", "lamp", "sofa")
 
@@ -26,7 +32,9 @@ class Sampled(keras.Model):
     def call(self, clouds, training=False):
         sampled = self.sampler(clouds, training=training)
         if training:
-            self.add_loss(5 * simplification_loss(sampled.queries, clouds) + projection_loss(self.sampler))
+            self.add_loss(
+                5 * simplification_loss(sampled.queries, clouds) + projection_loss(self.sampler)
+            )
         return self.task(sampled.points)
 
 
@@ -51,8 +59,14 @@ keras.utils.set_random_seed(0)
 clouds, labels = load("train", 60)
 test_clouds, test_labels = load("test", 20)
 
-layers = [keras.layers.Dense(32, "relu"), keras.layers.Dense(64, "relu"), keras.layers.GlobalMaxPooling1D()]
-task = ready(keras.Sequential([keras.Input((None, 3)), *layers, keras.layers.Dense(len(CLASSES))]), 1e-2)
+layers = [
+    keras.layers.Dense(32, "relu"),
+    keras.layers.Dense(64, "relu"),
+    keras.layers.GlobalMaxPooling1D(),
+]
+task = ready(
+    keras.Sequential([keras.Input((None, 3)), *layers, keras.layers.Dense(len(CLASSES))]), 1e-2
+)
 task.fit(clouds, labels, batch_size=64, epochs=20, verbose=0)
 task.trainable = False
 
@@ -62,5 +76,9 @@ history = model.fit(clouds, labels, batch_size=64, epochs=30, verbose=0).history
 print(f"loss {history[0]:.2f} -> {history[-1]:.2f}")
 
 print(f"all 128 points: accuracy {accuracy(test_clouds):.2f}")
-for name, pick in (("random", RandomSampler(4)), ("FPS", FarthestPointSampler(4)), ("SampleNet", sampler)):
+for name, pick in (
+    ("random", RandomSampler(4)),
+    ("FPS", FarthestPointSampler(4)),
+    ("SampleNet", sampler),
+):
     print(f"4 points, {name}: accuracy {accuracy(pick(test_clouds).points):.2f}")

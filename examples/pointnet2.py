@@ -30,7 +30,9 @@ class SetAbstraction(nn.Module):
         """(B, N, 3) -> centres (B, m, 3), their features (B, m, width), and what the sampler gave."""
         sampled = self.sampler(clouds)
         _, idx = knn(sampled.points.detach(), clouds, self.k)  # (B, m, k)
-        near = gather(clouds, idx) - sampled.points[:, :, None]  # (B, m, k, 3), differentiable in the centres
+        near = (
+            gather(clouds, idx) - sampled.points[:, :, None]
+        )  # (B, m, k, 3), differentiable in the centres
         return sampled.points, self.mlp(near).amax(2), sampled
 
 
@@ -54,7 +56,11 @@ labels = torch.arange(len(CLASSES)).repeat(16)
 
 for name in ("FPS", "SampleNet"):
     torch.manual_seed(0)
-    sampler = FarthestPointSampler(M) if name == "FPS" else SampleNet(M, conv_widths=(16, 32), fc_widths=(32,))
+    sampler = (
+        FarthestPointSampler(M)
+        if name == "FPS"
+        else SampleNet(M, conv_widths=(16, 32), fc_widths=(32,))
+    )
     net = PointNet2(sampler)
     optimizer = torch.optim.Adam(net.parameters(), 1e-2)
     for step in range(31):
@@ -62,7 +68,11 @@ for name in ("FPS", "SampleNet"):
         logits, sampled = net(clouds)
         entropy = loss = cross_entropy(logits, labels)
         if name == "SampleNet":
-            loss = entropy + simplification_loss(sampled.queries, clouds) + 0.1 * projection_loss(sampler)
+            loss = (
+                entropy
+                + simplification_loss(sampled.queries, clouds)
+                + 0.1 * projection_loss(sampler)
+            )
         loss.backward()
         optimizer.step()
         if step in (0, 30):

@@ -9,7 +9,13 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from samplenet.data import shapes
-from samplenet.torch import FarthestPointSampler, RandomSampler, SampleNet, projection_loss, simplification_loss
+from samplenet.torch import (
+    FarthestPointSampler,
+    RandomSampler,
+    SampleNet,
+    projection_loss,
+    simplification_loss,
+)
 
 CLASSES = ("airplane", "car", "chair", "lamp", "sofa")
 
@@ -66,5 +72,9 @@ for step in range(150):
 
 sampler.eval()  # from now on .points are input points, .idx which ones
 print(f"all 128 points: accuracy {accuracy(test_clouds, test_labels):.2f}")
-for name, pick in (("random", RandomSampler(4)), ("FPS", FarthestPointSampler(4)), ("SampleNet", sampler)):
+for name, pick in (
+    ("random", RandomSampler(4)),
+    ("FPS", FarthestPointSampler(4)),
+    ("SampleNet", sampler),
+):
     print(f"4 points, {name}: accuracy {accuracy(pick(test_clouds).points, test_labels):.2f}")

@@ -29,7 +29,10 @@ class Autoencoder(keras.Model):
     def __init__(self, num_points=2048, **kwargs):
         super().__init__(**kwargs)
         self.num_points = num_points
-        self.convs = [Block(w, epsilon=1e-5, momentum=0.9, name=f"conv{i}") for i, w in enumerate(CONV_WIDTHS, 1)]
+        self.convs = [
+            Block(w, epsilon=1e-5, momentum=0.9, name=f"conv{i}")
+            for i, w in enumerate(CONV_WIDTHS, 1)
+        ]
         self.fcs = [Block(w, batch_norm=False, name=f"fc{i}") for i, w in enumerate(FC_WIDTHS, 1)]
         self.last = keras.layers.Dense(3 * num_points, name="points")
 
@@ -59,7 +62,12 @@ def load_task(folder: str) -> tuple[Autoencoder, SimpleNamespace]:
     if not folder:
         raise InputError("--task is needed: the run folder of the trained autoencoder")
     config, arrays, _ = finished_run(
-        folder, classes=list[str], num_points=int, data_root=str | None, shapes_per_class=int, loss=str
+        folder,
+        classes=list[str],
+        num_points=int,
+        data_root=str | None,
+        shapes_per_class=int,
+        loss=str,
     )
     net = build(config.num_points)
     set_state(net, arrays, source=folder)
@@ -96,7 +104,9 @@ def task_loss(reconstruction, points, loss="chamfer") -> tf.Tensor:
     return tf.reduce_mean(DISTANCES[loss](reconstruction, points))
 
 
-def errors(net, points: np.ndarray, batch_size: int, loss="chamfer", samples: np.ndarray | None = None) -> np.ndarray:
+def errors(
+    net, points: np.ndarray, batch_size: int, loss="chamfer", samples: np.ndarray | None = None
+) -> np.ndarray:
     """Distance `loss` of each cloud (n, N, 3) to its reconstruction, or to that of its sample (n, m, 3): (n,)."""
     samples = points if samples is None else samples
     found = []

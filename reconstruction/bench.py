@@ -41,7 +41,9 @@ def make_turn(config: Config, loss, native: bool):
     net = autoencoder.build(config.num_points)
     optimizer = keras.optimizers.Adam(1e-4)
     optimizer.build(net.trainable_variables)
-    points = tf.constant(np.random.default_rng(0).random((config.batch_size, config.num_points, 3), np.float32) - 0.5)
+    points = tf.constant(
+        np.random.default_rng(0).random((config.batch_size, config.num_points, 3), np.float32) - 0.5
+    )
 
     @tf.function
     def step():

@@ -41,7 +41,9 @@ def approximate_emd(a, b, temperature=1e-3, iterations=100) -> tf.Tensor:
         )
     a, b = tf.convert_to_tensor(a), tf.convert_to_tensor(b)
     if 0 in (a.shape[1], b.shape[1]):
-        raise InputError(f"approximate_emd: both clouds need points, got shapes {tuple(a.shape)} and {tuple(b.shape)}")
+        raise InputError(
+            f"approximate_emd: both clouds need points, got shapes {tuple(a.shape)} and {tuple(b.shape)}"
+        )
     cost = _distances(a, b)  # (B, M, N)
     plan = tf.stop_gradient(_plan(tf.stop_gradient(cost), temperature, iterations))
     return tf.reduce_sum(plan * cost, axis=(1, 2))
@@ -58,7 +60,9 @@ def _plan(cost: tf.Tensor, temperature: float, iterations: int) -> tf.Tensor:
     """What moves from each point to each, (B, M, N): every row sums to 1 / M, every column to about 1 / N."""
     cost = cost / (tf.reduce_max(cost, axis=(1, 2), keepdims=True) / 2)
     temperatures = tf.constant(np.geomspace(1, temperature, iterations), cost.dtype)
-    log_m, log_n = (tf.math.log(tf.cast(size, cost.dtype)) for size in tf.unstack(tf.shape(cost)[1:]))
+    log_m, log_n = (
+        tf.math.log(tf.cast(size, cost.dtype)) for size in tf.unstack(tf.shape(cost)[1:])
+    )
 
     def fit_rows(g, t):  # the potentials (B, M, 1) of a's points that make the rows sum to 1 / M
         return -t * (tf.reduce_logsumexp((g - cost) / t, axis=2, keepdims=True) - log_n)
@@ -73,5 +77,7 @@ def _plan(cost: tf.Tensor, temperature: float, iterations: int) -> tf.Tensor:
 
     start = (0, tf.zeros_like(cost[:, :, :1]), tf.zeros_like(cost[:, :1]))
     _, f, _ = tf.while_loop(lambda i, *_: i < iterations, update, start)
-    g = fit_columns(f, temperature)  # a plain step at the end: over-relaxed ones swing about the solution
+    g = fit_columns(
+        f, temperature
+    )  # a plain step at the end: over-relaxed ones swing about the solution
     return tf.exp((fit_rows(g, temperature) + g - cost) / temperature - log_m - log_n)

@@ -45,8 +45,12 @@ class Config(EvaluationConfig):
 
     sizes: list[int] = field(default_factory=lambda: [1024, 512, 256, 128, 64, 32, 16])
     batch_size: int = 50
-    emd: bool = option(False, "score the earth mover's distance (approximate, slow) besides Chamfer")
-    save_clouds: bool = option(True, "write samples, their indices and reconstructions to clouds/*.npz")
+    emd: bool = option(
+        False, "score the earth mover's distance (approximate, slow) besides Chamfer"
+    )
+    save_clouds: bool = option(
+        True, "write samples, their indices and reconstructions to clouds/*.npz"
+    )
 
 
 def rebuild(net, sampler, test: Clouds, batch_size: int) -> dict[str, dict[str, np.ndarray]]:
@@ -72,14 +76,18 @@ def _join(parts: dict[str, list[np.ndarray]]) -> dict[str, np.ndarray]:
     return {name: np.concatenate(batches) for name, batches in parts.items()}
 
 
-def distances(loss: str, reconstruction: np.ndarray, points: np.ndarray, batch_size: int) -> np.ndarray:
+def distances(
+    loss: str, reconstruction: np.ndarray, points: np.ndarray, batch_size: int
+) -> np.ndarray:
     """Compute the distance `loss` of each input (n, N, 3) to its reconstruction (n, N, 3): (n,)."""
     batches = [slice(start, start + batch_size) for start in range(0, len(points), batch_size)]
     parts = [autoencoder.DISTANCES[loss](reconstruction[batch], points[batch]) for batch in batches]
     return np.concatenate([np.asarray(part) for part in parts])
 
 
-def metrics(error: np.ndarray, full: np.ndarray, test: Clouds, loss: str) -> list[tuple[str, str | None, float]]:
+def metrics(
+    error: np.ndarray, full: np.ndarray, test: Clouds, loss: str
+) -> list[tuple[str, str | None, float]]:
     """List (metric, class, value) from each shape's distance and its full input's, (n,) each; class None: over all."""
     nre = error / full
     nre_name = "nre" if loss == "chamfer" else f"nre_{loss}"
@@ -110,7 +118,10 @@ def evaluate(config: Config) -> None:
 
     size = evaluation.gallery_size(config, entries)
     shown = np.array([np.flatnonzero(test.labels == c)[0] for c in range(len(test.names))])
-    gallery = {"points": test.points[shown], "names": np.array([test.names[c] for c in test.labels[shown]])}
+    gallery = {
+        "points": test.points[shown],
+        "names": np.array([test.names[c] for c in test.labels[shown]]),
+    }
     losses = ("chamfer", "emd") if config.emd else ("chamfer",)
     rows, full = [], {}
     for entry in tqdm(entries, "evaluate", disable=None):
@@ -128,14 +139,20 @@ def evaluate(config: Config) -> None:
                 path = out / "clouds" / f"{name}-{m}-seed{entry.seed}-{protocol}.npz"
                 save(path, {**parts, "ids": np.array(test.ids)})
         matched = found.get("matched")
-        if matched and (m == size or entry.sampler is None) and f"reconstruction_{name}" not in gallery:
+        if (
+            matched
+            and (m == size or entry.sampler is None)
+            and f"reconstruction_{name}" not in gallery
+        ):
             gallery[f"reconstruction_{name}"] = matched["reconstruction"][shown]
             gallery[f"nre_{name}"] = matched["nre"]  # of all test shapes, for the histogram
             gallery[f"shown_nre_{name}"] = matched["nre"][shown]
             if entry.sampler is not None:
                 gallery[f"idx_{name}"] = matched["idx"][shown]
     root = task_config.data_root
-    data = f"{', '.join(test.names)} of {'the built-in shapes' if root is None else Path(root).name}"
+    data = (
+        f"{', '.join(test.names)} of {'the built-in shapes' if root is None else Path(root).name}"
+    )
     evaluation.write(out, "reconstruction", data, entries, rows, gallery)
     evaluation.save_samples(config, entries, originals)
     print(summary.write(out, experiments.load(Path(__file__).parent)))

@@ -8,8 +8,12 @@ FRAMEWORK = "tf"
 IN_ALL = True
 DATA_SET, DATA_FLAG = "ShapeNetCore", "--shapenet-root"
 FLAGS = {
-    "--shapenet-root": dict(metavar="DIR", help="that of reconstruction, beside another --data-root"),
-    "--skip-bad": dict(action="store_true", help="reconstruction: leave out clouds that cannot be used"),
+    "--shapenet-root": dict(
+        metavar="DIR", help="that of reconstruction, beside another --data-root"
+    ),
+    "--skip-bad": dict(
+        action="store_true", help="reconstruction: leave out clouds that cannot be used"
+    ),
 }
 ITEMS = "clouds"
 LINES, COLUMNS = "m", "sampler"
@@ -23,7 +27,9 @@ METRICS = {
     "nre_emd_median": dict(title="Median NRE by earth mover's distance", better="lower"),
     "nre_emd_std": dict(title="Standard deviation of NRE by earth mover's distance over shapes"),
     "emd": dict(title="Mean earth mover's distance, thousandths", scale=1e3, better="lower"),
-    "emd_median": dict(title="Median earth mover's distance, thousandths", scale=1e3, better="lower"),
+    "emd_median": dict(
+        title="Median earth mover's distance, thousandths", scale=1e3, better="lower"
+    ),
 }
 NOTE = (
     "NRE is the Chamfer distance of a cloud to what the autoencoder rebuilds from its sample, over that to what it "
@@ -40,5 +46,7 @@ PROGRESSIVE_SIZES = {
 
 def runs(plan):
     """Add the table of samplers."""
-    task = plan.add_task("train_autoencoder.py", "autoencoder", ["--skip-bad"] if plan.flags.skip_bad else [])
+    task = plan.add_task(
+        "train_autoencoder.py", "autoencoder", ["--skip-bad"] if plan.flags.skip_bad else []
+    )
     plan.add_sampling(task, ["random", "fps"], SIZES[plan.preset], PROGRESSIVE_SIZES[plan.preset])

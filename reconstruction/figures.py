@@ -1,6 +1,15 @@
 """The figures that only this experiment has."""
 
-from samplenet.report.figures import GREY, Cloud, Layer, Scene, View, histogram, picked, sample_layers
+from samplenet.report.figures import (
+    GREY,
+    Cloud,
+    Layer,
+    Scene,
+    View,
+    histogram,
+    picked,
+    sample_layers,
+)
 from samplenet.report.rows import color, label
 
 
@@ -20,7 +29,9 @@ def gallery(results, gallery):
         for sampler in samplers:
             layers = [*sample_layers(gallery, sampler, c), _rebuilt(gallery, sampler, c)]
             m, nre = gallery[f"idx_{sampler}"].shape[1], gallery[f"shown_nre_{sampler}"][c]
-            views.append(View(f"{label(sampler)}, m = {m}", f"rebuilt from it, NRE {nre:.2f}", layers))
+            views.append(
+                View(f"{label(sampler)}, m = {m}", f"rebuilt from it, NRE {nre:.2f}", layers)
+            )
         clouds.append(Cloud(str(name), views))
     return Scene("Point clouds", clouds) if clouds else None
 

@@ -29,13 +29,18 @@ class Config(DataConfig):
     batch_size: int = 50
     lr: float = 5e-4
     num_points: int = 2048
-    shapes_per_class: int = option(200, "built-in shapes a class: 85 % train, 5 % validate, 10 % test", at_least=10)
+    shapes_per_class: int = option(
+        200, "built-in shapes a class: 85 % train, 5 % validate, 10 % test", at_least=10
+    )
     classes: list[str] = option(
-        ["chair", "table", "car", "airplane"], "names of classes, or synsets (in YAML between quotes)"
+        ["chair", "table", "car", "airplane"],
+        "names of classes, or synsets (in YAML between quotes)",
     )
     skip_bad: bool = option(False, "leave out clouds that cannot be used, and say which")
     loss: str = option(
-        "chamfer", "distance to the reconstruction; 'emd' is approximate and slow", choices=tuple(autoencoder.DISTANCES)
+        "chamfer",
+        "distance to the reconstruction; 'emd' is approximate and slow",
+        choices=tuple(autoencoder.DISTANCES),
     )
 
 
@@ -44,21 +49,27 @@ def train(config: Config) -> None:
     keras.utils.set_random_seed(config.seed)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
-    opened = [autoencoder.open_clouds(config, split).points for split in shapenet.SPLITS]  # all: is one damaged?
+    opened = [
+        autoencoder.open_clouds(config, split).points for split in shapenet.SPLITS
+    ]  # all: is one damaged?
     clouds, validation, _ = opened
     rows = np.arange(len(clouds))
     total = config.epochs * batches.steps_per_epoch(rows, config.batch_size)
     with peers.scope():
         net = autoencoder.build(config.num_points)
         optimizer = keras.optimizers.Adam(config.lr)
-        optimizer.build(net.trainable_variables)  # now: a continued run restores its state before a step
+        optimizer.build(
+            net.trainable_variables
+        )  # now: a continued run restores its state before a step
 
     @peers.compiled
     def train_step(points):
         with tf.GradientTape() as tape:
             loss = autoencoder.task_loss(net(points, training=True), points, config.loss)
             share_of_loss = loss / peers.count  # devices add their gradients
-        optimizer.apply(tape.gradient(share_of_loss, net.trainable_variables), net.trainable_variables)
+        optimizer.apply(
+            tape.gradient(share_of_loss, net.trainable_variables), net.trainable_variables
+        )
         return loss
 
     def load(step, rows):

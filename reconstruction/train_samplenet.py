@@ -38,20 +38,34 @@ class Config(RunConfig):
     """The defaults are the published settings."""
 
     batch_size: int = 50
-    task: str = option("", "run folder of the trained autoencoder; its data settings are the sampler's too", path=True)
-    data_root: str | None = option(
-        None, "where the autoencoder's data set lies now, if it has moved (for a new run)", path=True
+    task: str = option(
+        "",
+        "run folder of the trained autoencoder; its data settings are the sampler's too",
+        path=True,
     )
-    sample_sizes: list[int] = option([64], "sample size m; several: a progressive sampler", at_least=1)
+    data_root: str | None = option(
+        None,
+        "where the autoencoder's data set lies now, if it has moved (for a new run)",
+        path=True,
+    )
+    sample_sizes: list[int] = option(
+        [64], "sample size m; several: a progressive sampler", at_least=1
+    )
     over_sizes: str = option("mean", "reduction of several sizes' losses", choices=("sum", "mean"))
-    projection: bool = option(True, "soft projection while training; without it the sampler is S-NET")
+    projection: bool = option(
+        True, "soft projection while training; without it the sampler is S-NET"
+    )
     k: int = option(16, "neighbours of the soft projection", at_least=1)
     min_sigma: float = option(1e-4, "least squared temperature of the soft projection", at_least=0)
     alpha: float = option(0.01, "weight of the simplification loss", at_least=0)
     lmbda: float = option(1e-4, "weight of the projection loss", at_least=0)
-    beta: float = option(1.0, "the simplification loss's weight of the largest distance", at_least=0)
+    beta: float = option(
+        1.0, "the simplification loss's weight of the largest distance", at_least=0
+    )
     gamma: float = option(0.0, "its weight of the coverage of the input", at_least=0)
-    delta: float = option(1 / 64, "its further weight of the coverage for each sampled point", at_least=0)
+    delta: float = option(
+        1 / 64, "its further weight of the coverage for each sampled point", at_least=0
+    )
     epochs: int = 400
     lr: float = 5e-4
 
@@ -60,7 +74,9 @@ def build(config: Config, num_points: int) -> SampleNet:
     """Build the sampler that the settings describe, for clouds of `num_points`."""
     m = largest_size(config.sample_sizes, num_points, "the autoencoder's N")
     if config.projection and config.k > num_points:
-        raise InputError(f"--k must be in [1, N] = [1, {num_points}], the autoencoder's points, got {config.k}")
+        raise InputError(
+            f"--k must be in [1, N] = [1, {num_points}], the autoencoder's points, got {config.k}"
+        )
     sampler = SampleNet(
         m,
         config.k,
@@ -77,7 +93,9 @@ def build(config: Config, num_points: int) -> SampleNet:
     return sampler
 
 
-def losses(config: Config, sampler: SampleNet, net: autoencoder.Autoencoder, points, task_loss: str) -> tf.Tensor:
+def losses(
+    config: Config, sampler: SampleNet, net: autoencoder.Autoencoder, points, task_loss: str
+) -> tf.Tensor:
     """Compute a batch's loss and its parts, task, simplification and projection: (B, N, 3) -> (4,).
 
     Differs from the released code, whose frozen autoencoder normalises by the statistics of each batch: here by those
@@ -89,11 +107,15 @@ def losses(config: Config, sampler: SampleNet, net: autoencoder.Autoencoder, poi
     of_sizes = []
     for m, sample, simplified in zip(sizes, samples, queries, strict=True):
         task = autoencoder.task_loss(net(sample[:, :m], training=False), points, task_loss)
-        simplify = simplification_loss(simplified[:, :m], points, config.beta, config.gamma, config.delta)
+        simplify = simplification_loss(
+            simplified[:, :m], points, config.beta, config.gamma, config.delta
+        )
         of_sizes.append([task, simplify])
     task, simplify = tf.unstack(weight * tf.reduce_sum(of_sizes, 0))
     project = projection_loss(sampler)
-    return tf.stack([task + config.alpha * simplify + config.lmbda * project, task, simplify, project])
+    return tf.stack(
+        [task + config.alpha * simplify + config.lmbda * project, task, simplify, project]
+    )
 
 
 def train(config: Config) -> None:
@@ -105,9 +127,13 @@ def train(config: Config) -> None:
         net, task_config = autoencoder.load_task(config.task)
         sampler = build(config, task_config.num_points)
         optimizer = keras.optimizers.Adam(config.lr)
-        optimizer.build(sampler.trainable_variables)  # now: a continued run restores its state before a step
+        optimizer.build(
+            sampler.trainable_variables
+        )  # now: a continued run restores its state before a step
     task_config.data_root = config.data_root or task_config.data_root
-    clouds, validation = (autoencoder.open_clouds(task_config, split).points for split in ("train", "val"))
+    clouds, validation = (
+        autoencoder.open_clouds(task_config, split).points for split in ("train", "val")
+    )
     rows, sizes = np.arange(len(clouds)), config.sample_sizes
     total = config.epochs * batches.steps_per_epoch(rows, config.batch_size)
 
@@ -116,7 +142,9 @@ def train(config: Config) -> None:
         with tf.GradientTape() as tape:
             parts = losses(config, sampler, net, points, task_config.loss)
             share_of_loss = parts[0] / peers.count  # devices add their gradients
-        optimizer.apply(tape.gradient(share_of_loss, sampler.trainable_variables), sampler.trainable_variables)
+        optimizer.apply(
+            tape.gradient(share_of_loss, sampler.trainable_variables), sampler.trainable_variables
+        )
         return parts
 
     def load(step, rows):
@@ -142,7 +170,11 @@ def train(config: Config) -> None:
                 judged[f"validation_{task_config.loss}"] = matched_errors.mean()
                 judged["validation_nre"] = np.mean(matched_errors / full_errors)
             if training.last:  # for samplenet.load_pretrained
-                about = {"sizes": sizes, "num_points": task_config.num_points, "normalisation": "box_diagonal"}
+                about = {
+                    "sizes": sizes,
+                    "num_points": task_config.num_points,
+                    "normalisation": "box_diagonal",
+                }
                 weights.save(sampler, training.run.folder / "sampler.safetensors", about)
             training.end_epoch(parts, lr=lr, **judged)
 

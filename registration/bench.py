@@ -76,7 +76,12 @@ def measure(config: Config) -> None:
     optimizer = torch.optim.Adam(sampler.parameters(), 1e-3, fused=True)
     clouds = torch.rand(config.batch_size, config.num_points, 3, device=device) - 0.5
     quaternion = rigid.from_euler(90 * torch.rand(config.batch_size, 3, device=device) - 45)
-    pair = clouds, rigid.rotate(quaternion, clouds), quaternion, torch.zeros(config.batch_size, 3, device=device)
+    pair = (
+        clouds,
+        rigid.rotate(quaternion, clouds),
+        quaternion,
+        torch.zeros(config.batch_size, 3, device=device),
+    )
 
     def step():
         optimizer.zero_grad()
@@ -95,7 +100,11 @@ def measure(config: Config) -> None:
 
     times = in_turns({"reference": reference, "ours": ours}, config.turns)
     reference_ms, ours_ms = (1e3 * seconds.median / config.steps for seconds in times.values())
-    at = f"{torch.get_num_threads()} threads" if device.type == "cpu" else torch.cuda.get_device_name(device)
+    at = (
+        f"{torch.get_num_threads()} threads"
+        if device.type == "cpu"
+        else torch.cuda.get_device_name(device)
+    )
     print(
         f"B {config.batch_size}, N {config.num_points}, m {config.size}, {at}: a sampler step {ours_ms:.1f} ms, with "
         f"cdist and topk {reference_ms:.1f} ms, ratio {reference_ms / ours_ms:.2f}; "

@@ -38,7 +38,9 @@ from samplenet.torch import FarthestPointSampler, RandomSampler, processes
 
 STEP = 0.5  # degrees between two points of a precision curve, which goes from 0 to 180
 PAIRS_SHOWN = 4  # in the pictures, of different shapes
-ICP_DISTANCE = 1.0  # the shape's longest side: from ±45 degrees every point may look for its partner
+ICP_DISTANCE = (
+    1.0  # the shape's longest side: from ±45 degrees every point may look for its partner
+)
 
 BASELINES = {
     "random": RandomSampler,
@@ -52,13 +54,16 @@ class Config(EvaluationConfig):
     """What is scored on which data."""
 
     samplers: list[str] = option(
-        ["random", "fps", "fps_same_start"], "random, fps, fps_same_start, icp, and run folders of trained samplers"
+        ["random", "fps", "fps_same_start"],
+        "random, fps, fps_same_start, icp, and run folders of trained samplers",
     )
     device: str = option("auto", "'auto': a GPU where there is one", choices=processes.DEVICES)
 
 
 @torch.no_grad()
-def register(net, sampler, pairs: Pairs, batch_size: int) -> tuple[dict[str, dict[str, Tensor]], list[Tensor]]:
+def register(
+    net, sampler, pairs: Pairs, batch_size: int
+) -> tuple[dict[str, dict[str, Tensor]], list[Tensor]]:
     """Estimate the transform of every pair from what the sampler leaves of its two clouds.
 
     Returns:
@@ -68,7 +73,9 @@ def register(net, sampler, pairs: Pairs, batch_size: int) -> tuple[dict[str, dic
     """
     found, indices = {}, []
     for start in range(0, len(pairs.template), batch_size):
-        template, source, quaternion, translation = (array[start : start + batch_size] for array in pairs)
+        template, source, quaternion, translation = (
+            array[start : start + batch_size] for array in pairs
+        )
         if sampler is None:
             twist, _ = net(template, source)
             found.setdefault("matched", []).append({"twist": twist})
@@ -78,7 +85,9 @@ def register(net, sampler, pairs: Pairs, batch_size: int) -> tuple[dict[str, dic
         if first.idx is not None:
             indices.append((first.idx, second.idx))
         # a progressive sampler's points have other strides, by which convolutions would round in another order
-        first, second = (sampled._replace(points=sampled.points.contiguous()) for sampled in (first, second))
+        first, second = (
+            sampled._replace(points=sampled.points.contiguous()) for sampled in (first, second)
+        )
         sources = evaluation.protocols(sampler, source, second)
         back = rigid.inverse(torch.cat([quaternion, translation], 1))
         for protocol, points in evaluation.protocols(sampler, template, first).items():
@@ -100,9 +109,16 @@ def icp(pairs: Pairs) -> Tensor:
     open3d = _open3d()
     registration, points = open3d.pipelines.registration, open3d.utility.Vector3dVector
     twists = []
-    for template, source in zip(pairs.template.cpu().numpy(), pairs.source.cpu().numpy(), strict=True):
-        clouds = (open3d.geometry.PointCloud(points(cloud.astype(np.float64))) for cloud in (template, source))
-        matrix = torch.from_numpy(registration.registration_icp(*clouds, ICP_DISTANCE).transformation.copy())
+    for template, source in zip(
+        pairs.template.cpu().numpy(), pairs.source.cpu().numpy(), strict=True
+    ):
+        clouds = (
+            open3d.geometry.PointCloud(points(cloud.astype(np.float64)))
+            for cloud in (template, source)
+        )
+        matrix = torch.from_numpy(
+            registration.registration_icp(*clouds, ICP_DISTANCE).transformation.copy()
+        )
         twists.append(torch.cat([rigid.from_matrix(matrix[:3, :3]), matrix[:3, 3]]))
     return torch.stack(twists).float()
 
@@ -135,7 +151,9 @@ def metrics(twist: Tensor, pairs: Pairs, translation: bool) -> tuple[dict[str, f
         "rotation_error_std_deg": error.std(),
         "rotation_error_paper_deg": paper.mean(),
         "auc": curve.mean(),
-        "auc_paper": precision(paper, 179.5).mean(),  # the released code's, which has no threshold of 180
+        "auc_paper": precision(
+            paper, 179.5
+        ).mean(),  # the released code's, which has no threshold of 180
         "share_under_5_deg": (error < 5).mean(),
         "share_under_10_deg": (error < 10).mean(),
     }
@@ -151,8 +169,12 @@ def open_pairs(config: Config, task_config) -> tuple[Pairs, str]:
     clouds = load_class(root, task_config.class_name, "test", needed, task_config.shapes_per_class)
     options = {name: getattr(task_config, name) for name in ("noise", "translation", "independent")}
     pairs = Pairs(*map(torch.from_numpy, for_test(clouds, task_config.num_points, **options)))
-    extras = [name if value is True else f"{name} {value}" for name, value in options.items() if value]
-    data = f"{task_config.class_name} of {'the built-in shapes' if root is None else Path(root).name}"
+    extras = [
+        name if value is True else f"{name} {value}" for name, value in options.items() if value
+    ]
+    data = (
+        f"{task_config.class_name} of {'the built-in shapes' if root is None else Path(root).name}"
+    )
     return pairs, ", ".join([data, *extras])
 
 
@@ -165,12 +187,16 @@ def originals_of(pairs: Pairs, class_name: str) -> saved_samples.Originals:
     return saved_samples.Originals(parts, MODELNET40)
 
 
-def show(gallery: dict, name: str, twist: Tensor, pairs: Pairs, indices: list[Tensor], translation: bool) -> None:
+def show(
+    gallery: dict, name: str, twist: Tensor, pairs: Pairs, indices: list[Tensor], translation: bool
+) -> None:
     """Add what the pictures show of one sampler: its estimates of the first pairs, and the points it picked."""
     twist, template = twist[:PAIRS_SHOWN], pairs.template[:PAIRS_SHOWN]
     moved = rigid.apply(twist, template) if translation else rigid.rotate(twist[:, :4], template)
     gallery[f"moved_{name}"] = moved.cpu().numpy()
-    gallery[f"error_{name}"] = rigid.angle_between(twist[:, :4], pairs.quaternion[:PAIRS_SHOWN]).cpu().numpy()
+    gallery[f"error_{name}"] = (
+        rigid.angle_between(twist[:, :4], pairs.quaternion[:PAIRS_SHOWN]).cpu().numpy()
+    )
     for cloud, idx in zip(("template", "source"), indices, strict=False):
         gallery[f"idx_{cloud}_{name}"] = idx[:PAIRS_SHOWN].cpu().numpy()
 
@@ -184,10 +210,14 @@ def evaluate(config: Config) -> None:
     with_icp = "icp" in config.samplers
     if with_icp:
         _open3d()
-    wanted = dataclasses.replace(config, samplers=[name for name in config.samplers if name != "icp"])
+    wanted = dataclasses.replace(
+        config, samplers=[name for name in config.samplers if name != "icp"]
+    )
     pairs, data = open_pairs(config, task_config)
     originals = originals_of(pairs, task_config.class_name)
-    saved = saved_samples.read(config.samples, originals, lambda array: torch.from_numpy(array).to(device))
+    saved = saved_samples.read(
+        config.samples, originals, lambda array: torch.from_numpy(array).to(device)
+    )
 
     def load_sampler(folder: str):
         return load_pretrained(folder, framework="torch").to(device)

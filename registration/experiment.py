@@ -4,18 +4,28 @@ import functools
 import subprocess
 import sys
 
-QUESTION = "How far is a frozen registration network off when it sees only m points of each of two clouds?"
+QUESTION = (
+    "How far is a frozen registration network off when it sees only m points of each of two clouds?"
+)
 FRAMEWORK = "torch"
 IN_ALL = True
 DATA_SET = "ModelNet40"
 ITEMS = "pairs"
 LINES, COLUMNS = "m", "sampler"
 METRICS = {
-    "rotation_error_deg": dict(title="Mean rotation error, degrees", better="lower", spread="rotation_error_std_deg"),
+    "rotation_error_deg": dict(
+        title="Mean rotation error, degrees", better="lower", spread="rotation_error_std_deg"
+    ),
     "rotation_error_median_deg": dict(title="Median rotation error, degrees", better="lower"),
-    "rotation_error_std_deg": dict(title="Standard deviation of the rotation error over pairs, degrees"),
-    "share_under_5_deg": dict(title="Pairs with an error under 5 degrees, %", scale=100, digits=1, better="higher"),
-    "share_under_10_deg": dict(title="Pairs with an error under 10 degrees, %", scale=100, digits=1, better="higher"),
+    "rotation_error_std_deg": dict(
+        title="Standard deviation of the rotation error over pairs, degrees"
+    ),
+    "share_under_5_deg": dict(
+        title="Pairs with an error under 5 degrees, %", scale=100, digits=1, better="higher"
+    ),
+    "share_under_10_deg": dict(
+        title="Pairs with an error under 10 degrees, %", scale=100, digits=1, better="higher"
+    ),
     "auc": dict(
         title="Area under the precision curve (share of pairs under an error, 0 to 180 degrees), at best 1",
         digits=3,
@@ -28,7 +38,9 @@ METRICS = {
         better="lower",
     ),
     "translation_error": dict(
-        title="Mean translation error, in lengths of the template's longest side", digits=4, better="lower"
+        title="Mean translation error, in lengths of the template's longest side",
+        digits=4,
+        better="lower",
     ),
     "rotation_error_paper_deg": dict(
         title="Mean rotation error in the paper's convention, degrees: twice the geodesic angle. Only these and the "
@@ -38,11 +50,15 @@ METRICS = {
         spread_factor=2,
     ),
     "auc_paper": dict(
-        title="Area under the precision curve of the doubled angle, the paper's convention", digits=3, better="higher"
+        title="Area under the precision curve of the doubled angle, the paper's convention",
+        digits=3,
+        better="higher",
     ),
 }
 NOTE = "An error is the geodesic angle between the estimated and the true rotation."
-CAVEAT = "That takes pairs as independent, which those of one shape are not: true errors may be larger."
+CAVEAT = (
+    "That takes pairs as independent, which those of one shape are not: true errors may be larger."
+)
 FIGURES = {
     "rotation_error.png": "by_ratio",
     "precision.png": "precision_curves",
@@ -50,7 +66,11 @@ FIGURES = {
     "pair.html": "pairs",
 }
 SIZES = {"smoke": [8], "quick": [32, 16], "paper": [512, 256, 128, 64, 32, 16, 8]}
-PROGRESSIVE_SIZES = {"smoke": [4, 8], "quick": [16, 32, 64, 128], "paper": [8, 16, 32, 64, 128, 256, 512]}
+PROGRESSIVE_SIZES = {
+    "smoke": [4, 8],
+    "quick": [16, 32, 64, 128],
+    "paper": [8, 16, 32, 64, 128, 256, 512],
+}
 
 
 def runs(plan):
@@ -67,4 +87,6 @@ def runs(plan):
 @functools.cache
 def has_open3d():
     """Whether Open3D can be imported; a system library that it needs may be missing."""
-    return not subprocess.run([sys.executable, "-c", "import open3d"], capture_output=True).returncode
+    return not subprocess.run(
+        [sys.executable, "-c", "import open3d"], capture_output=True
+    ).returncode

@@ -3,7 +3,10 @@
 from samplenet.report.figures import Cloud, Layer, Scene, View
 from samplenet.report.rows import SAMPLERS, label
 
-TEMPLATE, SOURCE = ("#efab5a", "#b8430b"), ("#86b4de", "#123f73")  # colours of all points and of the sampled ones
+TEMPLATE, SOURCE = (
+    ("#efab5a", "#b8430b"),
+    ("#86b4de", "#123f73"),
+)  # colours of all points and of the sampled ones
 
 
 def pairs(results, gallery):
@@ -17,19 +20,25 @@ def pairs(results, gallery):
     if "template" not in gallery:
         return None
     return Scene(
-        "Pairs of clouds", [Cloud(f"pair {g + 1}", _views(gallery, g)) for g in range(len(gallery["template"]))]
+        "Pairs of clouds",
+        [Cloud(f"pair {g + 1}", _views(gallery, g)) for g in range(len(gallery["template"]))],
     )
 
 
 def _views(gallery, g):
     source = gallery["source"][g]
-    layers = [Layer("source", source, SOURCE[0]), Layer("template", gallery["template"][g], TEMPLATE[0])]
+    layers = [
+        Layer("source", source, SOURCE[0]),
+        Layer("template", gallery["template"][g], TEMPLATE[0]),
+    ]
     views = [View("before", _error(gallery["error_before"][g]), layers)]
     for sampler in (name for name in SAMPLERS if f"moved_{name}" in gallery):
         moved, name = gallery[f"moved_{sampler}"][g], label(sampler)
         layers = [Layer("source", source, SOURCE[0]), Layer("template", moved, TEMPLATE[0])]
         if f"idx_template_{sampler}" in gallery:
-            on_source, on_template = (gallery[f"idx_{cloud}_{sampler}"][g] for cloud in ("source", "template"))
+            on_source, on_template = (
+                gallery[f"idx_{cloud}_{sampler}"][g] for cloud in ("source", "template")
+            )
             layers.append(Layer("source: sampled", source[on_source], SOURCE[1], 5))
             layers.append(Layer("template: sampled", moved[on_template], TEMPLATE[1], 8, ring=True))
             name += f", m = {len(on_source)}"

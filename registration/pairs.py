@@ -36,7 +36,11 @@ class Pairs(NamedTuple):
 
 
 def load_class(
-    data_root: str | os.PathLike | None, class_name: str, split: str, num_points: int, shapes_per_class: int = 100
+    data_root: str | os.PathLike | None,
+    class_name: str,
+    split: str,
+    num_points: int,
+    shapes_per_class: int = 100,
 ) -> NDArray[np.float32]:
     """Load the clouds (n, num_points, 3) of one class of a folder in the ModelNet40 layout.
 
@@ -54,7 +58,9 @@ def load_class(
         return shapes.clouds([class_name], range(count), num_points, split).points
     points = clouds.points[clouds.labels == names.index(class_name)]
     if not len(points):
-        raise InputError(f"{data_root} holds no {class_name!r} in its {split} split; choose another --class-name")
+        raise InputError(
+            f"{data_root} holds no {class_name!r} in its {split} split; choose another --class-name"
+        )
     return points
 
 
@@ -84,7 +90,9 @@ def make(
     """
     needed = 2 * num_points if independent else num_points
     if count and (not len(clouds) or clouds.shape[1] < needed):
-        raise InputError(f"pairs need clouds of {needed} points, got clouds of shape {clouds.shape}")
+        raise InputError(
+            f"pairs need clouds of {needed} points, got clouds of shape {clouds.shape}"
+        )
     numbers = np.arange(first, first + count)
     clouds = box_side(clouds.astype(np.float64), num_points).astype(np.float32)
     rows = numbers % max(1, len(clouds))
@@ -95,15 +103,29 @@ def make(
     shift = MAX_SHIFT * draws[:, 3:] * translation  # (P, 3)
     source = template
     if independent:
-        order = [generator(seed, Stream.OTHER_POINTS, i).permutation(clouds.shape[1] - num_points) for i in numbers]
-        others = num_points + np.stack(order)[:, :num_points] if count else np.zeros((0, num_points), int)
+        order = [
+            generator(seed, Stream.OTHER_POINTS, i).permutation(clouds.shape[1] - num_points)
+            for i in numbers
+        ]
+        others = (
+            num_points + np.stack(order)[:, :num_points]
+            if count
+            else np.zeros((0, num_points), int)
+        )
         source = clouds[rows[:, None], others]
     matrix = rigid.to_matrix(quaternion).float().numpy()
     x, y, z = np.moveaxis(matrix, -1, 0)[:, :, None]  # columns of R, (P, 1, 3)
-    source = source[..., :1] * x + source[..., 1:2] * y + source[..., 2:] * z + shift.astype(np.float32)[:, None]
+    source = (
+        source[..., :1] * x
+        + source[..., 1:2] * y
+        + source[..., 2:] * z
+        + shift.astype(np.float32)[:, None]
+    )
     if noise:
         for i, cloud in zip(numbers, source, strict=True):
-            cloud += np.float32(noise) * generator(seed, Stream.NOISE, i).standard_normal(cloud.shape, np.float32)
+            cloud += np.float32(noise) * generator(seed, Stream.NOISE, i).standard_normal(
+                cloud.shape, np.float32
+            )
     return Pairs(template, source, quaternion.float().numpy(), shift.astype(np.float32))
 
 

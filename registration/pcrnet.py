@@ -98,7 +98,9 @@ class PCRNet(nn.Module):
         return torch.cat([rigid.normalise(output[:, :4]), output[:, 4:]], 1), output[:, :4]
 
     def _move(self, twist: Tensor, points: Tensor) -> Tensor:
-        return rigid.apply(twist, points) if self.translation else rigid.rotate(twist[:, :4], points)
+        return (
+            rigid.apply(twist, points) if self.translation else rigid.rotate(twist[:, :4], points)
+        )
 
 
 def initialise_he(net: PCRNet) -> None:
@@ -118,7 +120,13 @@ def load_task(folder: str) -> tuple[PCRNet, SimpleNamespace]:
     if not folder:
         raise InputError("--task is needed: the run folder of the trained PCRNet")
     config, arrays, _ = finished_run(
-        folder, class_name=str, pairs=int, translation=bool, independent=bool, noise=float, iterations=int
+        folder,
+        class_name=str,
+        pairs=int,
+        translation=bool,
+        independent=bool,
+        noise=float,
+        iterations=int,
     )
     net = PCRNet(input_shape="bnc", iterations=config.iterations, translation=config.translation)
     set_state(net, arrays, source=folder)
@@ -126,7 +134,11 @@ def load_task(folder: str) -> tuple[PCRNet, SimpleNamespace]:
 
 
 def task_loss(
-    twist: Tensor, template: Tensor, source: Tensor, quaternion: Tensor, translation: Tensor | None = None
+    twist: Tensor,
+    template: Tensor,
+    source: Tensor,
+    quaternion: Tensor,
+    translation: Tensor | None = None,
 ) -> Tensor:
     """Mean over the batch of ||R^ R^T - I||_F^2 + Chamfer(source, R^ template), R^ the estimated rotation.
 

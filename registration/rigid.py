@@ -96,7 +96,10 @@ def apply(twist: Tensor, points: Tensor) -> Tensor:
 
 def compose(after: Tensor, before: Tensor) -> Tensor:
     """The twist (..., 7) that moves as `before` and then `after` do."""
-    return torch.cat([multiply(after[..., :4], before[..., :4]), apply(after, before[..., None, 4:])[..., 0, :]], -1)
+    return torch.cat(
+        [multiply(after[..., :4], before[..., :4]), apply(after, before[..., None, 4:])[..., 0, :]],
+        -1,
+    )
 
 
 def inverse(twist: Tensor) -> Tensor:
@@ -114,7 +117,9 @@ def angle_between(a: Tensor, b: Tensor) -> Tensor:
     relative = multiply(conjugate(normalise(a)), normalise(b))
     square = relative[..., 1:].square().sum(-1)
     zero = square == 0
-    length = torch.where(zero, 0, torch.where(zero, 1, square).sqrt())  # the root's gradient at 0 is infinite
+    length = torch.where(
+        zero, 0, torch.where(zero, 1, square).sqrt()
+    )  # the root's gradient at 0 is infinite
     return torch.rad2deg(2 * torch.atan2(length, relative[..., 0].abs()))
 
 

@@ -31,18 +31,28 @@ class Config(DataConfig):
     batch_size: int = option(32, "pairs a step, B", at_least=1)  # no batch norm
     class_name: str = option("car", "class whose clouds are registered")
     pairs: int = option(
-        5000, "pairs of the training clouds, repeated, drawn by --seed; the held-out ones included", at_least=1
+        5000,
+        "pairs of the training clouds, repeated, drawn by --seed; the held-out ones included",
+        at_least=1,
     )
     noise: float = option(
-        0.0, "standard deviation of noise on the source clouds, in lengths of the longest side", at_least=0
+        0.0,
+        "standard deviation of noise on the source clouds, in lengths of the longest side",
+        at_least=0,
     )
     translation: bool = option(False, "move the source clouds as well, and learn by how much")
-    independent: bool = option(False, "make source clouds of other points of the surface than the templates'")
+    independent: bool = option(
+        False, "make source clouds of other points of the surface than the templates'"
+    )
     iterations: int = option(1, "passes that refine the estimate", at_least=1)
-    init: str = option("default", "first weights: PyTorch's own, as published, or 'he' (short runs)", choices=INITS)
+    init: str = option(
+        "default", "first weights: PyTorch's own, as published, or 'he' (short runs)", choices=INITS
+    )
     epochs: int = 500
     lr: float = 1e-3
-    hold_out: float = option(0.1, "share of the training clouds that is held out", at_least=0, below=1)
+    hold_out: float = option(
+        0.1, "share of the training clouds that is held out", at_least=0, below=1
+    )
     device: str = option("auto", "'auto': a GPU where there is one", choices=processes.DEVICES)
     amp: bool = option(False, "bfloat16 where autocast takes it")
     compile: bool = option(False, "compile the network by torch.compile")
@@ -59,7 +69,9 @@ def deterministic(on: bool) -> None:
 def make_pairs(config: Config) -> tuple[Pairs, Pairs]:
     """Make the pairs to train on and the held-out ones; the two share no cloud and no rotation."""
     needed = config.num_points * (2 if config.independent else 1)
-    clouds = load_class(config.data_root, config.class_name, "train", needed, config.shapes_per_class)
+    clouds = load_class(
+        config.data_root, config.class_name, "train", needed, config.shapes_per_class
+    )
     rows, held_out = batches.hold_out(clouds, config.hold_out, config.seed)
     judging = round(config.pairs * len(held_out) / len(clouds))
     training = config.pairs - judging
@@ -116,9 +128,13 @@ def train(config: Config) -> None:
             model = peers.parallel(net)
             model = torch.compile(model) if config.compile else model
             for epoch in training.epochs():
-                order = torch.from_numpy(batches.of_epoch(rows, config.batch_size, config.seed, epoch))
+                order = torch.from_numpy(
+                    batches.of_epoch(rows, config.batch_size, config.seed, epoch)
+                )
                 for step, batch in training.steps(peers.part(order).to(peers.device), load):
-                    optimizer.param_groups[0]["lr"] = lr = schedules.learning_rate(config, step, total)
+                    optimizer.param_groups[0]["lr"] = lr = schedules.learning_rate(
+                        config, step, total
+                    )
                     optimizer.zero_grad()
                     with torch.autocast(peers.device.type, torch.bfloat16, enabled=config.amp):
                         twist, _ = model(batch.template, batch.source)

@@ -35,31 +35,47 @@ from samplenet.torch.state import State
 class Config(RunConfig):
     """The defaults are the published settings."""
 
-    task: str = option("", "run folder of the trained PCRNet; its data settings are the sampler's too", path=True)
-    data_root: str | None = option(None, "where PCRNet's data set lies now, if it has moved (for a new run)", path=True)
-    sample_sizes: list[int] = option([64], "sample size m; several: a progressive sampler", at_least=1)
+    task: str = option(
+        "", "run folder of the trained PCRNet; its data settings are the sampler's too", path=True
+    )
+    data_root: str | None = option(
+        None, "where PCRNet's data set lies now, if it has moved (for a new run)", path=True
+    )
+    sample_sizes: list[int] = option(
+        [64], "sample size m; several: a progressive sampler", at_least=1
+    )
     over_sizes: str = option("sum", "reduction of several sizes' losses", choices=("sum", "mean"))
-    projection: bool = option(True, "soft projection while training; without it the sampler is S-NET")
+    projection: bool = option(
+        True, "soft projection while training; without it the sampler is S-NET"
+    )
     k: int = option(8, "neighbours of the soft projection", at_least=1)
     min_sigma: float = option(1e-2, "least squared temperature of the soft projection", at_least=0)
     alpha: float = option(0.01, "weight of the simplification loss", at_least=0)
     lmbda: float = option(0.01, "weight of the projection loss", at_least=0)
-    beta: float = option(1.0, "the simplification loss's weight of the largest distance", at_least=0)
+    beta: float = option(
+        1.0, "the simplification loss's weight of the largest distance", at_least=0
+    )
     gamma: float = option(1.0, "its weight of the coverage of the input", at_least=0)
-    delta: float = option(0.0, "its further weight of the coverage for each sampled point", at_least=0)
+    delta: float = option(
+        0.0, "its further weight of the coverage for each sampled point", at_least=0
+    )
     epochs: int = 400
     lr: float = 1e-3
     device: str = option("auto", "'auto': a GPU where there is one", choices=processes.DEVICES)
     amp: bool = option(False, "bfloat16 where autocast takes it")
     compile: bool = option(False, "compile sampler, PCRNet and losses by torch.compile")
-    sync_bn: bool = option(False, "several GPUs: batch norm over the whole batch, not over each process's part")
+    sync_bn: bool = option(
+        False, "several GPUs: batch norm over the whole batch, not over each process's part"
+    )
 
 
 def build(config: Config, num_points: int) -> SampleNet:
     """Build the sampler that the settings describe, for clouds of `num_points`, with its first weights."""
     m = largest_size(config.sample_sizes, num_points, "PCRNet's N")
     if config.projection and config.k > num_points:
-        raise InputError(f"--k must be in [1, N] = [1, {num_points}], PCRNet's points, got {config.k}")
+        raise InputError(
+            f"--k must be in [1, N] = [1, {num_points}], PCRNet's points, got {config.k}"
+        )
     return SampleNet(
         m,
         config.k,
@@ -81,7 +97,9 @@ class SampledTask(nn.Module):
     def forward(self, template, source, quaternion, translation) -> tuple[Tensor, Tensor]:
         """Compute a batch's loss, and its parts without gradient: task, simplification, projection, degrees."""
         config = self.config
-        clouds = torch.cat([template, source])  # one batch: the two clouds of a pair are normalised alike
+        clouds = torch.cat(
+            [template, source]
+        )  # one batch: the two clouds of a pair are normalised alike
         sampled = self.sampler(clouds)
         count = len(config.sample_sizes)
         weight = 1 / count if config.over_sizes == "mean" else 1.0  # of one size's losses
@@ -92,7 +110,9 @@ class SampledTask(nn.Module):
             moved = translation if self.translation else None
             task = task + weight * task_loss(twist, template, source, quaternion, moved)
             queries = sampled.queries[:, :m]
-            simplify = simplify + weight * simplification_loss(queries, clouds, config.beta, config.gamma, config.delta)
+            simplify = simplify + weight * simplification_loss(
+                queries, clouds, config.beta, config.gamma, config.delta
+            )
             error = error + rigid.angle_between(twist[:, :4], quaternion).mean() / count
         project = projection_loss(self.sampler)
         loss = task + config.alpha * simplify + config.lmbda * project
@@ -100,7 +120,9 @@ class SampledTask(nn.Module):
 
 
 @torch.no_grad()
-def matched_error(sampler: SampleNet, sizes: list[int], net: PCRNet, pairs: Pairs, batch_size: int) -> float:
+def matched_error(
+    sampler: SampleNet, sizes: list[int], net: PCRNet, pairs: Pairs, batch_size: int
+) -> float:
     """Measure the mean rotation error in degrees on matched points, over pairs and sizes; leaves `sampler` training."""
     sampler.eval()
     template, source = (
@@ -126,7 +148,9 @@ def train(config: Config) -> None:
     total = config.epochs * batches.steps_per_epoch(rows, config.batch_size)
     with processes.start(config.device, config.batch_size) as peers:
         if config.sync_bn and peers.device.type != "cuda":
-            raise InputError("--sync-bn needs GPUs; on the CPU each process normalises its own part of a batch")
+            raise InputError(
+                "--sync-bn needs GPUs; on the CPU each process normalises its own part of a batch"
+            )
         if config.sync_bn:
             sampler = nn.SyncBatchNorm.convert_sync_batchnorm(sampler)
         sampler, net = sampler.to(peers.device), net.to(peers.device)
@@ -137,14 +161,24 @@ def train(config: Config) -> None:
         def load(step, rows):
             return Pairs(*(array[rows] for array in pairs))
 
-        parts = ("loss", "task_loss", "simplification_loss", "projection_loss", "soft_rotation_error_deg")
+        parts = (
+            "loss",
+            "task_loss",
+            "simplification_loss",
+            "projection_loss",
+            "soft_rotation_error_deg",
+        )
         with Training(config, peers, State(sampler, optimizer), config.task) as training:
             model = peers.parallel(SampledTask(sampler, net, config, task_config.translation))
             model = torch.compile(model) if config.compile else model
             for epoch in training.epochs():
-                order = torch.from_numpy(batches.of_epoch(rows, config.batch_size, config.seed, epoch))
+                order = torch.from_numpy(
+                    batches.of_epoch(rows, config.batch_size, config.seed, epoch)
+                )
                 for step, batch in training.steps(peers.part(order).to(peers.device), load):
-                    optimizer.param_groups[0]["lr"] = lr = schedules.learning_rate(config, step, total)
+                    optimizer.param_groups[0]["lr"] = lr = schedules.learning_rate(
+                        config, step, total
+                    )
                     optimizer.zero_grad()
                     with torch.autocast(peers.device.type, torch.bfloat16, enabled=config.amp):
                         loss, measured = model(*batch)
@@ -157,7 +191,11 @@ def train(config: Config) -> None:
                     error = matched_error(sampler, sizes, net, held_out, config.batch_size)
                     judged["held_out_rotation_error_deg"] = error
                 if training.last:  # for samplenet.load_pretrained
-                    about = {"sizes": sizes, "num_points": task_config.num_points, "normalisation": "box_side"}
+                    about = {
+                        "sizes": sizes,
+                        "num_points": task_config.num_points,
+                        "normalisation": "box_side",
+                    }
                     weights.save(sampler, training.run.folder / "sampler.safetensors", about)
                 training.end_epoch(parts, lr=lr, **judged)
 

@@ -48,7 +48,10 @@ def pytest_collection_modifyitems(config, items):
 
     def rank(item):
         name = group(item)
-        return next((i for i, first in enumerate(LONGEST_FIRST) if name.startswith(first)), len(LONGEST_FIRST))
+        return next(
+            (i for i, first in enumerate(LONGEST_FIRST) if name.startswith(first)),
+            len(LONGEST_FIRST),
+        )
 
     items.sort(key=rank)  # stable
     if config.pluginmanager.hasplugin("xdist"):
@@ -79,14 +82,21 @@ def pytest_runtest_makereport(item, call):
 def pytest_terminal_summary(terminalreporter):
     """Print the minutes per folder."""
     spent = {}
-    for report in (r for reports in terminalreporter.stats.values() for r in reports if hasattr(r, "processor")):
-        tests, minutes, processor = spent.get(folder := os.path.dirname(report.location[0]), (0, 0, 0))
+    for report in (
+        r for reports in terminalreporter.stats.values() for r in reports if hasattr(r, "processor")
+    ):
+        tests, minutes, processor = spent.get(
+            folder := os.path.dirname(report.location[0]), (0, 0, 0)
+        )
         tests += report.when == "call"
         spent[folder] = tests, minutes + report.duration / 60, processor + report.processor / 60
     terminalreporter.section("minutes per folder")
     terminalreporter.line(f"{'':24}{'tests':>8}{'minutes':>10}{'of a processor':>18}")
     total = [sum(column) for column in zip(*spent.values(), strict=True)] or [0, 0, 0]
-    for name, (tests, minutes, processor) in [*sorted(spent.items(), key=lambda of: -of[1][2]), ("all", total)]:
+    for name, (tests, minutes, processor) in [
+        *sorted(spent.items(), key=lambda of: -of[1][2]),
+        ("all", total),
+    ]:
         terminalreporter.line(f"{name:24}{tests:8}{minutes:10.1f}{processor:18.1f}")
 
 
@@ -102,9 +112,19 @@ def finite_coordinates():
 def beside_a_scan(tmp_path, monkeypatch):
     """The working directory is an empty folder with a scan.ply of 2000 points, as the documentation's code needs it."""
     monkeypatch.chdir(tmp_path)
-    header = ["ply", "format ascii 1.0", "element vertex 2000", *(f"property float {axis}" for axis in "xyz")]
+    header = [
+        "ply",
+        "format ascii 1.0",
+        "element vertex 2000",
+        *(f"property float {axis}" for axis in "xyz"),
+    ]
     rng = np.random.default_rng(0)
-    np.savetxt("scan.ply", rng.normal(size=(2000, 3)), header="\n".join([*header, "end_header"]), comments="")
+    np.savetxt(
+        "scan.ply",
+        rng.normal(size=(2000, 3)),
+        header="\n".join([*header, "end_header"]),
+        comments="",
+    )
 
 
 @pytest.fixture(scope="session")
@@ -123,7 +143,10 @@ def import_scripts():
     """
 
     def load(experiment):
-        folder, others = ROOT / experiment, [ROOT / name for name in EXPERIMENTS if name != experiment]
+        folder, others = (
+            ROOT / experiment,
+            [ROOT / name for name in EXPERIMENTS if name != experiment],
+        )
         names = [file.stem for file in sorted(folder.glob("*.py"))]
         twins = [name for name in names if any((other / f"{name}.py").exists() for other in others)]
         kept = {name: sys.modules.pop(name) for name in twins if name in sys.modules}
@@ -166,7 +189,12 @@ def most_added(monkeypatch):
         def run(*args):
             if not seen:
                 graph = function.get_concrete_function(*args).graph
-                seen.append(max((len(op.inputs) for op in graph.get_operations() if op.type == "AddN"), default=0))
+                seen.append(
+                    max(
+                        (len(op.inputs) for op in graph.get_operations() if op.type == "AddN"),
+                        default=0,
+                    )
+                )
                 found.extend(seen)
             return function(*args)
 

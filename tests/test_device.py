@@ -54,7 +54,12 @@ def test_cuda_13_needs_driver_580_and_cuda_12_525():
 @pytest.mark.parametrize(
     ("cuda", "driver", "available", "words"),
     [
-        ("13.0", "580.65.06", True, "computes on the GPU (NVIDIA H200, driver 580.65.06; 580 or later is needed)"),
+        (
+            "13.0",
+            "580.65.06",
+            True,
+            "computes on the GPU (NVIDIA H200, driver 580.65.06; 580 or later is needed)",
+        ),
         (None, "580.65.06", False, "this build of it has no CUDA"),
         ("13.0", "550.1", False, "its CUDA 13.0 needs driver 580 or later; update the driver"),
         ("13.0", "580.65.06", False, "torch.cuda.init() says why"),
@@ -74,13 +79,26 @@ def test_debug_shows_tensorflows_log_and_an_idle_gpu_is_told_once(smi):
     if tf.config.list_physical_devices("GPU"):
         pytest.skip("TensorFlow has a GPU here")
     smi()
-    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
-    flags = ["--config", ROOT / "classification/configs/smoke.yaml", "--task", "nowhere", "--out", "nowhere", "--debug"]
+    environment = {
+        name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"
+    }
+    flags = [
+        "--config",
+        ROOT / "classification/configs/smoke.yaml",
+        "--task",
+        "nowhere",
+        "--out",
+        "nowhere",
+        "--debug",
+    ]
     command = [sys.executable, ROOT / "classification/evaluate.py", *flags]
     said = subprocess.run(command, env=environment, capture_output=True, text=True).stderr
     assert "before absl::InitializeLog" in said
     assert (
-        said.count("evaluate.py: TensorFlow computes on the CPU, not on the GPU (NVIDIA H200, driver 580.65.06)") == 1
+        said.count(
+            "evaluate.py: TensorFlow computes on the CPU, not on the GPU (NVIDIA H200, driver 580.65.06)"
+        )
+        == 1
     )
     assert "bash setup.sh tf viz makes .venv-tf" in said
 
@@ -90,7 +108,11 @@ def test_each_script_imports_the_quiet_tensorflow_first(experiment):
     scripts = [p for p in (ROOT / experiment).glob("*.py") if "__main__" in p.read_text()]
     assert len(scripts) == 4
     for script in scripts:
-        imports = [node for node in ast.parse(script.read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)]
+        imports = [
+            node
+            for node in ast.parse(script.read_text()).body
+            if isinstance(node, ast.Import | ast.ImportFrom)
+        ]
         names = [getattr(node, "module", None) or node.names[0].name for node in imports]
         others = [name for name in names if name.partition(".")[0] not in sys.stdlib_module_names]
         assert others[0] == "samplenet.quiet_tensorflow", script

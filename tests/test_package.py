@@ -95,7 +95,8 @@ for module in ("data.modelnet40", "data.shapenet", "data.saved_samples", "data.d
 """
     lines = run_with_core_dependencies(code, tmp_path).splitlines()
     extras = [
-        re.fullmatch(r'(\S+) \w+ is not installed; install samplenet with its extra "(\w+)"', line) for line in lines
+        re.fullmatch(r'(\S+) \w+ is not installed; install samplenet with its extra "(\w+)"', line)
+        for line in lines
     ]
     assert [match.groups() for match in extras] == [
         ("data.modelnet40", "data"),
@@ -110,17 +111,26 @@ def test_importing_takes_a_moment():
     """Of a processor's time, the best of five: 0.1 s on two cores, most of it NumPy's."""
     code = "from time import process_time as t; a = t(); import numpy; b = t(); import samplenet; print(b - a, t() - a)"
     command = [sys.executable, "-c", code]
-    took = [subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() for _ in range(5)]
+    took = [
+        subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+        for _ in range(5)
+    ]
     numpy, whole = (min(map(float, column)) for column in zip(*took, strict=True))
     assert whole < max(0.2, 2 * numpy)  # a slow machine is so for NumPy too
 
 
 def test_wheel_and_sdist_hold_every_file_of_the_library(tmp_path):
-    pytest.importorskip("setuptools", minversion="77", reason="building the package needs setuptools 77 or later")
+    pytest.importorskip(
+        "setuptools", minversion="77", reason="building the package needs setuptools 77 or later"
+    )
     common, made = tmp_path / "common", tmp_path / "made"
     leave = shutil.ignore_patterns("_native", "__pycache__", "*.egg-info", "build")
     shutil.copytree(ROOT / "common", common, ignore=leave)
-    code = "from setuptools import build_meta as b; b.build_wheel({0!r}); b.build_sdist({0!r})".format(str(made))
+    code = (
+        "from setuptools import build_meta as b; b.build_wheel({0!r}); b.build_sdist({0!r})".format(
+            str(made)
+        )
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=common, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     (wheel,), (sdist,) = made.glob("*.whl"), made.glob("*.tar.gz")
@@ -128,9 +138,16 @@ def test_wheel_and_sdist_hold_every_file_of_the_library(tmp_path):
         in_wheel = {*file.namelist()}
     with tarfile.open(sdist) as file:
         in_sdist = {name.partition("/")[2] for name in file.getnames()}
-    files = (path for path in (common / "samplenet").rglob("*") if path.is_file() and path.suffix != ".md")
+    files = (
+        path
+        for path in (common / "samplenet").rglob("*")
+        if path.is_file() and path.suffix != ".md"
+    )
     needed = {path.relative_to(common).as_posix() for path in files}
-    assert {"samplenet/ops/csrc/CMakeLists.txt", "samplenet/pretrained/classification-32.json"} <= needed
+    assert {
+        "samplenet/ops/csrc/CMakeLists.txt",
+        "samplenet/pretrained/classification-32.json",
+    } <= needed
     assert not needed - in_wheel and not needed - in_sdist
 
 
@@ -155,7 +172,9 @@ echo "$@" >> calls
 """
 
 
-def test_the_oldest_versions_are_installed_again_only_where_they_changed_or_were_not_finished(tmp_path):
+def test_the_oldest_versions_are_installed_again_only_where_they_changed_or_were_not_finished(
+    tmp_path,
+):
     (tmp_path / "common").mkdir()
     for name in ("test.sh", "constraints-oldest.txt", "common/pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path / name)
@@ -166,7 +185,9 @@ def test_the_oldest_versions_are_installed_again_only_where_they_changed_or_were
         """The modules that a call runs."""
         (tmp_path / "calls").write_text("")
         environment = {**os.environ, "PYTHON": tmp_path / "python"}
-        subprocess.run(["bash", tmp_path / "test.sh", "--oldest"], env=environment, capture_output=True)
+        subprocess.run(
+            ["bash", tmp_path / "test.sh", "--oldest"], env=environment, capture_output=True
+        )
         return [line.split()[1] for line in (tmp_path / "calls").read_text().splitlines()]
 
     tests = ["samplenet.ops.build", "pytest"]
@@ -193,7 +214,9 @@ def readme(beside_a_scan):
 
 def test_the_code_of_the_readme_runs(readme):
     torch = pytest.importorskip("torch")
-    task = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.AdaptiveAvgPool2d((1, 4)), torch.nn.Flatten())
+    task = torch.nn.Sequential(
+        torch.nn.Linear(3, 4), torch.nn.AdaptiveAvgPool2d((1, 4)), torch.nn.Flatten()
+    )
     trained = {"task": task, "clouds": torch.randn(4, 256, 3), "labels": torch.tensor([0, 1, 2, 3])}
     scope, shapes = {}, []
     for block, given in zip(readme, ({}, {}, trained), strict=True):
@@ -206,10 +229,14 @@ def test_the_code_of_the_readme_runs(readme):
 def test_the_code_of_the_readme_runs_in_tensorflow(readme, monkeypatch):
     """All but the training step, whose twin is in docs/use.md."""
     pytest.importorskip("tensorflow")
-    monkeypatch.setattr(samplenet.pretrained, "PACKAGES", {"tf": "tensorflow"})  # the other tests import both
+    monkeypatch.setattr(
+        samplenet.pretrained, "PACKAGES", {"tf": "tensorflow"}
+    )  # the other tests import both
     scope, shapes = {}, []
     for block in readme[:2]:
-        block = block.replace("import torch", "import tensorflow as tf").replace("torch.from_numpy", "tf.constant")
+        block = block.replace("import torch", "import tensorflow as tf").replace(
+            "torch.from_numpy", "tf.constant"
+        )
         exec(compile(block.replace("samplenet.torch", "samplenet.tf"), "README.md", "exec"), scope)
         shapes.append(tuple(scope["sampled"].points.shape))
     assert shapes == [(1, 1024, 3), (1, 20, 3)]
@@ -217,7 +244,9 @@ def test_the_code_of_the_readme_runs_in_tensorflow(readme, monkeypatch):
 
 def test_the_code_of_the_registration_readme_runs():
     torch = pytest.importorskip("torch")
-    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "registration" / "README.md").read_text(), re.S)
+    (block,) = re.findall(
+        r"```python\n(.*?)```", (ROOT / "registration" / "README.md").read_text(), re.S
+    )
     scope = {"clouds": torch.randn(4, 256, 3), "task_loss": lambda points: points.square().mean()}
     exec(compile(block, "registration/README.md", "exec"), scope)
     assert scope["projected"].shape == (4, 64, 3) and scope["loss"].requires_grad
@@ -227,7 +256,10 @@ def test_the_code_of_the_registration_readme_runs():
     "readme",
     [
         "README.md",
-        *(f"{name}/README.md" for name in ("classification", "registration", "reconstruction", "docker", "examples")),
+        *(
+            f"{name}/README.md"
+            for name in ("classification", "registration", "reconstruction", "docker", "examples")
+        ),
     ],
 )
 def test_the_files_that_the_readme_names_exist(readme):

@@ -13,13 +13,26 @@ from samplenet.data import shapes
 from samplenet.runs.checkpoint import save_checkpoint
 
 NAMES = samplenet.list_weights()
-CARD = {"m", "sizes", "num_points", "network", "experiment", "data", "normalisation", "command", "revision", "metrics"}
+CARD = {
+    "m",
+    "sizes",
+    "num_points",
+    "network",
+    "experiment",
+    "data",
+    "normalisation",
+    "command",
+    "revision",
+    "metrics",
+}
 
 
 @pytest.fixture(scope="module")
 def clouds():
     """Two clouds that no sampler was trained on, (2, 1024, 3)."""
-    return np.stack([shapes.generate(name, 0, split="test", num_points=1024) for name in ("chair", "car")])
+    return np.stack(
+        [shapes.generate(name, 0, split="test", num_points=1024) for name in ("chair", "car")]
+    )
 
 
 def call(framework, sampler, clouds):
@@ -35,7 +48,11 @@ def call(framework, sampler, clouds):
 
 
 def test_some_come_with_the_library_and_are_small():
-    assert {name.split("-")[0] for name in NAMES} == {"classification", "reconstruction", "registration"}
+    assert {name.split("-")[0] for name in NAMES} == {
+        "classification",
+        "reconstruction",
+        "registration",
+    }
     assert sum(path.stat().st_size for path in pretrained.FOLDER.glob("*.*s*")) < 5e6
 
 
@@ -55,7 +72,8 @@ def test_both_frameworks_give_the_same_sample(name, clouds):
     pytest.importorskip("tensorflow", reason="the Keras side needs TensorFlow")
     m = 20 if name.endswith("-progressive") else None
     (points, idx), (_, same) = (
-        call(framework, samplenet.load_pretrained(name, m, framework), clouds) for framework in ("torch", "tf")
+        call(framework, samplenet.load_pretrained(name, m, framework), clouds)
+        for framework in ("torch", "tf")
     )
     assert idx.shape == (2, m or pretrained.card(name)["m"])
     assert all(len(set(row)) == len(row) for row in idx.tolist())
@@ -75,7 +93,9 @@ def test_a_file_makes_its_sampler(tmp_path, clouds):
     for place in (tmp_path, tmp_path / "sampler.safetensors"):  # a run folder as well
         again = samplenet.load_pretrained(place, framework="torch")
         assert again.config == sampler.config
-        np.testing.assert_array_equal(call("torch", again, clouds)[1], call("torch", sampler, clouds)[1])
+        np.testing.assert_array_equal(
+            call("torch", again, clouds)[1], call("torch", sampler, clouds)[1]
+        )
     assert call("torch", samplenet.load_pretrained(tmp_path, m=4), clouds)[1].shape == (2, 4)
     assert about.items() <= pretrained.card(tmp_path).items()
     assert pick.SampleNetPicker(tmp_path, 4, framework="torch").normalisation == "box_side"
@@ -88,34 +108,55 @@ def test_a_file_makes_its_sampler(tmp_path, clouds):
 def test_what_cannot_be_loaded_is_named(tmp_path, monkeypatch):
     torch = pytest.importorskip("torch", reason="the PyTorch side needs PyTorch")
     load = samplenet.load_pretrained
-    with pytest.raises(InputError, match=r"no weights 'clasification-32'; known: classification-32, "):
+    with pytest.raises(
+        InputError, match=r"no weights 'clasification-32'; known: classification-32, "
+    ):
         load("clasification-32")
-    with pytest.raises(InputError, match=r"classification-32 sample 32 points, not 20; those for every m: \['classif"):
+    with pytest.raises(
+        InputError,
+        match=r"classification-32 sample 32 points, not 20; those for every m: \['classif",
+    ):
         load("classification-32", 20)
     with pytest.raises(InputError, match="framework must be 'torch' or 'tf', got 'jax'"):
         load("classification-32", framework="jax")
     with pytest.raises(InputError, match=r"no weights .*gone\.safetensors"):
         load(tmp_path / "gone.safetensors")
     weights.save(torch.nn.Linear(2, 2), tmp_path / "other.safetensors")
-    with pytest.raises(InputError, match=r"other\.safetensors does not say which SampleNet it is of"):
+    with pytest.raises(
+        InputError, match=r"other\.safetensors does not say which SampleNet it is of"
+    ):
         load(tmp_path / "other.safetensors")
-    weights.save(torch.nn.Linear(2, 2), tmp_path / "newer.safetensors", {"network": {"m": 3, "heads": 2}})
-    with pytest.raises(InputError, match=r"newer\.safetensors are of a SampleNet with other settings .*'heads'"):
+    weights.save(
+        torch.nn.Linear(2, 2), tmp_path / "newer.safetensors", {"network": {"m": 3, "heads": 2}}
+    )
+    with pytest.raises(
+        InputError, match=r"newer\.safetensors are of a SampleNet with other settings .*'heads'"
+    ):
         load(tmp_path / "newer.safetensors", framework="torch")
     whole = (pretrained.FOLDER / f"{NAMES[0]}.safetensors").read_bytes()
     (tmp_path / "cut.safetensors").write_bytes(whole[:-100])
     with pytest.raises(InputError, match=r"cut\.safetensors is damaged"):
         load(tmp_path / "cut.safetensors")
     monkeypatch.setattr(pretrained, "PACKAGES", {"torch": "torch", "tf": "no_tensorflow"})
-    with pytest.raises(InputError, match='no_tensorflow is not installed; install samplenet with its extra "tf"'):
+    with pytest.raises(
+        InputError, match='no_tensorflow is not installed; install samplenet with its extra "tf"'
+    ):
         load(NAMES[0], framework="tf")
     monkeypatch.setattr(pretrained, "PACKAGES", {"torch": "no_torch", "tf": "no_tensorflow"})
-    with pytest.raises(InputError, match='neither PyTorch nor TensorFlow is installed; .* extra "torch" or "tf"'):
+    with pytest.raises(
+        InputError, match='neither PyTorch nor TensorFlow is installed; .* extra "torch" or "tf"'
+    ):
         load(NAMES[0])
 
 
-def test_a_sampler_is_of_the_framework_that_is_imported_else_of_the_one_installed_pytorch_first(monkeypatch):
-    imported, installed, neither = "json", "mailbox", "no_such_package"  # packages that stand for a framework
+def test_a_sampler_is_of_the_framework_that_is_imported_else_of_the_one_installed_pytorch_first(
+    monkeypatch,
+):
+    imported, installed, neither = (
+        "json",
+        "mailbox",
+        "no_such_package",
+    )  # packages that stand for a framework
     monkeypatch.delitem(sys.modules, installed, raising=False)
     for torch, tf, chosen in (
         (imported, imported, "torch"),
@@ -141,10 +182,23 @@ def test_a_run_becomes_one_of_the_weights(tmp_path, monkeypatch):
     weights.save(SampleNet(4), run / "sampler.safetensors", {"sizes": [4], "num_points": 16})
     (run / "config.yaml").write_text("{sample_sizes: [4], projection: true, seed: 1, epochs: 1}")
     save_checkpoint(run / "last.safetensors", {}, {"epoch": 1, "done": True})
-    (run / "environment.json").write_text(json.dumps({"command": "python train_samplenet.py", "revision": "abc"}))
-    row = {"method": {"sampler": "samplenet", "m": 4}, "protocol": "matched", "metric": "accuracy", "value": 0.5}
+    (run / "environment.json").write_text(
+        json.dumps({"command": "python train_samplenet.py", "revision": "abc"})
+    )
+    row = {
+        "method": {"sampler": "samplenet", "m": 4},
+        "protocol": "matched",
+        "metric": "accuracy",
+        "value": 0.5,
+    }
     row |= {"n": 8, "seed": 1}
-    found = {"schema": 2, "experiment": "classification", "data": "d", "command": "c", "rows": [{**row, "seed": 0}]}
+    found = {
+        "schema": 2,
+        "experiment": "classification",
+        "data": "d",
+        "command": "c",
+        "rows": [{**row, "seed": 0}],
+    }
     (results / "results.json").write_text(json.dumps(found))
     (results / "environment.json").write_text("{}")
     with pytest.raises(InputError, match="evaluation is no run folder"):
@@ -152,7 +206,9 @@ def test_a_run_becomes_one_of_the_weights(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"has no row of samplenet, seed 1, m in \[4\]"):
         releasing.release("mine", run, results)
     assert not list(kept.iterdir())
-    (results / "results.json").write_text(json.dumps({**found, "rows": [{**row, "seed": 0, "value": 0.1}, row]}))
+    (results / "results.json").write_text(
+        json.dumps({**found, "rows": [{**row, "seed": 0, "value": 0.1}, row]})
+    )
     releasing.release("mine", run, results)
     assert {path.name for path in kept.iterdir()} == {"mine.safetensors", "mine.json"}
     card = json.loads((kept / "mine.json").read_text())
@@ -161,7 +217,9 @@ def test_a_run_becomes_one_of_the_weights(tmp_path, monkeypatch):
 
 def test_clouds_are_normalised_as_the_experiments_are(clouds):
     far = 7 * clouds.astype(np.float64) + [100, -20, 3]
-    np.testing.assert_allclose(samplenet.normalise(far), clouds, atol=1e-6)  # the shapes have zero mean and norm 1
+    np.testing.assert_allclose(
+        samplenet.normalise(far), clouds, atol=1e-6
+    )  # the shapes have zero mean and norm 1
     box = samplenet.normalise(far, "box_side")
     np.testing.assert_allclose(np.ptp(box, axis=1).max(1), 1, atol=1e-6)
     np.testing.assert_allclose(box.mean(1), 0, atol=1e-6)
@@ -172,7 +230,8 @@ def test_clouds_are_normalised_as_the_experiments_are(clouds):
     with pytest.raises(InputError, match=r"clouds must have shape \(B, N, 3\), got \(5, 3\)"):
         samplenet.normalise(np.ones((5, 3)))
     with pytest.raises(
-        InputError, match="normalisation must be one of unit_sphere, box_side, box_diagonal, got 'cube'"
+        InputError,
+        match="normalisation must be one of unit_sphere, box_side, box_diagonal, got 'cube'",
     ):
         samplenet.normalise(clouds, "cube")
     far[1, 5, 2] = np.nan
@@ -193,7 +252,11 @@ def test_a_normalised_tensor_is_a_tensor_with_the_numbers_of_an_array(clouds, fr
         array = tf.cast(tensor, tf.float64).numpy()
     for how in ("unit_sphere", "box_side", "box_diagonal"):
         got, want = samplenet.normalise(tensor, how), samplenet.normalise(array, how)
-        assert isinstance(got, type(tensor)) and got.device == tensor.device and type(want) is np.ndarray
+        assert (
+            isinstance(got, type(tensor))
+            and got.device == tensor.device
+            and type(want) is np.ndarray
+        )
         assert np.asarray(got).dtype == want.dtype == np.float32
         np.testing.assert_array_equal(np.asarray(got), want)
 
@@ -214,6 +277,8 @@ def test_a_tensor_on_a_gpu_stays_there(clouds):
 
 def test_a_tensorflow_variable_is_normalised_and_a_tensor_without_values_refused(clouds):
     tf = pytest.importorskip("tensorflow", reason="the Keras side needs TensorFlow")
-    np.testing.assert_array_equal(samplenet.normalise(tf.Variable(clouds)), samplenet.normalise(clouds))
+    np.testing.assert_array_equal(
+        samplenet.normalise(tf.Variable(clouds)), samplenet.normalise(clouds)
+    )
     with pytest.raises(InputError, match="call it outside of tf.function"):
         tf.function(samplenet.normalise, autograph=False)(tf.constant(clouds))

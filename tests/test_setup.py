@@ -68,7 +68,14 @@ class Checkout:
         (self.bin / name).write_text(text)
         (self.bin / name).chmod(0o755)
 
-    def run(self, script: str, *flags: str, shell: str = "bash", how: dict | None = None, **environment: str):
+    def run(
+        self,
+        script: str,
+        *flags: str,
+        shell: str = "bash",
+        how: dict | None = None,
+        **environment: str,
+    ):
         """Run a script in a process group of its own, with nothing on the path but the system's and the stand-ins."""
         usual = {"PATH": f"{self.bin}:/usr/bin:/bin", "NOTES": str(self.notes)}
         return subprocess.run(
@@ -77,7 +84,9 @@ class Checkout:
             capture_output=True,
             text=True,
             start_new_session=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored in a shell's background
+            preexec_fn=lambda: signal.signal(
+                signal.SIGINT, signal.SIG_DFL
+            ),  # ignored in a shell's background
             **(how or {}),
         )
 
@@ -104,12 +113,18 @@ def test_a_set_up_that_was_interrupted_at_any_moment_is_mended_by_the_next(tmp_p
         name = ("KILL", "INT")[moment % 2]
         checkout = Checkout(tmp_path / f"{moment}")
         assert checkout.run("setup.sh", "viz", STOP_AT=str(moment), SIGNAL=name).returncode != 0
-        half = (checkout.site() / "matplotlib.dist-info").exists() and not (checkout.site() / "part-5").exists()
+        half = (checkout.site() / "matplotlib.dist-info").exists() and not (
+            checkout.site() / "part-5"
+        ).exists()
         again = checkout.run("setup.sh", "viz")
         assert again.returncode == 0, again.stderr
         assert (checkout.site() / "part-5").exists(), f"{name} at step {moment}"
         assert not half or "the set-up of .venv did not finish; it is made anew" in again.stdout
-        assert not [line for line in checkout.run("setup.sh", "viz").stdout.splitlines() if "install" in line]
+        assert not [
+            line
+            for line in checkout.run("setup.sh", "viz").stdout.splitlines()
+            if "install" in line
+        ]
 
 
 def test_pip_without_a_network_leaves_the_environment_as_it_was(checkout):
@@ -139,11 +154,19 @@ GPU = "#!/bin/sh\necho 'NVIDIA H200, 580.65.06'\n"
     [
         ("tf viz", {}, ".venv-tf common[build,train,tf,viz,tf-cuda,nvcc]"),
         ("torch viz", {}, ".venv common[build,train,torch,viz,nvcc]"),
-        ("tf torch", {}, ".venv common[build,train,tf,torch,nvcc]"),  # the tests need both in one Python
+        (
+            "tf torch",
+            {},
+            ".venv common[build,train,tf,torch,nvcc]",
+        ),  # the tests need both in one Python
         ("io", {}, ".venv common[build,train,io]"),
         ("tf viz", {"CUDA_VISIBLE_DEVICES": ""}, ".venv common[build,train,tf,viz]"),
         ("torch viz", {"CUDA_VISIBLE_DEVICES": "-1"}, ".venv common[build,train,torch,viz]"),
-        ("tf viz", {"CUDA_VISIBLE_DEVICES": "0", "CUDACXX": "true"}, ".venv-tf common[build,train,tf,viz,tf-cuda]"),
+        (
+            "tf viz",
+            {"CUDA_VISIBLE_DEVICES": "0", "CUDACXX": "true"},
+            ".venv-tf common[build,train,tf,viz,tf-cuda]",
+        ),
     ],
 )
 def test_with_a_gpu_pip_is_handed_what_it_needs(checkout, extras, environment, installed):
@@ -164,7 +187,10 @@ def test_reproduce_makes_an_environment_of_each_framework_on_a_machine_with_a_gp
     checkout.program("nvidia-smi", GPU)
     done = checkout.run("reproduce.sh", *flags, FRAMEWORKS="tf torch")
     assert done.returncode == 0, done.stderr
-    gpu = [".venv-tf common[build,train,tf,viz,tf-cuda,nvcc]", ".venv common[build,train,torch,viz,nvcc]"]
+    gpu = [
+        ".venv-tf common[build,train,tf,viz,tf-cuda,nvcc]",
+        ".venv common[build,train,torch,viz,nvcc]",
+    ]
     pip = gpu if flags == ["all"] else [".venv common[build,train,tf,viz]", ".venv common[torch]"]
     assert checkout.noted("pip") == [f"{line} PIP_USER=0" for line in pip]
     words = f"{checkout.folder}/.venv/bin/python {checkout.folder}/reproduce.py"
@@ -172,10 +198,17 @@ def test_reproduce_makes_an_environment_of_each_framework_on_a_machine_with_a_gp
 
 
 def test_the_extras_for_a_gpu_bring_cuda_in_the_versions_of_the_constraints():
-    extras = tomllib.loads((ROOT / "common/pyproject.toml").read_text())["project"]["optional-dependencies"]
+    extras = tomllib.loads((ROOT / "common/pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
     assert any(line.startswith("tensorflow[and-cuda]") for line in extras["tf-cuda"])
-    pinned = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines()[1:])
-    needed = [line.split(">=")[0] for line in extras["nvcc"]] + ["nvidia-cudnn-cu12", "nvidia-cuda-runtime-cu12"]
+    pinned = dict(
+        line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines()[1:]
+    )
+    needed = [line.split(">=")[0] for line in extras["nvcc"]] + [
+        "nvidia-cudnn-cu12",
+        "nvidia-cuda-runtime-cu12",
+    ]
     assert set(needed) <= pinned.keys()
     if importlib.util.find_spec("tensorflow") is None:
         pytest.skip("TensorFlow is not installed: what its extra and-cuda needs is not compared")
@@ -186,11 +219,19 @@ def test_the_extras_for_a_gpu_bring_cuda_in_the_versions_of_the_constraints():
 
 def test_a_clone_called_samplenet_does_not_hide_the_library(tmp_path):
     """From a script beside the clone: an editable install puts common/ on the path."""
-    pytest.importorskip("setuptools", minversion="77", reason="building the package needs setuptools 77 or later")
+    pytest.importorskip(
+        "setuptools", minversion="77", reason="building the package needs setuptools 77 or later"
+    )
     common, site = tmp_path / "checkout" / "common", tmp_path / "site"
-    shutil.copytree(ROOT / "common", common, ignore=shutil.ignore_patterns("_native", "__pycache__", "*.egg-info"))
+    shutil.copytree(
+        ROOT / "common",
+        common,
+        ignore=shutil.ignore_patterns("_native", "__pycache__", "*.egg-info"),
+    )
     code = f"from setuptools import build_meta; print(build_meta.build_editable({str(tmp_path)!r}))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=common, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=common, capture_output=True, text=True, check=True
+    )
     with zipfile.ZipFile(tmp_path / done.stdout.splitlines()[-1]) as wheel:
         wheel.extractall(site)
     (tmp_path / "samplenet" / "common").mkdir(parents=True)
@@ -200,7 +241,9 @@ def test_a_clone_called_samplenet_does_not_hide_the_library(tmp_path):
         "site.addsitedir(sys.argv[1])\n"
         "print(importlib.util.find_spec('samplenet').origin)\n"
     )
-    found = subprocess.run([sys.executable, "-S", script, site], cwd=tmp_path, env={}, capture_output=True, text=True)
+    found = subprocess.run(
+        [sys.executable, "-S", script, site], cwd=tmp_path, env={}, capture_output=True, text=True
+    )
     assert found.stdout.strip() == str(common / "samplenet" / "__init__.py"), found.stderr
 
 
@@ -210,7 +253,10 @@ OLD = '#!/bin/sh\n[ "$1" = -V ] && echo Python 3.9.1 && exit\nexit 1\n'
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [(SHIM, "python3.9 does not run here; name another"), (OLD, "3.11 to 3.13 is needed, python3.9 is Python 3.9.1")],
+    [
+        (SHIM, "python3.9 does not run here; name another"),
+        (OLD, "3.11 to 3.13 is needed, python3.9 is Python 3.9.1"),
+    ],
 )
 @pytest.mark.parametrize("script", [["setup.sh", "tf"], ["reproduce.sh"]])
 def test_a_python_that_will_not_do_is_told_in_one_sentence(checkout, text, words, script):
@@ -221,7 +267,9 @@ def test_a_python_that_will_not_do_is_told_in_one_sentence(checkout, text, words
 
 
 def test_a_read_only_checkout_is_told_in_one_sentence():
-    nobody = {"user": 65534, "group": 65534, "extra_groups": []} if os.getuid() == 0 else {}  # root writes everywhere
+    nobody = (
+        {"user": 65534, "group": 65534, "extra_groups": []} if os.getuid() == 0 else {}
+    )  # root writes everywhere
     with tempfile.TemporaryDirectory() as folder:
         checkout = Checkout(Path(folder) / "checkout")
         for path in (Path(folder), checkout.folder):
@@ -243,7 +291,9 @@ def test_sh_runs_the_scripts_as_bash_does(checkout):
 
 
 def test_reproduce_py_before_set_up_names_reproduce_sh():
-    done = subprocess.run([sys.executable, "-S", ROOT / "reproduce.py"], env={}, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-S", ROOT / "reproduce.py"], env={}, capture_output=True, text=True
+    )
     assert done.returncode == 1 and done.stderr.count("\n") == 1
     assert "lacks the library" in done.stderr and "bash reproduce.sh sets it up" in done.stderr
 
@@ -291,12 +341,17 @@ def test_the_real_pip_killed_at_ten_moments_is_mended(tmp_path):
     (checkout / "__init__.py").touch()
     (checkout.parent / "backend.py").write_text(BACKEND)
     system = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
-    (checkout.parent / "pyproject.toml").write_text(system + '[project]\nname = "samplenet"\nversion = "1.0"\n')
+    (checkout.parent / "pyproject.toml").write_text(
+        system + '[project]\nname = "samplenet"\nversion = "1.0"\n'
+    )
     checkout = checkout.parents[1]
     (checkout / "constraints.txt").touch()
     shutil.copy(ROOT / "setup.sh", checkout)
     pip = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels), "PIP_CONFIG_FILE": os.devnull}
-    how = {"env": {"PATH": os.environ["PATH"], "PYTHON": sys.executable, **pip}, "start_new_session": True}
+    how = {
+        "env": {"PATH": os.environ["PATH"], "PYTHON": sys.executable, **pip},
+        "start_new_session": True,
+    }
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     command = ["bash", checkout / "setup.sh", "viz"]
 
@@ -313,7 +368,9 @@ def test_the_real_pip_killed_at_ten_moments_is_mended(tmp_path):
         shutil.rmtree(checkout / ".venv")
         with subprocess.Popen(command, **how, **quiet) as child:
             time.sleep(length * (moment + 0.5) / 10)
-            os.killpg(child.pid, (signal.SIGKILL, signal.SIGINT)[moment % 2])  # it is there until it is waited for
+            os.killpg(
+                child.pid, (signal.SIGKILL, signal.SIGINT)[moment % 2]
+            )  # it is there until it is waited for
             stopped += child.wait() != 0
         whole()
     assert stopped >= 8

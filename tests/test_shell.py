@@ -19,7 +19,9 @@ def test_runners_and_reproduce_refuse_flags_before_setting_up(command):
         (["--preset", "slow"], 2, "no preset 'slow', known: smoke quick paper"),
         (["--data-root", "nowhere"], 1, "nowhere is not a folder"),
     ):
-        done = subprocess.run(["bash", ROOT / command[0], *command[1:], *flags], capture_output=True, text=True)
+        done = subprocess.run(
+            ["bash", ROOT / command[0], *command[1:], *flags], capture_output=True, text=True
+        )
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (status, "", 1)
         assert words in done.stderr
 

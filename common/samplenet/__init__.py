@@ -14,7 +14,15 @@ if TYPE_CHECKING:
     from samplenet.pretrained import list_weights, load_pretrained
     from samplenet.sampled import Prefix, Sampled, random_indices
 
-__all__ = ["InputError", "Prefix", "Sampled", "list_weights", "load_pretrained", "normalise", "random_indices"]
+__all__ = [
+    "InputError",
+    "Prefix",
+    "Sampled",
+    "list_weights",
+    "load_pretrained",
+    "normalise",
+    "random_indices",
+]
 __version__ = "0.1.0"
 
 _MODULES = {

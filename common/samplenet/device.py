@@ -36,7 +36,10 @@ def gpu() -> Gpu | None:
     query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
     try:
         done = subprocess.run(query, capture_output=True, text=True, check=False, timeout=10)
-    except (OSError, subprocess.SubprocessError):  # of another machine, or its driver does not answer
+    except (
+        OSError,
+        subprocess.SubprocessError,
+    ):  # of another machine, or its driver does not answer
         return None
     if done.returncode or not done.stdout.strip():
         return None
@@ -61,12 +64,17 @@ def serving(framework: str, gpu: Gpu) -> tuple[bool, str]:
         serves, cuda = torch.cuda.is_available(), torch.version.cuda
         lacking = "torch.cuda.is_available() is False; torch.cuda.init() says why"
     if cuda is None:
-        lacking = "this build of it has no CUDA; pytorch.org and tensorflow.org name builds that have"
+        lacking = (
+            "this build of it has no CUDA; pytorch.org and tensorflow.org name builds that have"
+        )
     elif not gpu.runs(cuda):
         lacking = f"its CUDA {cuda} needs driver {oldest_driver(cuda)} or later; update the driver"
     name = f"{gpu.name}, driver {gpu.driver}"
     if serves:
-        return True, f"{NAMES[framework]} computes on the GPU ({name}; {oldest_driver(cuda)} or later is needed)"
+        return (
+            True,
+            f"{NAMES[framework]} computes on the GPU ({name}; {oldest_driver(cuda)} or later is needed)",
+        )
     return False, f"{NAMES[framework]} computes on the CPU, not on the GPU ({name}): {lacking}"
 
 

@@ -6,7 +6,9 @@ import contextlib
 class InputError(ValueError):
     """A fault of the input in one sentence: what is wrong, the value, and what to do about it."""
 
-    __init__ = Exception.__init__  # or a tf.function that raises it while traced would raise another type
+    __init__ = (
+        Exception.__init__
+    )  # or a tf.function that raises it while traced would raise another type
 
 
 @contextlib.contextmanager
@@ -15,4 +17,6 @@ def needs_extra(extra: str):
     try:
         yield
     except ModuleNotFoundError as error:
-        raise InputError(f'{error.name} is not installed; install samplenet with its extra "{extra}"') from error
+        raise InputError(
+            f'{error.name} is not installed; install samplenet with its extra "{extra}"'
+        ) from error

@@ -63,13 +63,18 @@ def normalise(clouds, normalisation: str = "unit_sphere"):
         InputError: another shape or normalisation, a coordinate that is not finite, or a tensor without values (in
             tf.function).
     """
-    torch, tf = sys.modules.get("torch"), sys.modules.get("tensorflow")  # imported already where there is a tensor
+    torch, tf = (
+        sys.modules.get("torch"),
+        sys.modules.get("tensorflow"),
+    )  # imported already where there is a tensor
     if torch and isinstance(clouds, torch.Tensor):
         array = clouds.detach().to("cpu", torch.float64).numpy()
         return torch.from_numpy(_normalise(array, normalisation)).to(clouds.device)
     if tf and tf.is_tensor(clouds):
         if not hasattr(clouds, "numpy"):
-            raise InputError("normalise needs the coordinates of the clouds; call it outside of tf.function")
+            raise InputError(
+                "normalise needs the coordinates of the clouds; call it outside of tf.function"
+            )
         with tf.device(clouds.device):
             return tf.identity(_normalise(clouds.numpy(), normalisation))
     return _normalise(clouds, normalisation)
@@ -80,7 +85,9 @@ def _normalise(clouds, normalisation: str) -> NDArray[np.float32]:
     if clouds.ndim != 3 or clouds.shape[2] != 3 or not clouds.shape[1]:
         raise InputError(f"clouds must have shape (B, N, 3), got {clouds.shape}")
     if normalisation not in NORMALISATIONS:
-        raise InputError(f"normalisation must be one of {', '.join(NORMALISATIONS)}, got {normalisation!r}")
+        raise InputError(
+            f"normalisation must be one of {', '.join(NORMALISATIONS)}, got {normalisation!r}"
+        )
     if not np.isfinite(clouds).all():
         b, n = np.argwhere(~np.isfinite(clouds))[0, :2]
         raise InputError(f"point {n} of cloud {b} is not finite: {clouds[b, n]}")

@@ -11,7 +11,9 @@ import sys
 import tempfile
 
 # absl's lines, the older ones with a date, and what they continue
-LOG = re.compile(r"[IWEF]\d{4} |\d{4}-\d\d-\d\d .*: [IWEF] |WARNING: All log messages before|To enable the following")
+LOG = re.compile(
+    r"[IWEF]\d{4} |\d{4}-\d\d-\d\d .*: [IWEF] |WARNING: All log messages before|To enable the following"
+)
 
 written = None
 if "--debug" not in sys.argv and sys.stderr is not None:

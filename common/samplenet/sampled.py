@@ -37,7 +37,9 @@ class Prefix:
     def __call__(self, points, cloud=None) -> Sampled:
         """points (B, N, 3); `cloud` is ignored."""
         ordered = self.sampler.order(points, self.m)
-        return ordered._replace(queries=ordered.queries[:, : self.m] if self.m <= self.sampler.m else None)
+        return ordered._replace(
+            queries=ordered.queries[:, : self.m] if self.m <= self.sampler.m else None
+        )
 
 
 def largest_size(sizes: list[int], limit: int, words: str) -> int:

@@ -16,7 +16,9 @@ class Seconds(NamedTuple):
     best: float
 
 
-def in_turns(functions: dict[Hashable, Callable[[], object]], turns: int, warm_up: int = 1) -> dict[Hashable, Seconds]:
+def in_turns(
+    functions: dict[Hashable, Callable[[], object]], turns: int, warm_up: int = 1
+) -> dict[Hashable, Seconds]:
     """Time each function once a turn; the turns of `warm_up` come first and do not count.
 
     A function must return when its work is done: one that leaves it to a device waits for the device itself.

@@ -85,7 +85,9 @@ def load(model, path, part: str = "") -> None:
     arrays = _read_pth(path) if path.suffix in (".pth", ".pt") else read(path)[0]
     if part:
         inside = part + "."
-        arrays = {name.removeprefix(inside): a for name, a in arrays.items() if name.startswith(inside)}
+        arrays = {
+            name.removeprefix(inside): a for name, a in arrays.items() if name.startswith(inside)
+        }
     needed = {name for name in slots if not name.endswith(COUNTER)}
     extra = {name for name in arrays if not name.endswith(COUNTER)} - set(slots)
     faults = [f"{name} is missing" for name in sorted(needed - set(arrays))]
@@ -114,8 +116,17 @@ def _read_pth(path: Path) -> dict[str, np.ndarray]:
         state = torch.load(path, map_location="cpu", weights_only=True)
         state = state.get("model", state)
         return {name: _array(tensor) for name, tensor in state.items()}
-    except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError, AttributeError) as error:
-        raise InputError(f"weights {path} are damaged or hold more than tensors ({error})") from error
+    except (
+        pickle.UnpicklingError,
+        RuntimeError,
+        OSError,
+        EOFError,
+        ValueError,
+        AttributeError,
+    ) as error:
+        raise InputError(
+            f"weights {path} are damaged or hold more than tensors ({error})"
+        ) from error
 
 
 def _array(tensor) -> np.ndarray:
@@ -129,7 +140,9 @@ def _slots(model) -> dict[str, _Slot]:
         return _torch_slots(model)
     if keras and isinstance(model, keras.layers.Layer):
         return _keras_slots(model)
-    raise InputError(f"weights: the model must be a torch module or a Keras model, got {type(model).__name__}")
+    raise InputError(
+        f"weights: the model must be a torch module or a Keras model, got {type(model).__name__}"
+    )
 
 
 def _torch_slots(module) -> dict[str, _Slot]:
@@ -137,16 +150,23 @@ def _torch_slots(module) -> dict[str, _Slot]:
     torch = sys.modules["torch"]
 
     def slot(tensor):
-        return _Slot(tuple(tensor.shape), lambda: _array(tensor), lambda a: tensor.copy_(torch.tensor(a)))
+        return _Slot(
+            tuple(tensor.shape), lambda: _array(tensor), lambda a: tensor.copy_(torch.tensor(a))
+        )
 
     state = module.state_dict().items()
-    return {name.replace("_orig_mod.", "").removeprefix("module."): slot(tensor) for name, tensor in state}
+    return {
+        name.replace("_orig_mod.", "").removeprefix("module."): slot(tensor)
+        for name, tensor in state
+    }
 
 
 def _keras_slots(model) -> dict[str, _Slot]:
     """The weights of a built Keras model by their released names."""
     if not model.built:
-        raise InputError(f"weights: the Keras model {model.name} has no weights yet; call it on a cloud first")
+        raise InputError(
+            f"weights: the Keras model {model.name} has no weights yet; call it on a cloud first"
+        )
     slots = {}
     for variable in model.weights:
         name, layout = _released(variable.path.removeprefix(model.name + "/"), len(variable.shape))
@@ -160,7 +180,9 @@ def _keras_slot(variable, layout: str) -> _Slot:
     shape = tuple(variable.shape)
     if layout == "conv":
         return _Slot(
-            (*shape[::-1], 1), lambda: np.asarray(variable).T[..., None], lambda a: variable.assign(a[..., 0].T)
+            (*shape[::-1], 1),
+            lambda: np.asarray(variable).T[..., None],
+            lambda a: variable.assign(a[..., 0].T),
         )
     if layout == "dense":
         return _Slot(shape[::-1], lambda: np.asarray(variable).T, lambda a: variable.assign(a.T))
@@ -172,7 +194,9 @@ def _released(path: str, rank: int) -> tuple[str, str]:
     *where, leaf = path.split("/")
     layout = "dense" if leaf == "kernel" else "as it is"
     if leaf == "kernel" and rank != 2:
-        raise InputError(f"weights: {path} has rank {rank}; only the kernels of dense layers have a released layout")
+        raise InputError(
+            f"weights: {path} has rank {rank}; only the kernels of dense layers have a released layout"
+        )
     if len(where) > 1 and where[-1] in ("fc", "bn"):  # the two halves of a Block
         half, block = where.pop(), where.pop()
         if half == "fc" and "conv" in block and leaf == "kernel":

@@ -40,7 +40,9 @@ def qeuler(q: Tensor, order: str, epsilon: float = 0) -> Tensor:
     """
     i, j, k = _axes(order)
     sign = 1 if (j - i) % 3 == 1 else -1  # of the permutation
-    matrix = rigid.to_matrix(_with_last_axis(4, q))  # R_i R_j R_k, whose column k is that of R_i R_j
+    matrix = rigid.to_matrix(
+        _with_last_axis(4, q)
+    )  # R_i R_j R_k, whose column k is that of R_i R_j
     first = torch.atan2(-sign * matrix[..., j, k], matrix[..., k, k])
     rest = rigid.to_matrix(rigid.multiply(rigid.conjugate(_about(i, first)), q))  # R_j R_k
     second = torch.atan2(sign * rest[..., i, k], rest[..., k, k])
@@ -64,7 +66,9 @@ def euler_to_quaternion(e: NDArray, order: str) -> NDArray:
 def expmap_to_quaternion(e: NDArray) -> NDArray:
     """Convert rotation vectors (..., 3), axis times angle, to quaternions (..., 4), in NumPy."""
     half = np.linalg.norm(_with_last_axis(3, e), axis=-1, keepdims=True) / 2
-    return np.concatenate([np.cos(half), e * np.sinc(half / np.pi) / 2], -1)  # sinc: sin(half) / half, 1 at 0
+    return np.concatenate(
+        [np.cos(half), e * np.sinc(half / np.pi) / 2], -1
+    )  # sinc: sin(half) / half, 1 at 0
 
 
 def qmul_np(q: NDArray, r: NDArray) -> NDArray:
@@ -83,7 +87,9 @@ def qeuler_np(q: NDArray, order: str, epsilon: float = 0, use_gpu: bool = False)
 
 
 def _tensor(array: NDArray) -> Tensor:
-    return torch.from_numpy(np.array(array))  # a copy: PyTorch takes no read-only or reversed arrays
+    return torch.from_numpy(
+        np.array(array)
+    )  # a copy: PyTorch takes no read-only or reversed arrays
 
 
 def _about(axis: int, angle: Tensor) -> Tensor:

@@ -11,7 +11,9 @@ from samplenet.ops import torch as ops
 from samplenet.torch import losses, projection, samplenet
 
 
-def _keep_shapes(sampler: nn.Module, num_out_points: int, input_shape: str, output_shape: str) -> None:
+def _keep_shapes(
+    sampler: nn.Module, num_out_points: int, input_shape: str, output_shape: str
+) -> None:
     for name, layout in (("input_shape", input_shape), ("output_shape", output_shape)):
         if layout not in ("bcn", "bnc"):
             raise InputError(f"{name} must be 'bcn' (B, 3, N) or 'bnc' (B, N, 3), got {layout!r}")
@@ -33,7 +35,9 @@ class SoftProjection(projection.SoftProjection):
         min_sigma: lower bound on sigma = t2.
     """
 
-    def __init__(self, group_size, initial_temperature=1.0, is_temperature_trainable=True, min_sigma=1e-4):
+    def __init__(
+        self, group_size, initial_temperature=1.0, is_temperature_trainable=True, min_sigma=1e-4
+    ):
         super().__init__(group_size, initial_temperature, is_temperature_trainable, min_sigma)
 
     def sigma(self) -> Tensor:
@@ -48,7 +52,9 @@ class SoftProjection(projection.SoftProjection):
         """Carry features (B, F, N) over to the queries: (B, F, m)."""
         return self._blend(point_cloud, query_cloud, point_features)[0]
 
-    def project_and_propagate(self, point_cloud, point_features, query_cloud) -> tuple[Tensor, Tensor]:
+    def project_and_propagate(
+        self, point_cloud, point_features, query_cloud
+    ) -> tuple[Tensor, Tensor]:
         """Do both: (B, 3, m), (B, F, m)."""
         return tuple(self._blend(point_cloud, query_cloud, point_cloud, point_features))
 
@@ -57,7 +63,9 @@ class SoftProjection(projection.SoftProjection):
         if action == "project":
             return self.project(point_cloud, query_cloud)
         if action not in ("propagate", "project_and_propagate"):
-            raise InputError(f"action must be project, propagate or project_and_propagate, got {action!r}")
+            raise InputError(
+                f"action must be project, propagate or project_and_propagate, got {action!r}"
+            )
         if point_features is None:
             raise InputError(f"action {action} needs point_features (B, F, N)")
         return getattr(self, action)(point_cloud, point_features, query_cloud)

@@ -39,7 +39,9 @@ def script(monkeypatch, shapes_folder):
 
     def run(name, *flags, data_root=shapes_folder):
         module, action = SCRIPTS[name]
-        points = ["--num-points", "64"] if name == "train_classifier" else []  # a sampler takes its classifier's
+        points = (
+            ["--num-points", "64"] if name == "train_classifier" else []
+        )  # a sampler takes its classifier's
         flags = [*points, *map(str, flags), *(["--data-root", str(data_root)] if data_root else [])]
         monkeypatch.setattr("sys.argv", [str(ROOT / "classification" / f"{name}.py"), *flags])
         main(action, module.Config)
@@ -59,11 +61,29 @@ def trained(tmp_path_factory, shapes_folder):
     old = sys.argv
     try:
         argv("train_classifier")
-        flags = [*base, "--num-points", "64", "--model", "vanilla", "--no-xla", "--out", str(folder / "cls")]
+        flags = [
+            *base,
+            "--num-points",
+            "64",
+            "--model",
+            "vanilla",
+            "--no-xla",
+            "--out",
+            str(folder / "cls"),
+        ]
         train_classifier.train(load(train_classifier.Config, flags))
         argv("train_samplenet")
         for name, flag in (("samplenet", "--projection"), ("snet", "--no-projection")):
-            flags = [*base, "--task", str(folder / "cls"), "--sample-sizes", "8", flag, "--out", str(folder / name)]
+            flags = [
+                *base,
+                "--task",
+                str(folder / "cls"),
+                "--sample-sizes",
+                "8",
+                flag,
+                "--out",
+                str(folder / name),
+            ]
             train_samplenet.train(load(train_samplenet.Config, flags))
     finally:
         sys.argv = old

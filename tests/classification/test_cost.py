@@ -17,11 +17,15 @@ from samplenet.tf.cost import count
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("model, parameters, macs", [("pointnet", 3.48e6, 448e6), ("vanilla", 0.82e6, 152e6)])
+@pytest.mark.parametrize(
+    "model, parameters, macs", [("pointnet", 3.48e6, 448e6), ("vanilla", 0.82e6, 152e6)]
+)
 def test_the_classifiers_have_the_published_sizes(model, parameters, macs):
     net = pointnet.build(model, 40)
     net.trainable = False  # as the frozen one of a run
-    assert count(partial(net, training=False), (1, 1024, 3)) == pytest.approx((parameters, macs), rel=0.01)
+    assert count(partial(net, training=False), (1, 1024, 3)) == pytest.approx(
+        (parameters, macs), rel=0.01
+    )
 
 
 def test_samplenet_has_the_published_size_and_the_paper_s_claim_holds():
@@ -59,18 +63,24 @@ RESULTS = {
 
 
 def test_each_device_has_its_columns_and_each_value_its_change():
-    head, _, full, sampled, paper = costs.table(RESULTS, cost.EXPERIMENT).markdown().splitlines()[2:]
+    head, _, full, sampled, paper = (
+        costs.table(RESULTS, cost.EXPERIMENT).markdown().splitlines()[2:]
+    )
     columns = [f"{what}, {d}, {unit}" for what, unit in (("time a cloud", "ms"), ("peak memory", "MB"))
                for d in ("CPU", "GPU")]  # fmt: skip
-    assert head == "|  | m | ratio | parameters, M | MACs a cloud, M | " + " | ".join(columns) + " |"
-    assert full == "| task network alone | 64 | 1 | 3.480 | 448.0 | 20.000 | 0.500 | 100.0 | 200.0 |"
+    assert (
+        head == "|  | m | ratio | parameters, M | MACs a cloud, M | " + " | ".join(columns) + " |"
+    )
+    assert (
+        full == "| task network alone | 64 | 1 | 3.480 | 448.0 | 20.000 | 0.500 | 100.0 | 200.0 |"
+    )
     assert sampled == (
         "| SampleNet + task network | 2 | 32 | 3.705 (+6 %) | 50.9 (−89 %) | 5.000 (−75 %) | 0.600 (+20 %) "
         "| 25.0 (−75 %) | 20.0 (−90 %) |"
     )
-    assert paper.startswith("| the paper, as quoted, unverified |  | 32 | “memory” +6 % | −90 % |") and paper.count(
-        "|"
-    ) == head.count("|")
+    assert paper.startswith(
+        "| the paper, as quoted, unverified |  | 32 | “memory” +6 % | −90 % |"
+    ) and paper.count("|") == head.count("|")
 
 
 def test_the_text_says_which_devices_were_seen_and_what_was_not_measured():
@@ -79,7 +89,11 @@ def test_the_text_says_which_devices_were_seen_and_what_was_not_measured():
     assert "GPU: a large one." in text and "native ops" in text and "not measured" not in text
     alone = [r for r in ROWS if r["device"] != "gpu" and r["metric"] != "peak_memory_bytes"]
     text = cost.report({**RESULTS, "gpu": None, "rows": alone})
-    assert "No GPU seen: CPU only." in text and "peak memory, " not in text and "not measured here" in text
+    assert (
+        "No GPU seen: CPU only." in text
+        and "peak memory, " not in text
+        and "not measured here" in text
+    )
 
 
 @pytest.fixture
@@ -87,14 +101,26 @@ def measure_cost(monkeypatch):
     """Run cost.py in this process, apart from the processes that it starts."""
 
     def run(*flags):
-        monkeypatch.setattr("sys.argv", [str(ROOT / "classification" / "cost.py"), *map(str, flags)])
+        monkeypatch.setattr(
+            "sys.argv", [str(ROOT / "classification" / "cost.py"), *map(str, flags)]
+        )
         main(cost.measure_all, cost.Config)
 
     return run
 
 
-def test_cost_of_a_trained_sampler_beside_the_classifier_alone(tmp_path, measure_cost, trained, capsys):
-    flags = ["--task", trained / "cls", "--samplers", "random", trained / "samplenet", "--sizes", "8"]
+def test_cost_of_a_trained_sampler_beside_the_classifier_alone(
+    tmp_path, measure_cost, trained, capsys
+):
+    flags = [
+        "--task",
+        trained / "cls",
+        "--samplers",
+        "random",
+        trained / "samplenet",
+        "--sizes",
+        "8",
+    ]
     measure_cost(*flags, "--batch-size", "64", "--repeats", "2", "--out", tmp_path)
     found = json.loads((tmp_path / "cost.json").read_text())
     assert (
@@ -103,19 +129,35 @@ def test_cost_of_a_trained_sampler_beside_the_classifier_alone(tmp_path, measure
         and "cost.py" in found["command"]
         and "libraries" in found["environment"]
     )
-    assert {frozenset(row) for row in found["rows"]} == {frozenset({"sampler", "m", "metric", "value", "device"})}
+    assert {frozenset(row) for row in found["rows"]} == {
+        frozenset({"sampler", "m", "metric", "value", "device"})
+    }
     values = {(r["sampler"], r["m"], r["metric"], r["device"]): r["value"] for r in found["rows"]}
     assert len(values) == len(found["rows"])
     lines = ("none", 64), ("random", 8), ("samplenet", 8)
     for line in lines:
         assert {key[2:] for key in values if key[:2] == line} >= {
-            *((metric, "any") for metric in ("parameters", "macs", "sampler_parameters", "sampler_macs")),
+            *(
+                (metric, "any")
+                for metric in ("parameters", "macs", "sampler_parameters", "sampler_macs")
+            ),
             ("ms_per_cloud", "cpu"),
             ("peak_memory_bytes", "cpu"),
         }
         assert values[*line, "ms_per_cloud", "cpu"] > 0
-        own, alone = values[*line, "sampler_parameters", "any"], values["none", 64, "parameters", "any"]
-        assert values[*line, "parameters", "any"] == alone + own and (own > 0) == (line[0] == "samplenet")
-    assert values["none", 64, "peak_memory_bytes", "cpu"] > 64 * 64 * 1024 * 4  # the widest layer of the batch
+        own, alone = (
+            values[*line, "sampler_parameters", "any"],
+            values["none", 64, "parameters", "any"],
+        )
+        assert values[*line, "parameters", "any"] == alone + own and (own > 0) == (
+            line[0] == "samplenet"
+        )
+    assert (
+        values["none", 64, "peak_memory_bytes", "cpu"] > 64 * 64 * 1024 * 4
+    )  # the widest layer of the batch
     text = (tmp_path / "cost.md").read_text()
-    assert text in capsys.readouterr().out and text.count("+ task network |") == 2 and "the paper" in text
+    assert (
+        text in capsys.readouterr().out
+        and text.count("+ task network |") == 2
+        and "the paper" in text
+    )

@@ -13,8 +13,20 @@ from samplenet.runs.evaluation import Entry
 
 def test_a_progressive_sampler_serves_every_size(tmp_path, script, trained, results, tiny):
     task = ["--task", trained / "cls"]
-    script("train_samplenet", *tiny, *task, "--sample-sizes", 4, 8, "--out", tmp_path / "progressive")
-    script("train_samplenet", *tiny, *task, "--sample-sizes", 4, 8, "--no-projection", "--out", tmp_path / "net")
+    script(
+        "train_samplenet", *tiny, *task, "--sample-sizes", 4, 8, "--out", tmp_path / "progressive"
+    )
+    script(
+        "train_samplenet",
+        *tiny,
+        *task,
+        "--sample-sizes",
+        4,
+        8,
+        "--no-projection",
+        "--out",
+        tmp_path / "net",
+    )
     runs = [tmp_path / "progressive", tmp_path / "net", trained / "samplenet"]
     script("evaluate", *task, "--sizes", 64, 16, "--samplers", *runs, "--out", tmp_path / "out")
     found = results(tmp_path / "out")
@@ -28,27 +40,55 @@ def test_a_progressive_sampler_serves_every_size(tmp_path, script, trained, resu
     of_all = {r["value"] for r in found["rows"] if (r["m"], r["metric"]) == (64, "accuracy")}
     assert len(of_all) == 1  # an order of the whole cloud loses nothing
     sources = [trained / "cls", *runs]
-    assert [run["folder"] for run in found["runs"]] == [os.path.relpath(run, tmp_path / "out") for run in sources]
+    assert [run["folder"] for run in found["runs"]] == [
+        os.path.relpath(run, tmp_path / "out") for run in sources
+    ]
     assert all("train_samplenet.py" in run["command"] for run in found["runs"][1:3])
-    assert [run.get("sizes") for run in found["runs"]] == [None, [64, 16, 8, 4], [64, 16, 8, 4], None]
+    assert [run.get("sizes") for run in found["runs"]] == [
+        None,
+        [64, 16, 8, 4],
+        [64, 16, 8, 4],
+        None,
+    ]
 
 
-def test_every_cloud_counts_and_the_batch_size_makes_no_difference(tmp_path, script, trained, results):
-    flags = ["--task", trained / "cls", "--sizes", "16", "8", "--gallery-size", "8", "--samplers", "random", "fps"]
+def test_every_cloud_counts_and_the_batch_size_makes_no_difference(
+    tmp_path, script, trained, results
+):
+    flags = [
+        "--task",
+        trained / "cls",
+        "--sizes",
+        "16",
+        "8",
+        "--gallery-size",
+        "8",
+        "--samplers",
+        "random",
+        "fps",
+    ]
     flags += [trained / "samplenet", trained / "snet"]
     for batch in (5, 32):
         script("evaluate", *flags, "--batch-size", batch, "--out", tmp_path / str(batch))
     five, many = results(tmp_path / "5"), results(tmp_path / "32")
     assert five["rows"] == many["rows"] and five["curves"] == many["curves"]
-    assert {row["n"] for row in five["rows"]} == {42}  # 21 classes, 2 test shapes each; no multiple of 5 or 32
+    assert {row["n"] for row in five["rows"]} == {
+        42
+    }  # 21 classes, 2 test shapes each; no multiple of 5 or 32
     scored = {(row["sampler"], row["m"], row["protocol"]) for row in five["rows"]}
     for metric in ("map_macro", "map_micro", "map_paper"):
         mine = [row for row in five["rows"] if row["metric"] == metric]
-        assert {(row["sampler"], row["m"], row["protocol"]) for row in mine} == scored and len(mine) == len(scored)
+        assert {(row["sampler"], row["m"], row["protocol"]) for row in mine} == scored and len(
+            mine
+        ) == len(scored)
     assert [(c["sampler"], c["m"], c["protocol"]) for c in five["curves"]] == list(
         dict.fromkeys((row["sampler"], row["m"], row["protocol"]) for row in five["rows"])
     )
-    assert {len(c["recall"]) for c in five["curves"]} == {len(c["precision"]) for c in five["curves"]} == {21}
+    assert (
+        {len(c["recall"]) for c in five["curves"]}
+        == {len(c["precision"]) for c in five["curves"]}
+        == {21}
+    )
 
 
 def test_with_one_cloud_a_class_there_is_no_retrieval_and_the_script_says_so(
@@ -64,7 +104,16 @@ def test_with_one_cloud_a_class_there_is_no_retrieval_and_the_script_says_so(
                 h5[name] = kept
 
     data = broken_copy(shapes_folder, tmp_path / "data", keep_one)
-    script("evaluate", "--task", trained / "cls", "--sizes", "8", "--out", tmp_path / "out", data_root=data)
+    script(
+        "evaluate",
+        "--task",
+        trained / "cls",
+        "--sizes",
+        "8",
+        "--out",
+        tmp_path / "out",
+        data_root=data,
+    )
     found = results(tmp_path / "out")
     assert {row["n"] for row in found["rows"]} == {21} and found["curves"] == []
     assert not [row for row in found["rows"] if row["metric"].startswith("map")]
@@ -86,13 +135,19 @@ def test_predictions_score_what_they_say(trained, shapes_folder):
     test = modelnet40.load(shapes_folder, "test", 64)
     sampler = evaluate.load_sampler(trained / "samplenet")
     predicted, indices, descriptors = evaluate.predict(net, sampler, test, 10)
-    subset = np.take_along_axis(test.points, indices[..., None], 1)  # matched means: rows of the input
-    np.testing.assert_array_equal(predicted["matched"], net(subset, training=False).numpy().argmax(1))
+    subset = np.take_along_axis(
+        test.points, indices[..., None], 1
+    )  # matched means: rows of the input
+    np.testing.assert_array_equal(
+        predicted["matched"], net(subset, training=False).numpy().argmax(1)
+    )
     assert indices.shape == (42, sampler.m) == (42, 8)
     for protocol, described in descriptors.items():
         np.testing.assert_array_equal(net.last(described).numpy().argmax(1), predicted[protocol])
     labels = np.array([0, 0, 0, 1])
-    rows = evaluate.accuracy_rows(Entry("fps", 8, None, 0), {"matched": np.array([0, 0, 1, 1])}, labels)
+    rows = evaluate.accuracy_rows(
+        Entry("fps", 8, None, 0), {"matched": np.array([0, 0, 1, 1])}, labels
+    )
     assert [row["value"] for row in rows] == [0.75, round((2 / 3 + 1) / 2, 6)]
 
 
@@ -107,7 +162,9 @@ def matched(found, *names):
 
 def test_saved_samples_score_as_their_samplers_do(tmp_path, script, trained, results, tiny):
     task = ["--task", trained / "cls"]
-    script("train_samplenet", *tiny, *task, "--sample-sizes", 4, 8, "--out", tmp_path / "progressive")
+    script(
+        "train_samplenet", *tiny, *task, "--sample-sizes", 4, 8, "--out", tmp_path / "progressive"
+    )
     runs = [trained / "samplenet", trained / "snet", tmp_path / "progressive"]
     flags = [*task, "--sizes", 64, 8, 4]
     script(
@@ -128,15 +185,44 @@ def test_saved_samples_score_as_their_samplers_do(tmp_path, script, trained, res
         "samplenet_progressive-ordered-seed0",  # once, for all sizes
         "snet-8-seed0",
     ]
-    script("evaluate", *flags, "--samplers", "none", "--samples", tmp_path / "s", "--out", tmp_path / "b")
+    script(
+        "evaluate",
+        *flags,
+        "--samplers",
+        "none",
+        "--samples",
+        tmp_path / "s",
+        "--out",
+        tmp_path / "b",
+    )
     direct, read = results(tmp_path / "a"), results(tmp_path / "b")
     assert matched(read) == matched(direct)
-    assert len(matched(read)) == 5 * (2 * 3 + 2 + 3)  # five metrics of random, fps, SampleNet and S-NET, progressive
+    assert len(matched(read)) == 5 * (
+        2 * 3 + 2 + 3
+    )  # five metrics of random, fps, SampleNet and S-NET, progressive
     assert {row["protocol"] for row in read["rows"]} == {"matched"}
-    some = ["--samples", tmp_path / "s" / "snet-8-seed0", tmp_path / "s" / "samplenet_progressive-ordered-seed0"]
-    script("evaluate", *task, "--sizes", 4, "--samplers", "fps", *some, "--batch-size", 5, "--out", tmp_path / "c")
+    some = [
+        "--samples",
+        tmp_path / "s" / "snet-8-seed0",
+        tmp_path / "s" / "samplenet_progressive-ordered-seed0",
+    ]
+    script(
+        "evaluate",
+        *task,
+        "--sizes",
+        4,
+        "--samplers",
+        "fps",
+        *some,
+        "--batch-size",
+        5,
+        "--out",
+        tmp_path / "c",
+    )
     assert {(r["sampler"], r["m"]) for r in matched(results(tmp_path / "c"))} == {
-        *((name, m) for name in ("fps", "samplenet_progressive") for m in (8, 4)),  # S-NET's size too
+        *(
+            (name, m) for name in ("fps", "samplenet_progressive") for m in (8, 4)
+        ),  # S-NET's size too
         ("snet", 8),
     }
     assert all(row in direct["rows"] for row in results(tmp_path / "c")["rows"])
@@ -148,30 +234,70 @@ def test_generated_points_are_scored_as_such(tmp_path, script, trained, shapes_f
 
     test = modelnet40.load(shapes_folder, "test", 64)
     sampler = evaluate.load_sampler(trained / "samplenet")
-    queries = np.asarray(sampler(test.points[:32]).queries), np.asarray(sampler(test.points[32:]).queries)
+    queries = (
+        np.asarray(sampler(test.points[:32]).queries),
+        np.asarray(sampler(test.points[32:]).queries),
+    )
     originals = saved_samples.Originals({"": test}, MODELNET40)
     folder = saved_samples.write(tmp_path, "ours", 7, originals, points=[np.concatenate(queries)])
-    flags = ["--task", trained / "cls", "--sizes", 8, "--samplers", trained / "samplenet", "--samples", folder]
+    flags = [
+        "--task",
+        trained / "cls",
+        "--sizes",
+        8,
+        "--samplers",
+        trained / "samplenet",
+        "--samples",
+        folder,
+    ]
     script("evaluate", *flags, "--save-samples", tmp_path / "again", "--out", tmp_path / "out")
     rows = results(tmp_path / "out")["rows"]
     ours = [row for row in rows if row["sampler"] == "ours"]
     its = [row for row in rows if (row["sampler"], row["protocol"]) == ("samplenet", "generated")]
     assert ours == [{**row, "sampler": "ours", "seed": 7} for row in its] and ours
-    assert os.listdir(tmp_path / "again") == ["samplenet-8-seed0"]  # what came from a folder is in one
+    assert os.listdir(tmp_path / "again") == [
+        "samplenet-8-seed0"
+    ]  # what came from a folder is in one
 
 
 def test_samples_that_cannot_be_scored_or_saved(tmp_path, script, trained):
     flags, out = ["--task", trained / "cls", "--sizes", "8"], ["--out", tmp_path / "out"]
-    script("evaluate", *flags, "--samplers", "fps", "--save-samples", tmp_path / "s", "--out", tmp_path / "first")
+    script(
+        "evaluate",
+        *flags,
+        "--samplers",
+        "fps",
+        "--save-samples",
+        tmp_path / "s",
+        "--out",
+        tmp_path / "first",
+    )
     folder = tmp_path / "s" / "fps-8-seed0"
-    with pytest.raises(SystemExit, match=f"error: fps and {folder} are both fps, m = 8, seed 0; score them apart"):
+    with pytest.raises(
+        SystemExit, match=f"error: fps and {folder} are both fps, m = 8, seed 0; score them apart"
+    ):
         script("evaluate", *flags, "--samplers", "random", "fps", "--samples", tmp_path / "s", *out)
-    with pytest.raises(SystemExit, match=f"error: {folder} is there already; remove it, or choose another"):
-        script("evaluate", *flags, "--samplers", "random", "fps", "--save-samples", tmp_path / "s", *out)
+    with pytest.raises(
+        SystemExit, match=f"error: {folder} is there already; remove it, or choose another"
+    ):
+        script(
+            "evaluate",
+            *flags,
+            "--samplers",
+            "random",
+            "fps",
+            "--save-samples",
+            tmp_path / "s",
+            *out,
+        )
     assert os.listdir(tmp_path / "s") == ["fps-8-seed0"]
     (folder / "sampler.yaml").write_text("{sampler: mine, ordered: true}")
-    with pytest.raises(SystemExit, match=f"{folder} orders 8 points; give one of --sizes that is at most that"):
-        script("evaluate", *flags[:2], "--sizes", 16, "--samplers", "none", "--samples", folder, *out)
+    with pytest.raises(
+        SystemExit, match=f"{folder} orders 8 points; give one of --sizes that is at most that"
+    ):
+        script(
+            "evaluate", *flags[:2], "--sizes", 16, "--samplers", "none", "--samples", folder, *out
+        )
     (folder / "sampler.yaml").write_text("name: mine")
     with pytest.raises(SystemExit, match=r"sampler\.yaml: unknown key 'name'"):
         script("evaluate", *flags, "--samples", folder, *out)

@@ -50,13 +50,18 @@ def test_the_cost_of_the_example_is_counted(example, capsys):
 def test_a_network_with_loops_has_costs_without_multiply_adds(example, capsys):
     net = pointnet.build(example, CLASSES, 32)
     once = net.describe
-    net.describe = lambda points, training: (tf.map_fn(lambda one: once(one[None], training)[0][0], points), 0.0)
+    net.describe = lambda points, training: (
+        tf.map_fn(lambda one: once(one[None], training)[0][0], points),
+        0.0,
+    )
     metrics = {r["metric"] for r in cost.counts(net, {("none", 32): None}, 32)}
     assert metrics == {"parameters", "sampler_parameters", "sampler_macs"}
     assert "multiply-adds are left out on 32 points: " in capsys.readouterr().out
 
 
-def test_a_run_keeps_the_whole_path_of_the_network_and_records_its_code(tmp_path, script, tiny, example, monkeypatch):
+def test_a_run_keeps_the_whole_path_of_the_network_and_records_its_code(
+    tmp_path, script, tiny, example, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     script("train_classifier", *tiny, "--model", "edgenet.py:EdgeNet", "--no-xla", "--out", "task")
     assert f"model: {example}" in (tmp_path / "task" / "config.yaml").read_text()
@@ -70,15 +75,41 @@ def test_a_run_keeps_the_whole_path_of_the_network_and_records_its_code(tmp_path
 
 
 @pytest.mark.slow
-def test_the_example_goes_through_every_script(tmp_path, script, tiny, results, example, monkeypatch):
-    script("train_classifier", *tiny, "--model", example, "--out", tmp_path / "task")  # XLA compiles it
+def test_the_example_goes_through_every_script(
+    tmp_path, script, tiny, results, example, monkeypatch
+):
+    script(
+        "train_classifier", *tiny, "--model", example, "--out", tmp_path / "task"
+    )  # XLA compiles it
     task = ["--task", tmp_path / "task"]
     script("train_samplenet", *tiny, *task, "--sample-sizes", 8, "--out", tmp_path / "samplenet")
-    script("evaluate", *task, "--sizes", 8, "--samplers", "fps", tmp_path / "samplenet", "--out", tmp_path / "scores")
+    script(
+        "evaluate",
+        *task,
+        "--sizes",
+        8,
+        "--samplers",
+        "fps",
+        tmp_path / "samplenet",
+        "--out",
+        tmp_path / "scores",
+    )
     found = results(tmp_path / "scores")
-    assert found["network"] == "EdgeNet" and {"fps", "samplenet"} <= {r["sampler"] for r in found["rows"]}
+    assert found["network"] == "EdgeNet" and {"fps", "samplenet"} <= {
+        r["sampler"] for r in found["rows"]
+    }
     assert {"accuracy", "map_macro"} <= {r["metric"] for r in found["rows"]}
-    flags = [*task, "--samplers", "fps", "--sizes", "8", "--repeats", "1", "--out", tmp_path / "cost"]
+    flags = [
+        *task,
+        "--samplers",
+        "fps",
+        "--sizes",
+        "8",
+        "--repeats",
+        "1",
+        "--out",
+        tmp_path / "cost",
+    ]
     monkeypatch.setattr("sys.argv", [str(ROOT / "classification" / "cost.py"), *map(str, flags)])
     main(cost.measure_all, cost.Config)
     assert "The task network: EdgeNet." in (tmp_path / "cost" / "cost.md").read_text()
@@ -104,24 +135,40 @@ class Net(BASE):
 @pytest.mark.parametrize(
     "base, changes, words",
     [
-        ("keras.Model", [], "Net lacks forward; derive it from pointnet.Classifier, or see “Your own network”"),
+        (
+            "keras.Model",
+            [],
+            "Net lacks forward; derive it from pointnet.Classifier, or see “Your own network”",
+        ),
         ("object", [], "Net is no keras.Model"),
         ("Classifier", [("describe", "features")], "Net lacks describe; derive"),
         ("Classifier", [("self.last", "self.end")], "Net lacks last; derive"),
-        ("Classifier", [("self.first(points), 1), 0.0", "self.first(points), 1)")], "describe must return two things"),
+        (
+            "Classifier",
+            [("self.first(points), 1), 0.0", "self.first(points), 1)")],
+            "describe must return two things",
+        ),
         (
             "Classifier",
             [("tf.reduce_max(self.first(points), 1)", "self.first(points)")],
             r"describe must give .*\(2, 32, 5\)",
         ),
-        ("Classifier", [("(num_classes,", "(2,")], r"last must give logits \(B, 3\), one a class, got \(2, 2\)"),
+        (
+            "Classifier",
+            [("(num_classes,", "(2,")],
+            r"last must give logits \(B, 3\), one a class, got \(2, 2\)",
+        ),
         ("Classifier", [(', name="first"', "")], r"name every layer, .*dense\S*/\w+ differently"),
         (
             "Classifier",
             [("points), 1)", "points[:, :, 5]), 1)")],
             "fails on clouds of 32 points: .*; --debug shows where",
         ),
-        ("Classifier", [("import keras", "import nothing_of_that_name")], r"net.py cannot be imported: ModuleNotFound"),
+        (
+            "Classifier",
+            [("import keras", "import nothing_of_that_name")],
+            r"net.py cannot be imported: ModuleNotFound",
+        ),
         ("Classifier", [("class Net", "class Other")], r"net.py has no class Net"),
     ],
 )

@@ -13,7 +13,9 @@ CLOUD = np.random.default_rng(0).normal(size=(3, 40, 3)).astype(np.float32)
 @pytest.mark.parametrize("model, count", [("pointnet", 3_480_000), ("vanilla", 820_000)])
 def test_parameter_counts_are_the_published_ones(model, count):
     net = pointnet.build(model, 40)
-    assert sum(int(np.prod(w.shape)) for w in net.trainable_weights) == pytest.approx(count, rel=0.005)
+    assert sum(int(np.prod(w.shape)) for w in net.trainable_weights) == pytest.approx(
+        count, rel=0.005
+    )
 
 
 @pytest.mark.parametrize("model", pointnet.MODELS)
@@ -35,7 +37,9 @@ def test_orthogonality_loss_is_half_the_squared_defect_over_the_batch():
     assert float(own) == pytest.approx(0.001 * 3 * 64 * (4 - 1) ** 2 / 2, rel=1e-5)
     labels = np.array([0, 1, 2])
     want = own + tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
-    assert float(pointnet.task_loss(net, CLOUD, labels, training=False)[0]) == pytest.approx(float(want))
+    assert float(pointnet.task_loss(net, CLOUD, labels, training=False)[0]) == pytest.approx(
+        float(want)
+    )
 
 
 def test_vanilla_has_no_loss_of_its_own():
@@ -64,5 +68,7 @@ def test_the_last_layer_makes_logits_of_the_descriptor(model):
 
 
 def test_unknown_model():
-    with pytest.raises(InputError, match="must be pointnet, vanilla or FILE.py:CLASS, got 'resnet'"):
+    with pytest.raises(
+        InputError, match="must be pointnet, vanilla or FILE.py:CLASS, got 'resnet'"
+    ):
         pointnet.build("resnet", 5)

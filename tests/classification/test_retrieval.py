@@ -27,7 +27,10 @@ def slow_ranking(descriptors, labels, query, with_itself=False):
     for other in range(len(labels)):
         if other == query:
             continue
-        dist2 = sum((float(a) - float(b)) ** 2 for a, b in zip(descriptors[query], descriptors[other], strict=True))
+        dist2 = sum(
+            (float(a) - float(b)) ** 2
+            for a, b in zip(descriptors[query], descriptors[other], strict=True)
+        )
         found.append((dist2, other))
     order = [query] * with_itself + [other for _, other in sorted(found)]
     return [labels[other] == labels[query] for other in order]
@@ -41,19 +44,32 @@ def slow_average_precision(ranking):
 def slow_precision_at(ranking, step):
     """The best precision of any list head that finds at least step/20 of what there is."""
     heads = [ranking[: i + 1] for i in range(len(ranking))]
-    return max(sum(head) / len(head) for head in heads if 20 * sum(head) >= step * sum(ranking) and sum(head))
+    return max(
+        sum(head) / len(head)
+        for head in heads
+        if 20 * sum(head) >= step * sum(ranking) and sum(head)
+    )
 
 
 def slow_score(descriptors, labels):
     queries = [q for q in range(len(labels)) if sum(labels == labels[q]) > 1]
     rankings = {q: slow_ranking(descriptors, labels, q) for q in queries}
     average = {q: slow_average_precision(rankings[q]) for q in queries}
-    by_class = [[average[q] for q in queries if labels[q] == c] for c in {int(labels[q]) for q in queries}]
+    by_class = [
+        [average[q] for q in queries if labels[q] == c] for c in {int(labels[q]) for q in queries}
+    ]
     return retrieval.Retrieval(
         np.mean(list(average.values())),
         np.mean([np.mean(values) for values in by_class]),
-        np.mean([slow_average_precision(slow_ranking(descriptors, labels, q, with_itself=True)) for q in queries]),
-        np.array([np.mean([slow_precision_at(rankings[q], step) for q in queries]) for step in range(21)]),
+        np.mean(
+            [
+                slow_average_precision(slow_ranking(descriptors, labels, q, with_itself=True))
+                for q in queries
+            ]
+        ),
+        np.array(
+            [np.mean([slow_precision_at(rankings[q], step) for q in queries]) for step in range(21)]
+        ),
         len(queries),
     )
 
@@ -65,7 +81,12 @@ def assert_equal(found, wanted):
 
 def test_four_descriptors_on_a_line():
     # the one other of the class comes at rank 2 (0: 1 3 7), 3 (1: 0 3 7), 2 (3: 1 0 7; 1 is nearer), 2 (7: 3 1 0)
-    assert [ranks.tolist() for ranks in retrieval.relevant_ranks(LINE, LABELS)] == [[2], [3], [2], [2]]
+    assert [ranks.tolist() for ranks in retrieval.relevant_ranks(LINE, LABELS)] == [
+        [2],
+        [3],
+        [2],
+        [2],
+    ]
     found = retrieval.score(LINE, LABELS)
     micro = (1 / 2 + 1 / 3 + 1 / 2 + 1 / 2) / 4
     assert found.map_micro == pytest.approx(micro) and found.map_macro == pytest.approx(micro)
@@ -86,7 +107,9 @@ def test_precision_is_interpolated_at_each_recall():
     # the query at 0: hits at ranks 1, 4, 5 have precisions 1, 1/2, 3/5; 1/2 is raised to 3/5
     line, labels = np.array([[0.0], [1], [2], [3], [4], [5]]), np.array([0, 0, 1, 2, 0, 0])
     assert next(retrieval.relevant_ranks(line, labels)).tolist() == [1, 4, 5]
-    alone = np.array([slow_precision_at([True, False, False, True, True], step) for step in range(21)])
+    alone = np.array(
+        [slow_precision_at([True, False, False, True, True], step) for step in range(21)]
+    )
     np.testing.assert_allclose(alone, np.where(np.arange(21) <= 6, 1, 3 / 5))  # 6/20 < 1/3 < 7/20
     assert_equal(retrieval.score(line, labels), slow_score(line, labels))
 
@@ -100,7 +123,12 @@ def test_it_is_the_slow_twin(n, channels, classes):
 
 def test_equal_distances_come_lowest_index_first():
     same, labels = np.full((4, 2), 0.1, np.float32), np.array([0, 1, 1, 0])
-    assert [ranks.tolist() for ranks in retrieval.relevant_ranks(same, labels)] == [[3], [2], [2], [1]]
+    assert [ranks.tolist() for ranks in retrieval.relevant_ranks(same, labels)] == [
+        [3],
+        [2],
+        [2],
+        [1],
+    ]
     rng = np.random.default_rng(0)
     grid, labels = rng.integers(0, 3, (50, 2)).astype(np.float32) / 10, rng.integers(0, 4, 50)
     assert_equal(retrieval.score(grid, labels), slow_score(grid, labels))
@@ -109,7 +137,9 @@ def test_equal_distances_come_lowest_index_first():
 def test_the_order_of_the_clouds_makes_no_difference():
     descriptors, labels = cloud(80)
     order = np.random.default_rng(1).permutation(80)
-    assert_equal(retrieval.score(descriptors[order], labels[order]), retrieval.score(descriptors, labels))
+    assert_equal(
+        retrieval.score(descriptors[order], labels[order]), retrieval.score(descriptors, labels)
+    )
 
 
 def test_memory_stays_far_below_all_distances():
@@ -126,20 +156,29 @@ def test_a_query_without_another_of_its_class_is_left_out_but_stays_in_the_galle
     found = retrieval.score(*single)
     assert found.queries == 4
     assert_equal(found, slow_score(*single))
-    assert found.map_macro < retrieval.score(LINE, LABELS).map_macro  # it comes first for the cloud at 3
+    assert (
+        found.map_macro < retrieval.score(LINE, LABELS).map_macro
+    )  # it comes first for the cloud at 3
 
 
 def test_the_predecessor_s_mean_is_the_higher_one_and_equal_only_for_perfect_retrieval():
     found = retrieval.score(*cloud(100))
     assert found.map_micro < found.map_paper < 1
     perfect = retrieval.score(np.repeat(np.eye(3), 4, 0), np.repeat(np.arange(3), 4))
-    assert perfect.map_micro == perfect.map_macro == perfect.map_paper == 1 and (perfect.precision == 1).all()
+    assert (
+        perfect.map_micro == perfect.map_macro == perfect.map_paper == 1
+        and (perfect.precision == 1).all()
+    )
 
 
 @pytest.mark.parametrize(
     "descriptors, labels, words",
     [
-        (np.where(np.arange(4)[:, None] == 2, np.nan, LINE), LABELS, "descriptor of cloud 2 is not finite"),
+        (
+            np.where(np.arange(4)[:, None] == 2, np.nan, LINE),
+            LABELS,
+            "descriptor of cloud 2 is not finite",
+        ),
         (LINE * [[1], [np.inf], [1], [1]], LABELS, "descriptor of cloud 1 is not finite"),
         (LINE, np.arange(4), "a class with two clouds, got 4 clouds of as many classes"),
         (LINE, LABELS[:3], r"got \(4, 1\) and \(3,\)"),

@@ -20,7 +20,16 @@ def test_gradients_are_added_in_one_order(script, tmp_path, tiny, served, most_a
     script("train_classifier", *tiny, "--model", model, "--no-xla", "--out", tmp_path / "task")
     sizes = ["--sample-sizes", 4, 8, 16]
     for kind in ("--projection", "--no-projection"):
-        script("train_samplenet", *tiny, *sizes, kind, "--task", tmp_path / "task", "--out", tmp_path / kind)
+        script(
+            "train_samplenet",
+            *tiny,
+            *sizes,
+            kind,
+            "--task",
+            tmp_path / "task",
+            "--out",
+            tmp_path / kind,
+        )
     assert len(most_added) == 3 and max(most_added) <= 2
 
 

@@ -20,7 +20,9 @@ from samplenet.data import shapes
 def cloud(tmp_path):
     """chair.ply: 600 points, with a colour and far from the origin."""
     points = shapes.generate("chair", 0, split="test", num_points=600)
-    rows = np.zeros(600, [("x", "f8"), ("y", "f8"), ("z", "f8"), ("red", "u1"), ("green", "u1"), ("blue", "u1")])
+    rows = np.zeros(
+        600, [("x", "f8"), ("y", "f8"), ("z", "f8"), ("red", "u1"), ("green", "u1"), ("blue", "u1")]
+    )
     for axis, column in zip("xyz", points.T, strict=True):
         rows[axis] = 3 * column.astype(float) + 1000.123
     rows["red"] = np.arange(600) % 256
@@ -46,7 +48,12 @@ def test_samples_are_rows_of_the_input(cloud, tmp_path, sampler, capsys):
     out = tmp_path / "out.ply"
     assert run("sample", cloud, "--sampler", sampler, "-m", 50, "-o", out) == 0
     assert "50 of 600 points" in capsys.readouterr().out
-    assert run("sample", cloud, "--sampler", sampler, "-m", 50, "-o", tmp_path / "idx.npy", "--indices") == 0
+    assert (
+        run(
+            "sample", cloud, "--sampler", sampler, "-m", 50, "-o", tmp_path / "idx.npy", "--indices"
+        )
+        == 0
+    )
     idx = np.load(tmp_path / "idx.npy")
     assert len(set(idx.tolist())) == 50
     np.testing.assert_array_equal(scans.read(out).rows, scans.read(cloud).rows[idx])
@@ -55,14 +62,27 @@ def test_samples_are_rows_of_the_input(cloud, tmp_path, sampler, capsys):
 def test_the_output_has_the_format_of_its_extension(cloud, tmp_path):
     run("sample", cloud, "-m", 5, "-o", tmp_path / "a.xyz")
     idx = pick.farthest_points(scans.read(cloud).points, 5)
-    np.testing.assert_array_equal(scans.read(tmp_path / "a.xyz").points, scans.read(cloud).points[idx])
+    np.testing.assert_array_equal(
+        scans.read(tmp_path / "a.xyz").points, scans.read(cloud).points[idx]
+    )
     run("sample", cloud, "-m", 5, "--indices", "-o", tmp_path / "a.txt")
     assert (tmp_path / "a.txt").read_text().split() == [str(i) for i in idx]
 
 
 def test_random_draws_follow_the_seed(cloud, tmp_path):
     for seed, name in ((0, "a"), (0, "b"), (1, "c")):
-        run("sample", cloud, "--sampler", "random", "-m", 9, "--seed", seed, "-o", tmp_path / f"{name}.npz")
+        run(
+            "sample",
+            cloud,
+            "--sampler",
+            "random",
+            "-m",
+            9,
+            "--seed",
+            seed,
+            "-o",
+            tmp_path / f"{name}.npz",
+        )
     a, b, c = (scans.read(tmp_path / f"{name}.npz").points.tolist() for name in "abc")
     assert a == b != c
 
@@ -80,7 +100,17 @@ def test_a_folder_is_sampled_into_a_folder_and_one_bad_file_stops_no_other(cloud
     assert sorted(str(p.relative_to(out)) for p in out.rglob("*.*")) == ["b.npy", "deep/chair.ply"]
     assert len(scans.read(out / "b.npy").rows) == 40
     assert (
-        run("sample", folder / "b.npy", folder / "deep" / "chair.ply", "-m", 4, "--indices", "-o", tmp_path / "i") == 0
+        run(
+            "sample",
+            folder / "b.npy",
+            folder / "deep" / "chair.ply",
+            "-m",
+            4,
+            "--indices",
+            "-o",
+            tmp_path / "i",
+        )
+        == 0
     )
     assert sorted(p.name for p in (tmp_path / "i").iterdir()) == ["b.npy", "chair.npy"]
 
@@ -99,7 +129,9 @@ def test_a_second_run_does_not_sample_what_the_first_wrote(cloud, tmp_path, caps
     monkeypatch.chdir(tmp_path)
     for m in (40, 20):
         assert run("sample", ".", "-m", m, "-o", "samples") == 0
-    assert [str(path) for path in (tmp_path / "samples").rglob("*")] == [str(tmp_path / "samples" / "chair.ply")]
+    assert [str(path) for path in (tmp_path / "samples").rglob("*")] == [
+        str(tmp_path / "samples" / "chair.ply")
+    ]
     assert len(scans.read(tmp_path / "samples" / "chair.ply").rows) == 20
     assert run("sample", "samples", "-m", 10, "-o", "fewer") == 0
     assert "is the input" in refused(capsys, "sample", "samples", "-m", 10, "-o", "samples")
@@ -111,19 +143,33 @@ def test_a_second_run_does_not_sample_what_the_first_wrote(cloud, tmp_path, caps
 
 def test_faults_are_told_in_a_sentence(cloud, tmp_path, capsys):
     out = tmp_path / "out.ply"
-    assert "has 600 points; -m asks for 601" in refused(capsys, "sample", cloud, "-m", 601, "-o", out)
+    assert "has 600 points; -m asks for 601" in refused(
+        capsys, "sample", cloud, "-m", 601, "-o", out
+    )
     assert "-m must be at least 1, got 0" in refused(capsys, "sample", cloud, "-m", 0, "-o", out)
     assert "-m is needed" in refused(capsys, "sample", cloud, "-o", out)
-    assert "extension must be one of" in refused(capsys, "sample", cloud, "-m", 5, "-o", tmp_path / "out.obj")
+    assert "extension must be one of" in refused(
+        capsys, "sample", cloud, "-m", 5, "-o", tmp_path / "out.obj"
+    )
     assert "one of .npy .txt" in refused(capsys, "sample", cloud, "-m", 5, "--indices", "-o", out)
-    assert "out.ply cannot be written: no folder" in refused(capsys, "sample", cloud, "-m", 5, "-o", cloud / "out.ply")
-    assert "nothing can be written there" in refused(capsys, "sample", cloud.parent, "-m", 5, "-o", cloud / "a")
+    assert "out.ply cannot be written: no folder" in refused(
+        capsys, "sample", cloud, "-m", 5, "-o", cloud / "out.ply"
+    )
+    assert "nothing can be written there" in refused(
+        capsys, "sample", cloud.parent, "-m", 5, "-o", cloud / "a"
+    )
     said = refused(capsys, "view", cloud, "--sampler", "grid", "--cell", 1e-9, "--no-open")
     assert f"{cloud}: cells of 1e-09 are too small" in said
     assert "is the input" in refused(capsys, "sample", cloud, "-m", 5, "-o", cloud)
-    assert "several clouds or a folder need a folder" in refused(capsys, "sample", cloud, cloud, "-m", 5, "-o", out)
-    assert "would both become" in refused(capsys, "sample", cloud, cloud, "-m", 5, "-o", tmp_path / "both")
-    assert "there is no file" in refused(capsys, "sample", tmp_path / "gone.ply", "-m", 5, "-o", out)
+    assert "several clouds or a folder need a folder" in refused(
+        capsys, "sample", cloud, cloud, "-m", 5, "-o", out
+    )
+    assert "would both become" in refused(
+        capsys, "sample", cloud, cloud, "-m", 5, "-o", tmp_path / "both"
+    )
+    assert "there is no file" in refused(
+        capsys, "sample", tmp_path / "gone.ply", "-m", 5, "-o", out
+    )
     assert "--cell is for" in refused(capsys, "sample", cloud, "--cell", 0.1, "-o", out)
     options = ("--sampler", "samplenet", "--weights", "wrong")
     assert "no weights 'wrong'; known: classification-32" in refused(
@@ -144,14 +190,23 @@ def holed(path, n=60, holes=20):
 
 
 @pytest.mark.parametrize("sampler", ["fps", "random", "grid"])
-def test_points_that_are_not_finite_are_left_out_and_still_counted_by_indices(tmp_path, capsys, sampler):
+def test_points_that_are_not_finite_are_left_out_and_still_counted_by_indices(
+    tmp_path, capsys, sampler
+):
     cloud = holed(tmp_path / "depth.npy")
-    assert run("sample", cloud, "--sampler", sampler, "-m", 40, "--indices", "-o", tmp_path / "idx.npy") == 0
+    assert (
+        run(
+            "sample", cloud, "--sampler", sampler, "-m", 40, "--indices", "-o", tmp_path / "idx.npy"
+        )
+        == 0
+    )
     captured = capsys.readouterr()
     assert sorted(np.load(tmp_path / "idx.npy").tolist()) == list(range(20, 60))
     assert captured.err.count("\n") == 1 and "depth.npy: left out 20 points" in captured.err
     assert "40 of 60 points" in captured.out
-    said = refused(capsys, "sample", cloud, "--sampler", sampler, "-m", 41, "-o", tmp_path / "out.ply")
+    said = refused(
+        capsys, "sample", cloud, "--sampler", sampler, "-m", 41, "-o", tmp_path / "out.ply"
+    )
     assert "has 60 points, of which 40 are finite; -m asks for 41" in said
 
 
@@ -166,7 +221,9 @@ def test_no_input_is_overwritten_and_paths_of_another_kind_are_named(tmp_path, c
     said = refused(capsys, "sample", tmp_path / "more", "-m", 1, "-o", tmp_path / "more")
     assert "more is the input folder" in said
     assert "is a folder; view shows one file" in refused(capsys, "view", tmp_path / "more")
-    assert "File name too long" in refused(capsys, "sample", "a" * 300, "-m", 1, "-o", tmp_path / "b.npy")
+    assert "File name too long" in refused(
+        capsys, "sample", "a" * 300, "-m", 1, "-o", tmp_path / "b.npy"
+    )
 
 
 def test_coordinates_whose_distances_would_be_infinite_are_refused(tmp_path, capsys):
@@ -187,14 +244,21 @@ def test_in_a_folder_points_that_are_not_finite_are_added_up(tmp_path, capsys):
 def test_the_page_shows_the_finite_points(tmp_path, capsys):
     pytest.importorskip("plotly", reason="pages need plotly")
     cloud, page = holed(tmp_path / "depth.npy"), tmp_path / "a.html"
-    assert run("view", cloud, "--sample", holed(tmp_path / "sample.npy", 7, 3), "-o", page, "--no-open") == 0
+    assert (
+        run(
+            "view", cloud, "--sample", holed(tmp_path / "sample.npy", 7, 3), "-o", page, "--no-open"
+        )
+        == 0
+    )
     assert "40 points" in page.read_text() and "4 sampled" in page.read_text()
     assert "depth.npy and 1 more: left out 23 points" in capsys.readouterr().err
     assert run("view", cloud, "-m", 9, "-o", page, "--no-open") == 0
     assert "9 sampled" in page.read_text()
 
 
-def test_text_that_holds_no_points_is_left_out_of_a_folder_but_not_if_it_is_named(cloud, tmp_path, capsys):
+def test_text_that_holds_no_points_is_left_out_of_a_folder_but_not_if_it_is_named(
+    cloud, tmp_path, capsys
+):
     cloud.with_name("README.txt").write_text("Scanned on Monday.\n")
     cloud.with_name("chair.csv").write_text("name,price\nchair,3\n")  # does not take chair.ply away
     cloud.with_name("pose.txt").write_text("1 0 0 3\n0 1 0 0\n0 0 1 0\n0 0 0 1\n")
@@ -202,7 +266,9 @@ def test_text_that_holds_no_points_is_left_out_of_a_folder_but_not_if_it_is_name
     captured = capsys.readouterr()
     assert "1 of 1 clouds sampled" in captured.out
     assert captured.err.count("\n") == 1
-    assert all(f"{tmp_path / name}" in captured.err for name in ("README.txt", "chair.csv", "pose.txt"))
+    assert all(
+        f"{tmp_path / name}" in captured.err for name in ("README.txt", "chair.csv", "pose.txt")
+    )
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["chair.ply"]
     for name in ("README.txt", "pose.txt"):
         assert name in refused(capsys, "sample", tmp_path / name, "-m", 5, "-o", tmp_path / "a.ply")
@@ -216,10 +282,19 @@ def test_formats_that_are_read_only_become_ply_in_a_folder(cloud, tmp_path, caps
         content = b"0 0 0\n1 0 0\n2 0 0\n"
         (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
     assert run("sample", tmp_path, "-m", 2, "-o", tmp_path / "out") == 0
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.ply", "b.ply", "c.ply", "chair.ply"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "a.ply",
+        "b.ply",
+        "c.ply",
+        "chair.ply",
+    ]
     (tmp_path / "a.pts").write_text("0 0 0\n1 0 0\n2 0 0\n")
     said = refused(capsys, "sample", tmp_path, "-m", 2, "-o", tmp_path / "new")
-    assert "a.csv and " in said and "a.pts would both become" in said and not (tmp_path / "new").exists()
+    assert (
+        "a.csv and " in said
+        and "a.pts would both become" in said
+        and not (tmp_path / "new").exists()
+    )
 
 
 def test_links_to_folders_are_followed_and_each_folder_is_visited_once(cloud, tmp_path, capsys):
@@ -238,21 +313,32 @@ def test_links_to_folders_are_followed_and_each_folder_is_visited_once(cloud, tm
         assert run("sample", tmp_path / "in", "-m", 5, "-o", tmp_path / "out") == 2
         captured = capsys.readouterr()
         assert "2 of 3 clouds sampled" in captured.out and "there is no file" in captured.err
-        written = sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.ply"))
+        written = sorted(
+            str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.ply")
+        )
         assert written == ["deep/a.ply", "linked/b.ply"]
 
 
 def test_whatever_is_wrong_with_a_file_the_others_are_sampled(cloud, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(pick, "farthest_points", lambda points, m: np.arange(m) if len(points) == 600 else 1 / 0)
+    monkeypatch.setattr(
+        pick, "farthest_points", lambda points, m: np.arange(m) if len(points) == 600 else 1 / 0
+    )
     holed(tmp_path / "a.npy", holes=0)
     assert run("sample", tmp_path, "-m", 5, "-o", tmp_path / "out") == 2
     captured = capsys.readouterr()
-    assert "a.npy could not be sampled (ZeroDivisionError" in captured.err and "1 of 2 clouds" in captured.out
+    assert (
+        "a.npy could not be sampled (ZeroDivisionError" in captured.err
+        and "1 of 2 clouds" in captured.out
+    )
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["chair.ply"]
-    assert "could not be sampled" in refused(capsys, "sample", tmp_path / "a.npy", "-m", 5, "-o", tmp_path / "a.ply")
+    assert "could not be sampled" in refused(
+        capsys, "sample", tmp_path / "a.npy", "-m", 5, "-o", tmp_path / "a.ply"
+    )
 
 
-def test_a_folder_that_cannot_be_read_is_an_error_and_the_others_are_sampled(cloud, tmp_path, capsys, monkeypatch):
+def test_a_folder_that_cannot_be_read_is_an_error_and_the_others_are_sampled(
+    cloud, tmp_path, capsys, monkeypatch
+):
     (tmp_path / "locked").mkdir()
     scandir = os.scandir
 
@@ -264,7 +350,10 @@ def test_a_folder_that_cannot_be_read_is_an_error_and_the_others_are_sampled(clo
     monkeypatch.setattr(os, "scandir", refuse)  # root may read any folder
     assert run("sample", tmp_path, "-m", 5, "-o", tmp_path / "out") == 2
     captured = capsys.readouterr()
-    assert "locked cannot be read (Permission denied)" in captured.err and "1 of 1 clouds sampled" in captured.out
+    assert (
+        "locked cannot be read (Permission denied)" in captured.err
+        and "1 of 1 clouds sampled" in captured.out
+    )
 
 
 def test_a_folder_that_cannot_be_written_is_told_once(cloud, tmp_path, capsys):
@@ -280,7 +369,10 @@ def test_what_readers_and_writers_change_is_told_once(cloud, tmp_path, capsys):
         (tmp_path / name).write_text("e,n,h\n0,0,0\n1,0,0\n2,0,0\n")
     assert run("sample", tmp_path, "-m", 2, "-o", tmp_path / "out") == 0
     captured = capsys.readouterr()
-    assert captured.err.count("\n") == 1 and "a.csv and 1 more: its columns e, n, h are taken" in captured.err
+    assert (
+        captured.err.count("\n") == 1
+        and "a.csv and 1 more: its columns e, n, h are taken" in captured.err
+    )
     assert run("sample", cloud, "-m", 2, "-o", tmp_path / "a.pcd") == 0
     captured = capsys.readouterr()
     assert f"samplenet: note: {tmp_path / 'a.pcd'}: red, green, blue" in captured.err
@@ -288,15 +380,26 @@ def test_what_readers_and_writers_change_is_told_once(cloud, tmp_path, capsys):
 
 def test_z_points_up_in_las_files_unless_up_is_given(tmp_path, capsys, monkeypatch):
     laspy = pytest.importorskip("laspy", reason="las files need laspy")
-    monkeypatch.setattr(pick, "SampleNetPicker", lambda *_: lambda points, number, up: ups.append(up) or np.arange(5))
+    monkeypatch.setattr(
+        pick,
+        "SampleNetPicker",
+        lambda *_: lambda points, number, up: ups.append(up) or np.arange(5),
+    )
     (tmp_path / "in").mkdir()
     for name in ("a.las", "b.las"):
         las = laspy.create()
         las.x, las.y, las.z = np.random.default_rng(0).normal(size=(3, 30))
         las.write(tmp_path / "in" / name)
-    for options, expected, notes in ((["samplenet"], "z", 1), (["samplenet", "--up", "y"], "y", 0), (["fps"], None, 0)):
+    for options, expected, notes in (
+        (["samplenet"], "z", 1),
+        (["samplenet", "--up", "y"], "y", 0),
+        (["fps"], None, 0),
+    ):
         ups = []
-        assert run("sample", tmp_path / "in", "-m", 5, "-o", tmp_path / "out", "--sampler", *options) == 0
+        assert (
+            run("sample", tmp_path / "in", "-m", 5, "-o", tmp_path / "out", "--sampler", *options)
+            == 0
+        )
         assert ups == [expected, expected] * (expected is not None)
         assert capsys.readouterr().err.count("z is taken to point up") == notes
     pytest.importorskip("plotly", reason="pages need plotly")
@@ -337,11 +440,15 @@ def test_large_scans_are_sampled_patch_by_patch(monkeypatch):
     patches = learned._patches(points, 128)
     assert len(patches) == 2 and sorted(np.concatenate(patches).tolist()) == list(range(2000))
     seen = []
-    monkeypatch.setattr(learned, "_match", lambda points, share, up: seen.append(len(points)) or np.arange(share))
+    monkeypatch.setattr(
+        learned, "_match", lambda points, share, up: seen.append(len(points)) or np.arange(share)
+    )
     idx = learned(points)
     assert seen == [300, 300]  # thinned
     assert len(set(idx.tolist())) == 300
-    assert set(idx[:128]) <= set(patches[0].tolist()) and set(idx[128:256]) <= set(patches[1].tolist())
+    assert set(idx[:128]) <= set(patches[0].tolist()) and set(idx[128:256]) <= set(
+        patches[1].tolist()
+    )
 
 
 def test_weights_of_one_size_sample_more_of_large_scans_only(monkeypatch):
@@ -354,7 +461,10 @@ def test_weights_of_one_size_sample_more_of_large_scans_only(monkeypatch):
     assert len(patches) == 3 and len(set(idx.tolist())) == 100
     for i, patch in enumerate(patches):
         assert set(idx[32 * i : 32 * i + 32]) <= set(patch.tolist())
-    with pytest.raises(InputError, match="classification-32 sample 32 points of a cloud of 250, not 100; take a progr"):
+    with pytest.raises(
+        InputError,
+        match="classification-32 sample 32 points of a cloud of 250, not 100; take a progr",
+    ):
         learned(points[:250])
     assert len(pick.SampleNetPicker("classification-32", 32, framework="torch")(points[:250])) == 32
     with pytest.raises(InputError, match="classification-32 sample 32 points, not 31"):
@@ -366,7 +476,9 @@ def test_clouds_with_z_up_are_turned():
     points = shapes.generate("chair", 0, split="test", num_points=600).astype(float)
     x, y, z = points.T
     upright = pick.SampleNetPicker("classification-progressive", 30, "torch")(points)
-    turned = pick.SampleNetPicker("classification-progressive", 30, "torch")(np.stack([x, -z, y], 1), up="z")
+    turned = pick.SampleNetPicker("classification-progressive", 30, "torch")(
+        np.stack([x, -z, y], 1), up="z"
+    )
     np.testing.assert_array_equal(upright, turned)
 
 
@@ -400,10 +512,18 @@ def test_colours_are_found_as_the_formats_store_them(tmp_path):
     colors = np.array([[255, 0, 1], [2, 128, 3]], np.uint8)
     np.savez(tmp_path / "a.npz", points=np.zeros((2, 3)), colors=colors)
     np.testing.assert_array_equal(view._shown(scans.read(tmp_path / "a.npz"), 9)[1], colors)
-    np.savez(tmp_path / "b.npz", points=np.zeros((2, 3)), colors=np.c_[colors / 255, [1, 1]])  # RGBA, 0 to 1
+    np.savez(
+        tmp_path / "b.npz", points=np.zeros((2, 3)), colors=np.c_[colors / 255, [1, 1]]
+    )  # RGBA, 0 to 1
     np.testing.assert_array_equal(view._shown(scans.read(tmp_path / "b.npz"), 9)[1], colors)
-    packed = np.uint32(0xAB000000) + colors.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
-    for name, numbers in (("rgb", packed.view(np.float32)), ("rgb", packed), ("rgba", packed.view(np.int32))):
+    packed = np.uint32(0xAB000000) + colors.astype(np.uint32) @ np.array(
+        [1 << 16, 1 << 8, 1], np.uint32
+    )
+    for name, numbers in (
+        ("rgb", packed.view(np.float32)),
+        ("rgb", packed),
+        ("rgba", packed.view(np.int32)),
+    ):
         rows = np.zeros(2, [("x", "f4"), ("y", "f4"), ("z", "f4"), (name, numbers.dtype)])
         rows[name] = numbers
         np.testing.assert_array_equal(view._shown(scans.Scan(rows), 9)[1], colors)
@@ -419,7 +539,17 @@ def test_a_window_needs_a_display(cloud, capsys, monkeypatch):
 def test_the_command_loads_no_framework_for_other_samplers(cloud, tmp_path):
     code = "import sys; from samplenet.console.cli import main; main(sys.argv[1:]); "
     code += "print([m for m in ('tensorflow', 'torch', 'plotly') if m in sys.modules])"
-    words = [sys.executable, "-c", code, "sample", str(cloud), "-m", "5", "-o", str(tmp_path / "o.ply")]
+    words = [
+        sys.executable,
+        "-c",
+        code,
+        "sample",
+        str(cloud),
+        "-m",
+        "5",
+        "-o",
+        str(tmp_path / "o.ply"),
+    ]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
 

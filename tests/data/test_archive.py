@@ -23,7 +23,9 @@ def make_zip(path, members):
 
 
 def test_extracts_with_the_usual_permissions(tmp_path):
-    archive = make_zip(tmp_path / "a.zip", [("top/", b""), ("top/x.txt", b"x"), ("top/deep/y.txt", b"y")])
+    archive = make_zip(
+        tmp_path / "a.zip", [("top/", b""), ("top/x.txt", b"x"), ("top/deep/y.txt", b"y")]
+    )
     folder = archives.extract_zip(archive, tmp_path / "out", 2)
     assert (folder / "top/x.txt").read_bytes() + (folder / "top/deep/y.txt").read_bytes() == b"xy"
     (tmp_path / "plain").mkdir()
@@ -83,7 +85,9 @@ def test_bound_counts_what_is_written(tmp_path, monkeypatch):
 
     class Liar:
         def __init__(self, member):
-            self.__dict__.update({key: getattr(member, key) for key in ("filename", "external_attr", "flag_bits")})
+            self.__dict__.update(
+                {key: getattr(member, key) for key in ("filename", "external_attr", "flag_bits")}
+            )
             self.compress_type, self.file_size, self.is_dir = member.compress_type, 1, member.is_dir
 
     opened = zipfile.ZipFile.open
@@ -108,7 +112,9 @@ def test_damaged_archive(damage, tmp_path):
     archive = make_zip(tmp_path / "a.zip", [("x", os.urandom(5000))])
     content = archive.read_bytes()
     flipped = content[:2000] + bytes([content[2000] ^ 255]) + content[2001:]
-    archive.write_bytes({"cut": content[:3000], "flipped": flipped, "text": b"no zip", "empty": b""}[damage])
+    archive.write_bytes(
+        {"cut": content[:3000], "flipped": flipped, "text": b"no zip", "empty": b""}[damage]
+    )
     with pytest.raises(InputError, match=r"a\.zip is damaged"):
         archives.extract_zip(archive, tmp_path / "out", 10_000)
     assert leftovers(tmp_path) == ["a.zip"]

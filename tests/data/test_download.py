@@ -90,7 +90,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_wrong_offset(self, start):
         if start:
-            self.send(206, BODY[start // 2 :], Content_Range=f"bytes {start // 2}-{len(BODY) - 1}/{len(BODY)}")
+            self.send(
+                206,
+                BODY[start // 2 :],
+                Content_Range=f"bytes {start // 2}-{len(BODY) - 1}/{len(BODY)}",
+            )
         else:
             self.send(200, BODY)
 
@@ -172,7 +176,9 @@ def fetch(server, tmp_path):
 
     def run(*mirrors, md5=MD5):
         urls = [f"{server.url}/{m}" for m in mirrors]
-        return download.fetch(urls, tmp_path / "file.zip", md5, max_bytes=10 * len(BODY), timeout=0.5)
+        return download.fetch(
+            urls, tmp_path / "file.zip", md5, max_bytes=10 * len(BODY), timeout=0.5
+        )
 
     return run
 
@@ -188,7 +194,18 @@ def test_fetches_then_reuses(fetch, server, tmp_path):
     assert leftovers(tmp_path) == ["file.zip"]
 
 
-BAD = ["missing", "wrong", "html", "markup", "encoded", "always_short", "stall", "trickle", "huge", "endless"]
+BAD = [
+    "missing",
+    "wrong",
+    "html",
+    "markup",
+    "encoded",
+    "always_short",
+    "stall",
+    "trickle",
+    "huge",
+    "endless",
+]
 BAD += ["circle", "to_a_page", "to_a_file"]
 
 
@@ -220,9 +237,17 @@ def test_reason_is_told(bad, reason, fetch):
 
 def test_nothing_reached_tells_every_mirror_the_place_and_the_md5(server, tmp_path):
     with pytest.raises(InputError) as caught:
-        download.fetch(["http://127.0.0.1:1/dead", server.url + "/missing"], tmp_path / "file.zip", MD5)
+        download.fetch(
+            ["http://127.0.0.1:1/dead", server.url + "/missing"], tmp_path / "file.zip", MD5
+        )
     message = str(caught.value)
-    for expected in ("127.0.0.1:1/dead: ", "refused", "/missing: HTTP 404", str(tmp_path / "file.zip"), MD5):
+    for expected in (
+        "127.0.0.1:1/dead: ",
+        "refused",
+        "/missing: HTTP 404",
+        str(tmp_path / "file.zip"),
+        MD5,
+    ):
         assert expected in message
     assert len(message.splitlines()) == 3
 
@@ -267,7 +292,9 @@ def test_server_that_cannot_continue_sends_all(server_kind, fetch, tmp_path):
     assert fetch(server_kind).read_bytes() == BODY
 
 
-@pytest.mark.parametrize("old", [b"x" * 1000, BODY + b"x", b"x" * len(BODY)], ids=["other", "longer", "same size"])
+@pytest.mark.parametrize(
+    "old", [b"x" * 1000, BODY + b"x", b"x" * len(BODY)], ids=["other", "longer", "same size"]
+)
 def test_part_that_does_not_fit_is_dropped_once(old, fetch, server, tmp_path):
     (tmp_path / "file.zip.part").write_bytes(old)
     assert fetch("good").read_bytes() == BODY
@@ -312,7 +339,9 @@ def test_folder_that_cannot_be_made(tmp_path):
 
 def test_disk_that_is_full(fetch, tmp_path):
     (tmp_path / "file.zip.part").symlink_to("/dev/full")
-    with pytest.raises(InputError, match=r"file\.zip cannot be written .*No space left on device.*: free space"):
+    with pytest.raises(
+        InputError, match=r"file\.zip cannot be written .*No space left on device.*: free space"
+    ):
         fetch("good")
     assert not (tmp_path / "file.zip").exists()
 

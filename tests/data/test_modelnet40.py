@@ -63,7 +63,11 @@ def test_layout_on_disk(root, tmp_path):
     assert (root / "train_files.txt").read_text().split() == ["data/small/ply_data_train0.h5"]
     assert json.loads((root / "ply_data_test_0_id2file.json").read_text())[0] == "chair/test_0000"
     with h5py.File(root / "ply_data_train0.h5") as h5:
-        assert (h5["data"].dtype, h5["label"].dtype, h5["label"].shape) == (np.float32, np.uint8, (5, 1))
+        assert (h5["data"].dtype, h5["label"].dtype, h5["label"].shape) == (
+            np.float32,
+            np.uint8,
+            (5, 1),
+        )
         assert (h5["data"].compression, h5["data"].shuffle) == ("gzip", True)
     assert os.listdir(tmp_path) == ["small"]
 
@@ -137,7 +141,9 @@ def test_entry_cannot_leave_the_root(root, tmp_path):
 
 def h5_fault(**change):
     points, labels, _ = clouds(5, "train")
-    return lambda root: rewrite(root / "ply_data_train0.h5", **({"data": points, "label": labels} | change))
+    return lambda root: rewrite(
+        root / "ply_data_train0.h5", **({"data": points, "label": labels} | change)
+    )
 
 
 def with_value(value):
@@ -233,7 +239,9 @@ def mirror(tmp_path, monkeypatch):
     """A served archive in the layout of ModelNet40: .url, .md5, .file_md5, .archive, .requests."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr(transfer, "PAUSE", 0.0)
-    folder = modelnet40.write(tmp_path / "made" / modelnet40.FOLDER, NAMES, clouds(5, "train"), clouds(3, "test"))
+    folder = modelnet40.write(
+        tmp_path / "made" / modelnet40.FOLDER, NAMES, clouds(5, "train"), clouds(3, "test")
+    )
     served = tmp_path / "served"
     served.mkdir()
     with zipfile.ZipFile(served / "a.zip", "w") as archive:
@@ -342,7 +350,9 @@ def test_link_to_a_damaged_copy_loses_nothing_behind_it(get, tmp_path):
 
 def test_command_prints_the_folder(monkeypatch, capsys, tmp_path):
     calls = []
-    monkeypatch.setattr(modelnet40, "download", lambda *args: calls.append(args) or tmp_path / "there")
+    monkeypatch.setattr(
+        modelnet40, "download", lambda *args: calls.append(args) or tmp_path / "there"
+    )
     modelnet40.main(["--root", "somewhere", "--url", "http://a/", "http://b/"])
     modelnet40.main(["--root", "somewhere"])
     assert calls == [("somewhere", ["http://a/", "http://b/"]), ("somewhere", modelnet40.MIRRORS)]

@@ -21,7 +21,9 @@ def cloud(seed, count=P):
 
 def header(count, form="binary_little_endian", kind="float", more=""):
     properties = "".join(f"property {kind} {axis}\n" for axis in "xyz")
-    return f"ply\nformat {form} 1.0\nelement vertex {count}\n{properties}{more}end_header\n".encode()
+    return (
+        f"ply\nformat {form} 1.0\nelement vertex {count}\n{properties}{more}end_header\n".encode()
+    )
 
 
 def binary(points, dtype="<f4"):
@@ -37,7 +39,10 @@ def text(points):
 def with_colours(points):
     rows = np.zeros(len(points), [("xyz", "<f4", 3), ("red", "u1"), ("radius", "<f4")])
     rows["xyz"] = points
-    return header(len(points), more="comment a\nproperty uchar red\nproperty float radius\n") + rows.tobytes()
+    return (
+        header(len(points), more="comment a\nproperty uchar red\nproperty float radius\n")
+        + rows.tobytes()
+    )
 
 
 @pytest.fixture
@@ -72,7 +77,9 @@ def test_files_in_the_order_of_their_names(folder):
     assert got.first([], 5).shape == (0, 5, 3)
 
 
-@pytest.mark.parametrize("write", [binary, lambda p: binary(p, ">f4"), lambda p: binary(p, "<f8"), text, with_colours])
+@pytest.mark.parametrize(
+    "write", [binary, lambda p: binary(p, ">f4"), lambda p: binary(p, "<f8"), text, with_colours]
+)
 def test_kinds_of_files(write, folder):
     (folder / "a.ply").write_bytes(write(cloud(9)))
     got = read(folder)
@@ -129,7 +136,9 @@ def test_second_start_parses_nothing(folder, parsed):
     first, second = read(folder), read(folder)
     assert parsed == ["a", "b", "c", "d"]
     assert second.names == first.names and second.points.dtype == np.float32
-    assert np.array_equal(second.points, first.points) and np.array_equal(second.counts, first.counts)
+    assert np.array_equal(second.points, first.points) and np.array_equal(
+        second.counts, first.counts
+    )
     assert sorted(os.listdir(folder.parent)) == ["cache.h5", "clouds"]
 
 
@@ -180,7 +189,9 @@ def test_another_format_makes_a_cache_stale(folder, parsed, monkeypatch):
     assert len(parsed) == 8
 
 
-@pytest.mark.parametrize("damage", [lambda c: c[: len(c) // 2], lambda c: b"", lambda c: b"text", lambda c: c[:-50]])
+@pytest.mark.parametrize(
+    "damage", [lambda c: c[: len(c) // 2], lambda c: b"", lambda c: b"text", lambda c: c[:-50]]
+)
 def test_damaged_cache_is_made_anew(damage, folder, parsed, caplog):
     expected = read(folder)
     cache = folder.parent / "cache.h5"
@@ -236,13 +247,17 @@ def test_processes_that_write_at_once_do_not_mix(folder):
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(results) == 4 and all(np.array_equal(got.points, results[0].points) for got in results)
+    assert len(results) == 4 and all(
+        np.array_equal(got.points, results[0].points) for got in results
+    )
     assert sorted(os.listdir(folder.parent)) == ["cache.h5", "clouds"]
 
 
 def test_what_cannot_be_opened_is_an_error_and_not_remembered(folder):
     (folder / "e.ply").symlink_to(folder / "nowhere")
-    with pytest.raises(InputError, match=r"e\.ply cannot be read \(No such file.*correct or remove it"):
+    with pytest.raises(
+        InputError, match=r"e\.ply cannot be read \(No such file.*correct or remove it"
+    ):
         read(folder)
     (folder / "e.ply").unlink()
     (folder / "e.ply").mkdir()

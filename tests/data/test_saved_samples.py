@@ -58,7 +58,13 @@ def test_round_trip(tmp_path, test):
     folder = saved_samples.write(tmp_path, "mine", 3, test, idx=idx)
     assert folder == tmp_path / "mine-5-seed3" and os.listdir(tmp_path) == ["mine-5-seed3"]
     saved = read(folder, test)
-    assert (saved.name, saved.m, saved.seed, saved.ordered, saved.project) == ("mine", M, 3, False, None)
+    assert (saved.name, saved.m, saved.seed, saved.ordered, saved.project) == (
+        "mine",
+        M,
+        3,
+        False,
+        None,
+    )
     for p, part in enumerate(test.parts.values()):
         for some in (NUMBERS, NUMBERS[2:], NUMBERS[::-1]):  # any batch of them
             sampled = saved(None, parts * some + p)
@@ -71,15 +77,26 @@ def test_the_folder_is_a_data_set_of_its_layout(tmp_path):
     folder, test = save(tmp_path, ORIGINALS["modelnet40"]), clouds()
     found = modelnet40.load(folder, "test", M)
     np.testing.assert_array_equal(found.points, picked(test))
-    assert (found.ids, found.names, found.labels.tolist()) == (test.ids, test.names, LABELS.tolist())
+    assert (found.ids, found.names, found.labels.tolist()) == (
+        test.ids,
+        test.names,
+        LABELS.tolist(),
+    )
     with h5py.File(folder / "ply_data_test0.h5") as h5:
         assert h5["index"].dtype == np.int32 and np.array_equal(h5["index"], IDX)
     told = {"sampler": "mine", "m": M, "seed": 3, "ordered": False, "protocol": "matched"}
     assert yaml.safe_load((folder / "sampler.yaml").read_text()) == told
     folder = saved_samples.write(tmp_path / "ply", "mine", 3, ORIGINALS["built-in"], idx=[IDX])
-    assert sorted(path.name for path in folder.iterdir()) == ["car", "chair", "indices.npz", "sampler.yaml"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "car",
+        "chair",
+        "indices.npz",
+        "sampler.yaml",
+    ]
     found = ply.read_folder(folder / "car", ())
-    assert found.names == ["car_1", "car_2"] and np.array_equal(found.first([0, 1], M), picked(test)[1:3])
+    assert found.names == ["car_1", "car_2"] and np.array_equal(
+        found.first([0, 1], M), picked(test)[1:3]
+    )
 
 
 def test_an_ordered_one_holds_every_size(tmp_path, layout):
@@ -121,8 +138,12 @@ def test_equal_points_of_a_cloud_are_distinguished():
     cloud = np.zeros((1, 4, 3), np.float32)
     cloud[0, 1] = 1
     twice = cloud[:, [2, 1, 3]]
-    assert saved_index.search(twice, cloud).tolist() == [[0, 1, 2]]  # which of the equal ones makes no difference
-    assert saved_index.search(cloud[:, [1, 1]], cloud).tolist() == [[-1, -1]]  # but there must be so many
+    assert saved_index.search(twice, cloud).tolist() == [
+        [0, 1, 2]
+    ]  # which of the equal ones makes no difference
+    assert saved_index.search(cloud[:, [1, 1]], cloud).tolist() == [
+        [-1, -1]
+    ]  # but there must be so many
     assert saved_index.search(-cloud[:, [0]], cloud).tolist() == [[0]]  # -0 is 0
 
 
@@ -155,14 +176,19 @@ def test_a_folder_of_several(tmp_path, layout):
     names = [one.name for one in saved_samples.read([tmp_path / "b-5-seed0", tmp_path], layout)]
     assert names == ["b", "a"]  # once, though named twice
     (tmp_path / "notes").mkdir()
-    with pytest.raises(InputError, match="notes"):  # may be one that lacks its files: never left out in silence
+    with pytest.raises(
+        InputError, match="notes"
+    ):  # may be one that lacks its files: never left out in silence
         saved_samples.read([tmp_path], layout)
 
 
 def test_what_is_there_is_kept(tmp_path, layout):
     folder = save(tmp_path, layout)
     before = (folder / "sampler.yaml").stat()
-    with pytest.raises(InputError, match="mine-5-seed3 is there already; remove it, or choose another --save-samples"):
+    with pytest.raises(
+        InputError,
+        match="mine-5-seed3 is there already; remove it, or choose another --save-samples",
+    ):
         save(tmp_path, layout)
     assert (folder / "sampler.yaml").stat() == before and os.listdir(tmp_path) == [folder.name]
 
@@ -199,13 +225,18 @@ def npz(**changes):
     def do(folder):
         with np.load(folder / "indices.npz") as stored:
             arrays = {key: changes.get(key, lambda a: a)(array) for key, array in stored.items()}
-        np.savez(folder / "indices.npz", **{key: array for key, array in arrays.items() if array is not None})
+        np.savez(
+            folder / "indices.npz",
+            **{key: array for key, array in arrays.items() if array is not None},
+        )
 
     return do
 
 
 def told(**values):
-    return lambda folder: (folder / "sampler.yaml").write_text(yaml.safe_dump({"sampler": "mine", **values}))
+    return lambda folder: (folder / "sampler.yaml").write_text(
+        yaml.safe_dump({"sampler": "mine", **values})
+    )
 
 
 def put(at, value):
@@ -235,9 +266,15 @@ HEADER_FAULTS = {
     "negative seed": (told(seed=-1), "seed must be at least 0 and m at least 1, got -1 and None"),
     "m = 0": (told(m=0), "seed must be at least 0 and m at least 1, got 0 and 0"),
     "other m": (told(m=4), r"samples of 5 points, not 4; correct sampler\.yaml or the samples"),
-    "reserved name": (told(sampler="none"), "sampler must be of letters.* not none or icp; got 'none'"),
+    "reserved name": (
+        told(sampler="none"),
+        "sampler must be of letters.* not none or icp; got 'none'",
+    ),
     "a path as name": (told(sampler="../x"), r"sampler must be of letters.*got '\.\./x'"),
-    "unknown protocol": (told(protocol="soft"), "protocol must be matched or generated, got 'soft'"),
+    "unknown protocol": (
+        told(protocol="soft"),
+        "protocol must be matched or generated, got 'soft'",
+    ),
 }
 H5_FAULTS = {
     "another number": (lambda f: [h5_data(k, lambda a: a[:3])(f) for k in ("data", "label", "index")]
@@ -341,7 +378,9 @@ def test_faults_of_pairs_name_the_cloud_of_the_pair(tmp_path):
     test = ORIGINALS["pairs"]
     folder = save(tmp_path, test)
     h5_data("index", put((2, 1), N))(folder / "source")
-    with pytest.raises(InputError, match=r"mine-5-seed3/source, cloud 2 \(car/c\): the index must be in"):
+    with pytest.raises(
+        InputError, match=r"mine-5-seed3/source, cloud 2 \(car/c\): the index must be in"
+    ):
         read(folder, test)
     (folder / "source").rename(tmp_path / "gone")
     with pytest.raises(InputError, match="source is missing; give the samples of the sources too"):

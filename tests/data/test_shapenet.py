@@ -41,8 +41,17 @@ def load(root, split="train", num_points=P, classes=("chair", "table"), **option
 def test_split_is_fixed():
     assert shapenet.split_rows(FILES, "val").tolist() == [10]
     assert shapenet.split_rows(FILES, "test").tolist() == [6, 14]
-    sizes = {n: [len(shapenet.split_rows(n, split)) for split in shapenet.SPLITS] for n in (0, 1, 10, 100, 6778)}
-    assert sizes == {0: [0, 0, 0], 1: [0, 0, 1], 10: [8, 1, 1], 100: [85, 5, 10], 6778: [5761, 339, 678]}
+    sizes = {
+        n: [len(shapenet.split_rows(n, split)) for split in shapenet.SPLITS]
+        for n in (0, 1, 10, 100, 6778)
+    }
+    assert sizes == {
+        0: [0, 0, 0],
+        1: [0, 0, 1],
+        10: [8, 1, 1],
+        100: [85, 5, 10],
+        6778: [5761, 339, 678],
+    }
 
 
 @pytest.mark.parametrize("count", [0, 1, 7, 20, 333])
@@ -59,8 +68,14 @@ def test_clouds_as_stored(root):
         pairs = [(synset, row) for synset in synsets for row in shapenet.split_rows(FILES, split)]
         assert got.names == ("table", "02828884", "chair")
         assert got.ids == [f"{synset}/id{row:02d}" for synset, row in pairs]
-        assert np.array_equal(got.points, [cloud(*pair)[:4] for pair in pairs]) and got.points.dtype == np.float32
-        assert got.labels.tolist() == [0] * size + [1] * size + [2] * size and got.labels.dtype == np.int64
+        assert (
+            np.array_equal(got.points, [cloud(*pair)[:4] for pair in pairs])
+            and got.points.dtype == np.float32
+        )
+        assert (
+            got.labels.tolist() == [0] * size + [1] * size + [2] * size
+            and got.labels.dtype == np.int64
+        )
 
 
 def test_order_of_the_file_system_does_not_matter(root, monkeypatch):
@@ -89,7 +104,9 @@ def test_second_start_reads_the_cache_beside_the_data(root, monkeypatch):
     assert sorted(p.name for p in root.glob("*.h5")) == ["03001627.h5", "04379243.h5"]
     monkeypatch.setattr(ply, "_points", None)
     for num_points in (P, 3):  # the cache serves any number of points
-        assert np.array_equal(load(root, "train", num_points).points, expected.points[:, :num_points])
+        assert np.array_equal(
+            load(root, "train", num_points).points, expected.points[:, :num_points]
+        )
     assert len(load(root, "test")) == 4
 
 
@@ -123,7 +140,9 @@ def test_bad_files_are_named(root):
         load(root)
     assert "03001627/id00.ply is no PLY file" in str(caught.value)
     assert "04379243/id01.ply has 5 points, asked for 6" in str(caught.value)
-    with pytest.raises(InputError, match=r"1 of 4 test clouds.*\n.*03001627/id06.ply .* not finite in point 2"):
+    with pytest.raises(
+        InputError, match=r"1 of 4 test clouds.*\n.*03001627/id06.ply .* not finite in point 2"
+    ):
         load(root, "test")
     assert len(load(root, "val")) == 2
     with pytest.raises(InputError, match="1 of 34"):
@@ -136,10 +155,17 @@ def test_bad_files_are_skipped_on_request_and_move_no_other(root, caplog):
     with caplog.at_level(logging.WARNING):
         got = load(root, skip_bad=True)
     assert "2 of 34 train clouds are skipped" in caplog.text
-    assert "03001627/id00.ply is no PLY file" in caplog.text and "04379243/id01.ply has 5 points" in caplog.text
-    kept = [row for row, name in enumerate(before.ids) if name not in ("03001627/id00", "04379243/id01")]
+    assert (
+        "03001627/id00.ply is no PLY file" in caplog.text
+        and "04379243/id01.ply has 5 points" in caplog.text
+    )
+    kept = [
+        row for row, name in enumerate(before.ids) if name not in ("03001627/id00", "04379243/id01")
+    ]
     assert got.ids == [before.ids[row] for row in kept] and len(kept) == 32
-    assert np.array_equal(got.points, before.points[kept]) and np.array_equal(got.labels, before.labels[kept])
+    assert np.array_equal(got.points, before.points[kept]) and np.array_equal(
+        got.labels, before.labels[kept]
+    )
 
 
 def test_many_bad_files_make_a_short_message_but_a_whole_log(root, caplog):
@@ -155,7 +181,10 @@ def test_rejects_arguments(root):
     for change, words in (
         ({"split": "valid"}, "train, val, test; got 'valid'"),
         ({"num_points": 0}, "got 0"),
-        ({"classes": ["bench"]}, "chair, table, car, airplane, or synsets of 8 digits; got 'bench'"),
+        (
+            {"classes": ["bench"]},
+            "chair, table, car, airplane, or synsets of 8 digits; got 'bench'",
+        ),
         ({"classes": ["../own"]}, "got '../own'"),
         ({"classes": []}, "got none"),
         ({"classes": ["chair", "03001627"]}, "each of them once; got chair, 03001627"),
@@ -183,8 +212,14 @@ def test_built_in_shapes_in_the_scale_of_shapenet():
     assert [len(part) for part in parts] == [68, 4, 8]
     assert len(set(sum((part.ids for part in parts), []))) == 80
     for part in parts:
-        assert part.names == shapenet.CLASSES and part.points.dtype == np.float32 and part.labels.dtype == np.int64
-        assert [name.rsplit("_", 1)[0] for name in part.ids] == [part.names[label] for label in part.labels]
+        assert (
+            part.names == shapenet.CLASSES
+            and part.points.dtype == np.float32
+            and part.labels.dtype == np.int64
+        )
+        assert [name.rsplit("_", 1)[0] for name in part.ids] == [
+            part.names[label] for label in part.labels
+        ]
         low, high = part.points.min(1), part.points.max(1)
         np.testing.assert_allclose(low + high, 0, atol=1e-6)
         np.testing.assert_allclose(np.linalg.norm(high - low, axis=1), 1, rtol=1e-5)
@@ -212,7 +247,10 @@ def test_built_in_rejects():
 
 
 def test_open_clouds_is_either(root, monkeypatch):
-    assert shapenet.open_clouds(root, "test", 3, ["table"]).ids == ["04379243/id06", "04379243/id14"]
+    assert shapenet.open_clouds(root, "test", 3, ["table"]).ids == [
+        "04379243/id06",
+        "04379243/id14",
+    ]
     assert shapenet.open_clouds(None, "test", 3, ["table"], 20).ids == ["table_0006", "table_0014"]
     assert set(shapenet.CLASSES) <= set(shapes.CLASSES)
     spoil(root)

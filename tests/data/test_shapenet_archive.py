@@ -68,7 +68,9 @@ def get(mirror, root):
 
 
 def visible(root):
-    return sorted(p.name.replace(shapenet.FOLDER, "F") for p in root.iterdir() if p.suffix != ".lock")
+    return sorted(
+        p.name.replace(shapenet.FOLDER, "F") for p in root.iterdir() if p.suffix != ".lock"
+    )
 
 
 def loads(folder):
@@ -91,7 +93,12 @@ def test_archive_is_recorded_and_that_is_told(get, mirror, root, caplog):
     assert record.pop("about").startswith("made here")
     size, md5 = mirror.archive.stat().st_size, md5_of(mirror.archive)
     files = dict.fromkeys(SYNSETS, FILES)
-    assert record == {"archive": f"{shapenet.FOLDER}.zip", "bytes": size, "md5": md5, "files": files}
+    assert record == {
+        "archive": f"{shapenet.FOLDER}.zip",
+        "bytes": size,
+        "md5": md5,
+        "files": files,
+    }
     assert "no checksum" in caplog.text and f"{size} bytes, MD5 {md5}" in caplog.text
 
 
@@ -105,7 +112,9 @@ def test_later_only_the_recorded_archive_is_accepted(get, mirror, root, tmp_path
     make_zip(mirror.archive, extra=["notes.txt"])
     with pytest.raises(InputError, match="serves a file with MD5"):
         get()
-    with pytest.raises(InputError, match=r"not the \w{32} in .*F?\.json: use that archive, or delete the record"):
+    with pytest.raises(
+        InputError, match=r"not the \w{32} in .*F?\.json: use that archive, or delete the record"
+    ):
         get(archive=mirror.archive)
     (root / f"{shapenet.FOLDER}.json").unlink()
     assert loads(get(archive=mirror.archive))
@@ -159,13 +168,16 @@ def test_archive_without_a_class_is_refused(get, mirror, root):
 def test_damaged_archive_is_refused_and_not_recorded(get, mirror, root):
     content = mirror.archive.read_bytes()
     mirror.archive.write_bytes(content.replace(b"1 2 3", b"1 2 4", 1))  # the CRC-32 tells
-    with pytest.raises(InputError, match=r"\.zip is damaged .*CRC-32.*delete it and fetch it again"):
+    with pytest.raises(
+        InputError, match=r"\.zip is damaged .*CRC-32.*delete it and fetch it again"
+    ):
         get()
     assert visible(root) == ["F.zip"]
 
 
 @pytest.mark.parametrize(
-    "content", [b"{", b"[]", b"{}", b'{"md5": 1, "files": {}}', b'{"md5": "a", "files": []}', b"\xff"]
+    "content",
+    [b"{", b"[]", b"{}", b'{"md5": 1, "files": {}}', b'{"md5": "a", "files": []}', b"\xff"],
 )
 def test_record_that_is_none_is_told(content, get, root):
     get()
@@ -187,10 +199,15 @@ def test_kill_between_record_and_folder_is_mended(get, root, monkeypatch):
 
 def test_command_prints_the_folder(monkeypatch, capsys, mirror, root, tmp_path):
     calls = []
-    monkeypatch.setattr(shapenet, "download", lambda *args: calls.append(args) or tmp_path / "there")
+    monkeypatch.setattr(
+        shapenet, "download", lambda *args: calls.append(args) or tmp_path / "there"
+    )
     shapenet.main(["--root", "somewhere", "--url", "http://a/", "http://b/"])
     shapenet.main(["--root", "somewhere", "--archive", "a.zip"])
-    assert calls == [("somewhere", ["http://a/", "http://b/"], None), ("somewhere", shapenet.MIRRORS, "a.zip")]
+    assert calls == [
+        ("somewhere", ["http://a/", "http://b/"], None),
+        ("somewhere", shapenet.MIRRORS, "a.zip"),
+    ]
     assert capsys.readouterr().out.splitlines() == [str(tmp_path / "there")] * 2
 
 

@@ -22,7 +22,10 @@ REQUIRED |= {"night_stand", "stool", "table", "vase", "wardrobe"}
 
 def area(triangles):
     return (
-        np.linalg.norm(np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]), axis=1).sum() / 2
+        np.linalg.norm(
+            np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]), axis=1
+        ).sum()
+        / 2
     )
 
 
@@ -41,7 +44,9 @@ def test_same_key_same_cloud_in_any_order():
 def test_another_process_makes_the_same_cloud():
     code = "from samplenet.data.shapes import generate; print(generate('chair', 3).tobytes().hex())"
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONHASHSEED": "7"}
-    out = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True).stdout
+    out = subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True
+    ).stdout
     assert out.strip() == generate("chair", 3).tobytes().hex()
 
 
@@ -75,11 +80,15 @@ def test_no_two_shapes_of_a_class_are_alike(name):
 
 def test_any_prefix_is_a_uniform_sample():
     """Share of points in the upper half of the shape: equal in the first and second 1024, up to chance."""
-    shares = np.array([[(half[:, 1] > 0).mean() for half in np.split(generate(name, 0), 2)] for name in CLASSES])
+    shares = np.array(
+        [[(half[:, 1] > 0).mean() for half in np.split(generate(name, 0), 2)] for name in CLASSES]
+    )
     # The share among 1024 draws deviates by at most 1/64, the difference of two by 0.022: allow 4.5 of that.
     assert np.abs(shares[:, 0] - shares[:, 1]).max() < 0.1
     steps = np.linalg.norm(np.diff(generate("airplane", 0), axis=0), axis=1)
-    assert steps.mean() > 0.3  # neighbours in the array are strangers in space: not ordered face by face
+    assert (
+        steps.mean() > 0.3
+    )  # neighbours in the array are strangers in space: not ordered face by face
 
 
 def test_two_triangles_share_points_by_area():
@@ -96,7 +105,10 @@ def test_two_triangles_share_points_by_area():
 
 
 def test_faces_of_a_box_share_points_by_area():
-    low, high = np.array([0, 0, 0]), np.array([1, 2, 3])  # pairs of faces: 2 x 6, 2 x 3, 2 x 2 of 22
+    low, high = (
+        np.array([0, 0, 0]),
+        np.array([1, 2, 3]),
+    )  # pairs of faces: 2 x 6, 2 x 3, 2 x 2 of 22
     points = sample_surface(box(low, high), 44_000, np.random.default_rng(1))
     on_face = np.isclose(points, low) | np.isclose(points, high)  # (44000, 3)
     assert on_face.any(1).all()
@@ -113,7 +125,9 @@ def test_primitives_have_the_area_of_what_they_approximate():
 
 def test_turn_is_right_handed_and_both_sides_mirrors_x():
     corner = np.array([[[0, 0, 1], [1, 0, 0], [0, 1, 0]]], float)
-    np.testing.assert_allclose(turn(corner, np.pi / 2)[0], [[1, 0, 0], [0, 0, -1], [0, 1, 0]], atol=1e-12)
+    np.testing.assert_allclose(
+        turn(corner, np.pi / 2)[0], [[1, 0, 0], [0, 0, -1], [0, 1, 0]], atol=1e-12
+    )
     np.testing.assert_allclose(both_sides(corner)[1], corner[0] * (-1, 1, 1))
 
 
@@ -162,7 +176,9 @@ def test_ensure_reuses_a_finished_folder(tmp_path, monkeypatch):
     folder = ensure(tmp_path, 1, 1)
     before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
     with monkeypatch.context() as patch:
-        patch.setattr("samplenet.data.shapes.generate", lambda *args: pytest.fail("generated once more"))
+        patch.setattr(
+            "samplenet.data.shapes.generate", lambda *args: pytest.fail("generated once more")
+        )
         assert ensure(tmp_path, 1, 1) == folder
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
     assert ensure(tmp_path, 1, 1, seed=1) != folder
@@ -170,7 +186,9 @@ def test_ensure_reuses_a_finished_folder(tmp_path, monkeypatch):
 
 def test_a_changed_source_file_changes_the_folder(tmp_path, monkeypatch):
     copy = tmp_path / "package"
-    shutil.copytree(Path(shapes.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        Path(shapes.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__")
+    )
     first = ensure(tmp_path / "data", 1, 1)
     monkeypatch.setattr(shapes, "__file__", str(copy / "__init__.py"))
     assert ensure(tmp_path / "data", 1, 1) == first  # where the package lies does not matter
@@ -180,7 +198,14 @@ def test_a_changed_source_file_changes_the_folder(tmp_path, monkeypatch):
 
 
 def test_command_prints_the_folder(tmp_path):
-    command = [sys.executable, "-m", "samplenet.data.shapes", "--root", str(tmp_path), "--train-per-class"]
+    command = [
+        sys.executable,
+        "-m",
+        "samplenet.data.shapes",
+        "--root",
+        str(tmp_path),
+        "--train-per-class",
+    ]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     arguments = [*command, "1", "--test-per-class", "1"]
     done = subprocess.run(arguments, env=env, capture_output=True, text=True, check=True)

@@ -21,7 +21,11 @@ LOCKS = [f"{framework}-{device}" for framework in FRAMEWORKS for device in ("cpu
 def stages(framework: str) -> list[list[tuple[str, str]]]:
     """(instruction, rest) of each stage of a Dockerfile; the first stage is what stands before FROM."""
     text = (ROOT / "docker" / f"{framework}.Dockerfile").read_text()
-    lines = "\n".join(line for line in text.splitlines() if not line.startswith("#")).replace("\\\n", " ").splitlines()
+    lines = (
+        "\n".join(line for line in text.splitlines() if not line.startswith("#"))
+        .replace("\\\n", " ")
+        .splitlines()
+    )
     found = [[]]
     for line in filter(None, lines):
         instruction, rest = line.split(maxsplit=1)
@@ -33,8 +37,14 @@ def stages(framework: str) -> list[list[tuple[str, str]]]:
 
 def locked(name: str) -> dict[str, str]:
     """Distribution -> version; every line has a hash."""
-    lines = [x for x in (ROOT / "docker/lock" / f"{name}.txt").read_text().splitlines() if not x.startswith("#")]
-    found = [re.fullmatch(r"([a-z0-9-]+)==(\S+) --hash=sha256:[0-9a-f]{64}", line) for line in lines]
+    lines = [
+        x
+        for x in (ROOT / "docker/lock" / f"{name}.txt").read_text().splitlines()
+        if not x.startswith("#")
+    ]
+    found = [
+        re.fullmatch(r"([a-z0-9-]+)==(\S+) --hash=sha256:[0-9a-f]{64}", line) for line in lines
+    ]
     assert all(found) and lines == sorted(lines)
     return {match[1]: match[2] for match in found}
 
@@ -64,15 +74,29 @@ def test_layers(framework):
     assert run[0] == ("FROM", "${BASE}")
     assert [instruction for instruction, _ in run][-3:] == ["USER", "ENTRYPOINT", "CMD"]
     assert dict(run)["USER"].split(":")[0] not in ("root", "0")
-    sources = [[text.split()[0] for word, text in stage if word == "COPY"] for stage in (locked, build, environment)]
-    assert sources == [[f"docker/lock/{framework}-${{DEVICE}}.txt"], ["common"], []]  # dependencies before the source
-    assert [stage[0][1] for stage in (build, environment)] == ["locked AS build", "locked AS environment"]
+    sources = [
+        [text.split()[0] for word, text in stage if word == "COPY"]
+        for stage in (locked, build, environment)
+    ]
+    assert sources == [
+        [f"docker/lock/{framework}-${{DEVICE}}.txt"],
+        ["common"],
+        [],
+    ]  # dependencies before the source
+    assert [stage[0][1] for stage in (build, environment)] == [
+        "locked AS build",
+        "locked AS environment",
+    ]
     assert [instruction for instruction, _ in experiments] == ["FROM", "WORKDIR", "COPY", "RUN"]
     copies = [text for word, text in run if word == "COPY"]
-    assert copies[0].startswith("--from=environment ") and copies[1].startswith("--from=build ")  # large ones first
+    assert copies[0].startswith("--from=environment ") and copies[1].startswith(
+        "--from=build "
+    )  # large ones first
     for instruction, text in locked + build + run:
         if instruction == "RUN" and "apt-get install" in text:
-            assert "--no-install-recommends" in text and text.endswith("rm -rf /var/lib/apt/lists/*")
+            assert "--no-install-recommends" in text and text.endswith(
+                "rm -rf /var/lib/apt/lists/*"
+            )
         if instruction == "RUN" and "pip install" in text:
             assert text.count("pip install --no-cache-dir --no-deps ") == text.count("pip install")
             assert ("-r lock.txt" in text) == ("--require-hashes" in text)
@@ -84,8 +108,14 @@ def sent(name: str) -> bool:
     path, decision = Path(name), True
     for line in (ROOT / ".dockerignore").read_text().splitlines():
         pattern = line.removeprefix("!").removeprefix("**/")
-        parts = path.parts if "**/" in line else [str(parent) for parent in (path, *path.parents)][:-1]
-        if line and not line.startswith("#") and any(fnmatch.fnmatch(part, pattern) for part in parts):
+        parts = (
+            path.parts if "**/" in line else [str(parent) for parent in (path, *path.parents)][:-1]
+        )
+        if (
+            line
+            and not line.startswith("#")
+            and any(fnmatch.fnmatch(part, pattern) for part in parts)
+        ):
             decision = line.startswith("!")
     return decision
 
@@ -102,11 +132,24 @@ def test_what_is_copied_exists_and_is_sent_to_the_engine(framework):
 
 def test_the_engine_is_sent_what_images_are_made_of_and_nothing_large_or_private():
     folders = ["common/samplenet", *(path.parent.name for path in ROOT.glob("*/experiment.py"))]
-    tracked = subprocess.run(["git", "ls-files", *folders], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    tracked = subprocess.run(
+        ["git", "ls-files", *folders], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     needed = [name for name in tracked.split() if not name.endswith((".md", ".png"))]
     assert needed and not [name for name in needed if not sent(name)]
-    kept = (".git/config", ".venv/lib/x.so", ".venv-tf/lib/x.so", "results/quick/index.html", "data/modelnet40/x.h5")
-    kept += ("tests/conftest.py", "docs/use.md", "examples/features.py", "common/samplenet/ops/_native/x.so")
+    kept = (
+        ".git/config",
+        ".venv/lib/x.so",
+        ".venv-tf/lib/x.so",
+        "results/quick/index.html",
+        "data/modelnet40/x.h5",
+    )
+    kept += (
+        "tests/conftest.py",
+        "docs/use.md",
+        "examples/features.py",
+        "common/samplenet/ops/_native/x.so",
+    )
     assert not [name for name in kept if sent(name)]
 
 
@@ -119,8 +162,15 @@ def test_the_image_holds_every_folder_with_an_experiment_and_no_other(framework,
     (line,) = [text for word, text in stages(framework)[5] if word == "RUN"]
     line = line.replace("/experiments", str(tmp_path / "experiments"))
     subprocess.run(["sh", "-c", line], cwd=tmp_path / "checkout", check=True)
-    found = [path.relative_to(tmp_path / "experiments") for path in (tmp_path / "experiments").rglob("*")]
-    assert sorted(map(str, found)) == ["toy", "toy/configs", "toy/configs/smoke.yaml", "toy/experiment.py"]
+    found = [
+        path.relative_to(tmp_path / "experiments") for path in (tmp_path / "experiments").rglob("*")
+    ]
+    assert sorted(map(str, found)) == [
+        "toy",
+        "toy/configs",
+        "toy/configs/smoke.yaml",
+        "toy/experiment.py",
+    ]
 
 
 @pytest.mark.parametrize("name", LOCKS)
@@ -132,11 +182,15 @@ def test_the_lock_satisfies_pyproject_and_constraints(name):
     for extra in (EXTRA[name.split("-")[0]], "viz", "build"):
         asked += extras[extra]
     for requirement in map(wanted, asked):
-        assert requirement.specifier.contains(versions[canonicalize_name(requirement.name)]), requirement
+        assert requirement.specifier.contains(versions[canonicalize_name(requirement.name)]), (
+            requirement
+        )
     for line in (ROOT / "constraints.txt").read_text().splitlines():
         if not line.startswith("#"):
             pinned, version = line.split("==")
-            assert versions.get(canonicalize_name(pinned), version).removesuffix("+cpu") == version, line
+            assert (
+                versions.get(canonicalize_name(pinned), version).removesuffix("+cpu") == version
+            ), line
     other = {"tensorflow": "torch", "pytorch": "tensorflow"}[name.split("-")[0]]
     assert other not in versions
     assert ("cuda" in name) == any(distribution.startswith("nvidia-") for distribution in versions)
@@ -155,9 +209,13 @@ def test_the_lock_holds_what_its_distributions_need(name):
             continue
         looked_at += 1
         for requirement in map(Requirement, found.requires or []):
-            if requirement.marker is None or requirement.marker.evaluate({"extra": "", "python_version": "3.11"}):
+            if requirement.marker is None or requirement.marker.evaluate(
+                {"extra": "", "python_version": "3.11"}
+            ):
                 needed = versions[canonicalize_name(requirement.name)]
-                assert requirement.specifier.contains(needed, prereleases=True), f"{distribution} {requirement}"
+                assert requirement.specifier.contains(needed, prereleases=True), (
+                    f"{distribution} {requirement}"
+                )
     if not looked_at:
         pytest.skip("no distribution of the lock is installed here in its version")
 
@@ -180,6 +238,8 @@ def test_the_toolkits_that_run_sh_takes_are_those_of_the_dockerfiles():
     ],
 )
 def test_verify_refuses(words, said):
-    done = subprocess.run(["bash", ROOT / "docker/verify.sh", *words], capture_output=True, text=True)
+    done = subprocess.run(
+        ["bash", ROOT / "docker/verify.sh", *words], capture_output=True, text=True
+    )
     assert (done.returncode, done.stdout) == (1, "")
     assert said in done.stderr

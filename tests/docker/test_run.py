@@ -40,12 +40,21 @@ def run(tmp_path):
     def call(*flags, engines=("docker",), gpu=False, cwd=None, **environment):
         for engine in engines:
             program(engine, ENGINE)
-        program("git", '#!/bin/sh\ncase "$*" in *rev-parse*) [ "$REVISION" ] && echo "$REVISION" ;; esac\n')
+        program(
+            "git",
+            '#!/bin/sh\ncase "$*" in *rev-parse*) [ "$REVISION" ] && echo "$REVISION" ;; esac\n',
+        )
         if gpu:
             program("nvidia-smi", "#!/bin/sh\n")
         record = tmp_path / "record"
         record.unlink(missing_ok=True)
-        environment = {"PATH": str(programs), "RECORD": str(record), "MADE": "cafe", "REVISION": "cafe", **environment}
+        environment = {
+            "PATH": str(programs),
+            "RECORD": str(record),
+            "MADE": "cafe",
+            "REVISION": "cafe",
+            **environment,
+        }
         command = [programs / "bash", checkout / "docker/run.sh", *flags]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=cwd)
         calls = record.read_text().splitlines() if record.exists() else []
@@ -61,13 +70,21 @@ def pairs(words: list[str]) -> list[tuple[str, str]]:
 
 def test_an_image_of_this_revision_is_run_and_not_built(run):
     code, _, (inspect, ran) = run("registration", "--preset", "smoke")
-    assert code == 0 and inspect[:2] == ["image", "inspect"] and inspect[-1] == "samplenet-pytorch:cpu"
+    assert (
+        code == 0 and inspect[:2] == ["image", "inspect"] and inspect[-1] == "samplenet-pytorch:cpu"
+    )
     assert (
         ran[:2] == ["run", "--rm"]
         and ("--user", f"{os.getuid()}:{os.getgid()}") in pairs(ran)
         and ("--stop-timeout", "120") in pairs(ran)
     )
-    assert ran[-5:] == ["samplenet-pytorch:cpu", "reproduce.py", "registration", "--preset", "smoke"]
+    assert ran[-5:] == [
+        "samplenet-pytorch:cpu",
+        "reproduce.py",
+        "registration",
+        "--preset",
+        "smoke",
+    ]
     for folder in ("results", "data"):
         assert ("--volume", f"{run.checkout / folder}:/opt/samplenet/{folder}") in pairs(ran)
         assert (run.checkout / folder).is_dir()
@@ -86,21 +103,43 @@ def test_an_image_that_is_missing_or_of_another_revision_is_built(run, made):
 def test_the_data_folder_is_mounted_for_reading_under_its_own_name(run, tmp_path):
     (tmp_path / "my data").mkdir()
     for flags in (["--data-root", "my data"], ["--data-root=my data"]):
-        code, _, calls = run("classification", "--preset", "paper", *flags, "--jobs", "2", cwd=tmp_path)
+        code, _, calls = run(
+            "classification", "--preset", "paper", *flags, "--jobs", "2", cwd=tmp_path
+        )
         assert code == 0
         assert ("--volume", f"{tmp_path}/my data:/data/my data:ro") in pairs(calls[-1])
-        assert calls[-1][-6:] == ["--preset", "paper", "--data-root", "/data/my data", "--jobs", "2"]
+        assert calls[-1][-6:] == [
+            "--preset",
+            "paper",
+            "--data-root",
+            "/data/my data",
+            "--jobs",
+            "2",
+        ]
 
 
 def test_two_data_folders_of_one_name_are_mounted_apart(run, tmp_path):
     for parent in ("m40", "snc"):
         (tmp_path / parent / "h5").mkdir(parents=True)
-    flags = ["classification", "reconstruction", "--data-root", "m40/h5", "--shapenet-root", "snc/h5"]
+    flags = [
+        "classification",
+        "reconstruction",
+        "--data-root",
+        "m40/h5",
+        "--shapenet-root",
+        "snc/h5",
+    ]
     code, _, calls = run(*flags, cwd=tmp_path)
     assert code == 0
     for volume in (f"{tmp_path}/m40/h5:/data/h5:ro", f"{tmp_path}/snc/h5:/shapenet/h5:ro"):
         assert ("--volume", volume) in pairs(calls[-1])
-    assert calls[-1][-5:] == ["reconstruction", "--data-root", "/data/h5", "--shapenet-root", "/shapenet/h5"]
+    assert calls[-1][-5:] == [
+        "reconstruction",
+        "--data-root",
+        "/data/h5",
+        "--shapenet-root",
+        "/shapenet/h5",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -122,14 +161,20 @@ def test_podman_keeps_the_caller(run):
 
 
 def test_docker_comes_before_podman_and_can_be_named(run):
-    assert run("registration", engines=["docker", "podman"], CONTAINER_ENGINE="podman")[2][-1].count("label=disable")
+    assert run("registration", engines=["docker", "podman"], CONTAINER_ENGINE="podman")[2][
+        -1
+    ].count("label=disable")
     assert "label=disable" not in run("registration", engines=["docker", "podman"])[2][-1]
 
 
 def test_the_gpu_check_runs_in_the_cuda_image(run):
     code, _, calls = run("gpu-check", "--out", "results/gpu.json", gpu=True)
     assert code == 0
-    assert calls[-1][-3:] == ["samplenet-pytorch:cuda", "benchmarks/gpu.py", "--out=results/gpu.json"]
+    assert calls[-1][-3:] == [
+        "samplenet-pytorch:cuda",
+        "benchmarks/gpu.py",
+        "--out=results/gpu.json",
+    ]
 
 
 def test_the_gpu_check_of_tensorflow(run):
@@ -137,10 +182,14 @@ def test_the_gpu_check_of_tensorflow(run):
     assert code == 0 and calls[-1][-2:] == ["samplenet-tensorflow:cuda", "benchmarks/gpu_tf.py"]
 
 
-@pytest.mark.parametrize("word", [*EXPERIMENTS, *(extra for e in EXPERIMENTS.values() for extra in e.extras)])
+@pytest.mark.parametrize(
+    "word", [*EXPERIMENTS, *(extra for e in EXPERIMENTS.values() for extra in e.extras)]
+)
 def test_each_experiment_runs_in_the_image_of_its_framework(run, word):
     (experiment,) = (e for e in EXPERIMENTS.values() if word in (e.name, *e.extras))
-    image = {"tf": "samplenet-tensorflow:cpu", "torch": "samplenet-pytorch:cpu"}[experiment.framework]
+    image = {"tf": "samplenet-tensorflow:cpu", "torch": "samplenet-pytorch:cpu"}[
+        experiment.framework
+    ]
     code, _, calls = run(word, "--preset", "smoke")
     assert code == 0 and calls[-1][-5:] == [image, "reproduce.py", word, "--preset", "smoke"]
 
@@ -151,7 +200,8 @@ def test_several_experiments_of_one_image(run):
 
 
 @pytest.mark.parametrize(
-    "environment", [{"CUDAARCHS": "80;90"}, {"BASE": "debian:12"}, {"REVISION": "", "MADE": "unknown"}]
+    "environment",
+    [{"CUDAARCHS": "80;90"}, {"BASE": "debian:12"}, {"REVISION": "", "MADE": "unknown"}],
 )
 def test_an_image_that_may_be_another_is_built_again(run, environment):
     assert [call[0] for call in run("registration", **environment)[2]] == ["image", "build", "run"]
@@ -160,7 +210,11 @@ def test_an_image_that_may_be_another_is_built_again(run, environment):
 @pytest.mark.parametrize(
     "words, environment, said",
     [
-        ([], {}, "unknown experiment '', known: classification ablation reconstruction registration gpu-check"),
+        (
+            [],
+            {},
+            "unknown experiment '', known: classification ablation reconstruction registration gpu-check",
+        ),
         (["segmentation"], {}, "unknown experiment 'segmentation'"),
         (["registration"], {"engines": []}, "docker not found; install docker or podman"),
         (["registration"], {"CONTAINER_ENGINE": "runc"}, "runc not found"),
@@ -170,16 +224,29 @@ def test_an_image_that_may_be_another_is_built_again(run, environment):
         (["registration", "--data-root"], {}, "--data-root: expected a folder"),
         (["registration", "--out", "elsewhere"], {}, "--out must be below results/"),
         (["registration"], {"DEVICE": "tpu"}, "DEVICE must be cpu or cuda, got 'tpu'"),
-        (["classification", "registration"], {}, "'registration' is not in the image of classification"),
+        (
+            ["classification", "registration"],
+            {},
+            "'registration' is not in the image of classification",
+        ),
         (["registration", "ablation"], {}, "'ablation' is not in the image of registration"),
         (["reconstruction", "all"], {}, "'all' is not in the image of reconstruction"),
         (["registration", "everything"], {}, "'everything' is not in the image of registration"),
         (["gpu-check"], {}, "gpu-check needs a GPU, and nvidia-smi finds none"),
-        (["registration"], {"MADE": "", "BUILD_FAILS": "1"}, "docker could not build samplenet-pytorch:cpu"),
+        (
+            ["registration"],
+            {"MADE": "", "BUILD_FAILS": "1"},
+            "docker could not build samplenet-pytorch:cpu",
+        ),
     ],
     ids=json.dumps,
 )
 def test_faults_are_told_in_one_sentence_and_nothing_is_run(run, words, environment, said):
     code, stderr, calls = run(*words, **environment)
-    assert code == 1 and stderr.startswith("run.sh: error: ") and stderr.count("\n") == 1 and said in stderr
+    assert (
+        code == 1
+        and stderr.startswith("run.sh: error: ")
+        and stderr.count("\n") == 1
+        and said in stderr
+    )
     assert not [call for call in calls if call[0] == "run"]

@@ -56,7 +56,9 @@ class Loaded(HTMLParser):
     def handle_starttag(self, tag, attributes):
         attributes = dict(attributes)
         if tag != "a":  # a link is followed only by who clicks it
-            self.found += [value for key in ("src", "href", "srcset", "data") if (value := attributes.get(key))]
+            self.found += [
+                value for key in ("src", "href", "srcset", "data") if (value := attributes.get(key))
+            ]
         self.found += re.findall(r"url\(([^)]*)\)", attributes.get("style") or "")
 
 
@@ -95,7 +97,11 @@ def test_the_reference_names_both_frameworks(site):
         ("registration/README.md", "[a](../SECURITY.md)", "[a](../SECURITY.md)"),
         ("SECURITY.md", "[a](docker)", "[a](docker/README.md)"),
         ("README.md", "[a](plan.py)", "a"),
-        ("README.md", "[a](https://arxiv.org/abs/1912.03663)", "[a](https://arxiv.org/abs/1912.03663)"),
+        (
+            "README.md",
+            "[a](https://arxiv.org/abs/1912.03663)",
+            "[a](https://arxiv.org/abs/1912.03663)",
+        ),
         ("README.md", "```\nx[a](nothing.md)\n```", "```\nx[a](nothing.md)\n```"),
     ],
 )
@@ -113,7 +119,9 @@ def test_a_broken_link_is_a_warning(hooks, caplog, link):
     page = SimpleNamespace(file=SimpleNamespace(src_uri="README.md"))
     hooks.on_page_markdown(link, page, None, files)
     (record,) = caplog.records
-    assert record.levelno == logging.WARNING and record.name.startswith("mkdocs")  # which --strict counts
+    assert record.levelno == logging.WARNING and record.name.startswith(
+        "mkdocs"
+    )  # which --strict counts
 
 
 def code(page: str) -> list[str]:
@@ -126,14 +134,21 @@ def code(page: str) -> list[str]:
 def test_the_code_of_the_pages_runs_in_tensorflow(tmp_path, monkeypatch):
     pytest.importorskip("tensorflow")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(samplenet.pretrained, "PACKAGES", {"tf": "tensorflow"})  # the other tests import both
+    monkeypatch.setattr(
+        samplenet.pretrained, "PACKAGES", {"tf": "tensorflow"}
+    )  # the other tests import both
     (start,) = code("get-started")
     start = start.replace("import torch  # or: import tensorflow as tf", "import tensorflow as tf")
-    start = start.replace("samplenet.torch", "samplenet.tf").replace("torch.from_numpy", "tf.constant")
+    start = start.replace("samplenet.torch", "samplenet.tf").replace(
+        "torch.from_numpy", "tf.constant"
+    )
     exec(compile(start, "docs/get-started.md", "exec"), {})
     assert np.loadtxt("chair-64.xyz").shape == (64, 3)
     (keras,) = (block for block in code("use") if "import keras" in block)
-    scope = {"clouds": np.random.default_rng(0).normal(size=(4, 256, 3)).astype(np.float32), "labels": np.arange(4)}
+    scope = {
+        "clouds": np.random.default_rng(0).normal(size=(4, 256, 3)).astype(np.float32),
+        "labels": np.arange(4),
+    }
     exec(compile(keras, "docs/use.md", "exec"), scope)
     assert scope["sampled"].idx.shape == (4, 32)
 
@@ -153,13 +168,21 @@ def test_the_code_of_the_pages_runs(beside_a_scan):
 
     scope = {"task": Task(), "clouds": clouds, "labels": labels, "features": torch.randn(4, 32, 8)}
     scopes = {"get-started": {}, "use": scope, "faq": scope}  # questions follow on from use
-    scopes["data-formats"] = {"points": np.zeros((2, 5, 3), np.float32), "labels": [0, 1], "names": ["a", "b"]}
+    scopes["data-formats"] = {
+        "points": np.zeros((2, 5, 3), np.float32),
+        "labels": [0, 1],
+        "names": ["a", "b"],
+    }
     for page, scope in scopes.items():
         for block in code(page):
             if "import keras" not in block:
                 exec(compile(block, f"docs/{page}.md", "exec"), scope)
     assert np.loadtxt("chair-64.xyz").shape == (64, 3)
-    assert scopes["use"]["sampled"].idx.shape == (4, 32) and scopes["use"]["per_point"].shape == (4, 256, 8)
+    assert scopes["use"]["sampled"].idx.shape == (4, 32) and scopes["use"]["per_point"].shape == (
+        4,
+        256,
+        8,
+    )
     assert Path("my-shapes", "test_files.txt").exists()
 
 
@@ -181,13 +204,22 @@ def commands(page: str):
 def sources(words: list[str]) -> tuple[list[Path], list[str]]:
     """The files that decide what flags a command takes, and the words after the script's name."""
     for i, word in enumerate(words):
-        if word == "-m" and i and words[i - 1].endswith("python") and words[i + 1].startswith("samplenet"):
+        if (
+            word == "-m"
+            and i
+            and words[i - 1].endswith("python")
+            and words[i + 1].startswith("samplenet")
+        ):
             base = ROOT / "common" / words[i + 1].replace(".", "/")
-            return [base / "__main__.py" if base.is_dir() else base.with_suffix(".py")], words[i + 2 :]
+            return [base / "__main__.py" if base.is_dir() else base.with_suffix(".py")], words[
+                i + 2 :
+            ]
         if re.fullmatch(r"[\w./-]+\.(py|sh)", word) and (i or word.startswith("docker/")):
             script = ROOT / word
             if re.search(r"runner_|reproduce\.sh|docker/run\.sh", word):
-                return [script, ROOT / "reproduce.py", *ROOT.glob("*/experiment.py")], words[i + 1 :]
+                return [script, ROOT / "reproduce.py", *ROOT.glob("*/experiment.py")], words[
+                    i + 1 :
+                ]
             return [script, ROOT / "common/samplenet/runs/settings.py"], words[i + 1 :]
     return [], []
 
@@ -204,7 +236,9 @@ def understood(words: list[str]) -> bool:
 def flags(files: list[Path]) -> set[str]:
     """Flags that the files spell out, and those of their settings."""
     text = "".join(file.read_text() for file in files)
-    fields = [name.replace("_", "-") for name in re.findall(r"^    (\w+): .*= option\(", text, re.M)]
+    fields = [
+        name.replace("_", "-") for name in re.findall(r"^    (\w+): .*= option\(", text, re.M)
+    ]
     of_settings = (f"--{no}{name}" for name in fields for no in ("", "no-"))
     return {*re.findall(r"--[a-z][a-z0-9-]*", text), *of_settings, "--help"}
 
@@ -230,7 +264,9 @@ def test_commands_name_files_and_flags_that_exist(page):
             assert {*rest} <= {*extras.split()}, f"{page}: {' '.join(words)}"
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page != "docker/README.md"])  # which names pip's
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page != "docker/README.md"]
+)  # which names pip's
 def test_flags_named_alone_exist(page):
     folders = ("", "classification", "registration", "reconstruction")
     files = [*ROOT.glob("*.sh"), *(ROOT / "common/samplenet").rglob("*.py")]
@@ -238,7 +274,9 @@ def test_flags_named_alone_exist(page):
     known = flags(files)
     for words in commands(page):
         if words[0].startswith("--"):
-            assert {word.rstrip(",:") for word in words if word.startswith("--")} <= known, f"{page}: {' '.join(words)}"
+            assert {word.rstrip(",:") for word in words if word.startswith("--")} <= known, (
+                f"{page}: {' '.join(words)}"
+            )
 
 
 def test_the_check_of_commands_finds_what_does_not_exist():
@@ -253,5 +291,7 @@ def test_the_check_of_commands_finds_what_does_not_exist():
 def test_versions_agree():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert citation["version"] == samplenet.__version__
-    assert re.search(rf"^## .*\b{re.escape(samplenet.__version__)}\b", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert re.search(
+        rf"^## .*\b{re.escape(samplenet.__version__)}\b", (ROOT / "CHANGELOG.md").read_text(), re.M
+    )
     assert [len(paper["authors"]) for paper in citation["references"]] == [3, 3]

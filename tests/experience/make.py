@@ -29,13 +29,26 @@ import pypcd4
 import trimesh
 
 FOLDER = Path(sys.argv[1]).resolve()
-FORMATS = (".ply", ".pcd", ".las", ".laz", ".npy", ".npz", ".xyz", ".txt")  # those that `samplenet sample` writes
+FORMATS = (
+    ".ply",
+    ".pcd",
+    ".las",
+    ".laz",
+    ".npy",
+    ".npz",
+    ".xyz",
+    ".txt",
+)  # those that `samplenet sample` writes
 MANIFEST, NOT_MADE = [], []
 RANDOM, N = np.random.default_rng(0), 60
 XYZ = np.unique(RANDOM.integers(-500, 500, (N, 3)), axis=0) / 64
 RGB = RANDOM.integers(0, 256, (N, 3), np.uint8)
 NORMALS = np.eye(3)[RANDOM.integers(0, 3, N)] * RANDOM.choice([-1, 1], (N, 1))
-INTENSITY, LABEL, ROUGH = RANDOM.integers(0, 1000, N) / 4, RANDOM.integers(0, 40, N), RANDOM.standard_normal((N, 3))
+INTENSITY, LABEL, ROUGH = (
+    RANDOM.integers(0, 1000, N) / 4,
+    RANDOM.integers(0, 40, N),
+    RANDOM.standard_normal((N, 3)),
+)
 UTM, FACES = XYZ + [448000.125, 5411000.375, 290], np.arange(N).reshape(-1, 3)
 NAN = np.where(RANDOM.random((N, 1)) < 0.3, np.nan, XYZ)
 
@@ -43,8 +56,14 @@ NAN = np.where(RANDOM.random((N, 1)) < 0.3, np.nan, XYZ)
 def columns(xyz=XYZ, rgb=None, normals=None, **more):
     """Columns by the names that PLY gives them."""
     named = dict(zip("xyz", np.asarray(xyz).T, strict=True))
-    named |= {} if rgb is None else dict(zip(("red", "green", "blue"), np.asarray(rgb).T, strict=True))
-    return named | ({} if normals is None else dict(zip(("nx", "ny", "nz"), normals.T, strict=True))) | more
+    named |= (
+        {} if rgb is None else dict(zip(("red", "green", "blue"), np.asarray(rgb).T, strict=True))
+    )
+    return (
+        named
+        | ({} if normals is None else dict(zip(("nx", "ny", "nz"), normals.T, strict=True)))
+        | more
+    )
 
 
 RICH = columns(rgb=RGB, normals=NORMALS, intensity=INTENSITY)
@@ -63,12 +82,18 @@ def vertices(path):
     """Columns of an obj, off or stl file: the numbers that its writer wrote."""
     data = path.read_bytes()
     if path.suffix == ".stl" and len(data) == 84 + 50 * int.from_bytes(data[80:84], "little"):
-        triangles = np.frombuffer(data[84:], [("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("more", "<u2")])
+        triangles = np.frombuffer(
+            data[84:], [("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("more", "<u2")]
+        )
         return columns(triangles["corners"].reshape(-1, 3))
     lines = [line.split() for line in data.decode("latin-1").lower().splitlines() if line.strip()]
     if path.suffix == ".off":
         start = len(lines[0]) == 1
-        return columns(np.array([line[:3] for line in lines[start + 1 : start + 1 + int(lines[start][0])]], float))
+        return columns(
+            np.array(
+                [line[:3] for line in lines[start + 1 : start + 1 + int(lines[start][0])]], float
+            )
+        )
     return columns(np.array([line[1:4] for line in lines if line[0] in ("v", "vertex")], float))
 
 
@@ -81,7 +106,9 @@ def add_file(writer, name, clause, write, holds=None, refuse=False, out=None):
         path.stat()
         if holds is not None:
             np.savez(path.parent / "holds.npz", **(holds(path) if callable(holds) else holds))
-    except Exception as error:  # a program or a way of the library is missing: this file is left out
+    except (
+        Exception
+    ) as error:  # a program or a way of the library is missing: this file is left out
         shutil.rmtree(path.parent)
         NOT_MADE.append(f"not made: {name} by {writer}: {type(error).__name__}")
         return
@@ -93,7 +120,13 @@ def add_file(writer, name, clause, write, holds=None, refuse=False, out=None):
 def run(*command):
     """Run a program that Debian ships."""
     environment = {"QT_QPA_PLATFORM": "offscreen", "PATH": "/usr/bin:/bin", "HOME": str(FOLDER)}
-    subprocess.run([str(word) for word in command], check=True, capture_output=True, timeout=120, env=environment)
+    subprocess.run(
+        [str(word) for word in command],
+        check=True,
+        capture_output=True,
+        timeout=120,
+        env=environment,
+    )
 
 
 def open3d_cloud(xyz=XYZ, with_=""):
@@ -111,33 +144,72 @@ def open3d_files():
     def save(cloud, **options):
         return lambda p: open3d.io.write_point_cloud(str(p), cloud, **options)
 
-    for style, options in {"ascii": {"write_ascii": True}, "binary": {}, "compressed": {"compressed": True}}.items():
+    for style, options in {
+        "ascii": {"write_ascii": True},
+        "binary": {},
+        "compressed": {"compressed": True},
+    }.items():
         for with_ in ("", "-colours", "-normals", "-colours-normals"):
             for suffix in ("pcd",) if style == "compressed" else ("pcd", "ply"):
-                add(f"{style}{with_}.{suffix}", f"7 {style} {suffix}", save(open3d_cloud(with_=with_), **options))
+                add(
+                    f"{style}{with_}.{suffix}",
+                    f"7 {style} {suffix}",
+                    save(open3d_cloud(with_=with_), **options),
+                )
         add(f"nan-{style}.pcd", "5 not-finite points", save(open3d_cloud(NAN), **options))
     add("rough.ply", "double coordinates", save(open3d_cloud(ROUGH)))
     add("utm.pcd", "UTM coordinates in float32", save(open3d_cloud(UTM)))
-    depth = open3d.geometry.Image(np.where(RANDOM.random((12, 16)) < 0.5, 0, 1.5).astype(np.float32))
+    depth = open3d.geometry.Image(
+        np.where(RANDOM.random((12, 16)) < 0.5, 0, 1.5).astype(np.float32)
+    )
     camera = open3d.camera.PinholeCameraIntrinsic(16, 12, 10, 10, 8, 6)
     options = {"depth_scale": 1.0, "project_valid_depth_only": False}
     organised = open3d.geometry.PointCloud.create_from_depth_image(depth, camera, **options)
     for name in ("depth.ply", "depth-ascii.ply", "depth.pcd", "depth-ascii.pcd", "depth.xyz"):
         add(name, "5 depth camera", save(organised, write_ascii="ascii" in name))
-    texts = {"xyz": {}, "xyzn": {"normals": NORMALS}, "xyzrgb": {"rgb": RGB / 255}, "pts": {"rgb": RGB}}
+    texts = {
+        "xyz": {},
+        "xyzn": {"normals": NORMALS},
+        "xyzrgb": {"rgb": RGB / 255},
+        "pts": {"rgb": RGB},
+    }
     for suffix, holds in texts.items():
-        add(f"cloud.{suffix}", f"7 {suffix}", save(open3d_cloud(with_="colours normals")), columns(**holds))
+        add(
+            f"cloud.{suffix}",
+            f"7 {suffix}",
+            save(open3d_cloud(with_="colours normals")),
+            columns(**holds),
+        )
     tensor = open3d.t.geometry.PointCloud(XYZ)
-    tensor.point["labels"], tensor.point["intensities"] = LABEL[:, None].astype("i4"), INTENSITY[:, None].astype("f4")
+    tensor.point["labels"], tensor.point["intensities"] = (
+        LABEL[:, None].astype("i4"),
+        INTENSITY[:, None].astype("f4"),
+    )
     for name in ("tensor.ply", "tensor-ascii.ply", "tensor.pcd", "tensor-ascii.pcd", "tensor.npz"):
         holds = columns(labels=LABEL, intensities=INTENSITY) if name.endswith("npz") else None
         ascii_ = "ascii" in name
-        add(name, "labels", lambda p: open3d.t.io.write_point_cloud(str(p), tensor, write_ascii=ascii_), holds)
-    mesh = open3d.geometry.TriangleMesh(open3d.utility.Vector3dVector(XYZ), open3d.utility.Vector3iVector(FACES))
+        add(
+            name,
+            "labels",
+            lambda p: open3d.t.io.write_point_cloud(str(p), tensor, write_ascii=ascii_),
+            holds,
+        )
+    mesh = open3d.geometry.TriangleMesh(
+        open3d.utility.Vector3dVector(XYZ), open3d.utility.Vector3iVector(FACES)
+    )
     mesh.compute_vertex_normals()
     for suffix in ("ply", "obj", "stl", "off", "glb", "gltf"):
-        holds, refuse = {"ply": None, "gltf": None, "glb": columns()}.get(suffix, vertices), suffix == "gltf"
-        add(f"mesh.{suffix}", f"7 {suffix}", lambda p: open3d.io.write_triangle_mesh(str(p), mesh), holds, refuse)
+        holds, refuse = (
+            {"ply": None, "gltf": None, "glb": columns()}.get(suffix, vertices),
+            suffix == "gltf",
+        )
+        add(
+            f"mesh.{suffix}",
+            f"7 {suffix}",
+            lambda p: open3d.io.write_triangle_mesh(str(p), mesh),
+            holds,
+            refuse,
+        )
 
 
 def plyfile_files():
@@ -147,7 +219,9 @@ def plyfile_files():
     face = describe(np.array([(list(f),) for f in FACES], [("vertex_indices", "O")]), "face")
     camera = describe(np.zeros(1, [(n, "f4") for n in ("view_px", "view_py", "view_pz")]), "camera")
     types = ("i1", "u1", "i2", "u2", "i4", "u4", "f4", "f8")
-    every = records(columns(UTM) | dict.fromkeys(types, LABEL), x="f8", y="f8", z="f8", **{t: t for t in types})
+    every = records(
+        columns(UTM) | dict.fromkeys(types, LABEL), x="f8", y="f8", z="f8", **{t: t for t in types}
+    )
     neighbours = [RANDOM.integers(0, N, n % 4).astype("i4") for n in range(N)]
     listed = records(columns(neighbours=neighbours), neighbours="O")
     elements = {
@@ -162,12 +236,16 @@ def plyfile_files():
         comments = comments if name in ("comments", "latin") else {}
         order = ">" if name == "big-endian" else "="
         file = plyfile.PlyData(elements[name], text=text, byte_order=order, **comments)
-        mend = {"latin": (b"XXX", "Gerät".encode("latin-1")), "crlf": (b"\n", b"\r\n")}.get(name, (b"", b""))
+        mend = {"latin": (b"XXX", "Gerät".encode("latin-1")), "crlf": (b"\n", b"\r\n")}.get(
+            name, (b"", b"")
+        )
         end = b"\nmore\n" if name == "bytes-after" else b""
 
         def write(path):
             file.write(path)
-            path.write_bytes((path.read_bytes().replace(*mend) if mend[0] else path.read_bytes()) + end)
+            path.write_bytes(
+                (path.read_bytes().replace(*mend) if mend[0] else path.read_bytes()) + end
+            )
 
         return write
 
@@ -179,7 +257,11 @@ def plyfile_files():
     shuffled = {name: rich[name] for name in ("score", "red", "z", "green", "y", "blue", "x")}
     floats = describe(records(shuffled, red="f4", green="f4", blue="f4"), "vertex")
     add("single.ply", "one point", plyfile.PlyData([single]).write)
-    add("shuffled.ply", "properties in another order, float colours", plyfile.PlyData([floats]).write)
+    add(
+        "shuffled.ply",
+        "properties in another order, float colours",
+        plyfile.PlyData([floats]).write,
+    )
     add("faces-only.ply", "no vertices", plyfile.PlyData([face]).write, refuse=True)
     flat = describe(np.zeros(9, [("x", "f4"), ("y", "f4")]), "vertex")
     add("flat.ply", "no z", plyfile.PlyData([flat]).write, refuse=True)
@@ -190,40 +272,76 @@ def plyfile_files():
 
 def mesh_library_files():
     add, kinds = partial(add_file, f"meshio {meshio.__version__}"), {"triangle": FACES}
-    data = {"nx": NORMALS[:, 0], "label": LABEL, "small": LABEL.astype("u1"), "value": INTENSITY.astype("f4")}
+    data = {
+        "nx": NORMALS[:, 0],
+        "label": LABEL,
+        "small": LABEL.astype("u1"),
+        "value": INTENSITY.astype("f4"),
+    }
     for binary, how in ((True, "binary"), (False, "ascii")):
-        mesh, points = meshio.Mesh(XYZ, kinds, point_data=data), meshio.Mesh(XYZ, {"vertex": np.arange(N)[:, None]})
-        add(f"mesh-{how}.ply", "9 types of meshio", lambda p: mesh.write(p, binary=binary), columns(**data))
+        mesh, points = (
+            meshio.Mesh(XYZ, kinds, point_data=data),
+            meshio.Mesh(XYZ, {"vertex": np.arange(N)[:, None]}),
+        )
+        add(
+            f"mesh-{how}.ply",
+            "9 types of meshio",
+            lambda p: mesh.write(p, binary=binary),
+            columns(**data),
+        )
         add(f"points-{how}.ply", "points alone", lambda p: points.write(p, binary=binary))
     for suffix in ("obj", "stl", "off"):
         add(f"mesh.{suffix}", f"7 {suffix}", meshio.Mesh(XYZ, kinds).write, columns())
     add = partial(add_file, f"trimesh {trimesh.__version__}")
-    mesh, cloud = trimesh.Trimesh(XYZ, FACES, process=False, vertex_colors=RGB), trimesh.PointCloud(XYZ, RGB)
+    mesh, cloud = (
+        trimesh.Trimesh(XYZ, FACES, process=False, vertex_colors=RGB),
+        trimesh.PointCloud(XYZ, RGB),
+    )
     for style in ("binary", "ascii"):
         add(f"mesh-{style}.ply", "mesh with colours", lambda p: mesh.export(p, encoding=style))
         add(f"cloud-{style}.ply", "points with colours", lambda p: cloud.export(p, encoding=style))
     for suffix in ("obj", "stl", "off", "glb"):
         add(f"mesh.{suffix}", f"7 {suffix}", mesh.export, columns())
     binary = mesh.export(file_type="stl")
-    add("solid.stl", "7 binary that begins with solid", lambda p: p.write_bytes(b"solid" + binary[5:]), vertices)
+    add(
+        "solid.stl",
+        "7 binary that begins with solid",
+        lambda p: p.write_bytes(b"solid" + binary[5:]),
+        vertices,
+    )
     add("ascii.stl", "7 stl as text", lambda p: mesh.export(p, file_type="stl_ascii"), columns())
     for suffix in ("xyz", "glb", "obj"):
         add(f"cloud.{suffix}", f"7 {suffix} of points alone", cloud.export, columns())
-    twice = trimesh.Trimesh([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]] * 2, [[0, 1, 2], [4, 6, 7]], process=False)
+    twice = trimesh.Trimesh(
+        [[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]] * 2, [[0, 1, 2], [4, 6, 7]], process=False
+    )
     for suffix in ("obj", "off", "glb"):
-        add(f"unmerged.{suffix}", "7 vertices that coincide stay two", twice.export, columns(twice.vertices))
+        add(
+            f"unmerged.{suffix}",
+            "7 vertices that coincide stay two",
+            twice.export,
+            columns(twice.vertices),
+        )
     add = partial(add_file, "MeshLab (pymeshlab 2025.7)")
     parts = {"vertex_matrix": XYZ, "v_normals_matrix": NORMALS, "v_scalar_array": INTENSITY}
     for name, more in {"cloud": {}, "mesh": {"face_matrix": FACES}}.items():
         meshes = pymeshlab.MeshSet()
-        meshes.add_mesh(pymeshlab.Mesh(**parts, **more, v_color_matrix=np.hstack([RGB / 255, np.ones((N, 1))])))
+        meshes.add_mesh(
+            pymeshlab.Mesh(**parts, **more, v_color_matrix=np.hstack([RGB / 255, np.ones((N, 1))]))
+        )
         meshes.current_mesh().add_vertex_custom_scalar_attribute(INTENSITY, "mine")
         for suffix in ("ply", "obj", "off", "xyz", "stl")[: 5 if more else 4]:
             holds = None if suffix == "ply" else columns()
-            add(f"{name}.{suffix}", f"7 {suffix}", lambda p: meshes.save_current_mesh(str(p)), holds)
+            add(
+                f"{name}.{suffix}", f"7 {suffix}", lambda p: meshes.save_current_mesh(str(p)), holds
+            )
         for binary, how in ((False, "ascii"), (True, "binary")):
             options = {"binary": binary, "save_vertex_quality": True}
-            add(f"{name}-{how}.ply", "quality, an attribute", lambda p: meshes.save_current_mesh(str(p), **options))
+            add(
+                f"{name}-{how}.ply",
+                "quality, an attribute",
+                lambda p: meshes.save_current_mesh(str(p), **options),
+            )
     save = partial(point_cloud_utils.save_mesh_vn, v=XYZ, n=NORMALS)
     add = partial(add_file, "point-cloud-utils 0.34.0")
     add("cloud.ply", "normals", lambda p: save(str(p)), columns(normals=NORMALS))
@@ -234,11 +352,20 @@ def las_file(version, kind, xyz=XYZ, offsets=(0, 0, 0), **extra):
     las = laspy.LasData(laspy.LasHeader(version=version, point_format=kind))
     las.header.scales, las.header.offsets = [1 / 64] * 3, list(offsets)
     for name, (type_, _) in extra.items():
-        las.add_extra_dim(type_ if isinstance(type_, laspy.ExtraBytesParams) else laspy.ExtraBytesParams(name, type_))
+        las.add_extra_dim(
+            type_
+            if isinstance(type_, laspy.ExtraBytesParams)
+            else laspy.ExtraBytesParams(name, type_)
+        )
     las.x, las.y, las.z = xyz.T
     las.intensity, las.classification = LABEL * 100, LABEL % 32
     names = set(las.point_format.dimension_names)
-    values = {"red": RGB[:, 0] * 257.0, "green": RGB[:, 1] * 257.0, "blue": RGB[:, 2] * 257.0, "gps_time": ROUGH[:, 0]}
+    values = {
+        "red": RGB[:, 0] * 257.0,
+        "green": RGB[:, 1] * 257.0,
+        "blue": RGB[:, 2] * 257.0,
+        "gps_time": ROUGH[:, 0],
+    }
     for name, column in (values | {name: column for name, (_, column) in extra.items()}).items():
         if name in names:
             las[name] = column
@@ -272,8 +399,12 @@ def copc_file(kind):
 def las_files():
     add = partial(add_file, f"laspy {laspy.__version__}")
     empty = laspy.LasData(laspy.LasHeader(version="1.2", point_format=0))
-    extra = {f"a_{t}": (t, LABEL) for t in ("i1", "u2", "i4", "u8", "f4", "f8")} | {"three": ("3f4", NORMALS)}
-    height = laspy.ExtraBytesParams("height", "i4", scales=np.array([0.25]), offsets=np.array([1.0]))
+    extra = {f"a_{t}": (t, LABEL) for t in ("i1", "u2", "i4", "u8", "f4", "f8")} | {
+        "three": ("3f4", NORMALS)
+    }
+    height = laspy.ExtraBytesParams(
+        "height", "i4", scales=np.array([0.25]), offsets=np.array([1.0])
+    )
     for suffix in ("las", "laz"):
         for kind, version in enumerate(["1.2"] * 4 + ["1.3"] * 2 + ["1.4"] * 5):
             add(f"format-{kind}.{suffix}", f"point format {kind}", las_file(version, kind))
@@ -290,8 +421,12 @@ def las_files():
 def pcl_files():
     library = sorted(Path("/usr/lib").glob("*/libpcl_io.so.1.*"))
     add = partial(add_file, f"PCL {library[0].name[13:]}" if library else "PCL")
-    plain, source, normals, mesh, text = (FOLDER / f"pcl{n}" for n in (".ply", ".pcd", "-normals.pcd", ".obj", ".xyz"))
-    plyfile.PlyData([plyfile.PlyElement.describe(records(columns(rgb=RGB, normals=NORMALS)), "vertex")]).write(plain)
+    plain, source, normals, mesh, text = (
+        FOLDER / f"pcl{n}" for n in (".ply", ".pcd", "-normals.pcd", ".obj", ".xyz")
+    )
+    plyfile.PlyData(
+        [plyfile.PlyElement.describe(records(columns(rgb=RGB, normals=NORMALS)), "vertex")]
+    ).write(plain)
     trimesh.creation.icosphere(2).export(mesh)
     np.savetxt(text, XYZ, fmt="%.6f")
     if library:
@@ -324,12 +459,20 @@ def pcl_files():
     for line in commands.strip().splitlines():
         name, program, *words = line.split()
         holds = vertices if name.endswith("stl") else None
-        add(name, program, lambda p: run(program, *(p if w == "OUT" else w for w in words)), holds, name == "vfh.pcd")
+        add(
+            name,
+            program,
+            lambda p: run(program, *(p if w == "OUT" else w for w in words)),
+            holds,
+            name == "vfh.pcd",
+        )
 
 
 def cloudcompare_files():
     source, mesh = FOLDER / "cc.ply", FOLDER / "cc.off"
-    plyfile.PlyData([plyfile.PlyElement.describe(records(columns(rgb=RGB, score=INTENSITY)), "vertex")]).write(source)
+    plyfile.PlyData(
+        [plyfile.PlyElement.describe(records(columns(rgb=RGB, score=INTENSITY)), "vertex")]
+    ).write(source)
     trimesh.creation.icosphere(1).export(mesh)
     add = partial(add_file, "CloudCompare")
     options = """
@@ -352,7 +495,13 @@ def cloudcompare_files():
         mesh.off          OFF"""
     for line in options.strip().splitlines():
         name, *words = line.split()
-        holds = columns(rgb=RGB) if "ASC" in words else vertices if name[:4] == "mesh" and name != "mesh.ply" else None
+        holds = (
+            columns(rgb=RGB)
+            if "ASC" in words
+            else vertices
+            if name[:4] == "mesh" and name != "mesh.ply"
+            else None
+        )
         given, of = (mesh, "MESHES") if name.startswith("mesh") else (source, "CLOUDS")
         command = ["CloudCompare", "-SILENT", "-O", given, f"-{of[0]}_EXPORT_FMT", *words]
         command += ["-NO_TIMESTAMP", f"-SAVE_{of}", "FILE"]
@@ -367,7 +516,11 @@ def numpy_files():
         "structured": records(columns(rgb=RGB, label=LABEL), label="i8"),
     }  # fmt: skip
     for name, array in arrays.items():
-        add(f"{name}.npy", "one point" if name == "single" else f"npy, {name}", lambda p: np.save(p, array))
+        add(
+            f"{name}.npy",
+            "one point" if name == "single" else f"npy, {name}",
+            lambda p: np.save(p, array),
+        )
     packs = {
         "points": {"points": XYZ}, "four": {"points": np.hstack([XYZ, XYZ[:, :1]])}, "all": {"points": ROUGH, "colors": RGB, "normals": NORMALS, "labels": LABEL},
         "nan": {"points": NAN.astype("f4"), "labels": LABEL}, "matrix": {"points": XYZ, "features": RANDOM.random((N, 4, 2))},
@@ -383,13 +536,21 @@ def numpy_files():
         "cloud.xyz.gz": {}, "cloud.txt.gz": {}, "cloud.csv.gz": {"delimiter": ","},
     }  # fmt: skip
     for name, options in styles.items():
-        add(name, f"7 savetxt {options}", lambda p: np.savetxt(p, np.hstack([XYZ, RGB]), **options), columns(rgb=RGB))
+        add(
+            name,
+            f"7 savetxt {options}",
+            lambda p: np.savetxt(p, np.hstack([XYZ, RGB]), **options),
+            columns(rgb=RGB),
+        )
     add("nan.xyz", "5 not-finite points", lambda p: np.savetxt(p, NAN), columns(NAN))
     add("single.txt", "one point", lambda p: np.savetxt(p, XYZ[:1]), columns(XYZ[:1]))
 
 
 def text_files():
-    add, frame = partial(add_file, f"pandas {pandas.__version__}"), pandas.DataFrame(columns(rgb=RGB, label=LABEL))
+    add, frame = (
+        partial(add_file, f"pandas {pandas.__version__}"),
+        pandas.DataFrame(columns(rgb=RGB, label=LABEL)),
+    )
     german = {"sep": ";", "decimal": ",", "index": False}
     styles = {
         "plain.csv": {"index": False}, "index.csv": {}, "no-header.csv": {"index": False, "header": False}, "german.csv": german,
@@ -399,15 +560,31 @@ def text_files():
     }  # fmt: skip
     for name, options in styles.items():
         may = "may" if name in ("utf16.csv", "quoted.csv") else False
-        add(name, f"7 to_csv {options}", lambda p: frame.to_csv(p, **options), columns(rgb=RGB, label=LABEL), may)
+        add(
+            name,
+            f"7 to_csv {options}",
+            lambda p: frame.to_csv(p, **options),
+            columns(rgb=RGB, label=LABEL),
+            may,
+        )
     others = {
         "upper.csv": (frame.rename(columns=str.upper), False), "latin.csv": (frame.rename(columns={"label": "größe"}), False),
         "order.csv": (frame[["label", "red", "green", "blue", "x", "y", "z"]], "may"), "words.csv": (frame.assign(name="tree"), "may"),
     }  # fmt: skip
     for name, (other, may) in others.items():
-        add(name, "7 " + name[:-4], lambda p: other.to_csv(p, index=False, encoding="latin-1"), columns(rgb=RGB), may)
+        add(
+            name,
+            "7 " + name[:-4],
+            lambda p: other.to_csv(p, index=False, encoding="latin-1"),
+            columns(rgb=RGB),
+            may,
+        )
     add(
-        "gap.csv", "5 empty cells", lambda p: pandas.DataFrame(columns(NAN)).to_csv(p, index=False), columns(NAN), "may"
+        "gap.csv",
+        "5 empty cells",
+        lambda p: pandas.DataFrame(columns(NAN)).to_csv(p, index=False),
+        columns(NAN),
+        "may",
     )
     rows = [f"{x} {y} {z}" for x, y, z in XYZ.tolist()]
     comma = [row.replace(" ", ",") for row in rows]
@@ -418,10 +595,20 @@ def text_files():
         "cloud.asc": rows, "cloud.pts": [str(N), *rows], "names.xyz": ["X Y Z", *rows], "slashes.csv": ["//X,Y,Z", *comma], "CLOUD.XYZ": rows,
     }  # fmt: skip
     facet = "facet normal 0 0 1\nouter loop\nvertex {}\nvertex {}\nvertex {}\nendloop\nendfacet\n"
-    pairs = [facet.format(*rows[i : i + 3]) + facet.format(*rows[i + 1 : i + 4]) for i in range(0, 12, 4)]
+    pairs = [
+        facet.format(*rows[i : i + 3]) + facet.format(*rows[i + 1 : i + 4]) for i in range(0, 12, 4)
+    ]
     solids = "".join(f"solid {i}\n{pair}endsolid {i}\n" for i, pair in enumerate(pairs))
-    add_file("by hand", "three-solids.stl", "7 several solids in a file", lambda p: p.write_text(solids), vertices)
-    add_file("by hand", "capitals.stl", "7 capitals", lambda p: p.write_text(solids.upper()), vertices)
+    add_file(
+        "by hand",
+        "three-solids.stl",
+        "7 several solids in a file",
+        lambda p: p.write_text(solids),
+        vertices,
+    )
+    add_file(
+        "by hand", "capitals.stl", "7 capitals", lambda p: p.write_text(solids.upper()), vertices
+    )
     for name, lines in texts.items():
         data, may = "\n".join(lines).encode("latin-1"), name == "molecule.xyz" and "may"
         add_file("by hand", name, "7 text", lambda p: p.write_bytes(data), columns(), may)
@@ -436,38 +623,74 @@ def pypcd4_files():
     for style in pypcd4.Encoding:
         add(f"fields-{style.value}.pcd", "double, labels, rings", lambda p: fields.save(p, style))
     packed = cloud.encode_rgb(RGB).reshape(N, 1)
-    add("rgb.pcd", "packed rgb", cloud.from_xyzrgb_points(np.hstack([XYZ.astype("f4"), packed])).save)
+    add(
+        "rgb.pcd",
+        "packed rgb",
+        cloud.from_xyzrgb_points(np.hstack([XYZ.astype("f4"), packed])).save,
+    )
 
 
 def shipped_files():
     """Test data inside the source packages of laspy, meshio and pypcd4, and inside pymeshlab's wheel."""
     sources, packages = FOLDER / "sources", ("laspy==2.7.0", "meshio==5.3.5", "pypcd4==1.5.1")
     for name, package in ((package.split("=")[0], package) for package in packages):
-        pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary", name, package]
+        pip = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "-q",
+            "--no-deps",
+            "--no-binary",
+            name,
+            package,
+        ]
         if subprocess.run([*pip, "-d", sources / name], capture_output=True).returncode == 0:
             with tarfile.open(next((sources / name).glob("*.tar.gz"))) as archive:
                 archive.extractall(sources / name, filter="data")
         else:
-            NOT_MADE.append(f"not made: test data of {package}: its source package cannot be downloaded")
-    shutil.copytree(Path(pymeshlab.__file__).parent / "tests" / "sample_meshes", sources / "pymeshlab")
+            NOT_MADE.append(
+                f"not made: test data of {package}: its source package cannot be downloaded"
+            )
+    shutil.copytree(
+        Path(pymeshlab.__file__).parent / "tests" / "sample_meshes", sources / "pymeshlab"
+    )
     for file in sorted(sources.rglob("*")):
         if file.suffix in (".ply", ".pcd", ".las", ".laz", ".obj"):
             writer = file.relative_to(sources).parts[0]
             if writer == "laspy":
                 with laspy.open(file) as las:
                     writer = f"laspy's data, by {las.header.generating_software or 'unknown'}"
-            holds, refuse = vertices if file.suffix == ".obj" else None, "invalid" in file.name or "empty" in file.name
-            add_file(writer, file.name, "shipped test data", lambda p: shutil.copy(file, p), holds, refuse)
+            holds, refuse = (
+                vertices if file.suffix == ".obj" else None,
+                "invalid" in file.name or "empty" in file.name,
+            )
+            add_file(
+                writer,
+                file.name,
+                "shipped test data",
+                lambda p: shutil.copy(file, p),
+                holds,
+                refuse,
+            )
 
 
 def compressed_glb(path):
     """A glb file whose vertices only a Draco decoder can tell, as Blender and gltf-pipeline write them."""
     draco = "KHR_draco_mesh_compression"
-    packed = {"attributes": {"POSITION": 0}, "extensions": {draco: {"bufferView": 0, "attributes": {"POSITION": 0}}}}
+    packed = {
+        "attributes": {"POSITION": 0},
+        "extensions": {draco: {"bufferView": 0, "attributes": {"POSITION": 0}}},
+    }
     tree = {"asset": {"version": "2.0"}, "extensionsUsed": [draco], "extensionsRequired": [draco]}
     tree |= {"buffers": [{"byteLength": 16}], "bufferViews": [{"buffer": 0, "byteLength": 16}]}
-    tree |= {"accessors": [{"componentType": 5126, "count": 24, "type": "VEC3"}], "meshes": [{"primitives": [packed]}]}
-    text = json.dumps(tree | {"nodes": [{"mesh": 0}], "scenes": [{"nodes": [0]}], "scene": 0}).encode()
+    tree |= {
+        "accessors": [{"componentType": 5126, "count": 24, "type": "VEC3"}],
+        "meshes": [{"primitives": [packed]}],
+    }
+    text = json.dumps(
+        tree | {"nodes": [{"mesh": 0}], "scenes": [{"nodes": [0]}], "scene": 0}
+    ).encode()
     text += b" " * (-len(text) % 4)
     head = struct.pack("<4sIIII", b"glTF", 2, 44 + len(text), len(text), 0x4E4F534A)
     path.write_bytes(head + text + struct.pack("<II", 16, 0x004E4942) + bytes(16))
@@ -484,9 +707,16 @@ def damaged_files():
         data = file.read_bytes()
         cut = data.rindex(b"\n", 0, -200) + 1 if file.name == "ascii.pcd" else len(data) * 3 // 4
         add(f"cut-{file.name}", "10 cut off", lambda p: p.write_bytes(data[:cut]))
-        add(f"head-{file.name}", "10 first 100 bytes", lambda p: p.write_bytes(data[:100]), refuse=True)
+        add(
+            f"head-{file.name}",
+            "10 first 100 bytes",
+            lambda p: p.write_bytes(data[:100]),
+            refuse=True,
+        )
     jpeg = FOLDER / "image.jpg"
-    open3d.io.write_image(str(jpeg), open3d.geometry.Image(RANDOM.integers(0, 255, (40, 40, 3), np.uint8)))
+    open3d.io.write_image(
+        str(jpeg), open3d.geometry.Image(RANDOM.integers(0, 255, (40, 40, 3), np.uint8))
+    )
     for suffix in (*FORMATS, ".csv", ".pts", ".obj", ".stl", ".glb", ".off", ".xyz.gz"):
         add(f"empty{suffix}", "10 empty", Path.touch)
         add(f"photo{suffix}", "10 a jpeg renamed", lambda p: shutil.copy(jpeg, p))
@@ -528,7 +758,15 @@ def conversions():
 if __name__ == "__main__":
     FOLDER.mkdir(parents=True)
     open3d.utility.set_verbosity_level(open3d.utility.VerbosityLevel.Error)
-    makers = [open3d_files, plyfile_files, mesh_library_files, las_files, pcl_files, cloudcompare_files, numpy_files]
+    makers = [
+        open3d_files,
+        plyfile_files,
+        mesh_library_files,
+        las_files,
+        pcl_files,
+        cloudcompare_files,
+        numpy_files,
+    ]
     for make in (*makers, text_files, pypcd4_files, shipped_files, damaged_files, conversions):
         make()
     (FOLDER / "manifest.json").write_text(json.dumps(MANIFEST, indent=1))

@@ -28,7 +28,9 @@ def producers():
     python = ENVIRONMENT / "bin" / "python"
     if not python.exists():
         venv.create(ENVIRONMENT, with_pip=True)
-    subprocess.run([python, "-m", "pip", "install", "-q", "-r", HERE / "requirements.txt"], check=True)
+    subprocess.run(
+        [python, "-m", "pip", "install", "-q", "-r", HERE / "requirements.txt"], check=True
+    )
     return python
 
 
@@ -37,7 +39,11 @@ def sample(*arguments):
     from samplenet.console import cli
 
     said = io.StringIO()
-    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+    with (
+        contextlib.redirect_stderr(said),
+        contextlib.redirect_stdout(io.StringIO()),
+        warnings.catch_warnings(),
+    ):
         warnings.simplefilter("default")
         try:
             code = cli.main(["sample", "--sampler", "fps", *map(str, arguments)]) or 0
@@ -91,7 +97,9 @@ def test_files_of_other_programs_are_sampled_exactly_or_refused_clearly(tmp_path
         python = producers()
     except subprocess.CalledProcessError as error:
         pytest.skip(f"the libraries of {HERE / 'requirements.txt'} cannot be installed: {error}")
-    with capsys.disabled():  # the table, and which files could not be made, are to be seen where all is well too
+    with (
+        capsys.disabled()
+    ):  # the table, and which files could not be made, are to be seen where all is well too
         verdicts = experience(python, tmp_path / "files")
         print(summary(verdicts))
     assert len(verdicts) >= 150

@@ -37,14 +37,18 @@ N = 32
 
 TRAINING = "--batch-size 4 --epochs 1 --out {out} "
 RIGHT = {
-    "classification/train_classifier.py": TRAINING + f"--data-root {{m40}} --num-points {N} --model vanilla --no-xla",
-    "classification/train_samplenet.py": TRAINING + "--data-root {m40} --task {task} --sample-sizes 4",
+    "classification/train_classifier.py": TRAINING
+    + f"--data-root {{m40}} --num-points {N} --model vanilla --no-xla",
+    "classification/train_samplenet.py": TRAINING
+    + "--data-root {m40} --task {task} --sample-sizes 4",
     "classification/evaluate.py": "--data-root {m40} --task {task} --sizes 4 --out {out}",
     "classification/cost.py": "--task {task} --sizes 4 --out {out}",
-    "reconstruction/train_autoencoder.py": TRAINING + f"--data-root {{snc}} --classes chair car --num-points {N}",
+    "reconstruction/train_autoencoder.py": TRAINING
+    + f"--data-root {{snc}} --classes chair car --num-points {N}",
     "reconstruction/train_samplenet.py": TRAINING + "--task {task} --sample-sizes 4",
     "reconstruction/evaluate.py": "--task {task} --sizes 4 --out {out}",
-    "registration/train_pcrnet.py": TRAINING + f"--data-root {{m40}} --num-points {N} --pairs 10 --device cpu",
+    "registration/train_pcrnet.py": TRAINING
+    + f"--data-root {{m40}} --num-points {N} --pairs 10 --device cpu",
     "registration/train_samplenet.py": TRAINING + "--task {task} --sample-sizes 4 --device cpu",
     "registration/evaluate.py": "--task {task} --sizes 4 --device cpu --out {out}",
     "registration/bench.py": "--device cpu",
@@ -90,18 +94,36 @@ FAULTS = [
     (
         ONE_EACH,
         {
-            "flag without a value": ("--batch-size", "argument --batch-size: expected one argument"),
-            "missing config": ("--config {nowhere}", r"cannot read the config nowhere: No such file"),
-            "config that is a folder": ("--config {empty}", "cannot read the config .*empty: Is a directory"),
-            "config of a list": ("--config {list}", "list.yaml must hold fields or sections of fields, got list"),
+            "flag without a value": (
+                "--batch-size",
+                "argument --batch-size: expected one argument",
+            ),
+            "missing config": (
+                "--config {nowhere}",
+                r"cannot read the config nowhere: No such file",
+            ),
+            "config that is a folder": (
+                "--config {empty}",
+                "cannot read the config .*empty: Is a directory",
+            ),
+            "config of a list": (
+                "--config {list}",
+                "list.yaml must hold fields or sections of fields, got list",
+            ),
             "config that is no YAML": ("--config {broken}", "broken.yaml is not a YAML file"),
             "config that runs code": ("--config {code}", "code.yaml is not a YAML file"),
             "config with an unknown key": (
                 "--config {key}",
                 "key.yaml: unknown key 'batchsize'; did you mean 'batch_size'",
             ),
-            "config of another script": ("--config {alien}/config.yaml", "config.yaml: unknown key"),
-            "config with an unknown section": ("--config {section}", "section 'trian' names no script"),
+            "config of another script": (
+                "--config {alien}/config.yaml",
+                "config.yaml: unknown key",
+            ),
+            "config with an unknown section": (
+                "--config {section}",
+                "section 'trian' names no script",
+            ),
             "config of a wrong type": ("--config {type}", "batch_size must be int, got 'many'"),
             "no whole number": ("--batch-size 2.5", "--batch-size must be int, got '2.5'"),
             "no clouds a step": ("--batch-size 0", "--batch-size must be at least [12], got 0"),
@@ -121,15 +143,27 @@ FAULTS = [
         {
             "learning rate nan": ("--lr nan", "--lr must be a finite number, got 'nan'"),
             "learning rate infinite": ("--lr inf", "--lr must be a finite number, got 'inf'"),
-            "empty data root name": ("--data-root=", "--data-root is empty; name a folder or leave it out"),
+            "empty data root name": (
+                "--data-root=",
+                "--data-root is empty; name a folder or leave it out",
+            ),
         },
     ),
     (
         TRAIN,
         {
-            "batch larger than the set": ("--batch-size 4000", "--batch-size 4000 is larger than the training set"),
-            "missing data root": ("--data-root {nowhere}", "nowhere is not a folder: correct it, or fetch"),
-            "out that holds a run": ("--out {held}", "held already holds a run; give --resume or another --out"),
+            "batch larger than the set": (
+                "--batch-size 4000",
+                "--batch-size 4000 is larger than the training set",
+            ),
+            "missing data root": (
+                "--data-root {nowhere}",
+                "nowhere is not a folder: correct it, or fetch",
+            ),
+            "out that holds a run": (
+                "--out {held}",
+                "held already holds a run; give --resume or another --out",
+            ),
             "out of a run with other settings": (
                 "--out {held} --resume --seed 7",
                 "seed: 0 -> 7.*choose another --out",
@@ -150,16 +184,31 @@ FAULTS = [
         {
             "data root that is a file": ("--data-root {file}", "file.txt is not a folder"),
             "data root of another data set": ("--data-root {snc}", "shape_names.txt is missing"),
-            "h5 that is missing": ("--data-root {m40-missing}", "holds no file 'ply_data_train0.h5': fetch"),
-            "h5 that is cut off": ("--data-root {m40-cut}", "train0.h5 cannot be read as HDF5.*fetch it again"),
+            "h5 that is missing": (
+                "--data-root {m40-missing}",
+                "holds no file 'ply_data_train0.h5': fetch",
+            ),
+            "h5 that is cut off": (
+                "--data-root {m40-cut}",
+                "train0.h5 cannot be read as HDF5.*fetch it again",
+            ),
             "h5 that is none": ("--data-root {m40-none}", "train0.h5 cannot be read as HDF5"),
-            "h5 with a bit flipped": ("--data-root {m40-flipped}", "train0.h5 cannot be read as HDF5"),
-            "h5 without labels": ("--data-root {m40-unlabelled}", "train0.h5 has no dataset 'label'"),
+            "h5 with a bit flipped": (
+                "--data-root {m40-flipped}",
+                "train0.h5 cannot be read as HDF5",
+            ),
+            "h5 without labels": (
+                "--data-root {m40-unlabelled}",
+                "train0.h5 has no dataset 'label'",
+            ),
             "clouds of a wrong shape": (
                 "--data-root {m40-shape}",
                 r"'data' of shape \(20, 40, 4\): make it \(n, P, 3\)",
             ),
-            "labels out of range": ("--data-root {m40-labels}", r"labels 0\.\.9, but shape_names.txt has 2 names"),
+            "labels out of range": (
+                "--data-root {m40-labels}",
+                r"labels 0\.\.9, but shape_names.txt has 2 names",
+            ),
         },
     ),
     (
@@ -179,9 +228,18 @@ FAULTS = [
         ["reconstruction/train_autoencoder.py"],
         {
             "data root that is a file": ("--data-root {file}", "file.txt is not a folder"),
-            "data root that is empty": ("--data-root {empty}", r"03001627 \(chair\) is missing: leave this class out"),
-            "data root of another data set": ("--data-root {m40}", r"03001627 \(chair\) is missing"),
-            "PLY that is cut off": ("--data-root {snc-cut}", "1 of 16 train clouds cannot be used; replace the files"),
+            "data root that is empty": (
+                "--data-root {empty}",
+                r"03001627 \(chair\) is missing: leave this class out",
+            ),
+            "data root of another data set": (
+                "--data-root {m40}",
+                r"03001627 \(chair\) is missing",
+            ),
+            "PLY that is cut off": (
+                "--data-root {snc-cut}",
+                "1 of 16 train clouds cannot be used; replace the files",
+            ),
             "PLY that is none": ("--data-root {snc-none}", "1 of 16 train clouds cannot be used"),
             "PLY with NaN": ("--data-root {snc-nan}", "1 of 16 train clouds cannot be used"),
             "PLY of few points": ("--data-root {snc-few}", "1 of 16 train clouds cannot be used"),
@@ -192,23 +250,41 @@ FAULTS = [
     (
         ["classification/train_classifier.py"],
         {
-            "unknown model": ("--model resnet", "--model must be pointnet, vanilla or FILE.py:CLASS, got 'resnet'"),
-            "missing network": ("--model {nowhere}.py:Net", r"--model: there is no file .*nowhere\.py"),
+            "unknown model": (
+                "--model resnet",
+                "--model must be pointnet, vanilla or FILE.py:CLASS, got 'resnet'",
+            ),
+            "missing network": (
+                "--model {nowhere}.py:Net",
+                r"--model: there is no file .*nowhere\.py",
+            ),
         },
     ),
     (
         ["registration/train_pcrnet.py"],
         {
-            "unknown class": ("--class-name cars", "--class-name must be one of car, chair; got 'cars'"),
-            "too few points for an independent source": ("--independent", "40 points a cloud: .* got 64"),
+            "unknown class": (
+                "--class-name cars",
+                "--class-name must be one of car, chair; got 'cars'",
+            ),
+            "too few points for an independent source": (
+                "--independent",
+                "40 points a cloud: .* got 64",
+            ),
         },
     ),
     (
         ONE_EACH_WITH_TASK,
         {
             "empty task": ("--task=", "--task is empty"),
-            "task that is no run": ("--task {empty}", "empty is no run folder: it has no config.yaml"),
-            "damaged task": ("--task {damaged}", "last.safetensors is damaged .*; continue the run with --resume"),
+            "task that is no run": (
+                "--task {empty}",
+                "empty is no run folder: it has no config.yaml",
+            ),
+            "damaged task": (
+                "--task {damaged}",
+                "last.safetensors is damaged .*; continue the run with --resume",
+            ),
             "task without a checkpoint": (
                 "--task {unwritten}",
                 "there is no checkpoint .*; continue the run with --resume",
@@ -220,60 +296,118 @@ FAULTS = [
         {
             "no task": ("no:--task", "--task is needed: the run folder of the trained"),
             "missing task": ("--task {nowhere}", "nowhere is no run folder: it has no config.yaml"),
-            "task of another experiment": ("--task {alien}", "config.yaml is damaged or of another kind of run"),
-            "sampler as task": ("--task {sampler}", "config.yaml is damaged or of another kind of run"),
-            "unfinished task": ("--task {unfinished}", "unfinished stands at epoch 1 of 9; continue it with --resume"),
+            "task of another experiment": (
+                "--task {alien}",
+                "config.yaml is damaged or of another kind of run",
+            ),
+            "sampler as task": (
+                "--task {sampler}",
+                "config.yaml is damaged or of another kind of run",
+            ),
+            "unfinished task": (
+                "--task {unfinished}",
+                "unfinished stands at epoch 1 of 9; continue it with --resume",
+            ),
         },
     ),
     (
         SAMPLERS[::2],
         {
-            "a size twice": ("--sample-sizes 4 8 4", r"--sample-sizes must be sizes that differ, got \[4, 8, 4\]"),
-            "a size that is no number": ("--sample-sizes 4,8", "--sample-sizes must be int, got '4,8'"),
-            "no size": ("no:--sample-sizes --config {sizes}", r"--sample-sizes must be sizes that differ, got \[\]"),
+            "a size twice": (
+                "--sample-sizes 4 8 4",
+                r"--sample-sizes must be sizes that differ, got \[4, 8, 4\]",
+            ),
+            "a size that is no number": (
+                "--sample-sizes 4,8",
+                "--sample-sizes must be int, got '4,8'",
+            ),
+            "no size": (
+                "no:--sample-sizes --config {sizes}",
+                r"--sample-sizes must be sizes that differ, got \[\]",
+            ),
         },
     ),
     (
         SAMPLERS,
         {
-            "m above N": ("--sample-sizes 33", rf"--sample-sizes must be in \[1, .*\] = \[1, {N}\], got 33"),
+            "m above N": (
+                "--sample-sizes 33",
+                rf"--sample-sizes must be in \[1, .*\] = \[1, {N}\], got 33",
+            ),
             "k above N": ("--k 33", r"--k must be in \[1, .*32\].* got 33"),
         },
     ),
     (
         ["classification/train_samplenet.py", "classification/evaluate.py"],
-        {"data of other classes": ("--data-root {m40-renamed}", "was trained on other classes than .*renamed has")},
+        {
+            "data of other classes": (
+                "--data-root {m40-renamed}",
+                "was trained on other classes than .*renamed has",
+            )
+        },
     ),
     (
         ["registration/train_samplenet.py"],
-        {"batch norm over processes": ("--sync-bn", "--sync-bn needs GPUs; on the CPU each process")},
+        {
+            "batch norm over processes": (
+                "--sync-bn",
+                "--sync-bn needs GPUs; on the CPU each process",
+            )
+        },
     ),
     (
         SCORES,
         {
-            "unknown sampler": ("--samplers poisson", "'poisson' is neither random nor fps.* nor a run folder"),
-            "missing sampler": ("--samplers {nowhere}", "'nowhere' is neither random nor fps.* nor a run folder"),
-            "sampler that is no run": ("--samplers {empty}", "empty is no run folder: it has no config.yaml"),
-            "task as sampler": ("--samplers {task}", "config.yaml is damaged or of another kind of run"),
+            "unknown sampler": (
+                "--samplers poisson",
+                "'poisson' is neither random nor fps.* nor a run folder",
+            ),
+            "missing sampler": (
+                "--samplers {nowhere}",
+                "'nowhere' is neither random nor fps.* nor a run folder",
+            ),
+            "sampler that is no run": (
+                "--samplers {empty}",
+                "empty is no run folder: it has no config.yaml",
+            ),
+            "task as sampler": (
+                "--samplers {task}",
+                "config.yaml is damaged or of another kind of run",
+            ),
             "unfinished sampler": (
                 "--samplers {unfinished-sampler}",
                 "stands at epoch 1 of 9; continue it with --resume",
             ),
-            "sampler of other points": ("--samplers {wide}", rf"was trained on 64 points|= \[1, {N}\], got 64"),
-            "size above N": ("--sizes 33", f"--sizes must be at most N = {N}, the task network's points, got 33"),
+            "sampler of other points": (
+                "--samplers {wide}",
+                rf"was trained on 64 points|= \[1, {N}\], got 64",
+            ),
+            "size above N": (
+                "--sizes 33",
+                f"--sizes must be at most N = {N}, the task network's points, got 33",
+            ),
         },
     ),
     (
         EVALUATE,
         {
-            "missing data root": ("--data-root {nowhere}", "nowhere is not a folder: correct it, or fetch"),
+            "missing data root": (
+                "--data-root {nowhere}",
+                "nowhere is not a folder: correct it, or fetch",
+            ),
             "the same sampler twice": (
                 "--samplers {sampler} {twin}",
                 "are both samplenet, m = 4, seed 0; score them apart",
             ),
-            "missing samples": ("--samples {nowhere}", "--samples: .*nowhere is not a folder; name one"),
+            "missing samples": (
+                "--samples {nowhere}",
+                "--samples: .*nowhere is not a folder; name one",
+            ),
             "empty samples": ("--samples {empty}", "--samples: .*empty holds no samples; name one"),
-            "samples with an unknown key": ("--samples {samples}", "sampler.yaml: unknown key 'name'"),
+            "samples with an unknown key": (
+                "--samples {samples}",
+                "sampler.yaml: unknown key 'name'",
+            ),
             "samples that are there": (
                 "--samplers fps --save-samples {taken}",
                 "fps-4-seed0 is there already; remove it",
@@ -292,38 +426,74 @@ FAULTS = [
     (
         ["reproduce.py"],
         {
-            "unknown experiment": ("segmentation", "unknown experiment 'segmentation', known: classification"),
+            "unknown experiment": (
+                "segmentation",
+                "unknown experiment 'segmentation', known: classification",
+            ),
             "unknown preset": ("--preset slow", "no preset 'slow', known: smoke quick paper"),
             "unknown sampler": ("--samplers fps", "--samplers: unknown 'fps', known: snet"),
             "negative seed": ("--seeds -1", "--seeds must be at least 0, got -1"),
             "size of zero": ("--sizes 0", "--sizes must be at least 1, got 0"),
             "sizes with a comma": ("--sizes 32,16", "argument --sizes: invalid int value: '32,16'"),
             "no jobs": ("--jobs 0", "--jobs must be at least 1, got 0"),
-            "unknown model": ("--model resnet", "--model must be pointnet, vanilla or FILE.py:CLASS, got 'resnet'"),
-            "missing network": ("--model {nowhere}.py:Net", r"--model: there is no file .*nowhere\.py"),
-            "model for registration": ("registration --model vanilla", "--model is for classification"),
+            "unknown model": (
+                "--model resnet",
+                "--model must be pointnet, vanilla or FILE.py:CLASS, got 'resnet'",
+            ),
+            "missing network": (
+                "--model {nowhere}.py:Net",
+                r"--model: there is no file .*nowhere\.py",
+            ),
+            "model for registration": (
+                "registration --model vanilla",
+                "--model is for classification",
+            ),
             "model for the ablation": (
                 "ablation --model vanilla",
                 "the ablation has its own two networks; leave --model",
             ),
             "one point": ("--num-points 1", "--num-points must be at least 2, got 1"),
-            "size above the points": ("--num-points 8 --sizes 9", "--sizes must be at most --num-points, 8, got 9"),
-            "missing samples": ("--samples {nowhere}", "--samples: .*nowhere is not a folder; correct it"),
+            "size above the points": (
+                "--num-points 8 --sizes 9",
+                "--sizes must be at most --num-points, 8, got 9",
+            ),
+            "missing samples": (
+                "--samples {nowhere}",
+                "--samples: .*nowhere is not a folder; correct it",
+            ),
             "samples for two": (
                 "registration classification --samples {m40}",
                 "of one experiment; name that one alone",
             ),
-            "paper without data": ("--preset paper", "the paper preset is for the published data.*--data-root"),
-            "one data root for two data sets": ("all --data-root {m40}", "give both --data-root and --shapenet-root"),
-            "missing data root": ("--data-root {nowhere}", "--data-root: .*nowhere is not a folder; correct it"),
-            "missing ShapeNet root": ("reconstruction --shapenet-root {nowhere}", "--shapenet-root: .*is not a folder"),
+            "paper without data": (
+                "--preset paper",
+                "the paper preset is for the published data.*--data-root",
+            ),
+            "one data root for two data sets": (
+                "all --data-root {m40}",
+                "give both --data-root and --shapenet-root",
+            ),
+            "missing data root": (
+                "--data-root {nowhere}",
+                "--data-root: .*nowhere is not a folder; correct it",
+            ),
+            "missing ShapeNet root": (
+                "reconstruction --shapenet-root {nowhere}",
+                "--shapenet-root: .*is not a folder",
+            ),
             "ShapeNet for registration": (
                 "registration --shapenet-root {snc}",
                 "--shapenet-root is for reconstruction",
             ),
             "skipping elsewhere": ("registration --skip-bad", "--skip-bad is for reconstruction"),
-            "ablation with sizes": ("ablation --sizes 8", "the ablation has its own size and samplers"),
-            "out that is a file": ("--out {file}", "--out: .*file.txt is a file; choose another folder"),
+            "ablation with sizes": (
+                "ablation --sizes 8",
+                "the ablation has its own size and samplers",
+            ),
+            "out that is a file": (
+                "--out {file}",
+                "--out: .*file.txt is a file; choose another folder",
+            ),
         },
     ),
     (
@@ -339,7 +509,10 @@ FAULTS = [
     (
         ["samplenet.data.modelnet40", "samplenet.data.shapenet"],
         {
-            "address that is none": ("--url nonsense", "could not be downloaded; get it by other means and put it at"),
+            "address that is none": (
+                "--url nonsense",
+                "could not be downloaded; get it by other means and put it at",
+            ),
             "server that is not there": (
                 "--url http://127.0.0.1:1/a.zip",
                 "could not be downloaded; get it by other means",
@@ -351,7 +524,10 @@ FAULTS = [
         {
             "missing archive": ("--archive {nowhere}", "nowhere is not a file: correct --archive"),
             "archive that is none": ("--archive {file}", "file.txt is damaged"),
-            "archive of something else": ("--archive {zip}", "other.zip holds no .*: it is another archive"),
+            "archive of something else": (
+                "--archive {zip}",
+                "other.zip holds no .*: it is another archive",
+            ),
         },
     ),
     (
@@ -360,13 +536,21 @@ FAULTS = [
     ),
     (
         ["samplenet.ops.build"],
-        {"compiler that is none": ("CXX=nonsense --torch --force", "CXX names 'nonsense', which is no program here")},
+        {
+            "compiler that is none": (
+                "CXX=nonsense --torch --force",
+                "CXX names 'nonsense', which is no program here",
+            )
+        },
     ),
     (
         ["benchmarks/gpu.py", "benchmarks/gpu_tf.py"],
         {"unknown device": ("--device tpu", "argument --device: invalid choice: 'tpu'")},
     ),
-    (["benchmarks/ops.py"], {"no number": ("--threads many", "argument --threads: invalid int value: 'many'")}),
+    (
+        ["benchmarks/ops.py"],
+        {"no number": ("--threads many", "argument --threads: invalid int value: 'many'")},
+    ),
     (
         ["samplenet.export"],
         {
@@ -375,7 +559,10 @@ FAULTS = [
             "unknown format": ("--out {out}.abc", "out.abc must end in .onnx, .pt2 or .keras"),
         },
     ),
-    (["benchmarks/export.py"], {"unknown runtime": ("--only x", "argument --only: invalid choice: 'x'")}),
+    (
+        ["benchmarks/export.py"],
+        {"unknown runtime": ("--only x", "argument --only: invalid choice: 'x'")},
+    ),
     (["samplenet.pretrained"], {"folder without results": ("", "results.json: No such file")}),
     (
         ["samplenet.console.cli"],
@@ -384,7 +571,10 @@ FAULTS = [
             "unknown sampler": ("--sampler x", "argument --sampler: invalid choice: 'x'"),
             "m of zero": ("-m 0", "-m must be at least 1, got 0"),
             "more points than there are": ("-m 41", "has 40 points; -m asks for 41"),
-            "weights for another sampler": ("--weights x", "--weights is for --sampler samplenet, not fps"),
+            "weights for another sampler": (
+                "--weights x",
+                "--weights is for --sampler samplenet, not fps",
+            ),
         },
     ),
     (
@@ -409,14 +599,19 @@ def write_run(folder, config, arrays, done=True, **meta):
     folder.mkdir()
     (folder / "config.yaml").write_text(settings.dump(config))
     epoch = config.epochs if done else 1
-    save_checkpoint(folder / "last.safetensors", arrays, {"epoch": epoch, "step": epoch, "done": done, **meta})
+    save_checkpoint(
+        folder / "last.safetensors", arrays, {"epoch": epoch, "step": epoch, "done": done, **meta}
+    )
 
 
 def write_m40(folder, **change):
     """Twenty clouds of two classes to train on, eight to test; `change`s datasets of the first training file."""
     rng = np.random.default_rng(0)
     points, labels = rng.uniform(-1, 1, (28, 40, 3)).astype(np.float32), np.arange(28) % 2
-    parts = [(points[rows], labels[rows], [f"{i}" for i in range(28)[rows]]) for rows in (slice(20), slice(20, 28))]
+    parts = [
+        (points[rows], labels[rows], [f"{i}" for i in range(28)[rows]])
+        for rows in (slice(20), slice(20, 28))
+    ]
     modelnet40.write(folder, ["car", "chair"], *parts)
     with h5py.File(folder / "ply_data_train0.h5", "r+") as h5:
         for key, array in change.items():
@@ -449,7 +644,9 @@ def files(tmp_path_factory):
     write_m40(folder / "m40-unlabelled", label=None)
     write_m40(folder / "m40-nan", data=nan)
     write_m40(folder / "m40-shape", data=points)
-    write_m40(folder / "m40-labels", label=np.full((20, 1), 9, np.uint8) * (np.arange(20) % 2)[:, None])
+    write_m40(
+        folder / "m40-labels", label=np.full((20, 1), 9, np.uint8) * (np.arange(20) % 2)[:, None]
+    )
     write_m40(folder / "m40-renamed")
     (folder / "m40-renamed" / "shape_names.txt").write_text("chair\ncar\n")
     cut = write_m40(folder / "m40-cut")
@@ -497,19 +694,32 @@ def runs(import_scripts, tmp_path_factory):
         sampler_config = scripts.train_samplenet.Config(sample_sizes=[4], epochs=9)
         if experiment == "classification":
             config = scripts.train_classifier.Config(model="vanilla", num_points=N, epochs=9)
-            net, sampler = scripts.pointnet.build("vanilla", 2), scripts.train_samplenet.build(sampler_config, N)
+            net, sampler = (
+                scripts.pointnet.build("vanilla", 2),
+                scripts.train_samplenet.build(sampler_config, N),
+            )
         elif experiment == "reconstruction":
             classes = {"classes": ["chair", "car"], "shapes_per_class": 10}
             config = scripts.train_autoencoder.Config(num_points=N, epochs=9, **classes)
-            net, sampler = scripts.autoencoder.build(N), scripts.train_samplenet.build(sampler_config, N)
+            net, sampler = (
+                scripts.autoencoder.build(N),
+                scripts.train_samplenet.build(sampler_config, N),
+            )
         else:
-            config = scripts.train_pcrnet.Config(num_points=N, epochs=9, pairs=10, shapes_per_class=10)
-            net, sampler = scripts.train_pcrnet.build(config), scripts.train_samplenet.build(sampler_config, N)
+            config = scripts.train_pcrnet.Config(
+                num_points=N, epochs=9, pairs=10, shapes_per_class=10
+            )
+            net, sampler = (
+                scripts.train_pcrnet.build(config),
+                scripts.train_samplenet.build(sampler_config, N),
+            )
         library = "torch" if experiment == "registration" else "tf"
         get_state = importlib.import_module(f"samplenet.{library}.state").get_state
         write_run(folder / "task", config, get_state(net), names=["car", "chair"])
         write_run(folder / "sampler", sampler_config, get_state(sampler))
-        weights.save(sampler, folder / "sampler" / "sampler.safetensors", {"sizes": [4], "num_points": N})
+        weights.save(
+            sampler, folder / "sampler" / "sampler.safetensors", {"sizes": [4], "num_points": N}
+        )
         shutil.copytree(folder / "sampler", folder / "twin")
         arrays = {"w": np.zeros(1000, np.float32)}
         for name in ("damaged", "unwritten"):
@@ -521,7 +731,9 @@ def runs(import_scripts, tmp_path_factory):
         write_run(folder / "unfinished-sampler", sampler_config, arrays, done=False)
         sampler_config.sample_sizes = [64]
         write_run(folder / "wide", sampler_config, arrays)
-        weights.save(sampler, folder / "wide" / "sampler.safetensors", {"sizes": [64], "num_points": 64})
+        weights.save(
+            sampler, folder / "wide" / "sampler.safetensors", {"sizes": [64], "num_points": 64}
+        )
         (folder / "alien").mkdir()
         of_another = "classes: [chair]" if experiment == "registration" else "class_name: car"
         (folder / "alien" / "config.yaml").write_text(f"{of_another}\nout: results/x\n")
@@ -546,7 +758,10 @@ def call(script, runs):
         return lambda: sys.exit(module.main()), module.__file__
     experiment, name = Path(script).parent.name, Path(script).stem
     module = getattr(runs(experiment)[0], name)
-    action = getattr(module, {"evaluate": "evaluate", "cost": "measure_all", "bench": "measure"}.get(name, "train"))
+    action = getattr(
+        module,
+        {"evaluate": "evaluate", "cost": "measure_all", "bench": "measure"}.get(name, "train"),
+    )
     return lambda: main(action, module.Config), module.__file__
 
 
@@ -557,7 +772,9 @@ def command_line(script, flags):
     for gone in [word.removeprefix("no:") for word in more if word.startswith("no:")]:
         place = right.index(gone) if gone in right else len(right)
         del right[place : place + 2]
-    return right + [w for w in more if not w.startswith("no:") and w.split("=")[0] not in environment], environment
+    return right + [
+        w for w in more if not w.startswith("no:") and w.split("=")[0] not in environment
+    ], environment
 
 
 def held(folder, script, runs, words):
@@ -643,11 +860,21 @@ def test_debug_shows_the_traceback(runs, monkeypatch):
 
 
 def test_no_script_is_left_out():
-    files = [f for pattern in ("*.py", "*/*.py", "common/samplenet/**/*.py") for f in ROOT.glob(pattern)]
-    there = {f.relative_to(ROOT).as_posix() for f in files if 'if __name__ == "__main__":' in f.read_text()}
-    modules = {name: name.removeprefix("common/").removesuffix(".py").replace("/", ".") for name in there}
+    files = [
+        f for pattern in ("*.py", "*/*.py", "common/samplenet/**/*.py") for f in ROOT.glob(pattern)
+    ]
+    there = {
+        f.relative_to(ROOT).as_posix()
+        for f in files
+        if 'if __name__ == "__main__":' in f.read_text()
+    }
+    modules = {
+        name: name.removeprefix("common/").removesuffix(".py").replace("/", ".") for name in there
+    }
     names = {modules[n].removesuffix(".__main__") if n.startswith("common/") else n for n in there}
-    names = {name for name in names if not name.startswith(("tests/", "docker/"))} | {"samplenet.console.cli"}
+    names = {name for name in names if not name.startswith(("tests/", "docker/"))} | {
+        "samplenet.console.cli"
+    }
     assert set(RIGHT) <= names and names - set(RIGHT) <= run_by_smoke()
 
 

@@ -58,7 +58,9 @@ def says():
     def call(script):
         with pytest.raises(SystemExit) as ended:
             main(script)
-        assert isinstance(ended.value.code, str) and "\n" not in ended.value.code  # Python prints it; status 1
+        assert (
+            isinstance(ended.value.code, str) and "\n" not in ended.value.code
+        )  # Python prints it; status 1
         return ended.value.code
 
     return call
@@ -81,7 +83,9 @@ def disk(tmp_path):
     """A file system of 256 kB of its own."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "none", folder], capture_output=True, text=True)
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256k", "none", folder], capture_output=True, text=True
+    )
     if made.returncode:
         pytest.skip(f"a small disk needs the right to mount one: {made.stderr.strip()}")
     yield folder
@@ -100,7 +104,9 @@ def test_a_disk_that_fills_up_after_an_epoch(disk, says, assert_ends, pages):
             room = os.statvfs(disk)
             (disk / "filler").write_bytes(bytes((room.f_bavail - pages) * room.f_bsize))
 
-    if pages < 6:  # a checkpoint takes three pages: the second epoch's lies beside the first one's, then the third's
+    if (
+        pages < 6
+    ):  # a checkpoint takes three pages: the second epoch's lies beside the first one's, then the third's
         said = says(lambda: train(disk / "run", fill))
         assert str(disk / "run") in said and said.endswith(".safetensors: No space left on device")
         assert stands(disk / "run") == (1 if pages < 3 else 2)
@@ -160,8 +166,12 @@ def unpack(disk):
 WRITERS = {  # more than the disk holds
     "built-in shapes": lambda disk: shapes.ensure(disk, 3, 2),
     "archive": unpack,
-    "samples in HDF5": lambda disk: saved_samples.write(disk, "fps", 0, Originals({"": CLOUDS}, MODELNET40), PICKED),
-    "samples in PLY": lambda disk: saved_samples.write(disk, "fps", 0, Originals({"": CLOUDS}, SHAPENET), PICKED),
+    "samples in HDF5": lambda disk: saved_samples.write(
+        disk, "fps", 0, Originals({"": CLOUDS}, MODELNET40), PICKED
+    ),
+    "samples in PLY": lambda disk: saved_samples.write(
+        disk, "fps", 0, Originals({"": CLOUDS}, SHAPENET), PICKED
+    ),
 }
 
 
@@ -186,7 +196,9 @@ def test_results_that_do_not_fit_the_disk(tmp_path, says, file):
 
     def write(value):
         none = [Entry("none", 8, None, 0)]
-        evaluation.write(tmp_path, "classification", "x", none, [{"value": value}], {"points": CLOUDS.points})
+        evaluation.write(
+            tmp_path, "classification", "x", none, [{"value": value}], {"points": CLOUDS.points}
+        )
 
     write(1)
     (tmp_path / f"{file}.part").symlink_to("/dev/full")
@@ -204,7 +216,9 @@ def test_the_log_of_a_job_that_does_not_fit_the_disk(tmp_path):
     (tmp_path / "config").touch()
     jobs = Jobs([Job("a", ["-c", "print(1)"], tmp_path / "config", "out")], tmp_path, tmp_path)
     jobs.run()
-    assert jobs.failed == {"a": f"[Errno 28] No space left on device: '{tmp_path / 'logs' / 'a.log'}'"}
+    assert jobs.failed == {
+        "a": f"[Errno 28] No space left on device: '{tmp_path / 'logs' / 'a.log'}'"
+    }
 
 
 # the folder
@@ -228,7 +242,11 @@ def interrupt():
 
 @pytest.mark.parametrize("when", [1, 2, 3])
 def test_a_folder_that_vanishes(tmp_path, says, assert_ends, when):
-    said = says(lambda: train(tmp_path / "run", lambda n: n == when and (tmp_path / "run").rename(tmp_path / "gone")))
+    said = says(
+        lambda: train(
+            tmp_path / "run", lambda n: n == when and (tmp_path / "run").rename(tmp_path / "gone")
+        )
+    )
     assert str(tmp_path / "run") in said and said.endswith(": No such file or directory")
     assert stands(tmp_path / "gone") == when - 1
     (tmp_path / "gone").rename(tmp_path / "run")
@@ -237,7 +255,9 @@ def test_a_folder_that_vanishes(tmp_path, says, assert_ends, when):
 
 def test_a_folder_in_use_is_refused_and_the_run_in_it_goes_on(tmp_path, says, assert_ends):
     def second(number):
-        assert says(lambda: Run(tmp_path, Config())).endswith("is in use by another process; choose another --out")
+        assert says(lambda: Run(tmp_path, Config())).endswith(
+            "is in use by another process; choose another --out"
+        )
 
     train(tmp_path, second)
     assert_ends(tmp_path)
@@ -270,7 +290,9 @@ DAMAGE = {
 
 @pytest.mark.parametrize("damage", DAMAGE)
 @pytest.mark.parametrize("epoch", [2, 3])
-def test_a_damaged_last_checkpoint_is_replaced_by_the_one_before(tmp_path, assert_ends, capsys, damage, epoch):
+def test_a_damaged_last_checkpoint_is_replaced_by_the_one_before(
+    tmp_path, assert_ends, capsys, damage, epoch
+):
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path, lambda number: number <= epoch or interrupt())
         interrupt()

@@ -78,14 +78,18 @@ def yaml_file(folder):
 
 
 def sections_file(folder):
-    (folder / "presets.yaml").write_text("train:\n  epochs: 3\n  lr: 1e-2\nevaluate: {sizes: [1, 2]}\n")
+    (folder / "presets.yaml").write_text(
+        "train:\n  epochs: 3\n  lr: 1e-2\nevaluate: {sizes: [1, 2]}\n"
+    )
     (folder / "evaluate.py").touch()
     (folder / "train.py").touch()
     return folder / "presets.yaml", lambda path: settings.read(Config, path)
 
 
 def flags_file(folder):
-    (folder / "flags.txt").write_text("--epochs\n7\n--lr\n2e-3\n--sizes\n8\n16\n--no-xla\n--task\nruns/a")
+    (folder / "flags.txt").write_text(
+        "--epochs\n7\n--lr\n2e-3\n--sizes\n8\n16\n--no-xla\n--task\nruns/a"
+    )
 
     def read(path):
         try:
@@ -146,15 +150,34 @@ def ply_header(folder):
 
 
 def results_file(folder):
-    row = {"sampler": "none", "m": 16, "protocol": "matched", "metric": "accuracy", "value": 0.5, "n": 10, "seed": 0}
-    results = {"schema": 1, "experiment": "classification", "data": "x", "command": "y", "rows": [row]}
+    row = {
+        "sampler": "none",
+        "m": 16,
+        "protocol": "matched",
+        "metric": "accuracy",
+        "value": 0.5,
+        "n": 10,
+        "seed": 0,
+    }
+    results = {
+        "schema": 1,
+        "experiment": "classification",
+        "data": "x",
+        "command": "y",
+        "rows": [row],
+    }
     (folder / "results.json").write_text(json.dumps(results))
     return folder / "results.json", lambda path: read_results(path.parent, EXPERIMENTS)
 
 
 def job_file(folder):
     (folder / "out").write_bytes(b"")
-    record = {"command": ["python", "x"], "key": "ab12", "output": hashlib.sha256(b"").hexdigest(), "seconds": 1.5}
+    record = {
+        "command": ["python", "x"],
+        "key": "ab12",
+        "output": hashlib.sha256(b"").hexdigest(),
+        "seconds": 1.5,
+    }
     (folder / "job.json").write_text(json.dumps(record))
     assert finished_digest(folder, "ab12", "out")
     return folder / "job.json", lambda path: finished_digest(path.parent, "ab12", "out")
@@ -171,7 +194,9 @@ def scan_file(extension):
             las.x, las.y, las.z = rng.normal(size=(3, 20))
             las.write(path)
         else:
-            rows = np.zeros(20, [("x", "f4"), ("y", "f4"), ("z", "f4"), ("red", "u1"), ("time", "f8")])
+            rows = np.zeros(
+                20, [("x", "f4"), ("y", "f4"), ("z", "f4"), ("red", "u1"), ("time", "f8")]
+            )
             rows["x"] = rng.normal(size=20)
             scans.write(path, scans.Scan(rows))
         return path, scans.read
@@ -218,7 +243,12 @@ def test_damage_is_read_or_told(kind, cases, tmp_path, capfd, monkeypatch):
             told += 1
             assert re.search(r"\w+ \w+", str(error)), (case, error)
         except Exception as error:
-            raise AssertionError(f"{kind.__name__}, case {case}: {type(error).__name__}: {error}") from error
+            raise AssertionError(
+                f"{kind.__name__}, case {case}: {type(error).__name__}: {error}"
+            ) from error
         assert time.perf_counter() - begin < LONGEST, case
     with capfd.disabled():
-        print(f"\n{kind.__name__}: {cases} damaged files, {told} told in a sentence, the others read", end="")
+        print(
+            f"\n{kind.__name__}: {cases} damaged files, {told} told in a sentence, the others read",
+            end="",
+        )

@@ -38,7 +38,11 @@ SCRIPTS = {
         "--shapes-per-class 10 --num-points 32 --batch-size 4",
         "",
     ),
-    "autoencoder-sampler": ("reconstruction/train_samplenet.py", "--sample-sizes 6 --batch-size 4", "autoencoder"),
+    "autoencoder-sampler": (
+        "reconstruction/train_samplenet.py",
+        "--sample-sizes 6 --batch-size 4",
+        "autoencoder",
+    ),
     "classifier": (  # the whole PointNet: with dropout
         "classification/train_classifier.py",
         "--shapes-per-class 3 --num-points 32 --batch-size 8 --bn-decay-samples 20 --no-xla",
@@ -51,7 +55,9 @@ SCRIPTS = {
     ),
 }
 EPOCHS = 6
-ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")}
+ONE_THREAD = {
+    name: "1" for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+}
 IN_CI = ("pcrnet", "pcrnet-sampler", "autoencoder", "classifier")
 slow = pytest.mark.slow
 
@@ -135,7 +141,9 @@ class Process:
                 env={**os.environ, **ONE_THREAD},
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored in a shell's background
+                preexec_fn=lambda: signal.signal(
+                    signal.SIGINT, signal.SIG_DFL
+                ),  # ignored in a shell's background
             )
 
     def count_events(self):
@@ -191,7 +199,15 @@ class Unbroken:
     def command(self, name):
         script, flags, task = SCRIPTS[name]
         task = ["--task", str(self.run(task))] if task else []
-        return [sys.executable, str(ROOT / script), *flags.split(), *task, "--epochs", str(EPOCHS), "--deterministic"]
+        return [
+            sys.executable,
+            str(ROOT / script),
+            *flags.split(),
+            *task,
+            "--epochs",
+            str(EPOCHS),
+            "--deterministic",
+        ]
 
     def run(self, name):
         out = self.folder / name
@@ -226,11 +242,15 @@ def assert_same(unbroken, metrics):
 
     def check(name, out):
         whole = unbroken.run(name)
-        (found, meta), (want, its) = (load_checkpoint(folder / "last.safetensors") for folder in (out, whole))
+        (found, meta), (want, its) = (
+            load_checkpoint(folder / "last.safetensors") for folder in (out, whole)
+        )
         assert found.keys() == want.keys()
         for key, array in want.items():
             np.testing.assert_array_equal(found[key], array, err_msg=key)
-        assert [meta[key] for key in ("epoch", "step", "done")] == [its[key] for key in ("epoch", "step", "done")]
+        assert [meta[key] for key in ("epoch", "step", "done")] == [
+            its[key] for key in ("epoch", "step", "done")
+        ]
         assert metrics(out) == metrics(whole)
 
     return check
@@ -267,7 +287,9 @@ def _kill(process, there):
     return there and process.process.returncode == -signal.SIGKILL
 
 
-@pytest.mark.parametrize("name, kills", [*((n, 2) for n in IN_CI), *(pytest.param(n, 20, marks=slow) for n in SCRIPTS)])
+@pytest.mark.parametrize(
+    "name, kills", [*((n, 2) for n in IN_CI), *(pytest.param(n, 20, marks=slow) for n in SCRIPTS)]
+)
 def test_kills_are_survived(tmp_path, unbroken, assert_same, name, kills):
     unbroken.run(name)
     rng, survived, torn, runs = random.Random(name), 0, 0, [tmp_path / "run"]
@@ -284,7 +306,9 @@ def test_kills_are_survived(tmp_path, unbroken, assert_same, name, kills):
         unbroken.start(name, runs[-1]).finish()
     for run in filter(Path.exists, runs):
         assert_same(name, run)
-    print(f"{name}: kills survived {survived}/{kills}, {torn} of them while a checkpoint was written")
+    print(
+        f"{name}: kills survived {survived}/{kills}, {torn} of them while a checkpoint was written"
+    )
 
 
 # SIGTERM and SIGINT
@@ -295,17 +319,25 @@ def test_kills_are_survived(tmp_path, unbroken, assert_same, name, kills):
     [
         ("pcrnet", signal.SIGTERM, True),
         ("autoencoder", signal.SIGINT, True),
-        *(pytest.param(n, s, False, marks=slow) for n in SCRIPTS for s in (signal.SIGTERM, signal.SIGINT)),
+        *(
+            pytest.param(n, s, False, marks=slow)
+            for n in SCRIPTS
+            for s in (signal.SIGTERM, signal.SIGINT)
+        ),
     ],
 )
-def test_a_stopped_run_continues_to_the_same_weights(tmp_path, unbroken, assert_same, name, number, fresh):
+def test_a_stopped_run_continues_to_the_same_weights(
+    tmp_path, unbroken, assert_same, name, number, fresh
+):
     unbroken.run(name)
     for attempt in range(5):
         out = tmp_path / f"run{attempt}"
         process = unbroken.start(name, out, fresh)
         process.until(process.saved)
         time.sleep(
-            random.Random(f"{name} {number} {attempt}").uniform(0, unbroken.seconds[name][2] / 2 ** (attempt + 1))
+            random.Random(f"{name} {number} {attempt}").uniform(
+                0, unbroken.seconds[name][2] / 2 ** (attempt + 1)
+            )
         )
         process.process.send_signal(number)
         sent = time.time()
@@ -315,9 +347,14 @@ def test_a_stopped_run_continues_to_the_same_weights(tmp_path, unbroken, assert_
     assert process.process.returncode == 128 + number, process.printed.read_text()
     said = process.printed.read_text().splitlines()[-1]
     arrays, meta = load_checkpoint(out / "last.safetensors")
-    assert said == f"stopped before step {meta['step'] + 1}; the same command with --resume goes on from there"
+    assert (
+        said
+        == f"stopped before step {meta['step'] + 1}; the same command with --resume goes on from there"
+    )
     steps = len(arrays["within"])
-    print(f"{name}: {number.name} in epoch {meta['epoch'] + 1}, {steps} of its steps done; {took:.1f} s to the end")
+    print(
+        f"{name}: {number.name} in epoch {meta['epoch'] + 1}, {steps} of its steps done; {took:.1f} s to the end"
+    )
     unbroken.start(name, out, fresh).finish()
     assert_same(name, out)
 
@@ -358,7 +395,11 @@ def test_a_run_stopped_over_and_over_ends_the_same(tmp_path, unbroken, assert_sa
     command = [sys.executable, "-c", program, str(Path(script).parent), *flags]
     process = Process(command, tmp_path / "run")
     process.finish()
-    said = [line for line in process.printed.read_text().splitlines() if line.startswith("stopped before step")]
+    said = [
+        line
+        for line in process.printed.read_text().splitlines()
+        if line.startswith("stopped before step")
+    ]
     assert len(said) >= 3
     assert_same(name, tmp_path / "run")
 
@@ -396,17 +437,29 @@ def test_a_second_signal_ends_at_once_but_not_the_same_one_passed_on(number):
 
 def test_reproduce_waits_for_what_it_stops(tmp_path):
     """The training script that runs leaves a checkpoint of the step it is at; the same command then goes on."""
-    command = [sys.executable, str(ROOT / "reproduce.py"), "registration", "--preset", "smoke", "--samplers", "snet"]
+    command = [
+        sys.executable,
+        str(ROOT / "reproduce.py"),
+        "registration",
+        "--preset",
+        "smoke",
+        "--samplers",
+        "snet",
+    ]
     env = {**os.environ, "SAMPLENET_DATA": str(tmp_path / "data")}
     run = tmp_path / "out" / "registration" / "pcrnet"
     with open(tmp_path / "log", "w") as log:
-        process = subprocess.Popen([*command, "--out", tmp_path / "out"], env=env, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            [*command, "--out", tmp_path / "out"], env=env, stdout=log, stderr=log
+        )
     while process.poll() is None and not list(run.glob("events/*")):
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=60) == 128 + signal.SIGTERM
     printed = (tmp_path / "log").read_text()
-    assert "stopped before step" in printed and printed.endswith("the same command goes on from here\n")
+    assert "stopped before step" in printed and printed.endswith(
+        "the same command goes on from here\n"
+    )
     assert not load_checkpoint(run / "last.safetensors")[1]["done"]
     assert not (run / "job.json").exists()
 
@@ -414,22 +467,37 @@ def test_reproduce_waits_for_what_it_stops(tmp_path):
 @pytest.mark.parametrize("kills", [1, pytest.param(20, marks=slow)])
 def test_reproduce_is_killed_and_continued(tmp_path, metrics, kills):
     """Each time the same command follows at once, while the script that it left may still write its checkpoint."""
-    command = [sys.executable, str(ROOT / "reproduce.py"), "registration", "--preset", "smoke", "--samplers", "snet"]
+    command = [
+        sys.executable,
+        str(ROOT / "reproduce.py"),
+        "registration",
+        "--preset",
+        "smoke",
+        "--samplers",
+        "snet",
+    ]
     env = {**os.environ, "SAMPLENET_DATA": str(tmp_path / "data")}
 
     def start(out):
         with open(tmp_path / f"{out}.log", "a") as log:
-            return subprocess.Popen([*command, "--out", tmp_path / out], env=env, stdout=log, stderr=log)
+            return subprocess.Popen(
+                [*command, "--out", tmp_path / out], env=env, stdout=log, stderr=log
+            )
 
     def check(out):
         whole, continued = (tmp_path / folder / "registration" for folder in ("whole", out))
         for run in ("pcrnet", "snet-8-seed0"):
             assert metrics(continued / run) == metrics(whole / run)
-            found, want = (load_checkpoint(folder / run / "last.safetensors")[0] for folder in (continued, whole))
+            found, want = (
+                load_checkpoint(folder / run / "last.safetensors")[0]
+                for folder in (continued, whole)
+            )
             assert found.keys() == want.keys()
             for key, array in want.items():
                 np.testing.assert_array_equal(found[key], array, err_msg=key)
-        found, want = (json.loads((f / "evaluation" / "results.json").read_text()) for f in (continued, whole))
+        found, want = (
+            json.loads((f / "evaluation" / "results.json").read_text()) for f in (continued, whole)
+        )
         assert found["rows"] == want["rows"]
 
     begin = time.time()
@@ -446,7 +514,9 @@ def test_reproduce_is_killed_and_continued(tmp_path, metrics, kills):
             assert process.returncode == 0, (tmp_path / f"killed-{ended}.log").read_text()
             check(f"killed-{ended}")
             ended += 1
-    assert start(f"killed-{ended}").wait(timeout=300) == 0, (tmp_path / f"killed-{ended}.log").read_text()
+    assert start(f"killed-{ended}").wait(timeout=300) == 0, (
+        tmp_path / f"killed-{ended}.log"
+    ).read_text()
     check(f"killed-{ended}")
     print(f"reproduce.sh: {killed} of {kills} kills survived, over {ended + 1} runs")
 
@@ -455,7 +525,15 @@ def test_reproduce_is_killed_and_continued(tmp_path, metrics, kills):
 def test_several_processes_end_at_once_and_keep_the_last_epoch(tmp_path, unbroken, metrics):
     """They would not all leave at one step: what is kept is the checkpoint of the last epoch."""
     _, script, *flags = unbroken.command("pcrnet")
-    launch = ["-m", "torch.distributed.run", "--standalone", "--local-addr", "localhost", "--nproc-per-node", "2"]
+    launch = [
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--local-addr",
+        "localhost",
+        "--nproc-per-node",
+        "2",
+    ]
     process = Process([sys.executable, *launch, script, *flags, "--epochs", "40"], tmp_path / "run")
     assert process.until((tmp_path / "run" / "last.safetensors").exists)
     process.process.send_signal(signal.SIGTERM)
@@ -468,8 +546,18 @@ def test_several_processes_end_at_once_and_keep_the_last_epoch(tmp_path, unbroke
 def test_a_process_that_dies_ends_the_others(tmp_path, unbroken):
     """torchrun tells which one it was; the checkpoint of the last epoch is whole."""
     _, script, *flags = unbroken.command("pcrnet")
-    launch = ["-m", "torch.distributed.run", "--standalone", "--local-addr", "localhost", "--nproc-per-node", "2"]
-    process = Process([sys.executable, *launch, script, *flags, "--epochs", "4000"], tmp_path / "run")
+    launch = [
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--local-addr",
+        "localhost",
+        "--nproc-per-node",
+        "2",
+    ]
+    process = Process(
+        [sys.executable, *launch, script, *flags, "--epochs", "4000"], tmp_path / "run"
+    )
     assert process.until((tmp_path / "run" / "last.safetensors").exists)
     pid = process.process.pid
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()

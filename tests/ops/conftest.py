@@ -29,9 +29,14 @@ def _graph(function):
     import tensorflow as tf
 
     def call(*clouds, **kwargs):
-        clouds, rest = [tf.convert_to_tensor(c) for c in clouds if np.ndim(c)], [c for c in clouds if not np.ndim(c)]
+        clouds, rest = (
+            [tf.convert_to_tensor(c) for c in clouds if np.ndim(c)],
+            [c for c in clouds if not np.ndim(c)],
+        )
         signature = [
-            tf.TensorSpec([None, None, c.shape[-1]] if c.shape.rank == 3 else [None] * c.shape.rank, c.dtype)
+            tf.TensorSpec(
+                [None, None, c.shape[-1]] if c.shape.rank == 3 else [None] * c.shape.rank, c.dtype
+            )
             for c in clouds
         ]
         traced = tf.function(lambda *c: function(*c, *rest, **kwargs), input_signature=signature)
@@ -47,7 +52,9 @@ def _torch(function):
     def tensor(a):
         if not isinstance(a, np.ndarray):
             return a
-        half = torch.bfloat16 if a.dtype.name == "bfloat16" else None  # which torch does not take from NumPy
+        half = (
+            torch.bfloat16 if a.dtype.name == "bfloat16" else None
+        )  # which torch does not take from NumPy
         return torch.from_numpy(a.astype(np.float32) if half else a).to(half)
 
     def array(t):
@@ -87,7 +94,13 @@ def serve():
 
 
 def _wrapped(name):
-    wrap = _torch if "torch" in name else (lambda f: _arrays(_graph(f))) if "graph" in name else _arrays
+    wrap = (
+        _torch
+        if "torch" in name
+        else (lambda f: _arrays(_graph(f)))
+        if "graph" in name
+        else _arrays
+    )
     with _serve(name) as module:
         yield SimpleNamespace(name=name, **{n: wrap(getattr(module, n)) for n in NAMES})
 

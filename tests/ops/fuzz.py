@@ -56,7 +56,9 @@ def one_call(ops, rng: np.random.Generator, convert) -> None:
     large = rng.random() < 0.03
     batch = int(rng.integers(0, 2 if large else 4))
     m = int(rng.integers(600, 800) if large else rng.integers(0, 150))
-    n = int(rng.integers(3000, 6000) if large else rng.integers(1, 40 if rng.random() < 0.3 else 400))
+    n = int(
+        rng.integers(3000, 6000) if large else rng.integers(1, 40 if rng.random() < 0.3 else 400)
+    )
     k = int(rng.integers(1, n + 1) if rng.random() < 0.3 else rng.integers(1, min(n, 40) + 1))
     kind, dtype = KINDS[rng.integers(len(KINDS))], [np.float32, np.float64][rng.integers(2)]
     queries, points = cloud(rng, batch, m, kind, dtype), cloud(rng, batch, n, kind, dtype)
@@ -68,7 +70,11 @@ def one_call(ops, rng: np.random.Generator, convert) -> None:
     picks = 600 if large else k
     chosen = rng.integers(0, n, (batch, rng.integers(1, 6)))
     want = reference.farthest_points(points, picks, chosen=chosen)
-    compare([want], [ops.farthest_points(tensors[1], picks, chosen=convert(chosen))], ("fps", picks, *what))
+    compare(
+        [want],
+        [ops.farthest_points(tensors[1], picks, chosen=convert(chosen))],
+        ("fps", picks, *what),
+    )
 
 
 def main() -> None:

@@ -17,9 +17,20 @@ from samplenet.ops import native, reference
 HERE = Path(__file__).parent
 CSRC = Path(reference.__file__).parent / "csrc"
 COMPILER = shutil.which("g++")
-FLAGS = ["-std=c++17", "-O2", "-ffp-contract=off", "-fPIC", "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas"]
+FLAGS = [
+    "-std=c++17",
+    "-O2",
+    "-ffp-contract=off",
+    "-fPIC",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-Wno-unknown-pragmas",
+]
 
-pytestmark = pytest.mark.skipif(COMPILER is None, reason="no g++ to compile the emulated CUDA kernels with")
+pytestmark = pytest.mark.skipif(
+    COMPILER is None, reason="no g++ to compile the emulated CUDA kernels with"
+)
 
 KINDS = ("random", "grid", "same", "organised", "few bad", "most bad")
 TYPES = [("float32", "int32"), ("float32", "int64"), ("float64", "int32"), ("float64", "int64")]
@@ -30,7 +41,9 @@ def crossed(rows, columns, full):
     for row in rows:
         for column in columns:
             cell = (row, *(column if isinstance(column, tuple) else (column,)))
-            yield pytest.param(*cell, marks=() if row in full or column == columns[0] else pytest.mark.slow)
+            yield pytest.param(
+                *cell, marks=() if row in full or column == columns[0] else pytest.mark.slow
+            )
 
 
 def of_kinds(*columns):
@@ -51,7 +64,9 @@ class Kernels:
     def __init__(self, library: ctypes.CDLL):
         self.library = library
 
-    def __call__(self, op: str, inputs, sizes, outputs, types=("float32", "int32"), seed: int = 0) -> list[np.ndarray]:
+    def __call__(
+        self, op: str, inputs, sizes, outputs, types=("float32", "int32"), seed: int = 0
+    ) -> list[np.ndarray]:
         name = {"float32": "float", "float64": "double"}[types[0]] + f"_{types[1]}_t"
         sizes = [ctypes.c_int64(n) for n in sizes]
         ask = getattr(self.library, f"{op}_workspace_{name}")
@@ -72,19 +87,28 @@ class Kernels:
         assert workspace[-1] == 0xCD
         for b in buffers:
             assert (b[:GUARD] == -77).all() and (b[-GUARD:] == -77).all()
-        return [b[GUARD:-GUARD].reshape(shape) for b, (shape, _) in zip(buffers, outputs, strict=True)]
+        return [
+            b[GUARD:-GUARD].reshape(shape) for b, (shape, _) in zip(buffers, outputs, strict=True)
+        ]
 
     def knn(self, queries, points, k, index="int32", seed=0):
         (B, M), N, T = queries.shape[:2], points.shape[1], points.dtype.name
         return self(
-            "knn", (queries, points), (B, M, N, k), [((B, M, k), T), ((B, M, k), index)], types=(T, index), seed=seed
+            "knn",
+            (queries, points),
+            (B, M, N, k),
+            [((B, M, k), T), ((B, M, k), index)],
+            types=(T, index),
+            seed=seed,
         )
 
     def knn_backward(self, grad, queries, points, idx, seed=0):
         (B, M, k), N, T = grad.shape, points.shape[1], points.dtype.name
         outputs = [((B, M, 3), T), ((B, N, 3), T)]
         arrays = (grad, queries, points, idx)
-        return self("knn_backward", arrays, (B, M, N, k), outputs, types=(T, idx.dtype.name), seed=seed)
+        return self(
+            "knn_backward", arrays, (B, M, N, k), outputs, types=(T, idx.dtype.name), seed=seed
+        )
 
     def chamfer(self, a, b, index="int32", seed=0):
         (B, M), N, T = a.shape[:2], b.shape[1], b.dtype.name
@@ -93,12 +117,24 @@ class Kernels:
 
     def chamfer_backward(self, grad_a2b, grad_b2a, a, b, idx_ab, idx_ba, seed=0):
         (B, M), N, T = a.shape[:2], b.shape[1], b.dtype.name
-        arrays, outputs = (grad_a2b, grad_b2a, a, b, idx_ab, idx_ba), [((B, M, 3), T), ((B, N, 3), T)]
-        return self("chamfer_backward", arrays, (B, M, N), outputs, types=(T, idx_ab.dtype.name), seed=seed)
+        arrays, outputs = (
+            (grad_a2b, grad_b2a, a, b, idx_ab, idx_ba),
+            [((B, M, 3), T), ((B, N, 3), T)],
+        )
+        return self(
+            "chamfer_backward", arrays, (B, M, N), outputs, types=(T, idx_ab.dtype.name), seed=seed
+        )
 
     def farthest_points(self, points, chosen, m, seed=0):
         (B, N), S, types = points.shape[:2], chosen.shape[1], (points.dtype.name, chosen.dtype.name)
-        return self("farthest_points", (points, chosen), (B, N, S, m), [((B, m), types[1])], types=types, seed=seed)[0]
+        return self(
+            "farthest_points",
+            (points, chosen),
+            (B, N, S, m),
+            [((B, m), types[1])],
+            types=types,
+            seed=seed,
+        )[0]
 
 
 @pytest.fixture(scope="module")
@@ -122,9 +158,24 @@ def compile_kernels(sources, library):
     with tempfile.TemporaryDirectory(dir=library.parent) as folder:
         objects = [Path(folder, f"{source.name}.o") for source in sources]
         for source, output in zip(sources, objects, strict=True):
-            command = [COMPILER, *FLAGS, "-x", "c++", "-c", "-I", HERE, "-I", CSRC, source, "-o", output]
+            command = [
+                COMPILER,
+                *FLAGS,
+                "-x",
+                "c++",
+                "-c",
+                "-I",
+                HERE,
+                "-I",
+                CSRC,
+                source,
+                "-o",
+                output,
+            ]
             subprocess.run(command, check=True)
-        subprocess.run([COMPILER, "-shared", "-o", Path(folder, "kernels.so"), *objects], check=True)
+        subprocess.run(
+            [COMPILER, "-shared", "-o", Path(folder, "kernels.so"), *objects], check=True
+        )
         os.replace(Path(folder, "kernels.so"), library)
 
 
@@ -140,7 +191,9 @@ def cloud(kind: str, rng, *shape, dtype="float32") -> np.ndarray:
         points = np.broadcast_to(np.stack([i // 32, i % 32, 0 * i], -1) * 0.1, (*shape, 3))
     else:
         points = rng.standard_normal((*shape, 3))
-        points[rng.random(shape) < {"few bad": 0.1, "most bad": 0.95}[kind]] = rng.choice([np.nan, np.inf, -np.inf])
+        points[rng.random(shape) < {"few bad": 0.1, "most bad": 0.95}[kind]] = rng.choice(
+            [np.nan, np.inf, -np.inf]
+        )
         points[rng.random(shape) < 0.05] = 1e30  # overflows when squared in float32
     return points.astype(dtype)
 
@@ -163,7 +216,8 @@ def same(actual, expected):
 
 # ------------------------------------------------------------------------------------------------- k nearest points
 @pytest.mark.parametrize(
-    "kind, B, M, N, k", of_kinds((1, 3, 1100, 16), (2, 5, 70, 1), (2, 9, 70, 8), (2, 2, 70, 70), (1, 2, 200, 33))
+    "kind, B, M, N, k",
+    of_kinds((1, 3, 1100, 16), (2, 5, 70, 1), (2, 9, 70, 8), (2, 2, 70, 70), (1, 2, 200, 33)),
 )
 def test_knn(kernels, rng, kind, B, M, N, k):
     queries, points = cloud(kind, rng, B, M), cloud(kind, rng, B, N)
@@ -173,7 +227,10 @@ def test_knn(kernels, rng, kind, B, M, N, k):
 
 @pytest.mark.parametrize("types, k", of_types(5, 1, 40))
 def test_knn_types_and_orders(kernels, rng, types, k):
-    queries, points = cloud("grid", rng, 1, 11, dtype=types[0]), cloud("grid", rng, 1, 600, dtype=types[0])
+    queries, points = (
+        cloud("grid", rng, 1, 11, dtype=types[0]),
+        cloud("grid", rng, 1, 600, dtype=types[0]),
+    )
     for seed in SEEDS:
         same(kernels.knn(queries, points, k, types[1], seed), reference.knn(queries, points, k))
 
@@ -217,12 +274,16 @@ def test_knn_of_nothing(kernels):
     kernels.knn(empty, empty, 2)
     kernels.knn(np.zeros((2, 0, 3), np.float32), np.zeros((2, 4, 3), np.float32), 2)
     grad = np.zeros((2, 0, 2), np.float32)
-    grads = kernels.knn_backward(grad, grad[..., :0], np.ones((2, 4, 3), np.float32), grad.astype(np.int32))
+    grads = kernels.knn_backward(
+        grad, grad[..., :0], np.ones((2, 4, 3), np.float32), grad.astype(np.int32)
+    )
     assert (grads[1] == 0).all()
 
 
 # ------------------------------------------------------------------------------------------------------- chamfer
-@pytest.mark.parametrize("kind, B, M, N", of_kinds((1, 260, 300), (2, 40, 70), (1, 1, 300), (1, 300, 1), (3, 1, 1)))
+@pytest.mark.parametrize(
+    "kind, B, M, N", of_kinds((1, 260, 300), (2, 40, 70), (1, 1, 300), (1, 300, 1), (3, 1, 1))
+)
 def test_chamfer(kernels, rng, kind, B, M, N):
     a, b = cloud(kind, rng, B, M), cloud(kind, rng, B, N)
     a[:, 0] = b[:, N // 2]
@@ -258,7 +319,8 @@ def scatter(grad, own, other, idx, N):
 
 
 @pytest.mark.parametrize(
-    "types, B, M, N, k", of_types((1, 90, 33, 8), (2, 40, 70, 1), (2, 300, 1, 1), (1, 1, 100, 100), (1, 700, 5, 3))
+    "types, B, M, N, k",
+    of_types((1, 90, 33, 8), (2, 40, 70, 1), (2, 300, 1, 1), (1, 1, 100, 100), (1, 700, 5, 3)),
 )
 def test_knn_backward(kernels, rng, types, B, M, N, k):
     queries, points = (cloud("random", rng, B, n, dtype=types[0]) for n in (M, N))
@@ -273,11 +335,16 @@ def test_knn_backward(kernels, rng, types, B, M, N, k):
         assert [g.tobytes() for g in grads] == [g.tobytes() for g in again]
 
 
-@pytest.mark.parametrize("types, B, M, N", of_types((2, 40, 70), (1, 300, 1), (1, 1, 300), (2, 1100, 33)))
+@pytest.mark.parametrize(
+    "types, B, M, N", of_types((2, 40, 70), (1, 300, 1), (1, 1, 300), (2, 1100, 33))
+)
 def test_chamfer_backward(kernels, rng, types, B, M, N):
     a, b = (cloud("random", rng, B, n, dtype=types[0]) for n in (M, N))
     grad_a2b, grad_b2a = (rng.standard_normal((B, n)).astype(types[0]) for n in (M, N))
-    idx_ab, idx_ba = rng.integers(0, N, (B, M)).astype(types[1]), rng.integers(0, M, (B, N)).astype(types[1])
+    idx_ab, idx_ba = (
+        rng.integers(0, N, (B, M)).astype(types[1]),
+        rng.integers(0, M, (B, N)).astype(types[1]),
+    )
     inputs = (grad_a2b, grad_b2a, a, b, idx_ab, idx_ba)
     grads = kernels.chamfer_backward(*inputs)
     to_a, from_a = scatter(grad_a2b[..., None], a, b, idx_ab[..., None], N)
@@ -299,7 +366,14 @@ def test_backward_passes_nan_on_and_skips_indices_out_of_range(kernels, rng):
     assert np.isinf(to_queries[0, 1]).all() and np.isinf(to_points[0, 1]).all()
     assert (to_queries[0, 2:] == 0).all() and (to_points[0, 2:] == 0).all()
     wild = np.array([[-1, 6, 2**31 - 1, -(2**31)]], np.int32)
-    inputs = (grad[..., 0], np.ones((1, 6), np.float32), queries, points, wild, np.full((1, 6), 9, np.int32))
+    inputs = (
+        grad[..., 0],
+        np.ones((1, 6), np.float32),
+        queries,
+        points,
+        wild,
+        np.full((1, 6), 9, np.int32),
+    )
     assert all((g == 0).all() for g in kernels.chamfer_backward(*inputs))
 
 

@@ -20,7 +20,9 @@ MODULES = {"torch": "torch", "tf": "tensorflow"}
 
 def run(*command, **environment) -> subprocess.CompletedProcess:
     environment = {**os.environ, **environment}
-    return subprocess.run([str(c) for c in command], env=environment, capture_output=True, text=True)
+    return subprocess.run(
+        [str(c) for c in command], env=environment, capture_output=True, text=True
+    )
 
 
 @pytest.fixture
@@ -36,7 +38,17 @@ def built(request):
 
 
 def fuzz(framework: str, calls: int, **environment) -> None:
-    done = run(sys.executable, FUZZ, "--framework", framework, "--calls", calls, "--seed", calls, **environment)
+    done = run(
+        sys.executable,
+        FUZZ,
+        "--framework",
+        framework,
+        "--calls",
+        calls,
+        "--seed",
+        calls,
+        **environment,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{calls} calls of each op without a mismatch" in done.stdout
 
@@ -64,8 +76,17 @@ def test_sanitizers_find_nothing(built, isa, tmp_path_factory):
     where = {"SAMPLENET_NATIVE_DIR": str(folder)}
     done = run(sys.executable, "-m", "samplenet.ops.build", "--torch", "--sanitize", **where)
     assert done.returncode == 0, done.stderr
-    libraries = [run("g++", f"-print-file-name=lib{name}.so").stdout.strip() for name in ("asan", "ubsan")]
-    fuzz(built, 1000, LD_PRELOAD=" ".join(libraries), ASAN_OPTIONS="detect_leaks=0", SAMPLENET_ISA=isa, **where)
+    libraries = [
+        run("g++", f"-print-file-name=lib{name}.so").stdout.strip() for name in ("asan", "ubsan")
+    ]
+    fuzz(
+        built,
+        1000,
+        LD_PRELOAD=" ".join(libraries),
+        ASAN_OPTIONS="detect_leaks=0",
+        SAMPLENET_ISA=isa,
+        **where,
+    )
 
 
 MEMORY = """
@@ -89,14 +110,18 @@ def test_chamfer_holds_no_distance_matrix(built):
 def test_kernels_know_no_framework():
     for path in native.SOURCES.iterdir():
         if path.suffix in (".h", ".cc", ".cu", ".cuh") and "bindings" not in path.name:
-            assert not re.search(r"#include\s*[<\"](torch|tensorflow|ATen|c10)", path.read_text()), path.name
+            assert not re.search(
+                r"#include\s*[<\"](torch|tensorflow|ATen|c10)", path.read_text()
+            ), path.name
 
 
 # the builder
 
 
 def test_check_tells_what_is_built_and_what_is_not(tmp_path):
-    done = run(sys.executable, "-m", "samplenet.ops.build", "--check", SAMPLENET_NATIVE_DIR=str(tmp_path))
+    done = run(
+        sys.executable, "-m", "samplenet.ops.build", "--check", SAMPLENET_NATIVE_DIR=str(tmp_path)
+    )
     assert done.returncode == 0
     assert "compiler:" in done.stdout and "CUDA:" in done.stdout
     for framework, name in build.NAMES.items():
@@ -169,7 +194,9 @@ def installed() -> str:
 def test_a_library_that_is_gone_is_missed(monkeypatch, tmp_path):
     monkeypatch.setenv("SAMPLENET_NATIVE_DIR", str(tmp_path))
     folder = native.folder("tf", "2.21.0-rc0")
-    assert folder == native.folder("tf", "2.21.0rc0+local")  # as TensorFlow and its package spell it
+    assert folder == native.folder(
+        "tf", "2.21.0rc0+local"
+    )  # as TensorFlow and its package spell it
     folder.mkdir()
     done = {"library": "gone.so", "sources": native.source_hash(), "machine": platform.machine()}
     (folder / "build.json").write_text(json.dumps(done))
@@ -215,7 +242,13 @@ def test_a_compiler_that_fails_leaves_the_old_build(monkeypatch, tmp_path):
     monkeypatch.setenv("CXX", str(fake))
     folder = native.folder(framework, build.framework_version(framework))
     folder.mkdir()
-    old = {"library": "old.so", "sources": "0", "compiler": "older 1.0", "sanitize": False, "cuda": None}
+    old = {
+        "library": "old.so",
+        "sources": "0",
+        "compiler": "older 1.0",
+        "sanitize": False,
+        "cuda": None,
+    }
     (folder / "build.json").write_text(json.dumps(old))
     (folder / "old.so").write_text("kept")
     if not (build.tool("cmake") and build.tool("ninja")):
@@ -229,15 +262,21 @@ def test_a_compiler_that_fails_leaves_the_old_build(monkeypatch, tmp_path):
 def test_cuda_where_the_framework_has_none_is_an_error(monkeypatch, tmp_path):
     framework = installed()
     monkeypatch.setenv("SAMPLENET_NATIVE_DIR", str(tmp_path))
-    monkeypatch.setattr(build, "options", lambda framework: {"compile": [], "link": [], "cuda": None})
+    monkeypatch.setattr(
+        build, "options", lambda framework: {"compile": [], "link": [], "cuda": None}
+    )
     if build.compiler() is None or not (build.tool("cmake") and build.tool("ninja")):
         pytest.skip("no compiler, CMake or ninja")
     with pytest.raises(InputError, match="built without CUDA"):
         build.build(framework, cuda=True)
 
 
-@pytest.mark.parametrize("named, gpu, target", [("80;90", "H200", "80;90"), ("", "H200", "native"), ("", None, "all")])
-def test_cuda_kernels_are_for_the_architectures_named_or_the_gpu_or_all(named, gpu, target, monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+    "named, gpu, target", [("80;90", "H200", "80;90"), ("", "H200", "native"), ("", None, "all")]
+)
+def test_cuda_kernels_are_for_the_architectures_named_or_the_gpu_or_all(
+    named, gpu, target, monkeypatch, tmp_path
+):
     def stop(*command, env):
         raise InputError(command[-1])
 
@@ -256,7 +295,11 @@ def test_cuda_kernels_are_for_the_architectures_named_or_the_gpu_or_all(named, g
     ("driver", "release", "why"),
     [
         ("580.65.06", "13.0", None),
-        ("570.124.06", "13.0", "what nvcc 13.0 compiles needs driver 580 or later, this is 570.124.06"),
+        (
+            "570.124.06",
+            "13.0",
+            "what nvcc 13.0 compiles needs driver 580 or later, this is 570.124.06",
+        ),
         ("570.124.06", "12.9", None),
         (None, "13.0", "no GPU is visible"),
     ],
@@ -273,7 +316,9 @@ def test_cuda_kernels_are_built_for_either_framework_where_the_driver_runs_them(
 def test_nvcc_of_pip_serves_where_the_system_has_none(monkeypatch, tmp_path):
     wheel = tmp_path / "nvidia" / "cu13" / "bin"
     wheel.mkdir(parents=True)
-    (wheel / "nvcc").write_text("#!/bin/sh\necho 'Cuda compilation tools, release 13.0, V13.0.88'\n")
+    (wheel / "nvcc").write_text(
+        "#!/bin/sh\necho 'Cuda compilation tools, release 13.0, V13.0.88'\n"
+    )
     (wheel / "nvcc").chmod(0o755)
     for name in ("CUDACXX", "CUDA_HOME", "CUDA_PATH"):
         monkeypatch.delenv(name, raising=False)
@@ -341,18 +386,33 @@ script.main()
 
 def agree_on_the_cpu(script, *flags):
     done = run(
-        sys.executable, "-c", AGREE_ON_THE_CPU.format(folder=str(BENCHMARKS), script=script), "--device", "cpu", *flags
+        sys.executable,
+        "-c",
+        AGREE_ON_THE_CPU.format(folder=str(BENCHMARKS), script=script),
+        "--device",
+        "cpu",
+        *flags,
     )
     assert "60 calls agree" in done.stdout, done.stderr
     return done.stdout
 
 
-def test_the_gpu_script_agrees_with_itself_on_the_cpu_and_times_what_a_program_calls(built, tmp_path):
+def test_the_gpu_script_agrees_with_itself_on_the_cpu_and_times_what_a_program_calls(
+    built, tmp_path
+):
     printed = agree_on_the_cpu("gpu", "--out", tmp_path / "gpu.json")
     assert re.search(r"\| chamfer backward \| [\d.]+ \|  \|", printed)
     rows = json.loads((tmp_path / "gpu.json").read_text())["rows"]
-    assert [row["case"] for row in rows] == ["knn", "knn backward", "chamfer", "chamfer backward", "farthest_points"]
-    assert all(row["called_microseconds"] > 0 and row["device_microseconds"] is None for row in rows)
+    assert [row["case"] for row in rows] == [
+        "knn",
+        "knn backward",
+        "chamfer",
+        "chamfer backward",
+        "farthest_points",
+    ]
+    assert all(
+        row["called_microseconds"] > 0 and row["device_microseconds"] is None for row in rows
+    )
 
 
 def test_the_gpu_script_of_tensorflow_agrees_with_itself_on_the_cpu(built):

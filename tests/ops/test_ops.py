@@ -15,7 +15,9 @@ DTYPES = [np.float16, ml_dtypes.bfloat16, np.float32, np.float64]
 
 def clouds(seed, *shape, grid=False):
     rng = np.random.default_rng(seed)
-    return (rng.integers(-2, 3, (*shape, 3)) if grid else rng.normal(size=(*shape, 3))).astype(np.float32)
+    return (rng.integers(-2, 3, (*shape, 3)) if grid else rng.normal(size=(*shape, 3))).astype(
+        np.float32
+    )
 
 
 # by eye
@@ -62,7 +64,9 @@ def test_more_distinct_chosen_points_than_m_leave_the_first_m(backend):
 
 
 def test_indices_stay_distinct_when_all_points_coincide(backend):
-    assert backend.farthest_points(np.ones((1, 5, 3), np.float32), 5, start=2).tolist() == [[2, 0, 1, 3, 4]]
+    assert backend.farthest_points(np.ones((1, 5, 3), np.float32), 5, start=2).tolist() == [
+        [2, 0, 1, 3, 4]
+    ]
 
 
 def test_gather_takes_rows_of_each_cloud(backend):
@@ -80,13 +84,21 @@ def test_millimetres_do_not_confuse_farthest_points(backend):
 # against the reference
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(data=st.data())
 def test_agrees_with_the_reference_exactly(eager, data):
     batch, m, n = (data.draw(st.integers(low, high)) for low, high in ((0, 3), (0, 20), (1, 40)))
-    k, grid, seed = data.draw(st.integers(1, n)), data.draw(st.booleans()), data.draw(st.integers(0, 999))
+    k, grid, seed = (
+        data.draw(st.integers(1, n)),
+        data.draw(st.booleans()),
+        data.draw(st.integers(0, 999)),
+    )
     queries, points = clouds(seed, batch, m, grid=grid), clouds(seed + 1, batch, n, grid=grid)
-    for want, got in zip(reference.knn(queries, points, k), eager.knn(queries, points, k), strict=True):
+    for want, got in zip(
+        reference.knn(queries, points, k), eager.knn(queries, points, k), strict=True
+    ):
         np.testing.assert_array_equal(got, want)
     chosen = np.random.default_rng(seed).integers(0, n, (batch, data.draw(st.integers(1, 30))))
     for kwargs in ({}, {"start": n - 1}, {"chosen": chosen}):
@@ -94,13 +106,17 @@ def test_agrees_with_the_reference_exactly(eager, data):
         np.testing.assert_array_equal(eager.farthest_points(points, k, **kwargs), want)
         assert all(len(set(row)) == k for row in want.tolist())
     if m:
-        for want, got in zip(reference.chamfer(queries, points), eager.chamfer(queries, points), strict=True):
+        for want, got in zip(
+            reference.chamfer(queries, points), eager.chamfer(queries, points), strict=True
+        ):
             np.testing.assert_array_equal(got, want)
 
 
 def test_the_shapes_of_the_experiments(backend):
     queries, points = clouds(0, 2, 64), clouds(1, 2, 1024)
-    for want, got in zip(reference.knn(queries, points, 7), backend.knn(queries, points, 7), strict=True):
+    for want, got in zip(
+        reference.knn(queries, points, 7), backend.knn(queries, points, 7), strict=True
+    ):
         np.testing.assert_array_equal(got, want)
 
 
@@ -110,7 +126,9 @@ def test_chunks_give_the_same_answer(backend, limit, monkeypatch):
         pytest.skip(f"{backend.name} has no chunks")
     monkeypatch.setattr(f"samplenet.ops.{backend.name.split()[0]}.search.MAX_DISTANCES", limit)
     queries, points = clouds(0, 2, 17), clouds(1, 2, 9)
-    for want, got in zip(reference.knn(queries, points, 4), backend.knn(queries, points, 4), strict=True):
+    for want, got in zip(
+        reference.knn(queries, points, 4), backend.knn(queries, points, 4), strict=True
+    ):
         np.testing.assert_array_equal(got, want)
 
 
@@ -128,7 +146,9 @@ def test_dtypes_in_and_out(backend, dtype):
 def test_non_contiguous_input(backend):
     wide = clouds(0, 2, 9, grid=False).transpose(0, 2, 1).copy().transpose(0, 2, 1)
     assert not wide.flags.c_contiguous
-    for want, got in zip(backend.knn(wide.copy(), wide.copy(), 2), backend.knn(wide, wide, 2), strict=True):
+    for want, got in zip(
+        backend.knn(wide.copy(), wide.copy(), 2), backend.knn(wide, wide, 2), strict=True
+    ):
         np.testing.assert_array_equal(got, want)
 
 
@@ -163,12 +183,22 @@ def test_clouds_of_any_coordinates_give_the_numbers_of_the_reference(backend, un
     queries, points = clouds(0, 3, 20), clouds(1, 3, 40)
     for seed, cloud in enumerate((queries, points)):
         rng = np.random.default_rng(seed)
-        special = rng.choice([np.nan, np.inf, -np.inf, 1e30], cloud.shape)  # 1e30 overflows when squared
+        special = rng.choice(
+            [np.nan, np.inf, -np.inf, 1e30], cloud.shape
+        )  # 1e30 overflows when squared
         np.copyto(cloud, special.astype(np.float32), where=rng.random(cloud.shape) < 0.1)
-    for op, args in (("knn", (queries, points, 40)), ("knn", (queries, points, 3)), ("chamfer", (queries, points))):
-        for want, got in zip(getattr(reference, op)(*args), getattr(backend, op)(*args), strict=True):
+    for op, args in (
+        ("knn", (queries, points, 40)),
+        ("knn", (queries, points, 3)),
+        ("chamfer", (queries, points)),
+    ):
+        for want, got in zip(
+            getattr(reference, op)(*args), getattr(backend, op)(*args), strict=True
+        ):
             np.testing.assert_array_equal(got, want)
-    np.testing.assert_array_equal(backend.farthest_points(points, 40), reference.farthest_points(points, 40))
+    np.testing.assert_array_equal(
+        backend.farthest_points(points, 40), reference.farthest_points(points, 40)
+    )
 
 
 # clouds of different sizes in one batch: docs/faq.md
@@ -180,7 +210,10 @@ def padded(seed, value=None):
     """The clouds of LENGTHS points alone, and in one batch: filled with `value`, or copies of their first point."""
     alone = [clouds(seed + i, 1, n) for i, n in enumerate(LENGTHS)]
     fill = [cloud[0, 0] if value is None else value for cloud in alone]
-    batch = [np.concatenate([c[0], np.tile(f, (9 - c.shape[1], 1))]) for c, f in zip(alone, fill, strict=True)]
+    batch = [
+        np.concatenate([c[0], np.tile(f, (9 - c.shape[1], 1))])
+        for c, f in zip(alone, fill, strict=True)
+    ]
     return alone, np.stack(batch).astype(np.float32)
 
 
@@ -220,7 +253,11 @@ def test_gradients_against_finite_differences(serve, name):
 
     def total(a, b):
         near = ops.chamfer(a, b)
-        return tf.reduce_sum(near.a2b**2) + tf.reduce_sum(near.b2a) + tf.reduce_sum(ops.knn(a, b, 3)[0] ** 1.5)
+        return (
+            tf.reduce_sum(near.a2b**2)
+            + tf.reduce_sum(near.b2a)
+            + tf.reduce_sum(ops.knn(a, b, 3)[0] ** 1.5)
+        )
 
     with serve(name) as ops:
         analytic, numeric = tf.test.compute_gradient(total, [a, b], delta=1e-6)
@@ -249,7 +286,10 @@ BAD_CALLS = {
     "start negative": (lambda o: o.farthest_points(GOOD, 2, start=-1), "start"),
     "start by cloud": (lambda o: o.farthest_points(GOOD, 2, start=np.zeros(3, int)), "start"),
     "chosen outside": (lambda o: o.farthest_points(GOOD, 2, chosen=np.full((2, 1), 6)), "chosen"),
-    "chosen beyond int32": (lambda o: o.farthest_points(GOOD, 2, chosen=np.full((2, 1), 2**32)), "4294967296"),
+    "chosen beyond int32": (
+        lambda o: o.farthest_points(GOOD, 2, chosen=np.full((2, 1), 2**32)),
+        "4294967296",
+    ),
     "chosen float": (lambda o: o.farthest_points(GOOD, 2, chosen=np.zeros((2, 1))), "float64"),
     "chosen none": (lambda o: o.farthest_points(GOOD, 2, chosen=np.zeros((2, 0), int)), "chosen"),
     "gather rank": (lambda o: o.gather(GOOD[0], np.zeros((2, 1), int)), "points"),

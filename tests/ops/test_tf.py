@@ -91,12 +91,18 @@ def test_copies_add_their_gradients_in_one_order_and_to_the_same_sum():
         with tf.GradientTape() as tape:
             tape.watch(x)
             parts = fan_out(x, 4) if split else [x] * 4
-            loss = sum(tf.reduce_sum(w * tf.sin(part)) for w, part in zip(weights, parts, strict=True))
+            loss = sum(
+                tf.reduce_sum(w * tf.sin(part)) for w, part in zip(weights, parts, strict=True)
+            )
         return tape.gradient(loss, x)
 
     np.testing.assert_allclose(gradient(True), gradient(False), rtol=1e-5, atol=1e-6)
     added = [
-        [len(op.inputs) for op in gradient.get_concrete_function(split).graph.get_operations() if op.type == "AddN"]
+        [
+            len(op.inputs)
+            for op in gradient.get_concrete_function(split).graph.get_operations()
+            if op.type == "AddN"
+        ]
         for split in (False, True)
     ]
     assert added == [[4], []]
@@ -129,7 +135,10 @@ def test_padding_with_copies_of_a_point_leaves_the_gradients_of_chamfer(serve, n
 
     a, b = clouds(0, 2, 6), clouds(1, 2, 9)
     with serve(name) as ops:
-        padded, alone = gradients(ops, a, b, lambda *args: sums(*args, padding=4)), gradients(ops, a, b, sums)
+        padded, alone = (
+            gradients(ops, a, b, lambda *args: sums(*args, padding=4)),
+            gradients(ops, a, b, sums),
+        )
     for got, want in zip(padded, alone, strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-6)
 
@@ -146,7 +155,11 @@ def test_one_direction_of_chamfer_alone(serve, output):
     found = []
     for name in ("tf native", "tf"):
         with serve(name) as ops:
-            found.append(gradients(ops, a, b, lambda o, a, b: tf.reduce_sum(getattr(o.chamfer(a, b), output))))
+            found.append(
+                gradients(
+                    ops, a, b, lambda o, a, b: tf.reduce_sum(getattr(o.chamfer(a, b), output))
+                )
+            )
     for got, want in zip(*found, strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-6)
 
@@ -156,13 +169,22 @@ def test_a_gradient_that_arrives_as_slices(serve):
     found = []
     for name in ("tf native", "tf"):
         with serve(name) as ops:
-            found.append(gradients(ops, a, b, lambda o, a, b: tf.reduce_sum(tf.gather(o.knn(a, b, 2)[0], [1]))))
+            found.append(
+                gradients(
+                    ops, a, b, lambda o, a, b: tf.reduce_sum(tf.gather(o.knn(a, b, 2)[0], [1]))
+                )
+            )
     for got, want in zip(*found, strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-6)
 
 
 def test_indices_alone_have_no_gradient(ops):
-    picked = gradients(ops, clouds(0, 2, 6), clouds(1, 2, 9), lambda o, a, b: tf.cast(o.knn(a, b, 2)[1], tf.float32))
+    picked = gradients(
+        ops,
+        clouds(0, 2, 6),
+        clouds(1, 2, 9),
+        lambda o, a, b: tf.cast(o.knn(a, b, 2)[1], tf.float32),
+    )
     assert picked == [None, None]
 
 
@@ -174,10 +196,15 @@ def test_a_second_order_gradient_is_an_error_that_says_what_to_do(serve, op, gra
     def second(ops):
         with tf.GradientTape() as outer:
             outer.watch(a)
-            first = gradients(ops, a, b, lambda o, a, b: o.knn(a, b, 1)[0] if op == "knn" else o.chamfer(a, b).a2b)[0]
+            first = gradients(
+                ops, a, b, lambda o, a, b: o.knn(a, b, 1)[0] if op == "knn" else o.chamfer(a, b).a2b
+            )[0]
         return outer.gradient(first, a)
 
-    with serve("tf native") as ops, pytest.raises(NotImplementedError, match=r"use_native\(False\)"):
+    with (
+        serve("tf native") as ops,
+        pytest.raises(NotImplementedError, match=r"use_native\(False\)"),
+    ):
         tf.function(second)(ops) if graph else second(ops)
     with serve("tf") as ops:
         np.testing.assert_allclose(second(ops), np.full((1, 4, 3), 2, np.float32))
@@ -231,7 +258,9 @@ def test_what_xla_compiles_is_made_of_framework_operations(ops):
 def test_a_native_graph_inside_one_that_xla_compiles_is_xla_s_error(ops):
     inner = tf.function(lambda p: ops.knn(p, p, 2)[0])
     inner(clouds(0, 2, 9))
-    with pytest.raises(tf.errors.InvalidArgumentError, match="unsupported operations.*SamplenetKnn"):
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match="unsupported operations.*SamplenetKnn"
+    ):
         tf.function(lambda p: inner(p) + 1, jit_compile=True)(clouds(0, 2, 9))
 
 
@@ -263,7 +292,9 @@ np.savez("out.npz", served=served, loaded=keras.models.load_model("model.keras")
 """
 
 
-@pytest.mark.filterwarnings("ignore:The structure of `inputs`:UserWarning")  # Keras 3.6, of its own fit
+@pytest.mark.filterwarnings(
+    "ignore:The structure of `inputs`:UserWarning"
+)  # Keras 3.6, of its own fit
 def test_a_keras_model_trains_and_is_the_same_after_saving(ops, tmp_path):
     import keras
 
@@ -292,7 +323,12 @@ def test_a_keras_model_trains_and_is_the_same_after_saving(ops, tmp_path):
 
 def test_one_thread_gives_the_same_bits(ops, tmp_path):
     a, b = clouds(0, 3, 200), clouds(1, 3, 300)
-    want = [*ops.knn(a, b, 5), *ops.chamfer(a, b), ops.farthest_points(b, 20), *gradients(ops, a, b)]
+    want = [
+        *ops.knn(a, b, 5),
+        *ops.chamfer(a, b),
+        ops.farthest_points(b, 20),
+        *gradients(ops, a, b),
+    ]
     np.savez(tmp_path / "in.npz", a=a, b=b)
     code = f"""
 import numpy as np
@@ -325,13 +361,23 @@ RAW_CALLS = {
     r"k must be in \[1, N\] = \[1, 6\], got 7": lambda r: r.samplenet_knn(P, P, k=7),
     "grad must have shape": lambda r: r.samplenet_knn_backward(P[:, :5], P, P, IDX[..., None]),
     r"idx must have shape \(2, 6, 1\)": lambda r: r.samplenet_knn_backward(P[..., :1], P, P, IDX),
-    "got values from 0 to 6": lambda r: r.samplenet_knn_backward(P[..., :1], P, P, IDX[..., None] + 6),
-    "got values from -1 to 0": lambda r: r.samplenet_knn_backward(P[..., :1], P, P, IDX[..., None] - 1),
+    "got values from 0 to 6": lambda r: r.samplenet_knn_backward(
+        P[..., :1], P, P, IDX[..., None] + 6
+    ),
+    "got values from -1 to 0": lambda r: r.samplenet_knn_backward(
+        P[..., :1], P, P, IDX[..., None] - 1
+    ),
     "a is empty": lambda r: r.samplenet_chamfer(P[:, :0], P),
     "b is empty": lambda r: r.samplenet_chamfer(P, P[:, :0]),
-    "grad_b2a must have": lambda r: r.samplenet_chamfer_backward(P[..., 0], P[:, 1:, 0], P, P, IDX, IDX),
-    "idx_ab must have": lambda r: r.samplenet_chamfer_backward(P[..., 0], P[..., 0], P, P, IDX[:1], IDX),
-    r"idx_ba must be in \[0, N\)": lambda r: r.samplenet_chamfer_backward(P[..., 0], P[..., 0], P, P, IDX, IDX + 6),
+    "grad_b2a must have": lambda r: r.samplenet_chamfer_backward(
+        P[..., 0], P[:, 1:, 0], P, P, IDX, IDX
+    ),
+    "idx_ab must have": lambda r: r.samplenet_chamfer_backward(
+        P[..., 0], P[..., 0], P, P, IDX[:1], IDX
+    ),
+    r"idx_ba must be in \[0, N\)": lambda r: r.samplenet_chamfer_backward(
+        P[..., 0], P[..., 0], P, P, IDX, IDX + 6
+    ),
     "m must be in": lambda r: r.samplenet_farthest_points(P, IDX, m=7),
     "m must be .* got -1": lambda r: r.samplenet_farthest_points(P, IDX, m=-1),
     "chosen must have shape": lambda r: r.samplenet_farthest_points(P, IDX[:1], m=2),
@@ -349,7 +395,9 @@ def test_the_ops_themselves_refuse_what_would_read_out_of_bounds(raw, words):
 @pytest.mark.parametrize("k", [0, 7])
 def test_a_graph_of_known_sizes_is_refused_while_tracing(raw, k):
     with pytest.raises(ValueError, match="k must be in"):
-        tf.function(lambda p: raw.samplenet_knn(p, p, k=k)).get_concrete_function(tf.TensorSpec((2, 6, 3)))
+        tf.function(lambda p: raw.samplenet_knn(p, p, k=k)).get_concrete_function(
+            tf.TensorSpec((2, 6, 3))
+        )
 
 
 # on a GPU
@@ -364,7 +412,9 @@ ON_A_GPU = {
     "farthest_points, start": lambda o: o.farthest_points(P, 4, start=tf.constant([0, 1])),
     "farthest_points, chosen": lambda o: o.farthest_points(P, 4, chosen=tf.constant(IDX64)),
     "gather": lambda o: o.gather(P, tf.constant(IDX64)),
-    "gather backward": lambda o: gradients(o, P, P, lambda o, a, b: o.gather(a, tf.constant(IDX64))),
+    "gather backward": lambda o: gradients(
+        o, P, P, lambda o, a, b: o.gather(a, tf.constant(IDX64))
+    ),
 }
 
 
@@ -380,7 +430,8 @@ def without_gpu_kernel(call):
 
         def fits(kernel):
             return kernel.device_type in ("GPU", "DEFAULT") and all(
-                getattr(types[c.name], "type", types[c.name]) in c.allowed_values.list.type for c in kernel.constraint
+                getattr(types[c.name], "type", types[c.name]) in c.allowed_values.list.type
+                for c in kernel.constraint
             )
 
         if not any(map(fits, kernels.get_registered_kernels_for_op(kind).kernel)):
@@ -394,24 +445,36 @@ def without_gpu_kernel(call):
     return {op for op in missing if not op[0].startswith(("Samplenet", "__inference"))}
 
 
-@pytest.mark.skipif(not tf.test.is_built_with_cuda(), reason="this TensorFlow is built without CUDA")
+@pytest.mark.skipif(
+    not tf.test.is_built_with_cuda(), reason="this TensorFlow is built without CUDA"
+)
 @pytest.mark.parametrize("name", ["tf", "tf native"])
 @pytest.mark.parametrize("call", ON_A_GPU)
 def test_every_operation_has_a_gpu_kernel(serve, unchecked, monkeypatch, name, call):
     """Soft placement hides one that has none: the tensors go to the host and back."""
-    assert without_gpu_kernel(lambda: tf.reduce_min(tf.constant(IDX64))) == {("Min", "int64", "int32")}
+    assert without_gpu_kernel(lambda: tf.reduce_min(tf.constant(IDX64))) == {
+        ("Min", "int64", "int32")
+    }
     with serve(name) as ops:
-        monkeypatch.setattr(ops.checks, "_readable", lambda idx: False)  # as where the indices are on a GPU
+        monkeypatch.setattr(
+            ops.checks, "_readable", lambda idx: False
+        )  # as where the indices are on a GPU
         assert without_gpu_kernel(lambda: ON_A_GPU[call](ops)) == set()
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.int64])
 @pytest.mark.parametrize("graph", [False, True])
-def test_indices_left_unchecked_are_refused_by_the_operation_that_uses_them(ops, monkeypatch, dtype, graph):
+def test_indices_left_unchecked_are_refused_by_the_operation_that_uses_them(
+    ops, monkeypatch, dtype, graph
+):
     monkeypatch.setattr(ops.checks, "_readable", lambda idx: False)
-    bad = tf.constant([[6], [6]] if dtype is np.int32 else [[2**32], [-(2**32)]], dtype)  # that int32 would take for 0
+    bad = tf.constant(
+        [[6], [6]] if dtype is np.int32 else [[2**32], [-(2**32)]], dtype
+    )  # that int32 would take for 0
     for call in (lambda i: ops.gather(P, i), lambda i: ops.farthest_points(P, 2, chosen=i)):
-        with pytest.raises(tf.errors.InvalidArgumentError, match=r"not in \[0, 6\)|chosen must be in \[0, N\)"):
+        with pytest.raises(
+            tf.errors.InvalidArgumentError, match=r"not in \[0, 6\)|chosen must be in \[0, N\)"
+        ):
             (tf.function(call) if graph else call)(bad)
 
 

@@ -18,7 +18,9 @@ from samplenet.ops import torch as ops  # noqa: E402
 
 WHY_NOT = native.missing("torch", torch.__version__)
 TOO_OLD = native.too_old(torch.__version__)
-needs_stable_interface = pytest.mark.skipif(TOO_OLD is not None, reason=f"no native PyTorch ops: {TOO_OLD}")
+needs_stable_interface = pytest.mark.skipif(
+    TOO_OLD is not None, reason=f"no native PyTorch ops: {TOO_OLD}"
+)
 needs_build = pytest.mark.skipif(WHY_NOT is not None, reason=f"no native PyTorch ops: {WHY_NOT}")
 
 
@@ -114,10 +116,14 @@ def test_infinite_distances_have_the_native_gradients_in_framework_operations(un
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_point_that_is_no_neighbour_changes_no_gradient_of_knn_finite_or_not(path, unchecked, value):
+def test_a_point_that_is_no_neighbour_changes_no_gradient_of_knn_finite_or_not(
+    path, unchecked, value
+):
     a, b = pair()
     more = torch.cat([b, torch.full((2, 4, 3), value)], 1)
-    got, want = (torch.autograd.grad((ops.knn(a, points, 3)[0] ** 2).sum(), (a, b)) for points in (more, b))
+    got, want = (
+        torch.autograd.grad((ops.knn(a, points, 3)[0] ** 2).sum(), (a, b)) for points in (more, b)
+    )
     assert all(map(torch.equal, got, want))
 
 
@@ -137,7 +143,9 @@ def test_only_one_cloud_needs_a_gradient(path):
 
 
 @needs_build
-@pytest.mark.parametrize("op", [lambda a, b: ops.knn(a, b, 2)[0], lambda a, b: ops.chamfer(a, b).a2b])
+@pytest.mark.parametrize(
+    "op", [lambda a, b: ops.knn(a, b, 2)[0], lambda a, b: ops.chamfer(a, b).a2b]
+)
 def test_a_second_derivative_is_an_error(built, op):
     a, b = pair()
     (grad,) = torch.autograd.grad((op(a, b) ** 2).sum(), a, create_graph=True)
@@ -183,8 +191,16 @@ def test_meta_tensors_give_shapes_and_dtypes(path):
     for dtype in (torch.float16, torch.float32, torch.float64):
         a, b = pair(dtype)
         outputs = [
-            [*ops.knn(a, b, 3), *ops.chamfer(a, b), ops.farthest_points(b, 4), ops.gather(b, ops.knn(a, b, 3)[1])]
-            + [ops.farthest_points(b, 4, chosen=ops.knn(a, b, 3)[1][:, :, 0]), *gradients(total, a, b)]
+            [
+                *ops.knn(a, b, 3),
+                *ops.chamfer(a, b),
+                ops.farthest_points(b, 4),
+                ops.gather(b, ops.knn(a, b, 3)[1]),
+            ]
+            + [
+                ops.farthest_points(b, 4, chosen=ops.knn(a, b, 3)[1][:, :, 0]),
+                *gradients(total, a, b),
+            ]
             for a, b in ((a, b), (a.to("meta"), b.to("meta")))
         ]
         on_cpu, on_meta = map(shapes, outputs)
@@ -193,9 +209,19 @@ def test_meta_tensors_give_shapes_and_dtypes(path):
 
 def test_tensors_stay_where_they_are_whatever_the_default_device(path):
     a, b = pair()
-    want = [*ops.knn(a, b, 3), *ops.chamfer(a, b), ops.farthest_points(b, 4), *gradients(total, a, b)]
+    want = [
+        *ops.knn(a, b, 3),
+        *ops.chamfer(a, b),
+        ops.farthest_points(b, 4),
+        *gradients(total, a, b),
+    ]
     with torch.device("meta"):
-        got = [*ops.knn(a, b, 3), *ops.chamfer(a, b), ops.farthest_points(b, 4), *gradients(total, a, b)]
+        got = [
+            *ops.knn(a, b, 3),
+            *ops.chamfer(a, b),
+            ops.farthest_points(b, 4),
+            *gradients(total, a, b),
+        ]
     assert all(map(torch.equal, got, want))
 
 
@@ -222,7 +248,9 @@ def test_the_number_of_threads_changes_nothing(path):
         for count in (1, 2):
             torch.set_num_threads(count)
             results.append([*ops.knn(a, b, 5), *ops.chamfer(a, b), ops.farthest_points(b, 50)])
-            results[-1] += gradients(lambda a, b: ops.knn(a, b, 5)[0].sum() + ops.chamfer(a, b).b2a.sum(), a, b)
+            results[-1] += gradients(
+                lambda a, b: ops.knn(a, b, 5)[0].sum() + ops.chamfer(a, b).b2a.sum(), a, b
+            )
     finally:
         torch.set_num_threads(threads)
     assert all(torch.equal(x, y) for x, y in zip(*results, strict=True))
@@ -268,7 +296,9 @@ def test_cuda_gives_the_numbers_of_the_cpu(path):
 # torch.compile
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch.*")  # PyTorch's compiler of its own parts
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning:torch.*"
+)  # PyTorch's compiler of its own parts
 @pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("dynamic", [None, True])
 def test_compiled_without_graph_breaks(path, dynamic, backend):
@@ -297,7 +327,9 @@ def test_one_graph_serves_clouds_of_any_size(built):
 @needs_build
 def test_a_compiled_function_follows_the_switch():
     torch._dynamo.reset()
-    compiled = torch.compile(lambda p: ops.farthest_points(p, 3), fullgraph=True, backend="aot_eager")
+    compiled = torch.compile(
+        lambda p: ops.farthest_points(p, 3), fullgraph=True, backend="aot_eager"
+    )
     for on in (True, False, True):
         use_native(on)
         assert compiled(cloud(0, 1, 9)).shape == (1, 3)
@@ -362,8 +394,14 @@ DIRECT_CALLS = {
     "idx type": (lambda o: o.knn_backward(IDX.float(), P, P, IDX.int()), "idx must be Long"),
     "idx above": (lambda o: o.knn_backward(IDX.float(), P, P, IDX + 5), "idx must be in"),
     "idx below": (lambda o: o.knn_backward(IDX.float(), P, P, IDX - 1), "idx must be in"),
-    "idx_ba": (lambda o: o.chamfer_backward(D, D, P, P, IDX[..., 0], IDX[..., 0] + 5), "idx_ba must be in"),
-    "grad_b2a": (lambda o: o.chamfer_backward(D, D[:, :4], P, P, IDX[..., 0], IDX[..., 0]), "grad_b2a must have"),
+    "idx_ba": (
+        lambda o: o.chamfer_backward(D, D, P, P, IDX[..., 0], IDX[..., 0] + 5),
+        "idx_ba must be in",
+    ),
+    "grad_b2a": (
+        lambda o: o.chamfer_backward(D, D[:, :4], P, P, IDX[..., 0], IDX[..., 0]),
+        "grad_b2a must have",
+    ),
     "m": (lambda o: o.farthest_points(P, IDX[..., 0], 6), "m must be in"),
     "chosen": (lambda o: o.farthest_points(P, IDX[..., 0] + 5, 2), "chosen must be in"),
     "chosen none": (lambda o: o.farthest_points(P, IDX[:, :0, 0], 2), "chosen must hold"),
@@ -398,8 +436,15 @@ print(*(w.message for w in said), sep="\\n")
 
 def run_script(folder, **environment):
     keep = {name: value for name, value in os.environ.items() if not name.startswith("SAMPLENET")}
-    environment = {**keep, "PYTHONPATH": os.pathsep.join(sys.path), "SAMPLENET_NATIVE_DIR": str(folder), **environment}
-    return subprocess.run([sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, timeout=120)
+    environment = {
+        **keep,
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "SAMPLENET_NATIVE_DIR": str(folder),
+        **environment,
+    }
+    return subprocess.run(
+        [sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, timeout=120
+    )
 
 
 def test_without_a_build_the_first_use_says_once_why(tmp_path):
@@ -423,5 +468,10 @@ def test_a_library_that_does_not_load_says_why(tmp_path):
     (folder / "build.json").write_text(json.dumps(build))
     done = run_script(tmp_path)
     assert done.returncode != 0
-    for words in ("ImportError", "broken.so", "invalid ELF header", "python -m samplenet.ops.build --torch --force"):
+    for words in (
+        "ImportError",
+        "broken.so",
+        "invalid ELF header",
+        "python -m samplenet.ops.build --torch --force",
+    ):
         assert words in done.stderr

@@ -35,7 +35,9 @@ def test_a_sampler_in_front_of_a_pytorch_model():
 
 def test_a_sampler_in_front_of_a_keras_model():
     pytest.importorskip("tensorflow")
-    first, last, whole, random, _, learned = printed("keras_model", r"loss (\d+\.\d\d) -> (\d+\.\d\d)\n" + ACCURACIES)
+    first, last, whole, random, _, learned = printed(
+        "keras_model", r"loss (\d+\.\d\d) -> (\d+\.\d\d)\n" + ACCURACIES
+    )
     assert last < first / 4
     assert whole > 0.9 and learned > random
 

@@ -21,13 +21,19 @@ PAGE = ROOT / "docs" / "new-experiment.md"
 def checkout(tmp_path_factory):
     """A copy of the checkout in which the files of the page have been put where their titles say."""
     folder = tmp_path_factory.mktemp("new") / "checkout"
-    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    tracked = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     for name in tracked.splitlines():
         if (ROOT / name).exists() and not name.endswith((".png", ".safetensors")):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
     files = re.findall(r'^```\w+ title="(.*?)"\n(.*?)^```', PAGE.read_text(), re.M | re.S)
-    assert {name for name, _ in files} >= {"toy/experiment.py", "toy/evaluate.py", "toy/configs/smoke.yaml"}
+    assert {name for name, _ in files} >= {
+        "toy/experiment.py",
+        "toy/evaluate.py",
+        "toy/configs/smoke.yaml",
+    }
     for name, text in files:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
@@ -37,13 +43,17 @@ def checkout(tmp_path_factory):
 def call(checkout, *words, status=0):
     """What a Python command prints in the copy."""
     env = {**os.environ, "PYTHONPATH": str(checkout / "common")}
-    done = subprocess.run([sys.executable, *words], cwd=checkout, env=env, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, *words], cwd=checkout, env=env, capture_output=True, text=True
+    )
     assert done.returncode == status, done.stdout + done.stderr
     return done.stdout + done.stderr
 
 
 def test_it_is_small(checkout):
-    lines = [line for path in (checkout / "toy").rglob("*.*") for line in path.read_text().splitlines()]
+    lines = [
+        line for path in (checkout / "toy").rglob("*.*") for line in path.read_text().splitlines()
+    ]
     assert len(lines) < 100
 
 
@@ -53,13 +63,23 @@ def test_reproduce_makes_its_table_and_its_part_of_the_page(checkout):
     assert str(out / "index.html") in call(checkout, "reproduce.py", "toy", "--preset", "smoke")
     results = json.loads((out / "toy" / "evaluation" / "results.json").read_text())
     values = {(*row["method"].values(), row["metric"]): row["value"] for row in results["rows"]}
-    assert values["none", 256, "coverage"] == 0 < values["fps", 32, "coverage"] < values["random", 32, "coverage"]
+    assert (
+        values["none", 256, "coverage"]
+        == 0
+        < values["fps", 32, "coverage"]
+        < values["random", 32, "coverage"]
+    )
     experiment = discover(checkout)["toy"]
     page, tables = (out / "index.html").read_text(), (out / "tables.md").read_text()
     assert experiment.question in page
     for text in (page, tables):
-        assert experiment.metrics["coverage"].title in text and f"{values['fps', 32, 'coverage']:.3f}" in text
-    assert "toy/evaluation is finished" in call(checkout, "reproduce.py", "toy", "--preset", "smoke")
+        assert (
+            experiment.metrics["coverage"].title in text
+            and f"{values['fps', 32, 'coverage']:.3f}" in text
+        )
+    assert "toy/evaluation is finished" in call(
+        checkout, "reproduce.py", "toy", "--preset", "smoke"
+    )
 
 
 def test_it_is_part_of_everything_and_not_of_all(checkout):
@@ -78,7 +98,9 @@ def test_an_unknown_preset_and_a_missing_statement_are_one_sentence(checkout, tm
     (broken / "experiment.py").write_text('QUESTION = "?"\n')
     said = call(checkout, "reproduce.py", "toy", status=1)
     shutil.rmtree(broken)
-    assert "experiment.py must state FRAMEWORK, ITEMS, METRICS, LINES, COLUMNS, runs; see docs" in said
+    assert (
+        "experiment.py must state FRAMEWORK, ITEMS, METRICS, LINES, COLUMNS, runs; see docs" in said
+    )
     assert said.count("\n") == 1
 
 

@@ -23,12 +23,17 @@ FEW = 0.05  # "a few points"
 def check(results: dict) -> None:
     """Assert the order of the samplers."""
     rows = select(results["rows"], metric="accuracy", protocol="matched")
-    found = {name: select(rows, sampler=name, m=32) for name in {r["sampler"] for r in rows} - {"none"}}
+    found = {
+        name: select(rows, sampler=name, m=32) for name in {r["sampler"] for r in rows} - {"none"}
+    }
     mean = {name: np.mean([r["value"] for r in mine]) for name, mine in found.items()}
 
     def two_errors(one, other):
         return 2 * np.hypot(
-            *(standard_error(results["rows"], EXPERIMENT, "accuracy", found[name]) for name in (one, other))
+            *(
+                standard_error(results["rows"], EXPERIMENT, "accuracy", found[name])
+                for name in (one, other)
+            )
         )
 
     assert {r["n"] for r in rows} == {840}
@@ -42,7 +47,9 @@ def check(results: dict) -> None:
 
 
 @pytest.mark.slow
-def test_learned_samplers_keep_the_accuracy_that_fps_and_random_sampling_lose(tmp_path, read_results):
+def test_learned_samplers_keep_the_accuracy_that_fps_and_random_sampling_lose(
+    tmp_path, read_results
+):
     env = {**os.environ, "SAMPLENET_DATA": str(tmp_path / "data")}
     flags = ["classification", "--seeds", "0", "1", "2", "--sizes", "32", "--out", tmp_path / "out"]
     subprocess.run(["bash", ROOT / "reproduce.sh", *flags], env=env, check=True)

@@ -27,7 +27,10 @@ def check(results: dict) -> None:
         for one, other in (("samplenet", "fps"), ("fps", "random")):
             better, worse = (select(rows, sampler=name, m=m) for name in (one, other))
             two_errors = 2 * np.hypot(
-                *(standard_error(results["rows"], EXPERIMENT, "nre", found) for found in (better, worse))
+                *(
+                    standard_error(results["rows"], EXPERIMENT, "nre", found)
+                    for found in (better, worse)
+                )
             )
             assert better[0]["value"] + two_errors < worse[0]["value"]
 

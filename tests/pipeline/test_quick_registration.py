@@ -10,13 +10,24 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.slow
 def test_samplenet_registers_better_than_fps_and_random_sampling(tmp_path, read_results):
-    runner = ["bash", ROOT / "registration" / "runner_samplenet.sh", "--sizes", "16", "--out", tmp_path / "out"]
+    runner = [
+        "bash",
+        ROOT / "registration" / "runner_samplenet.sh",
+        "--sizes",
+        "16",
+        "--out",
+        tmp_path / "out",
+    ]
     subprocess.run(runner, check=True)
     rows = read_results(tmp_path / "out" / "registration" / "evaluation")["rows"]
     assert {r["n"] for r in rows} == {800}
 
     def read(metric):
-        return {(r["sampler"], r["m"]): r["value"] for r in rows if (r["metric"], r["protocol"]) == (metric, "matched")}
+        return {
+            (r["sampler"], r["m"]): r["value"]
+            for r in rows
+            if (r["metric"], r["protocol"]) == (metric, "matched")
+        }
 
     mean, spread = read("rotation_error_deg"), read("rotation_error_std_deg")
 

@@ -37,7 +37,11 @@ def values(job, flag):
 
 
 def test_every_job_comes_after_those_it_needs():
-    for flags in (["all", "ablation"], ["all", "ablation", "--preset", "smoke"], ["classification", "ablation"]):
+    for flags in (
+        ["all", "ablation"],
+        ["all", "ablation", "--preset", "smoke"],
+        ["classification", "ablation"],
+    ):
         names = list(jobs := plan(*flags))
         for name, job in jobs.items():
             before = names[: names.index(name)]
@@ -73,7 +77,11 @@ def test_tensorflow_runs_in_the_environment_that_set_up_made_for_a_gpu(tmp_path,
     jobs = plan("all", "--preset", "smoke")
     plans._python.cache_clear()
     pythons = {(name.split("/")[0], job.python) for name, job in jobs.items()}
-    expected = {"classification": str(own), "reconstruction": str(own), "registration": sys.executable}
+    expected = {
+        "classification": str(own),
+        "reconstruction": str(own),
+        "registration": sys.executable,
+    }
     assert pythons == set(expected.items())
 
 
@@ -91,8 +99,17 @@ def test_a_table_has_every_sampler_size_and_seed():
     jobs = plan("reconstruction", "--seeds", "0", "1", "--sizes", "64", "16")
     evaluation = jobs["reconstruction/evaluation"]
     assert set(evaluation.wants) == {
-        *(f"reconstruction/{kind}-{m}-seed{s}" for kind in ("snet", "samplenet") for m in (64, 16) for s in (0, 1)),
-        *(f"reconstruction/{kind}-seed{s}" for kind in ("progressivenet", "samplenet_progressive") for s in (0, 1)),
+        *(
+            f"reconstruction/{kind}-{m}-seed{s}"
+            for kind in ("snet", "samplenet")
+            for m in (64, 16)
+            for s in (0, 1)
+        ),
+        *(
+            f"reconstruction/{kind}-seed{s}"
+            for kind in ("progressivenet", "samplenet_progressive")
+            for s in (0, 1)
+        ),
     }
     assert values(evaluation, "--runs") == [str(evaluation.runs)] == ["/nowhere/reconstruction"]
     progressive = jobs["reconstruction/progressivenet-seed1"]
@@ -105,11 +122,22 @@ def test_the_papers_progressive_sampler_has_the_vanilla_classifier():
     progressive = jobs["classification-modelnet40/samplenet_progressive-seed0"]
     assert progressive.needs == ["classification-modelnet40/classifier-vanilla"]
     assert values(progressive, "--sample-sizes") == [str(2**i) for i in range(1, 11)]
-    for suffix, kinds in (("", {"snet", "samplenet"}), ("-vanilla", {"progressivenet", "samplenet_progressive"})):
+    for suffix, kinds in (
+        ("", {"snet", "samplenet"}),
+        ("-vanilla", {"progressivenet", "samplenet_progressive"}),
+    ):
         evaluation = jobs[f"classification-modelnet40/evaluation{suffix}"]
         assert {Path(w).name.split("-")[0] for w in evaluation.wants} == kinds
         assert Path(*values(evaluation, "--task")).name == f"classifier{suffix}"
-    pair = plan("classification", "--preset", "paper", "--data-root", "/data/modelnet40", "--samplers", "snet")
+    pair = plan(
+        "classification",
+        "--preset",
+        "paper",
+        "--data-root",
+        "/data/modelnet40",
+        "--samplers",
+        "snet",
+    )
     assert "classification-modelnet40/classifier-vanilla" not in pair
 
 
@@ -128,7 +156,9 @@ def test_the_papers_cells_are_those_of_its_runs(tmp_path):
     cells = plans.published_tables(EXPERIMENTS, flags, tmp_path)
     assert set(cells) == set(trained)
     for where, kinds in trained.items():
-        learned = {kind: set(sizes) for kind, sizes in cells[where].items() if kind in TRAINED_SAMPLERS}
+        learned = {
+            kind: set(sizes) for kind, sizes in cells[where].items() if kind in TRAINED_SAMPLERS
+        }
         assert set(learned) == set(kinds) and all(learned[kind] >= kinds[kind] for kind in kinds)
         assert all(learned[kind] == kinds[kind] for kind in set(kinds) - set(plans.PROGRESSIVE))
         assert {"random", "fps"} <= set(cells[where]) and "icp" not in cells[where]
@@ -144,8 +174,12 @@ def test_the_plan_does_not_depend_on_the_disk(tmp_path):
     (folder / "job.json").write_text("{}")
     words = ("registration", "--samplers", "samplenet", "--sizes", "8")
     jobs = plan(*words, out=tmp_path)
-    assert list(jobs) == [f"registration/{name}" for name in ("pcrnet", "samplenet-8-seed0", "evaluation")]
-    assert jobs["registration/evaluation"].runs == tmp_path / "registration"  # it looks for itself what has finished
+    assert list(jobs) == [
+        f"registration/{name}" for name in ("pcrnet", "samplenet-8-seed0", "evaluation")
+    ]
+    assert (
+        jobs["registration/evaluation"].runs == tmp_path / "registration"
+    )  # it looks for itself what has finished
 
 
 def test_one_setting_differs_in_each_ablation():
@@ -157,13 +191,17 @@ def test_one_setting_differs_in_each_ablation():
         assert new == [str(w) for w in changes if str(w) not in main]
         evaluation = jobs[f"classification/ablation/{name}/evaluation"]
         assert evaluation.needs == ["classification/classifier"]
-        assert values(evaluation, "--samplers") == ["none"] and values(evaluation, "--sizes") == ["32"]
+        assert values(evaluation, "--samplers") == ["none"] and values(evaluation, "--sizes") == [
+            "32"
+        ]
         assert evaluation.runs == Path("/nowhere/classification/ablation", name)
 
 
 def test_the_ablation_alone_has_the_unchanged_samplers_table():
     jobs = plan("ablation", "--seeds", "0", "1")
-    names = [f"classification/{kind}-32-seed{seed}" for kind in ("snet", "samplenet") for seed in (0, 1)]
+    names = [
+        f"classification/{kind}-32-seed{seed}" for kind in ("snet", "samplenet") for seed in (0, 1)
+    ]
     assert list(jobs["classification/evaluation"].wants) == names
     crossed = jobs["classification/ablation/vanilla-to-pointnet/evaluation"]
     assert crossed.needs == ["classification/classifier-pointnet", *names]
@@ -202,9 +240,15 @@ def test_another_task_network_or_number_of_points_has_folders_of_its_own(tmp_pat
     assert value("registration-n64/pcrnet", "--model") is None
     assert "--no-xla" in jobs["classification-Net-n64/classifier"].command
     assert "--no-xla" not in plan("--model", "vanilla")["classification-vanilla/classifier"].command
-    for name in ("classification-Net-n64/classifier", "registration-n64/pcrnet", "reconstruction-n64/autoencoder"):
+    for name in (
+        "classification-Net-n64/classifier",
+        "registration-n64/pcrnet",
+        "reconstruction-n64/autoencoder",
+    ):
         assert value(name, "--num-points") == "64"
-    assert value("classification-Net-n64/samplenet-32-seed1", "--num-points") is None  # it takes its classifier's
+    assert (
+        value("classification-Net-n64/samplenet-32-seed1", "--num-points") is None
+    )  # it takes its classifier's
     sizes = values(jobs["classification-Net-n64/samplenet_progressive-seed1"], "--sample-sizes")
     assert sizes == ["8", "16", "32"]  # of the preset's, those that 64 points are enough for
     for name in ("classification-Net-n64", "registration-n64", "reconstruction-n64"):
@@ -213,7 +257,9 @@ def test_another_task_network_or_number_of_points_has_folders_of_its_own(tmp_pat
 
 
 def test_the_papers_progressive_sampler_has_the_classifier_that_is_asked_for():
-    jobs = plan("classification", "--preset", "paper", "--data-root", "/d/m40", "--model", "pointnet")
+    jobs = plan(
+        "classification", "--preset", "paper", "--data-root", "/d/m40", "--model", "pointnet"
+    )
     needs = jobs["classification-m40-pointnet/samplenet_progressive-seed0"].needs
     assert needs == ["classification-m40-pointnet/classifier"]
 
@@ -227,17 +273,25 @@ def test_samples_of_others_stand_in_the_evaluation(tmp_path):
 
 
 def test_all_is_what_the_experiments_declare_and_everything_is_all_of_them(capsys):
-    assert {name.split("/")[0] for name in plan("all")} == {name for name, e in EXPERIMENTS.items() if e.in_all}
+    assert {name.split("/")[0] for name in plan("all")} == {
+        name for name, e in EXPERIMENTS.items() if e.in_all
+    }
     assert {name.split("/")[0] for name in plan("everything")} == set(EXPERIMENTS)
     assert not any("ablation" in name for name in plan("everything"))
     with pytest.raises(SystemExit):
         plan("--help")
-    assert "(all is classification, reconstruction, registration)" in " ".join(capsys.readouterr().out.split())
+    assert "(all is classification, reconstruction, registration)" in " ".join(
+        capsys.readouterr().out.split()
+    )
 
 
 def test_each_experiment_has_its_data():
     jobs = plan("all", "--preset", "paper", "--data-root", "/d/m40", "--shapenet-root", "/d/snc")
-    roots = {name.split("/")[0]: values(job, "--data-root") for name, job in jobs.items() if "cost" not in name}
+    roots = {
+        name.split("/")[0]: values(job, "--data-root")
+        for name, job in jobs.items()
+        if "cost" not in name
+    }
     assert roots == {
         "classification-m40": ["/d/m40"],
         "registration-m40": ["/d/m40"],
@@ -248,6 +302,8 @@ def test_each_experiment_has_its_data():
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_two_runs_of_a_preset_and_seed_give_the_same_weights(preset):
-    for job in plan("everything", "--preset", preset, "--data-root", "/d/m40", "--shapenet-root", "/d/snc").values():
+    for job in plan(
+        "everything", "--preset", preset, "--data-root", "/d/m40", "--shapenet-root", "/d/snc"
+    ).values():
         settings, script = yaml.safe_load(job.config.read_text()), Path(job.command[0]).stem
         assert not script.startswith("train_") or settings[script]["deterministic"] is True

@@ -38,12 +38,20 @@ def samplers(evaluation):
     "experiment, figures, other",
     [
         ("reconstruction", ["nre.png", "histogram.png", "gallery.png"], "torch"),
-        ("registration", ["rotation_error.png", "precision.png", "pairs.png", "pair.html"], "tensorflow"),
+        (
+            "registration",
+            ["rotation_error.png", "precision.png", "pairs.png", "pair.html"],
+            "tensorflow",
+        ),
     ],
 )
-def test_a_table_is_made_without_the_other_framework_and_only_once(tmp_path, experiment, figures, other):
+def test_a_table_is_made_without_the_other_framework_and_only_once(
+    tmp_path, experiment, figures, other
+):
     (tmp_path / other).mkdir()
-    (tmp_path / other / "__init__.py").write_text(f"raise ImportError('{experiment} imported {other}')")
+    (tmp_path / other / "__init__.py").write_text(
+        f"raise ImportError('{experiment} imported {other}')"
+    )
     flags = [experiment, "--samplers", "samplenet", "--sizes", "8"]
     assert made(tmp_path, *flags)[1:] == ["samplenet-8-seed0", "evaluation"]
     folder = tmp_path / "out" / experiment
@@ -52,7 +60,9 @@ def test_a_table_is_made_without_the_other_framework_and_only_once(tmp_path, exp
         assert (folder / "evaluation" / file).stat().st_size > 100
     assert not made(tmp_path, *flags)
     (folder / "samplenet-8-seed0" / "job.json").unlink()
-    assert made(tmp_path, *flags) == ["samplenet-8-seed0"]  # its weights are what they were: so is the table
+    assert made(tmp_path, *flags) == [
+        "samplenet-8-seed0"
+    ]  # its weights are what they were: so is the table
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -72,8 +82,12 @@ def test_the_scripts_take_the_planned_flags(preset, import_scripts, tmp_path, mo
         script = Path(command[0])
         assert (ROOT / script).is_file()
         monkeypatch.setattr("sys.argv", [str(ROOT / script)])
-        config = settings.load(getattr(scripts[script.parent.name], script.stem).Config, command[1:])
-        assert name.split("/")[0].startswith(script.parent.name) and Path(config.out).is_relative_to(tmp_path)
+        config = settings.load(
+            getattr(scripts[script.parent.name], script.stem).Config, command[1:]
+        )
+        assert name.split("/")[0].startswith(script.parent.name) and Path(
+            config.out
+        ).is_relative_to(tmp_path)
 
 
 @pytest.mark.slow
@@ -84,6 +98,7 @@ def test_everything_is_made(tmp_path):
         found = samplers(tmp_path / "out" / experiment / "evaluation")
         assert found - {"fps_same_start", "icp"} == {"none", "random", "fps", *TRAINED_SAMPLERS}
     variants = {
-        f.parent.parent.name for f in (tmp_path / "out" / "classification" / "ablation").glob("*/*/results.json")
+        f.parent.parent.name
+        for f in (tmp_path / "out" / "classification" / "ablation").glob("*/*/results.json")
     }
     assert variants == {"k-2", "lambda-0", "pointnet", "vanilla-to-pointnet", "pointnet-to-vanilla"}

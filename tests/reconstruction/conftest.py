@@ -24,7 +24,17 @@ def scripts(import_scripts):
 def task(tmp_path_factory, scripts):
     """The run folder of a tiny autoencoder of chairs and cars."""
     folder, old = tmp_path_factory.mktemp("task") / "autoencoder", sys.argv
-    flags = ["--classes", "chair", "car", "--shapes-per-class", "20", "--num-points", "32", "--batch-size", "8"]
+    flags = [
+        "--classes",
+        "chair",
+        "car",
+        "--shapes-per-class",
+        "20",
+        "--num-points",
+        "32",
+        "--batch-size",
+        "8",
+    ]
     sys.argv = [scripts.train_autoencoder.__file__]
     try:
         flags = [*flags, "--epochs", "2", "--out", str(folder)]
@@ -70,10 +80,14 @@ def assert_resumes(tmp_path, metrics):
     def check(name, *flags):
         program = CUT.format(folder=str(RECONSTRUCTION), name=name, flags=[*map(str, flags)])
         command = [sys.executable, "-c", program]
-        done = subprocess.run(command, cwd=tmp_path, env=os.environ, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(
+            command, cwd=tmp_path, env=os.environ, capture_output=True, text=True, timeout=300
+        )
         assert done.returncode == 0, done.stderr
         assert "\ncut\n" in done.stdout
-        whole, cut = (load_checkpoint(tmp_path / run / "last.safetensors") for run in ("whole", "cut"))
+        whole, cut = (
+            load_checkpoint(tmp_path / run / "last.safetensors") for run in ("whole", "cut")
+        )
         assert whole[1]["done"] and cut[1]["done"] and whole[0].keys() == cut[0].keys()
         for key, array in whole[0].items():
             np.testing.assert_array_equal(cut[0][key], array, err_msg=key)

@@ -17,16 +17,27 @@ CLOUD = np.random.default_rng(0).normal(size=(5, 40, 3)).astype(np.float32)
 def test_layer_sizes_are_the_published_ones():
     sizes = {name: array.size for name, array in get_state(autoencoder.build(2048)).items()}
     expected = {}
-    for i, (kernel, width) in enumerate(((192, 64), (8192, 128), (16384, 128), (32768, 256), (32768, 128)), 1):
+    for i, (kernel, width) in enumerate(
+        ((192, 64), (8192, 128), (16384, 128), (32768, 256), (32768, 128)), 1
+    ):
         expected |= {f"conv{i}/fc/kernel": kernel, f"conv{i}/fc/bias": width}
-        expected |= {f"conv{i}/bn/{part}": width for part in ("gamma", "beta", "moving_mean", "moving_variance")}
-    for name, kernel, bias in (("fc1/fc", 32768, 256), ("fc2/fc", 65536, 256), ("points", 1572864, 6144)):
+        expected |= {
+            f"conv{i}/bn/{part}": width
+            for part in ("gamma", "beta", "moving_mean", "moving_variance")
+        }
+    for name, kernel, bias in (
+        ("fc1/fc", 32768, 256),
+        ("fc2/fc", 65536, 256),
+        ("points", 1572864, 6144),
+    ):
         expected |= {f"{name}/kernel": kernel, f"{name}/bias": bias}
     assert sizes == expected
 
 
 def test_batch_norm_constants_are_the_published_ones():
-    norms = [layer for layer in autoencoder.build(8)._flatten_layers() if isinstance(layer, BatchNorm)]
+    norms = [
+        layer for layer in autoencoder.build(8)._flatten_layers() if isinstance(layer, BatchNorm)
+    ]
     assert [(norm.epsilon, norm.momentum) for norm in norms] == [(1e-5, 0.9)] * 5
 
 
@@ -62,15 +73,22 @@ def test_errors_are_of_every_cloud_whatever_the_batch_size(loss):
     expected = autoencoder.DISTANCES[loss](net(CLOUD), CLOUD)
     for batch_size in (2, 5, 100):
         # TensorFlow rounds otherwise in another batch size, and EMD's last temperature multiplies that by 1000
-        np.testing.assert_allclose(autoencoder.errors(net, CLOUD, batch_size, loss), expected, rtol=1e-3)
+        np.testing.assert_allclose(
+            autoencoder.errors(net, CLOUD, batch_size, loss), expected, rtol=1e-3
+        )
 
 
 def test_errors_of_samples_are_of_their_reconstructions_against_all_points():
     net = autoencoder.build(40)
     found = autoencoder.errors(net, CLOUD, 2, samples=CLOUD[:, :6])
-    np.testing.assert_allclose(found, autoencoder.chamfer_distance(net(CLOUD[:, :6]), CLOUD), rtol=1e-5)
+    np.testing.assert_allclose(
+        found, autoencoder.chamfer_distance(net(CLOUD[:, :6]), CLOUD), rtol=1e-5
+    )
 
 
 def test_the_benchmark_prints_its_figures(scripts, capsys):
     scripts.bench.measure(SimpleNamespace(num_points=32, batch_size=4, steps=1, turns=2))
-    assert re.search(r"B 4, N 32: a step of the autoencoder \d+ ms with native ops, \d+ ms", capsys.readouterr().out)
+    assert re.search(
+        r"B 4, N 32: a step of the autoencoder \d+ ms with native ops, \d+ ms",
+        capsys.readouterr().out,
+    )

@@ -21,16 +21,24 @@ def exact(a, b):
 
 def pairs(n):
     airplane, car = (shapes.generate(name, 0, num_points=2 * n) for name in ("airplane", "car"))
-    yield airplane[:n], airplane[n:]  # two samples of one surface: the hardest, most points lie near their match
+    yield (
+        airplane[:n],
+        airplane[n:],
+    )  # two samples of one surface: the hardest, most points lie near their match
     yield airplane[:n], car[:n]
     yield airplane[:n], (airplane[:n] + 0.02 * RNG.normal(size=(n, 3)))[::-1]
-    yield airplane[:n], 0.01 * RNG.normal(size=(n, 3))  # all in one place, as an untrained network's
+    yield (
+        airplane[:n],
+        0.01 * RNG.normal(size=(n, 3)),
+    )  # all in one place, as an untrained network's
 
 
 @pytest.mark.parametrize("n", [1, 4, 64, 256])
 def test_close_to_the_exact_matching(n):
     a, b = (np.stack(clouds).astype(np.float32) for clouds in zip(*pairs(n), strict=True))
-    np.testing.assert_allclose(approximate_emd(a, b), [exact(*pair) for pair in zip(a, b, strict=True)], rtol=0.015)
+    np.testing.assert_allclose(
+        approximate_emd(a, b), [exact(*pair) for pair in zip(a, b, strict=True)], rtol=0.015
+    )
 
 
 def test_plain_steps_would_not_be_close(monkeypatch):
@@ -55,19 +63,27 @@ def test_the_gradient_leads_to_the_match():
     with tf.GradientTape() as tape:
         distance = approximate_emd(a, [[[1.0, 1, 0], [0, 2, 0]]])
     np.testing.assert_allclose(distance, [1.5], rtol=1e-3)
-    np.testing.assert_allclose(tape.gradient(distance, a), [[[0, -0.5, 0], [0, -0.5, 0]]], atol=1e-3)
+    np.testing.assert_allclose(
+        tape.gradient(distance, a), [[[0, -0.5, 0], [0, -0.5, 0]]], atol=1e-3
+    )
 
 
 def test_clouds_of_two_sizes_divide_their_weight():
     np.testing.assert_allclose(
-        approximate_emd(np.zeros((1, 1, 3), np.float32), CLOUD), [np.linalg.norm(CLOUD[0], axis=1).mean()], rtol=1e-3
+        approximate_emd(np.zeros((1, 1, 3), np.float32), CLOUD),
+        [np.linalg.norm(CLOUD[0], axis=1).mean()],
+        rtol=1e-3,
     )
-    np.testing.assert_allclose(approximate_emd(np.repeat(CLOUD[:, :10], 2, 1), CLOUD[:, :10]), [0], atol=1e-4)
+    np.testing.assert_allclose(
+        approximate_emd(np.repeat(CLOUD[:, :10], 2, 1), CLOUD[:, :10]), [0], atol=1e-4
+    )
 
 
 def test_ten_times_the_size_is_ten_times_the_distance():
     other = CLOUD[:, ::-1] * 0.7
-    np.testing.assert_allclose(approximate_emd(10 * CLOUD, 10 * other), 10 * approximate_emd(CLOUD, other), rtol=1e-4)
+    np.testing.assert_allclose(
+        approximate_emd(10 * CLOUD, 10 * other), 10 * approximate_emd(CLOUD, other), rtol=1e-4
+    )
 
 
 def test_equal_clouds_have_no_distance_and_a_finite_gradient():
@@ -80,7 +96,9 @@ def test_equal_clouds_have_no_distance_and_a_finite_gradient():
 
 def test_in_a_graph_that_does_not_know_the_sizes():
     graph = tf.function(approximate_emd, input_signature=[tf.TensorSpec((None, None, 3))] * 2)
-    np.testing.assert_allclose(graph(CLOUD, CLOUD[:, :7]), approximate_emd(CLOUD, CLOUD[:, :7]), rtol=1e-3)
+    np.testing.assert_allclose(
+        graph(CLOUD, CLOUD[:, :7]), approximate_emd(CLOUD, CLOUD[:, :7]), rtol=1e-3
+    )
 
 
 @pytest.mark.parametrize(

@@ -48,11 +48,17 @@ def values(results, metric, class_=None):
 
 
 def test_metrics_of_known_distances(scripts):
-    test = Clouds(np.zeros((3, 4, 3), np.float32), np.array([0, 1, 1]), ("chair", "car"), ["a", "b", "c"])
-    found = scripts.evaluate.metrics(np.array([2.0, 6.0, 1.0]), np.array([1.0, 2.0, 1.0]), test, "chamfer")
+    test = Clouds(
+        np.zeros((3, 4, 3), np.float32), np.array([0, 1, 1]), ("chair", "car"), ["a", "b", "c"]
+    )
+    found = scripts.evaluate.metrics(
+        np.array([2.0, 6.0, 1.0]), np.array([1.0, 2.0, 1.0]), test, "chamfer"
+    )
     found = {(metric, class_): value for metric, class_, value in found}
     assert found["chamfer", None] == 3 and found["chamfer_median", None] == 2
-    assert found["nre", None] == 2 and found["nre_median", None] == 2  # of 2, 3 and 1: a mean of ratios
+    assert (
+        found["nre", None] == 2 and found["nre_median", None] == 2
+    )  # of 2, 3 and 1: a mean of ratios
     assert found["nre_std", None] == pytest.approx((2 / 3) ** 0.5)
     assert (found["nre", "chair"], found["nre", "car"], found["chamfer", "car"]) == (2, 2, 3.5)
 
@@ -84,13 +90,24 @@ def test_the_saved_clouds_give_the_numbers_again(evaluate, scripts, task, runs, 
     kinds = ("matched", "soft", "generated")
     learned = [f"samplenet-6-seed0-{kind}.npz" for kind in kinds]
     assert sorted(names) == sorted(
-        ["none-32-seed0-matched.npz", "fps-12-seed0-matched.npz", "fps-6-seed0-matched.npz", *learned]
+        [
+            "none-32-seed0-matched.npz",
+            "fps-12-seed0-matched.npz",
+            "fps-6-seed0-matched.npz",
+            *learned,
+        ]
     )
-    for name in sorted(names, key=lambda name: not name.startswith("none")):  # the whole clouds first
+    for name in sorted(
+        names, key=lambda name: not name.startswith("none")
+    ):  # the whole clouds first
         sampler, m, _, protocol = name.removesuffix(".npz").split("-")
         with np.load(names[name]) as saved:
             assert list(saved["ids"]) == test.ids
-            assert saved["sample"].shape == (4, int(m), 3) and saved["reconstruction"].shape == (4, 32, 3)
+            assert saved["sample"].shape == (4, int(m), 3) and saved["reconstruction"].shape == (
+                4,
+                32,
+                3,
+            )
             if protocol == "matched" and sampler != "none":
                 picked = np.take_along_axis(test.points, saved["idx"][..., None].astype(int), 1)
                 np.testing.assert_array_equal(saved["sample"], picked)
@@ -100,7 +117,9 @@ def test_the_saved_clouds_give_the_numbers_again(evaluate, scripts, task, runs, 
             np.testing.assert_allclose(saved["nre"], chamfer / whole["none"], rtol=1e-3)
         key = (sampler, int(m), protocol)
         assert values(results, "chamfer")[key] == pytest.approx(chamfer.mean(), rel=1e-3)
-        assert values(results, "nre")[key] == pytest.approx((chamfer / whole["none"]).mean(), rel=1e-3)
+        assert values(results, "nre")[key] == pytest.approx(
+            (chamfer / whole["none"]).mean(), rel=1e-3
+        )
         for label, name in enumerate(("chair", "car")):
             mine = test.labels == label
             want = (chamfer / whole["none"])[mine].mean()
@@ -116,7 +135,14 @@ def test_clouds_are_left_out_on_request_and_emd_joins(evaluate, tmp_path):
 
 def test_the_report_stands_beside_the_results(evaluate, runs, tmp_path, capsys):
     evaluate(tmp_path, "--samplers", "random", "fps", runs / "samplenet", "--sizes", 6)
-    for name in ("table.md", "nre.png", "gallery.png", "histogram.png", "gallery.npz", "config.yaml"):
+    for name in (
+        "table.md",
+        "nre.png",
+        "gallery.png",
+        "histogram.png",
+        "gallery.npz",
+        "config.yaml",
+    ):
         assert (tmp_path / name).stat().st_size > 100
     assert "| 6 | 5.33333 |" in capsys.readouterr().out
 
@@ -142,13 +168,28 @@ def progressive(tmp_path_factory, scripts, task):
 
 def test_saved_samples_score_as_their_samplers_do(evaluate, runs, progressive, tmp_path):
     samplers = ["random", "fps", runs / "samplenet", runs / "snet", progressive]
-    direct = evaluate(tmp_path / "a", "--samplers", *samplers, "--sizes", 32, 6, 3, "--save-samples", tmp_path / "s")
+    direct = evaluate(
+        tmp_path / "a",
+        "--samplers",
+        *samplers,
+        "--sizes",
+        32,
+        6,
+        3,
+        "--save-samples",
+        tmp_path / "s",
+    )
     names = [f"{name}-{m}-seed0" for name in ("fps", "random") for m in (3, 32, 6)]
     names += ["samplenet-6-seed0", "samplenet_progressive-ordered-seed0", "snet-6-seed0"]
     assert sorted(path.name for path in (tmp_path / "s").iterdir()) == names
     assert len(list((tmp_path / "s").glob("*/*/*.ply"))) == 4 * len(names)  # four test clouds each
-    read = evaluate(tmp_path / "b", "--samplers", "none", "--samples", tmp_path / "s", "--sizes", 32, 6, 3)
-    assert matched(read) == matched(direct) and len({(r["sampler"], r["m"]) for r in matched(read)}) == 11
+    read = evaluate(
+        tmp_path / "b", "--samplers", "none", "--samples", tmp_path / "s", "--sizes", 32, 6, 3
+    )
+    assert (
+        matched(read) == matched(direct)
+        and len({(r["sampler"], r["m"]) for r in matched(read)}) == 11
+    )
     assert {row["protocol"] for row in read["rows"]} == {"matched"}
     some = tmp_path / "s" / "snet-6-seed0"
     other = evaluate(tmp_path / "c", "--samplers", "fps", "--samples", some, "--sizes", 3)
@@ -160,24 +201,42 @@ def test_generated_points_are_scored_as_such(evaluate, scripts, task, runs, tmp_
     test = scripts.autoencoder.open_clouds(scripts.autoencoder.load_task(str(task))[1], "test")
     sampler = load_pretrained(runs / "samplenet", framework="tf")
     originals = saved_samples.Originals({"": test}, SHAPENET)
-    folder = saved_samples.write(tmp_path, "ours", 7, originals, points=[np.asarray(sampler(test.points).queries)])
-    results = evaluate(tmp_path / "out", "--samplers", runs / "samplenet", "--samples", folder, "--sizes", 6)
+    folder = saved_samples.write(
+        tmp_path, "ours", 7, originals, points=[np.asarray(sampler(test.points).queries)]
+    )
+    results = evaluate(
+        tmp_path / "out", "--samplers", runs / "samplenet", "--samples", folder, "--sizes", 6
+    )
     ours = [row for row in results["rows"] if row["sampler"] == "ours"]
-    its = [row for row in results["rows"] if (row["sampler"], row["protocol"]) == ("samplenet", "generated")]
-    its = [{**row, "value": pytest.approx(row["value"], rel=1e-4, abs=2e-6)} for row in its]  # in other batches
+    its = [
+        row
+        for row in results["rows"]
+        if (row["sampler"], row["protocol"]) == ("samplenet", "generated")
+    ]
+    its = [
+        {**row, "value": pytest.approx(row["value"], rel=1e-4, abs=2e-6)} for row in its
+    ]  # in other batches
     assert ours == [{**row, "sampler": "ours", "seed": 7} for row in its] and ours
     with np.load(tmp_path / "out" / "clouds" / "ours-6-seed7-generated.npz") as saved:
         assert "idx" not in saved and saved["sample"].shape == (4, 6, 3)
 
 
 def test_samples_that_cannot_be_scored_or_saved(evaluate, tmp_path):
-    evaluate(tmp_path / "first", "--samplers", "fps", "--sizes", 6, "--save-samples", tmp_path / "s")
+    evaluate(
+        tmp_path / "first", "--samplers", "fps", "--sizes", 6, "--save-samples", tmp_path / "s"
+    )
     folder, out = tmp_path / "s" / "fps-6-seed0", tmp_path / "out"
-    with pytest.raises(InputError, match=f"fps and {folder} are both fps, m = 6, seed 0; score them apart"):
+    with pytest.raises(
+        InputError, match=f"fps and {folder} are both fps, m = 6, seed 0; score them apart"
+    ):
         evaluate(out, "--samplers", "fps", "--samples", tmp_path / "s", "--sizes", 6)
-    with pytest.raises(InputError, match=f"{folder} is there already; remove it, or choose another"):
+    with pytest.raises(
+        InputError, match=f"{folder} is there already; remove it, or choose another"
+    ):
         evaluate(out, "--samplers", "fps", "--save-samples", tmp_path / "s", "--sizes", 6)
     next(folder.glob("*/*.ply")).unlink()
-    with pytest.raises(InputError, match=f"{folder} lacks .*, one of 1 test clouds; give a sample of each"):
+    with pytest.raises(
+        InputError, match=f"{folder} lacks .*, one of 1 test clouds; give a sample of each"
+    ):
         evaluate(out, "--samplers", "none", "--samples", folder)
     assert not out.exists()

@@ -36,7 +36,13 @@ def test_gradients_are_added_in_one_order(tmp_path, train, served, most_added, l
 def test_a_run_learns_and_leaves_what_explains_it(tmp_path, scripts, train, load, metrics, capsys):
     train(tmp_path, "--epochs", 5)
     lines = metrics(tmp_path)
-    assert [line["step"] for line in lines] == [4, 8, 12, 16, 20]  # 4 classes, 8 of 10 shapes to train on
+    assert [line["step"] for line in lines] == [
+        4,
+        8,
+        12,
+        16,
+        20,
+    ]  # 4 classes, 8 of 10 shapes to train on
     assert lines[-1]["train_chamfer"] < lines[0]["train_chamfer"]
     for name in ("config.yaml", "environment.json", "last.safetensors"):
         assert (tmp_path / name).stat().st_size > 100
@@ -47,7 +53,9 @@ def test_a_run_learns_and_leaves_what_explains_it(tmp_path, scripts, train, load
     judged = scripts.autoencoder.errors(net, validation, 3).mean()
     assert judged == pytest.approx(lines[-1]["validation_chamfer"], rel=1e-4)
     printed = capsys.readouterr().out
-    assert re.search(r"epoch 5/5  train chamfer \S+  lr \S+  validation chamfer \S+  [\d.]+ ms a step", printed)
+    assert re.search(
+        r"epoch 5/5  train chamfer \S+  lr \S+  validation chamfer \S+  [\d.]+ ms a step", printed
+    )
 
 
 def test_a_resumed_run_ends_with_the_same_weights(assert_resumes):
@@ -55,7 +63,10 @@ def test_a_resumed_run_ends_with_the_same_weights(assert_resumes):
 
 
 def test_the_splits_share_no_cloud(scripts, load):
-    clouds = [scripts.autoencoder.open_clouds(load("--shapes-per-class", 20), s) for s in ("train", "val", "test")]
+    clouds = [
+        scripts.autoencoder.open_clouds(load("--shapes-per-class", 20), s)
+        for s in ("train", "val", "test")
+    ]
     assert [len(c) for c in clouds] == [4 * 17, 4 * 1, 4 * 2]
     assert len({points.tobytes() for c in clouds for points in c.points}) == 80
     assert clouds[0].names == ("chair", "table", "car", "airplane")
@@ -69,12 +80,16 @@ def test_emd_as_the_loss(tmp_path, train, metrics):
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(tmp_path, train):
     check_inputs(False)  # as in training
-    with pytest.raises(InputError, match=r"the loss became (nan|inf) at step [1-3]; try a lower --lr"):
+    with pytest.raises(
+        InputError, match=r"the loss became (nan|inf) at step [1-3]; try a lower --lr"
+    ):
         train(tmp_path / "run", "--lr", 1e30)
     assert not (tmp_path / "run" / "last.safetensors").exists()
 
 
-def test_a_ply_damaged_in_the_middle_of_an_epoch_is_in_memory_by_then(tmp_path, scripts, train, metrics, monkeypatch):
+def test_a_ply_damaged_in_the_middle_of_an_epoch_is_in_memory_by_then(
+    tmp_path, scripts, train, metrics, monkeypatch
+):
     (chairs := tmp_path / "data" / "03001627").mkdir(parents=True)
     for number in range(20):
         points = np.random.default_rng(number).normal(size=(32, 3)).astype(np.float32)
@@ -113,4 +128,6 @@ def test_the_defaults_are_the_published_settings(scripts, monkeypatch):
         config = settings.load(scripts.train_autoencoder.Config, ["--config", str(path)])
     assert (config.epochs, config.batch_size, config.lr, config.num_points) == (500, 50, 5e-4, 2048)
     assert config.loss == "chamfer" and config.classes == ["chair", "table", "car", "airplane"]
-    assert {scripts.train_autoencoder.schedules.learning_rate(config, s, 10) for s in (0, 9, 10**6)} == {5e-4}
+    assert {
+        scripts.train_autoencoder.schedules.learning_rate(config, s, 10) for s in (0, 9, 10**6)
+    } == {5e-4}

@@ -14,7 +14,18 @@ from samplenet.data import saved_samples
 from samplenet.runs import settings
 from samplenet.sampled import Sampled
 
-DATA = ["--shapes-per-class", "10", "--pairs", "20", "--num-points", "32", "--batch-size", "8", "--epochs", "1"]
+DATA = [
+    "--shapes-per-class",
+    "10",
+    "--pairs",
+    "20",
+    "--num-points",
+    "32",
+    "--batch-size",
+    "8",
+    "--epochs",
+    "1",
+]
 TINY = ["--batch-size", "8", "--epochs", "1", "--sample-sizes", "6", "--device", "cpu"]
 
 
@@ -25,7 +36,9 @@ def runs(tmp_path_factory, scripts):
 
     def run(script, out, *flags):
         sys.argv = [script.__file__]
-        script.train(settings.load(script.Config, [*flags, "--device", "cpu", "--out", str(folder / out)]))
+        script.train(
+            settings.load(script.Config, [*flags, "--device", "cpu", "--out", str(folder / out)])
+        )
 
     try:
         run(scripts.train_pcrnet, "pcrnet", *DATA)
@@ -43,7 +56,15 @@ def evaluate(scripts, runs, monkeypatch, read_results):
     monkeypatch.setattr("sys.argv", [scripts.evaluate.__file__])
 
     def run(out, *flags):
-        flags = ["--task", str(runs / "pcrnet"), "--device", "cpu", "--out", str(out), *map(str, flags)]
+        flags = [
+            "--task",
+            str(runs / "pcrnet"),
+            "--device",
+            "cpu",
+            "--out",
+            str(out),
+            *map(str, flags),
+        ]
         scripts.evaluate.evaluate(settings.load(scripts.evaluate.Config, flags))
         return read_results(out)
 
@@ -77,7 +98,9 @@ def test_metrics_of_known_errors(scripts):
     assert len(curve) == 361 and curve[0] == 0.2 and curve[-1] == 1
     np.testing.assert_allclose(curve, by_hand)
     assert found["auc"] == pytest.approx(np.mean(by_hand))
-    doubled = [np.mean([2 * d <= t + 1e-4 for d in degrees]) for t in thresholds[:-1]]  # the released code's: 0..179.5
+    doubled = [
+        np.mean([2 * d <= t + 1e-4 for d in degrees]) for t in thresholds[:-1]
+    ]  # the released code's: 0..179.5
     assert found["auc_paper"] == pytest.approx(np.mean(doubled))
 
 
@@ -102,18 +125,32 @@ def test_consistency_is_chamfer_between_the_samples_moved_back(scripts):
         return torch.eye(7)[:1].expand(len(template), 7), None
 
     found, (first, second) = scripts.evaluate.register(net, sampler, made, 4)
-    assert sorted(chosen) == list(range(12))  # templates 0, 2, ...; sources 1, 3, ...: every cloud its own number
+    assert sorted(chosen) == list(
+        range(12)
+    )  # templates 0, 2, ...; sources 1, 3, ...: every cloud its own number
     for i in range(6):
         assert torch.equal(first[i], chosen[2 * i]) and torch.equal(second[i], chosen[2 * i + 1])
         template = made.template[i].numpy()  # the source is the template, moved
         a, b = template[first[i]], template[second[i]]
         distances = np.square(a[:, None] - b).sum(-1)
         expected = distances.min(1).mean() + distances.min(0).mean()
-        assert found["matched"]["consistency"][i].item() == pytest.approx(expected, rel=1e-3, abs=1e-6)
+        assert found["matched"]["consistency"][i].item() == pytest.approx(
+            expected, rel=1e-3, abs=1e-6
+        )
 
 
 def test_everything_is_scored_and_the_batch_size_makes_no_difference(evaluate, runs, tmp_path):
-    flags = ["--samplers", "random", "fps", "fps_same_start", runs / "samplenet", runs / "snet", "--sizes", 32, 12]
+    flags = [
+        "--samplers",
+        "random",
+        "fps",
+        "fps_same_start",
+        runs / "samplenet",
+        runs / "snet",
+        "--sizes",
+        32,
+        12,
+    ]
     results = evaluate(tmp_path / "a", *flags)
     other = evaluate(tmp_path / "b", *flags, "--batch-size", 7)
     found = values(results, metric="rotation_error_deg")
@@ -130,14 +167,25 @@ def test_everything_is_scored_and_the_batch_size_makes_no_difference(evaluate, r
         assert {**one, "value": 0} == {**two, "value": 0}
     consistency = values(results, metric="sampling_consistency")
     assert not any(sampler == "none" for sampler, *_ in consistency)
-    assert consistency["fps_same_start", 12, "matched", "sampling_consistency"] < 1e-6  # the same points in both
+    assert (
+        consistency["fps_same_start", 12, "matched", "sampling_consistency"] < 1e-6
+    )  # the same points in both
     assert consistency["fps", 12, "matched", "sampling_consistency"] > 1e-4
-    everything = [found[s, 32, "matched", "rotation_error_deg"] for s in ("none", "random", "fps", "fps_same_start")]
-    np.testing.assert_allclose(everything, everything[0], rtol=1e-4)  # m = N: the same points in another order
+    everything = [
+        found[s, 32, "matched", "rotation_error_deg"]
+        for s in ("none", "random", "fps", "fps_same_start")
+    ]
+    np.testing.assert_allclose(
+        everything, everything[0], rtol=1e-4
+    )  # m = N: the same points in another order
     assert len(results["curves"]) == len(found)
     assert all(len(line["precision"]) == 361 for line in results["curves"])
     with np.load(tmp_path / "a" / "gallery.npz") as gallery:
-        assert gallery["idx_source_snet"].shape == (4, 6) and gallery["moved_none"].shape == (4, 32, 3)
+        assert gallery["idx_source_snet"].shape == (4, 6) and gallery["moved_none"].shape == (
+            4,
+            32,
+            3,
+        )
         assert gallery["error_before"].shape == gallery["error_samplenet"].shape == (4,)
 
 
@@ -154,7 +202,16 @@ def progressive(tmp_path_factory, scripts, runs):
     script = scripts.train_samplenet
     sys.argv = [script.__file__]
     try:
-        flags = [*TINY, "--sample-sizes", "3", "6", "--task", str(runs / "pcrnet"), "--out", str(folder)]
+        flags = [
+            *TINY,
+            "--sample-sizes",
+            "3",
+            "6",
+            "--task",
+            str(runs / "pcrnet"),
+            "--out",
+            str(folder),
+        ]
         script.train(settings.load(script.Config, flags))
     finally:
         sys.argv = old
@@ -164,21 +221,47 @@ def progressive(tmp_path_factory, scripts, runs):
 def test_saved_samples_score_as_their_samplers_do(evaluate, runs, progressive, tmp_path):
     names = ("random", "fps", "fps_same_start")
     samplers = [*names, runs / "samplenet", runs / "snet", progressive]
-    direct = evaluate(tmp_path / "a", "--samplers", *samplers, "--sizes", 32, 6, 3, "--save-samples", tmp_path / "s")
+    direct = evaluate(
+        tmp_path / "a",
+        "--samplers",
+        *samplers,
+        "--sizes",
+        32,
+        6,
+        3,
+        "--save-samples",
+        tmp_path / "s",
+    )
     assert {path.name for path in (tmp_path / "s").iterdir()} == {
         *(f"{name}-{m}-seed0" for name in names for m in (3, 32, 6)),
         *("samplenet-6-seed0", "samplenet_progressive-ordered-seed0", "snet-6-seed0"),
     }
-    read = evaluate(tmp_path / "b", "--samplers", "none", "--samples", tmp_path / "s", "--sizes", 32, 6, 3)
-    assert matched(read) == matched(direct) and len({(r["sampler"], r["m"]) for r in matched(read)}) == 14
+    read = evaluate(
+        tmp_path / "b", "--samplers", "none", "--samples", tmp_path / "s", "--sizes", 32, 6, 3
+    )
+    assert (
+        matched(read) == matched(direct)
+        and len({(r["sampler"], r["m"]) for r in matched(read)}) == 14
+    )
     assert any(row["metric"] == "sampling_consistency" for row in matched(read))
     assert {row["protocol"] for row in read["rows"]} == {"matched"}
-    some = tmp_path / "s" / "fps-6-seed0"  # its starts differ from cloud to cloud: none may be taken for another
+    some = (
+        tmp_path / "s" / "fps-6-seed0"
+    )  # its starts differ from cloud to cloud: none may be taken for another
     (some / "sampler.yaml").unlink()
-    other = evaluate(tmp_path / "c", "--samplers", "fps", "--samples", some, "--sizes", 3, "--batch-size", 7)
-    renamed = [{**row, "sampler": "fps-6-seed0"} for row in matched(other) if (row["sampler"], row["m"]) == ("fps", 6)]
+    other = evaluate(
+        tmp_path / "c", "--samplers", "fps", "--samples", some, "--sizes", 3, "--batch-size", 7
+    )
+    renamed = [
+        {**row, "sampler": "fps-6-seed0"}
+        for row in matched(other)
+        if (row["sampler"], row["m"]) == ("fps", 6)
+    ]
     assert [row for row in matched(other) if row["sampler"] == "fps-6-seed0"] == renamed and renamed
-    with np.load(tmp_path / "b" / "gallery.npz") as shown, np.load(tmp_path / "a" / "gallery.npz") as before:
+    with (
+        np.load(tmp_path / "b" / "gallery.npz") as shown,
+        np.load(tmp_path / "a" / "gallery.npz") as before,
+    ):
         np.testing.assert_array_equal(shown["idx_source_fps"], before["idx_source_fps"])
 
 
@@ -189,20 +272,36 @@ def test_generated_points_are_scored_as_such(evaluate, scripts, runs, tmp_path):
     sampler = load_pretrained(runs / "samplenet", framework="torch")
     with torch.no_grad():
         queries = [sampler(clouds).queries.numpy() for clouds in made[:2]]
-    folder = saved_samples.write(tmp_path, "ours", 7, scripts.evaluate.originals_of(made, "car"), points=queries)
-    results = evaluate(tmp_path / "out", "--samplers", runs / "samplenet", "--samples", folder, "--sizes", 6)
+    folder = saved_samples.write(
+        tmp_path, "ours", 7, scripts.evaluate.originals_of(made, "car"), points=queries
+    )
+    results = evaluate(
+        tmp_path / "out", "--samplers", runs / "samplenet", "--samples", folder, "--sizes", 6
+    )
     ours = [row for row in results["rows"] if row["sampler"] == "ours"]
-    its = [row for row in results["rows"] if (row["sampler"], row["protocol"]) == ("samplenet", "generated")]
-    its = [{**row, "value": pytest.approx(row["value"], rel=1e-4, abs=2e-6)} for row in its]  # in other batches
+    its = [
+        row
+        for row in results["rows"]
+        if (row["sampler"], row["protocol"]) == ("samplenet", "generated")
+    ]
+    its = [
+        {**row, "value": pytest.approx(row["value"], rel=1e-4, abs=2e-6)} for row in its
+    ]  # in other batches
     assert ours == [{**row, "sampler": "ours", "seed": 7} for row in its] and ours
 
 
 def test_samples_that_cannot_be_scored_or_saved(evaluate, tmp_path):
-    evaluate(tmp_path / "first", "--samplers", "fps", "--sizes", 6, "--save-samples", tmp_path / "s")
+    evaluate(
+        tmp_path / "first", "--samplers", "fps", "--sizes", 6, "--save-samples", tmp_path / "s"
+    )
     folder, out = tmp_path / "s" / "fps-6-seed0", tmp_path / "out"
-    with pytest.raises(InputError, match=f"fps and {folder} are both fps, m = 6, seed 0; score them apart"):
+    with pytest.raises(
+        InputError, match=f"fps and {folder} are both fps, m = 6, seed 0; score them apart"
+    ):
         evaluate(out, "--samplers", "fps", "--samples", tmp_path / "s", "--sizes", 6)
-    with pytest.raises(InputError, match=f"{folder} is there already; remove it, or choose another"):
+    with pytest.raises(
+        InputError, match=f"{folder} is there already; remove it, or choose another"
+    ):
         evaluate(out, "--samplers", "fps", "--save-samples", tmp_path / "s", "--sizes", 6)
     (folder / "source").rename(folder / "target")
     with pytest.raises(InputError, match="source is missing; give the samples of the sources too"):
@@ -211,16 +310,25 @@ def test_samples_that_cannot_be_scored_or_saved(evaluate, tmp_path):
 
 
 def test_pairs_are_judged_as_pcrnet_was_trained(evaluate, runs, tmp_path):
-    results = evaluate(tmp_path / "out", "--task", runs / "moved", "--samplers", "fps", "--sizes", 8)
+    results = evaluate(
+        tmp_path / "out", "--task", runs / "moved", "--samplers", "fps", "--sizes", 8
+    )
     assert results["data"] == "car of the built-in shapes, noise 0.01, translation"
-    assert values(results, metric="translation_error")["none", 32, "matched", "translation_error"] > 0.01
+    assert (
+        values(results, metric="translation_error")["none", 32, "matched", "translation_error"]
+        > 0.01
+    )
 
 
 def test_icp_finds_small_turns(scripts, evaluate, tmp_path):
-    pytest.importorskip("open3d", reason="Open3D is not installed (bash setup.sh icp)", exc_type=ImportError)
+    pytest.importorskip(
+        "open3d", reason="Open3D is not installed (bash setup.sh icp)", exc_type=ImportError
+    )
     clouds = np.random.default_rng(0).normal(size=(2, 60, 3)).astype(np.float32)
     made = pairs.Pairs(*map(torch.from_numpy, pairs.make(clouds, 60, 4, seed=1, translation=True)))
-    quaternion = torch.nn.functional.normalize(made.quaternion + torch.tensor([6.0, 0, 0, 0]), dim=1)  # a few degrees
+    quaternion = torch.nn.functional.normalize(
+        made.quaternion + torch.tensor([6.0, 0, 0, 0]), dim=1
+    )  # a few degrees
     source = scripts.rigid.apply(torch.cat([quaternion, made.translation / 5], 1), made.template)
     twist = scripts.evaluate.icp(made._replace(source=source))
     assert scripts.rigid.angle_between(twist[:, :4], quaternion).max() < 0.1
@@ -231,7 +339,9 @@ def test_icp_finds_small_turns(scripts, evaluate, tmp_path):
 
 def test_icp_without_open3d(evaluate, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "open3d", None)
-    with pytest.raises(InputError, match="--samplers icp needs Open3D .*bash setup.sh icp.*libusb-1.0-0"):
+    with pytest.raises(
+        InputError, match="--samplers icp needs Open3D .*bash setup.sh icp.*libusb-1.0-0"
+    ):
         evaluate(tmp_path / "out", "--samplers", "icp")
     assert not (tmp_path / "out").exists()
 
@@ -239,10 +349,21 @@ def test_icp_without_open3d(evaluate, tmp_path, monkeypatch):
 @pytest.mark.slow  # tests/pipeline/test_smoke.py runs it without set-up
 def test_runner_from_set_up_to_table_needs_no_tensorflow(scripts, tmp_path, read_results):
     (tmp_path / "tensorflow").mkdir()
-    (tmp_path / "tensorflow" / "__init__.py").write_text("raise ImportError('the PyTorch side imported tensorflow')")
+    (tmp_path / "tensorflow" / "__init__.py").write_text(
+        "raise ImportError('the PyTorch side imported tensorflow')"
+    )
     env = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    runner = ["bash", str(scripts.folder / "runner_samplenet.sh"), "--preset", "smoke", "--out", str(tmp_path / "out")]
-    done = subprocess.run(runner, env=env, capture_output=True, text=True, cwd=tmp_path, timeout=900)
+    runner = [
+        "bash",
+        str(scripts.folder / "runner_samplenet.sh"),
+        "--preset",
+        "smoke",
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    done = subprocess.run(
+        runner, env=env, capture_output=True, text=True, cwd=tmp_path, timeout=900
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     out = tmp_path / "out" / "registration" / "evaluation"
     found = values(read_results(out), metric="rotation_error_deg")

@@ -34,7 +34,13 @@ def test_the_transform_moves_the_template_onto_the_source(translation):
 
 def test_rotations_fill_45_degrees_about_each_axis():
     r = matrix_of(pairs.make(CLOUDS, 5, 4000, seed=0).quaternion.astype(float))
-    back = np.degrees([np.arctan2(-r[:, 1, 2], r[:, 2, 2]), np.arcsin(r[:, 0, 2]), np.arctan2(-r[:, 0, 1], r[:, 0, 0])])
+    back = np.degrees(
+        [
+            np.arctan2(-r[:, 1, 2], r[:, 2, 2]),
+            np.arcsin(r[:, 0, 2]),
+            np.arctan2(-r[:, 0, 1], r[:, 0, 0]),
+        ]
+    )
     assert np.abs(back).max() < 45.001
     np.testing.assert_allclose(back.std(1), 90 / 12**0.5, rtol=0.03)  # of a uniform distribution
     np.testing.assert_allclose(np.corrcoef(back), np.eye(3), atol=0.05)
@@ -65,7 +71,9 @@ def test_a_pair_is_fixed_by_seed_and_number(options):
 def test_options_leave_the_rotations_alone():
     plain = pairs.make(CLOUDS, 20, 9, seed=3)
     for options in ({"noise": 0.1}, {"translation": True}, {"independent": True}):
-        np.testing.assert_array_equal(pairs.make(CLOUDS, 20, 9, seed=3, **options).quaternion, plain.quaternion)
+        np.testing.assert_array_equal(
+            pairs.make(CLOUDS, 20, 9, seed=3, **options).quaternion, plain.quaternion
+        )
 
 
 def test_noise_is_on_the_source_and_of_the_size_asked_for():
@@ -83,7 +91,9 @@ def test_an_independent_source_has_other_points_of_the_same_cloud():
         assert near.min(1).max() < 1e-5  # a stored point each,
         assert near.argmin(1).min() >= 15  # none of the template's
         assert len(set(near.argmin(1))) == 15
-    assert not np.array_equal(made.source[0] @ made.quaternion[0, 1:], made.source[3] @ made.quaternion[3, 1:])
+    assert not np.array_equal(
+        made.source[0] @ made.quaternion[0, 1:], made.source[3] @ made.quaternion[3, 1:]
+    )
     with pytest.raises(InputError, match="clouds of 42 points, got clouds of shape"):
         pairs.make(CLOUDS, 21, 6, seed=0, independent=True)
 
@@ -98,7 +108,9 @@ def test_for_test_each_cloud_comes_five_times():
 def test_no_pairs_are_no_trouble():
     assert pairs.make(CLOUDS, 20, 0, seed=0, noise=0.1, independent=True).source.shape == (0, 20, 3)
     assert pairs.make(CLOUDS[:0], 20, 0, seed=0).template.shape == (0, 20, 3)
-    with pytest.raises(InputError, match=r"pairs need clouds of 20 points, got clouds of shape \(0, 40, 3\)"):
+    with pytest.raises(
+        InputError, match=r"pairs need clouds of 20 points, got clouds of shape \(0, 40, 3\)"
+    ):
         pairs.make(CLOUDS[:0], 20, 1, seed=0)
 
 
@@ -120,5 +132,7 @@ def test_built_in_clouds_are_those_of_the_data_set(shapes_folder):
 
 def test_an_unknown_class_is_told_with_the_names_there_are(shapes_folder):
     for root in (None, shapes_folder):
-        with pytest.raises(InputError, match="--class-name must be one of airplane, .*, car, .*; got 'cars'"):
+        with pytest.raises(
+            InputError, match="--class-name must be one of airplane, .*, car, .*; got 'cars'"
+        ):
             pairs.load_class(root, "cars", "train", 32)

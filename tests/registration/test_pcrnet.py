@@ -9,7 +9,10 @@ import rigid
 from pcrnet import FEW, PCRNet, initialise_he, task_loss
 from samplenet import InputError
 
-PAIRS = [torch.from_numpy(a) for a in pairs.make(np.random.default_rng(0).normal(size=(4, 50, 3)), 50, 4, seed=0)]
+PAIRS = [
+    torch.from_numpy(a)
+    for a in pairs.make(np.random.default_rng(0).normal(size=(4, 50, 3)), 50, 4, seed=0)
+]
 TEMPLATE, SOURCE, QUATERNION, TRANSLATION = PAIRS
 
 SHAPES = {
@@ -107,9 +110,12 @@ def test_iterations_compose(net, translation):
     both, last_raw = twice(TEMPLATE, SOURCE)
     torch.testing.assert_close(last_raw, raw)
     expected = rigid.apply(
-        rest if translation else rest * torch.tensor([1.0] * 4 + [0] * 3), rigid.apply(first, TEMPLATE)
+        rest if translation else rest * torch.tensor([1.0] * 4 + [0] * 3),
+        rigid.apply(first, TEMPLATE),
     )
-    result = rigid.apply(both if translation else both * torch.tensor([1.0] * 4 + [0] * 3), TEMPLATE)
+    result = rigid.apply(
+        both if translation else both * torch.tensor([1.0] * 4 + [0] * 3), TEMPLATE
+    )
     torch.testing.assert_close(result, expected)
 
 
@@ -153,12 +159,20 @@ def test_the_loss_is_the_formula():
     expected = (frobenius + chamfer(SOURCE, moved)).mean()
     torch.testing.assert_close(task_loss(estimate, TEMPLATE, SOURCE, QUATERNION), expected)
     shift = torch.randn(4, 3)
-    expected = frobenius + chamfer(SOURCE, moved + estimate[:, None, 4:]) + (estimate[:, 4:] - shift).square().sum(1)
-    torch.testing.assert_close(task_loss(estimate, TEMPLATE, SOURCE, QUATERNION, shift), expected.mean())
+    expected = (
+        frobenius
+        + chamfer(SOURCE, moved + estimate[:, None, 4:])
+        + (estimate[:, 4:] - shift).square().sum(1)
+    )
+    torch.testing.assert_close(
+        task_loss(estimate, TEMPLATE, SOURCE, QUATERNION, shift), expected.mean()
+    )
 
 
 def test_the_loss_of_the_true_transform_is_0():
-    moved, *truth = (torch.from_numpy(a) for a in pairs.make(TEMPLATE.numpy(), 50, 4, seed=0, translation=True))
+    moved, *truth = (
+        torch.from_numpy(a) for a in pairs.make(TEMPLATE.numpy(), 50, 4, seed=0, translation=True)
+    )
     source, quaternion, translation = truth
     twist = torch.cat([quaternion, translation], 1)
     assert task_loss(twist, moved, source, quaternion, translation) < 1e-6
@@ -175,7 +189,9 @@ def test_autocast_reaches_the_layers_and_not_the_geometry(net):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch.*")  # PyTorch's compiler of its own parts
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning:torch.*"
+)  # PyTorch's compiler of its own parts
 def test_compiled_it_gives_the_same_numbers(net):
     results = []
     for model in (net, torch.compile(net, fullgraph=True)):

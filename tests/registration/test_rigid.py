@@ -25,13 +25,18 @@ def axis_rotation(axis, degrees):
 
 def test_a_quarter_turn_about_z_takes_x_to_y():
     quaternion = torch.tensor([np.sqrt(0.5), 0, 0, np.sqrt(0.5)])  # scalar first
-    torch.testing.assert_close(rigid.rotate(quaternion, torch.eye(3).double())[0], torch.tensor([0.0, 1, 0]).double())
+    torch.testing.assert_close(
+        rigid.rotate(quaternion, torch.eye(3).double())[0], torch.tensor([0.0, 1, 0]).double()
+    )
     torch.testing.assert_close(rigid.from_euler(torch.tensor([0.0, 0, 90])), quaternion.float())
 
 
 def test_euler_angles_mean_rx_ry_rz():
     angles = torch.rand(50, 3, dtype=torch.float64) * 90 - 45
-    expected = [axis_rotation(0, a) @ axis_rotation(1, b) @ axis_rotation(2, c) for a, b, c in angles.numpy()]
+    expected = [
+        axis_rotation(0, a) @ axis_rotation(1, b) @ axis_rotation(2, c)
+        for a, b, c in angles.numpy()
+    ]
     np.testing.assert_allclose(rigid.to_matrix(rigid.from_euler(angles)), expected, atol=1e-12)
 
 
@@ -68,9 +73,12 @@ def test_rotating_points_is_multiplying_them_by_the_matrix():
 def test_twists_compose_and_invert():
     after = TWISTS.roll(3, 0)
     torch.testing.assert_close(
-        rigid.apply(rigid.compose(after, TWISTS), POINTS), rigid.apply(after, rigid.apply(TWISTS, POINTS))
+        rigid.apply(rigid.compose(after, TWISTS), POINTS),
+        rigid.apply(after, rigid.apply(TWISTS, POINTS)),
     )
-    torch.testing.assert_close(rigid.apply(rigid.inverse(TWISTS), rigid.apply(TWISTS, POINTS)), POINTS)
+    torch.testing.assert_close(
+        rigid.apply(rigid.inverse(TWISTS), rigid.apply(TWISTS, POINTS)), POINTS
+    )
 
 
 @pytest.mark.parametrize("degrees", [0, 1e-5, 0.01, 10, 90, 179.99, 180, 180.01, 359.99, 360])

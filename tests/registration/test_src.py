@@ -28,14 +28,25 @@ CLOUD = torch.randn(4, 60, 3, generator=torch.Generator().manual_seed(0))
 def small(m=6, **changes):
     torch.manual_seed(0)
     return SampleNet(
-        m, **{"bottleneck_size": 32, "group_size": 4, "input_shape": "bnc", "output_shape": "bnc", **changes}
+        m,
+        **{
+            "bottleneck_size": 32,
+            "group_size": 4,
+            "input_shape": "bnc",
+            "output_shape": "bnc",
+            **changes,
+        },
     )
 
 
 def run(code, *args):
     env = {**os.environ, "PYTHONWARNINGS": "error,ignore:samplenet"}  # native ops may not be built
     done = subprocess.run(
-        [sys.executable, "-c", code, *args], cwd=REGISTRATION, env=env, capture_output=True, text=True
+        [sys.executable, "-c", code, *args],
+        cwd=REGISTRATION,
+        env=env,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -101,7 +112,17 @@ def test_the_doorway_has_the_released_names_flags_and_defaults():
 
 # soft projection
 
-POINTS = [[1, 0, 0], [0, 1, 0], [0, 0, 1], [5, 4, 4], [4, 5, 4], [4, 4, 5], [8, 7, 7], [7, 8, 7], [7, 7, 8]]
+POINTS = [
+    [1, 0, 0],
+    [0, 1, 0],
+    [0, 0, 1],
+    [5, 4, 4],
+    [4, 5, 4],
+    [4, 4, 5],
+    [8, 7, 7],
+    [7, 8, 7],
+    [7, 7, 8],
+]
 
 
 def test_soft_projection_of_the_worked_example():
@@ -110,7 +131,9 @@ def test_soft_projection_of_the_worked_example():
     layer = SoftProjection(3)
     points, spread = layer(cloud, query, features, action="project_and_propagate")
     torch.testing.assert_close(points, torch.full((1, 3, 1), 1 / 3))
-    torch.testing.assert_close(spread, torch.tensor([[[1.0], [10.0]]]))  # the mean of features 0, 1, 2 of each row
+    torch.testing.assert_close(
+        spread, torch.tensor([[[1.0], [10.0]]])
+    )  # the mean of features 0, 1, 2 of each row
     assert torch.equal(layer(cloud, query), points)
     assert torch.equal(layer(cloud, query, features, action="propagate"), spread)
     assert list(layer.state_dict()) == ["_temperature"]
@@ -170,7 +193,11 @@ def test_released_checkpoints_load_strictly_and_give_the_same_points(tmp_path, s
 
 
 def test_layouts_and_modes():
-    bnc, bcn, mixed = small(), small(input_shape="bcn", output_shape="bcn"), small(output_shape="bcn")
+    bnc, bcn, mixed = (
+        small(),
+        small(input_shape="bcn", output_shape="bcn"),
+        small(output_shape="bcn"),
+    )
     for mode in (True, False):
         for sampler in (bnc, bcn, mixed):
             sampler.train(mode)
@@ -183,7 +210,9 @@ def test_layouts_and_modes():
             torch.testing.assert_close(other[1].transpose(1, 2), points)
     with pytest.raises(InputError, match="input_shape must be 'bcn'.* got 'nbc'"):
         small(input_shape="nbc")
-    with pytest.raises(InputError, match=r"points must have shape .* got \(4, 60, 3\)|got \(4, 3, 60\)"):
+    with pytest.raises(
+        InputError, match=r"points must have shape .* got \(4, 60, 3\)|got \(4, 3, 60\)"
+    ):
         bcn(CLOUD)
 
 
@@ -206,14 +235,20 @@ def test_losses():
         simp, _ = net(CLOUD)
         a2b, b2a = ChamferDistance()(simp, CLOUD)
         want = a2b.mean() + a2b.amax(1).mean() + (0.5 + 6 / 30) * b2a.mean()
-        torch.testing.assert_close(net.get_simplification_loss(CLOUD, simp, 6, gamma=0.5, delta=1 / 30), want)
+        torch.testing.assert_close(
+            net.get_simplification_loss(CLOUD, simp, 6, gamma=0.5, delta=1 / 30), want
+        )
     assert sampler.get_projection_loss().item() == pytest.approx(0.25)
     assert snet.get_projection_loss().item() == 0
     loss_of(snet, CLOUD).backward()  # DDP asks that each parameter that may learn gets a gradient
     assert all((p.grad is not None) == p.requires_grad for p in snet.parameters())
     assert not small(is_temperature_trainable=False).project._temperature.requires_grad
     sampler.eval()
-    assert sampler.get_simplification_loss(CLOUD, simp, 6).item() == sampler.get_projection_loss().item() == 0
+    assert (
+        sampler.get_simplification_loss(CLOUD, simp, 6).item()
+        == sampler.get_projection_loss().item()
+        == 0
+    )
 
 
 def test_matched_points_are_distinct_unless_complete_fps_is_off():
@@ -227,7 +262,10 @@ def test_matched_points_are_distinct_unless_complete_fps_is_off():
             len(rows) == count
             if count
             else torch.equal(
-                matched, torch.gather(double, 1, torch.cdist(simp, double).argmin(2)[..., None].expand(-1, -1, 3))
+                matched,
+                torch.gather(
+                    double, 1, torch.cdist(simp, double).argmin(2)[..., None].expand(-1, -1, 3)
+                ),
             )
         )
 
@@ -315,7 +353,10 @@ def test_replicas_of_two_processes_stay_identical(tmp_path):
     command = [sys.executable, "-c", WORKER]
     workers = [
         subprocess.Popen(
-            [*command, str(rank), str(tmp_path / "meet")], cwd=REGISTRATION, stderr=subprocess.PIPE, text=True
+            [*command, str(rank), str(tmp_path / "meet")],
+            cwd=REGISTRATION,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         for rank in range(2)
     ]

@@ -13,7 +13,9 @@ from src import quaternion
 
 ORDERS = ["".join(order) for order in itertools.permutations("xyz")]
 HALF = math.sqrt(0.5)
-QUARTER = torch.tensor([[HALF, HALF, 0, 0], [HALF, 0, HALF, 0], [HALF, 0, 0, HALF]])  # about x, y, z
+QUARTER = torch.tensor(
+    [[HALF, HALF, 0, 0], [HALF, 0, HALF, 0], [HALF, 0, 0, HALF]]
+)  # about x, y, z
 X, Y, Z = torch.eye(3)
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -31,7 +33,9 @@ def matrix_about(axis, angle):
 
 def test_quarter_turns():
     about_x, about_y, about_z = QUARTER
-    torch.testing.assert_close(quaternion.qrot(QUARTER, torch.stack([Y, Z, X])), torch.stack([Z, X, Y]))
+    torch.testing.assert_close(
+        quaternion.qrot(QUARTER, torch.stack([Y, Z, X])), torch.stack([Z, X, Y])
+    )
     torch.testing.assert_close(quaternion.qrot(quaternion.qinv(about_z[None]), Y[None]), X[None])
     torch.testing.assert_close(quaternion.qmul(about_x, about_x), torch.tensor([0.0, 1, 0, 0]))
     # x by the turn about z to y, and that by the one about x to z; the other way round x stays, and goes to y
@@ -40,24 +44,37 @@ def test_quarter_turns():
     for axis, turn in enumerate(QUARTER):
         angles = np.eye(3, dtype=np.float32)[axis] * np.float32(np.pi / 2)
         for order in ORDERS:
-            np.testing.assert_allclose(quaternion.euler_to_quaternion(angles, order), turn, atol=1e-6)
-            torch.testing.assert_close(quaternion.qeuler(turn, order), torch.from_numpy(angles), atol=1e-6, rtol=0)
+            np.testing.assert_allclose(
+                quaternion.euler_to_quaternion(angles, order), turn, atol=1e-6
+            )
+            torch.testing.assert_close(
+                quaternion.qeuler(turn, order), torch.from_numpy(angles), atol=1e-6, rtol=0
+            )
         np.testing.assert_allclose(quaternion.expmap_to_quaternion(angles), turn, atol=1e-6)
 
 
 def test_products_and_rotations_are_those_of_matrices():
-    matrices, vectors = rigid.to_matrix(QUATERNIONS), torch.randn(200, 3, dtype=torch.float64, generator=GENERATOR)
+    matrices, vectors = (
+        rigid.to_matrix(QUATERNIONS),
+        torch.randn(200, 3, dtype=torch.float64, generator=GENERATOR),
+    )
     product = rigid.to_matrix(quaternion.qmul(QUATERNIONS, OTHERS))
     torch.testing.assert_close(product, matrices @ rigid.to_matrix(OTHERS))
-    torch.testing.assert_close(quaternion.qrot(QUATERNIONS, vectors), (matrices @ vectors[..., None])[..., 0])
+    torch.testing.assert_close(
+        quaternion.qrot(QUATERNIONS, vectors), (matrices @ vectors[..., None])[..., 0]
+    )
     torch.testing.assert_close(rigid.to_matrix(quaternion.qinv(QUATERNIONS)), matrices.mT)
     clouds = vectors.reshape(4, 50, 3)
-    each = quaternion.qrot(QUATERNIONS[:4, None].expand(4, 50, 4), clouds)  # as the released code calls it
+    each = quaternion.qrot(
+        QUATERNIONS[:4, None].expand(4, 50, 4), clouds
+    )  # as the released code calls it
     torch.testing.assert_close(each, rigid.rotate(QUATERNIONS[:4], clouds))
     torch.testing.assert_close(quaternion.qrot(QUATERNIONS[:4, None], clouds), each)
     q, r, v = QUATERNIONS.numpy()[::-1], OTHERS.numpy()[::-1], vectors.numpy()[::-1]
     np.testing.assert_allclose(quaternion.qmul_np(q, r)[::-1], quaternion.qmul(QUATERNIONS, OTHERS))
-    np.testing.assert_allclose(quaternion.qrot_np(q, v)[::-1], quaternion.qrot(QUATERNIONS, vectors))
+    np.testing.assert_allclose(
+        quaternion.qrot_np(q, v)[::-1], quaternion.qrot(QUATERNIONS, vectors)
+    )
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -69,7 +86,9 @@ def test_the_order_of_euler_angles_is_that_of_the_factors(order):
         about = [matrix_about(axes[letter], row["xyz".index(letter)]) for letter in order]
         np.testing.assert_allclose(turn, about[0] @ about[1] @ about[2], atol=1e-12)
     np.testing.assert_allclose(quaternion.qeuler_np(turns, order), angles, atol=1e-12)
-    np.testing.assert_allclose(quaternion.qeuler_np(-turns, order, use_gpu=True), angles, atol=1e-12)
+    np.testing.assert_allclose(
+        quaternion.qeuler_np(-turns, order, use_gpu=True), angles, atol=1e-12
+    )
 
 
 def test_the_order_of_the_data_sets_is_xyz():

@@ -21,7 +21,18 @@ from samplenet.torch.state import get_state, set_state
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = str(ROOT / "registration" / "train_pcrnet.py")
-TINY = ["--shapes-per-class", "10", "--pairs", "40", "--num-points", "32", "--batch-size", "8", "--epochs", "2"]
+TINY = [
+    "--shapes-per-class",
+    "10",
+    "--pairs",
+    "40",
+    "--num-points",
+    "32",
+    "--batch-size",
+    "8",
+    "--epochs",
+    "2",
+]
 TINY += ["--deterministic", "--device", "cpu"]
 
 
@@ -34,13 +45,18 @@ def one_argv(monkeypatch):
 
 
 def train(out, *flags):
-    train_pcrnet.train(settings.load(train_pcrnet.Config, [*TINY, "--out", str(out), *map(str, flags)]))
+    train_pcrnet.train(
+        settings.load(train_pcrnet.Config, [*TINY, "--out", str(out), *map(str, flags)])
+    )
 
 
 def test_a_run_leaves_what_explains_it(tmp_path, metrics, assert_same):
     train(tmp_path / "a")
     first, second = metrics(tmp_path / "a")
-    assert (first["step"], second["step"]) == (4, 8)  # 36 pairs to train on, 4 of the one held-out cloud
+    assert (first["step"], second["step"]) == (
+        4,
+        8,
+    )  # 36 pairs to train on, 4 of the one held-out cloud
     assert second["loss"] < first["loss"]
     assert 0 < second["held_out_rotation_error_deg"] < 180
     for name in ("config.yaml", "environment.json", "last.safetensors"):
@@ -71,14 +87,18 @@ def test_a_resumed_run_ends_with_the_same_weights(tmp_path, monkeypatch, assert_
 def test_a_killed_run_continues_to_the_same_weights(tmp_path, assert_same):
     command = [sys.executable, SCRIPT, *TINY, "--epochs", "4", "--checkpoint-epochs", "2"]
     subprocess.run([*command, "--out", tmp_path / "whole"], check=True, capture_output=True)
-    victim = subprocess.Popen([*command, "--out", tmp_path / "cut"], stdout=subprocess.PIPE, text=True)
+    victim = subprocess.Popen(
+        [*command, "--out", tmp_path / "cut"], stdout=subprocess.PIPE, text=True
+    )
     for line in victim.stdout:
         if line.startswith("epoch 3/4"):
             victim.send_signal(signal.SIGKILL)
             break
     victim.wait()
     victim.stdout.close()
-    subprocess.run([*command, "--out", tmp_path / "cut", "--resume"], check=True, capture_output=True)
+    subprocess.run(
+        [*command, "--out", tmp_path / "cut", "--resume"], check=True, capture_output=True
+    )
     assert_same(tmp_path / "whole", tmp_path / "cut")
 
 
@@ -101,14 +121,22 @@ def test_errors_are_those_of_the_trained_network(tmp_path, metrics):
     judged = train_pcrnet.on_device(judged, torch.device("cpu"))
     errors = train_pcrnet.rotation_errors(net, judged, 3)
     assert errors.shape == (4,)
-    assert errors.mean().item() == pytest.approx(metrics(tmp_path / "run")[-1]["held_out_rotation_error_deg"], abs=1e-4)
-    perfect = train_pcrnet.rotation_errors(lambda template, source: (judged.quaternion, None), judged, 4)
+    assert errors.mean().item() == pytest.approx(
+        metrics(tmp_path / "run")[-1]["held_out_rotation_error_deg"], abs=1e-4
+    )
+    perfect = train_pcrnet.rotation_errors(
+        lambda template, source: (judged.quaternion, None), judged, 4
+    )
     assert perfect.max() < 1e-3
-    still = train_pcrnet.rotation_errors(lambda t, _: (torch.eye(4)[:1].expand(len(t), 4), None), judged, 2)
+    still = train_pcrnet.rotation_errors(
+        lambda t, _: (torch.eye(4)[:1].expand(len(t), 4), None), judged, 2
+    )
     torch.testing.assert_close(still, rigid.angle_between(torch.eye(4)[0], judged.quaternion))
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch.*")  # PyTorch's compiler of its own parts
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning:torch.*"
+)  # PyTorch's compiler of its own parts
 @pytest.mark.parametrize(
     "flags",
     [
@@ -126,7 +154,9 @@ def test_options(tmp_path, flags, metrics):
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(tmp_path):
     check_inputs(False)  # as in training
-    with pytest.raises(InputError, match=r"the loss became (nan|inf) at step [1-3]; try a lower --lr"):
+    with pytest.raises(
+        InputError, match=r"the loss became (nan|inf) at step [1-3]; try a lower --lr"
+    ):
         train(tmp_path / "run", "--lr", 1e30)
     assert not (tmp_path / "run" / "last.safetensors").exists()
 
@@ -139,14 +169,18 @@ def test_a_state_that_does_not_fit_is_named_and_changes_nothing():
         ({"fc6.bias": np.zeros(3, np.float32)}, r"fc6.bias has shape \(3,\), needed \(7,\)"),
         ({}, "fc6.bias is missing"),
     ):
-        damaged = {name: np.zeros_like(array) for name, array in arrays.items() if name != "fc6.bias"} | change
+        damaged = {
+            name: np.zeros_like(array) for name, array in arrays.items() if name != "fc6.bias"
+        } | change
         with pytest.raises(InputError, match=f"run/x does not fit this network: {words}"):
             set_state(net, damaged, source="run/x")
     for name, array in get_state(net).items():
         np.testing.assert_array_equal(array, before[name])
 
 
-def test_data_damaged_in_the_middle_of_an_epoch_is_in_memory_by_then(tmp_path, shapes_folder, monkeypatch, assert_same):
+def test_data_damaged_in_the_middle_of_an_epoch_is_in_memory_by_then(
+    tmp_path, shapes_folder, monkeypatch, assert_same
+):
     data = shutil.copytree(shapes_folder, tmp_path / "data")
     train(tmp_path / "whole", "--data-root", data)
     learning_rate = train_pcrnet.schedules.learning_rate

@@ -13,8 +13,29 @@ from samplenet.runs.checkpoint import load_checkpoint
 from samplenet.runs.run import Run
 from samplenet.torch import simplification_loss
 
-DATA = ["--shapes-per-class", "10", "--pairs", "40", "--num-points", "32", "--batch-size", "8", "--epochs", "2"]
-TINY = ["--batch-size", "8", "--epochs", "2", "--sample-sizes", "6", "--deterministic", "--device", "cpu"]
+DATA = [
+    "--shapes-per-class",
+    "10",
+    "--pairs",
+    "40",
+    "--num-points",
+    "32",
+    "--batch-size",
+    "8",
+    "--epochs",
+    "2",
+]
+TINY = [
+    "--batch-size",
+    "8",
+    "--epochs",
+    "2",
+    "--sample-sizes",
+    "6",
+    "--deterministic",
+    "--device",
+    "cpu",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +74,9 @@ def test_a_run_learns_and_leaves_what_explains_it(tmp_path, train, metrics, asse
     lines = metrics(tmp_path / "a")
     assert [line["step"] for line in lines] == [4, 8, 12, 16]
     assert lines[-1]["loss"] < lines[0]["loss"]
-    assert lines[-1]["projection_loss"] < lines[0]["projection_loss"] < 1  # the temperature falls from 1
+    assert (
+        lines[-1]["projection_loss"] < lines[0]["projection_loss"] < 1
+    )  # the temperature falls from 1
     arrays, _ = load_checkpoint(tmp_path / "a" / "last.safetensors")
     assert arrays["fc4.weight"].shape == (18, 256) and "bn_fc3.running_var" in arrays
     assert all(0 < line["held_out_rotation_error_deg"] < 180 for line in lines)
@@ -75,12 +98,17 @@ def test_the_loss_is_that_of_both_clouds(scripts, pcrnet):
     first, second = sampler(template), sampler(source)
     twist, _ = net(first.points, second.points)
     expected = scripts.pcrnet.task_loss(twist, first.points, second.points, quaternion)
-    simplify = [simplification_loss(s.queries, p, 2.0, 0.5, 0.1) for s, p in ((first, template), (second, source))]
+    simplify = [
+        simplification_loss(s.queries, p, 2.0, 0.5, 0.1)
+        for s, p in ((first, template), (second, source))
+    ]
     torch.testing.assert_close(parts[1], expected.detach())
     torch.testing.assert_close(parts[2], (simplify[0] + simplify[1]).detach() / 2)
     assert parts[3] == 1  # the first temperature
     torch.testing.assert_close(loss, expected + 0.3 * sum(simplify) / 2 + 0.2)
-    assert parts[4].item() == pytest.approx(scripts.rigid.angle_between(twist[:, :4], quaternion).mean().item())
+    assert parts[4].item() == pytest.approx(
+        scripts.rigid.angle_between(twist[:, :4], quaternion).mean().item()
+    )
 
 
 @pytest.mark.parametrize("over, share", [("sum", 1), ("mean", 1 / 3)])
@@ -100,7 +128,9 @@ def test_a_progressive_loss_adds_up_those_of_its_first_points(scripts, pcrnet, o
 
         def forward(self, clouds):
             sampled = self.whole(clouds)
-            return sampled._replace(points=sampled.points[:, : self.m], queries=sampled.queries[:, : self.m])
+            return sampled._replace(
+                points=sampled.points[:, : self.m], queries=sampled.queries[:, : self.m]
+            )
 
     def losses(sizes):
         settings = {"alpha": 0.3, "lmbda": 0.2, "gamma": 0.5, "delta": 0.1}
@@ -110,13 +140,17 @@ def test_a_progressive_loss_adds_up_those_of_its_first_points(scripts, pcrnet, o
     together, apart = losses([2, 4, 7]), torch.stack([losses([m]) for m in (2, 4, 7)])
     torch.testing.assert_close(together[1:3], share * apart[:, 1:3].sum(0))
     assert together[3] == apart[0, 3]  # the projection loss counts once
-    torch.testing.assert_close(together[4], apart[:, 4].mean())  # degrees are a mean, whatever the losses are
+    torch.testing.assert_close(
+        together[4], apart[:, 4].mean()
+    )  # degrees are a mean, whatever the losses are
     torch.testing.assert_close(together[0], together[1] + 0.3 * together[2] + 0.2 * together[3])
 
 
 def test_the_task_network_stays_as_it_is(scripts, pcrnet, train, tmp_path, monkeypatch):
     nets, load = [], scripts.train_samplenet.load_task
-    monkeypatch.setattr(scripts.train_samplenet, "load_task", lambda folder: nets.append(load(folder)) or nets[-1])
+    monkeypatch.setattr(
+        scripts.train_samplenet, "load_task", lambda folder: nets.append(load(folder)) or nets[-1]
+    )
     train(tmp_path / "run")
     arrays, _ = load_checkpoint(pcrnet / "last.safetensors")
     for name, tensor in nets[0][0].state_dict().items():
@@ -167,9 +201,13 @@ with processes.start("cpu", 2) as peers:
 
 
 def test_processes_notice_replicas_that_have_parted(scripts, tmp_path, torchrun):
-    (tmp_path / "parted.py").write_text(f"import sys\nsys.path.insert(0, {str(scripts.folder)!r})\n{PARTED}")
+    (tmp_path / "parted.py").write_text(
+        f"import sys\nsys.path.insert(0, {str(scripts.folder)!r})\n{PARTED}"
+    )
     printed = torchrun(tmp_path / "parted.py")
-    assert printed.count("noticed: the weights of 1 of 2 processes differ from the first one's") == 2
+    assert (
+        printed.count("noticed: the weights of 1 of 2 processes differ from the first one's") == 2
+    )
 
 
 @pytest.mark.parametrize(
@@ -184,7 +222,9 @@ def test_processes_notice_replicas_that_have_parted(scripts, tmp_path, torchrun)
         pytest.param(["--compile"], marks=pytest.mark.slow),
     ],
 )
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch.*")  # PyTorch's compiler of its own parts
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning:torch.*"
+)  # PyTorch's compiler of its own parts
 def test_options(tmp_path, train, flags, metrics):
     train(tmp_path / "run", *flags)
     lines = metrics(tmp_path / "run")
@@ -196,6 +236,8 @@ def test_options(tmp_path, train, flags, metrics):
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(tmp_path, train):
     check_inputs(False)  # as in training
-    with pytest.raises(InputError, match=r"the loss became (nan|inf) at step [1-3]; try a lower --lr"):
+    with pytest.raises(
+        InputError, match=r"the loss became (nan|inf) at step [1-3]; try a lower --lr"
+    ):
         train(tmp_path / "run", "--lr", 1e30)
     assert not (tmp_path / "run" / "last.safetensors").exists()

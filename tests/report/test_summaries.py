@@ -17,7 +17,14 @@ EXPERIMENTS = discover(Path(__file__).parents[2])
 
 def row(metric, sampler, m, value, protocol="matched", seed=0):
     method = {"sampler": sampler, "m": m}
-    return {"method": method, "protocol": protocol, "metric": metric, "value": value, "n": 100, "seed": seed}
+    return {
+        "method": method,
+        "protocol": protocol,
+        "metric": metric,
+        "value": value,
+        "n": 100,
+        "seed": seed,
+    }
 
 
 def curve(sampler, m, precision, seed=0, protocol="matched", **axis):
@@ -73,7 +80,11 @@ RECONSTRUCTION = [
     {**row("nre", "fps", 8, 4), "class": "chair"},
     {**row("nre_emd", "fps", 8, 1), "class": "chair"},
 ]
-ROWS = {"classification": CLASSIFICATION, "registration": REGISTRATION, "reconstruction": RECONSTRUCTION}
+ROWS = {
+    "classification": CLASSIFICATION,
+    "registration": REGISTRATION,
+    "reconstruction": RECONSTRUCTION,
+}
 TABLES = {
     "classification": (
         "90.0", "at most 5.0", "under 14.1", "SampleNet [0, 1]",
@@ -109,14 +120,29 @@ def gallery(experiment):
     rng = np.random.default_rng(0)
     idx = np.array([[0, 1, 2], [3, 4, 5]])
     if experiment == "registration":
-        arrays = {"template": cloud(rng, 2, 20), "source": cloud(rng, 2, 20), "error_before": [40.04, 30]}
-        arrays |= {"moved_none": arrays["source"], "error_none": [4, 3], "moved_fps": arrays["source"] + 1}
-        return arrays | {"error_fps": [12.34, 5], "idx_template_fps": idx, "idx_source_fps": idx + 6}
+        arrays = {
+            "template": cloud(rng, 2, 20),
+            "source": cloud(rng, 2, 20),
+            "error_before": [40.04, 30],
+        }
+        arrays |= {
+            "moved_none": arrays["source"],
+            "error_none": [4, 3],
+            "moved_fps": arrays["source"] + 1,
+        }
+        return arrays | {
+            "error_fps": [12.34, 5],
+            "idx_template_fps": idx,
+            "idx_source_fps": idx + 6,
+        }
     arrays = {"points": cloud(rng, 2, 20), "names": np.array(["chair", "<b>car"]), "idx_fps": idx}
     if experiment == "classification":
         return arrays | {"predicted_fps": arrays["names"][::-1]}
     for sampler in ("none", "fps"):
-        arrays |= {f"reconstruction_{sampler}": arrays["points"] + 0.1, f"nre_{sampler}": np.array([1.0, 2.0, 4.0])}
+        arrays |= {
+            f"reconstruction_{sampler}": arrays["points"] + 0.1,
+            f"nre_{sampler}": np.array([1.0, 2.0, 4.0]),
+        }
         arrays[f"shown_nre_{sampler}"] = np.array([1.0, 1.5])
     return arrays
 
@@ -124,10 +150,17 @@ def gallery(experiment):
 @pytest.fixture(params=sorted(ROWS))
 def evaluation(request, tmp_path):
     """Experiment and folder of an evaluation with everything in it."""
-    head = {"schema": 2, "experiment": request.param, "data": "car <of> shapes", "command": "python evaluate.py"}
+    head = {
+        "schema": 2,
+        "experiment": request.param,
+        "data": "car <of> shapes",
+        "command": "python evaluate.py",
+    }
     axis = {"recall": [0, 0.5, 1]} if request.param == "classification" else {"step_deg": 90}
     curves = [curve("none", 64, [1, 0.9, 0.8], **axis), curve("fps", 8, [0.9, 0.5, 0.1], **axis)]
-    (tmp_path / "results.json").write_text(json.dumps({**head, "rows": ROWS[request.param], "curves": curves}))
+    (tmp_path / "results.json").write_text(
+        json.dumps({**head, "rows": ROWS[request.param], "curves": curves})
+    )
     np.savez(tmp_path / "gallery.npz", **gallery(request.param))
     return EXPERIMENTS[request.param], tmp_path
 
@@ -145,7 +178,9 @@ def test_tables_hold_every_number_in_its_unit_and_the_text_says_what_they_are_of
         assert words in text, words
     titles = [metric.title for metric in experiment.metrics.values() if f"**{metric.title}" in text]
     places = [text.index(f"**{title}") for title in titles]
-    assert places == sorted(places) and len(titles) < len(experiment.metrics)  # none of a metric without rows
+    assert places == sorted(places) and len(titles) < len(
+        experiment.metrics
+    )  # none of a metric without rows
 
 
 def test_all_figures_are_written_and_old_ones_are_not_left(evaluation):
@@ -160,16 +195,23 @@ def test_all_figures_are_written_and_old_ones_are_not_left(evaluation):
     content = json.loads((folder / "results.json").read_text())
     (folder / "results.json").write_text(json.dumps({**content, "curves": []}))
     summary.write(folder, experiment)
-    assert [name for name in experiment.figures if (folder / name).exists()] == [next(iter(experiment.figures))]
+    assert [name for name in experiment.figures if (folder / name).exists()] == [
+        next(iter(experiment.figures))
+    ]
 
 
 def test_only_full_clouds_make_a_text_and_no_table_or_figure(evaluation):
     experiment, folder = evaluation
     content = json.loads((folder / "results.json").read_text())
     (folder / "gallery.npz").unlink()
-    (folder / "results.json").write_text(json.dumps({**content, "curves": [], "rows": content["rows"][:1]}))
+    (folder / "results.json").write_text(
+        json.dumps({**content, "curves": [], "rows": content["rows"][:1]})
+    )
     summary.write(folder, experiment)
-    assert "full cloud" in (folder / "table.md").read_text() and "| m |" not in (folder / "table.md").read_text()
+    assert (
+        "full cloud" in (folder / "table.md").read_text()
+        and "| m |" not in (folder / "table.md").read_text()
+    )
     assert not [name for name in experiment.figures if (folder / name).exists()]
 
 
@@ -178,8 +220,13 @@ def test_without_plotly_only_the_page_is_left_out_and_the_text_says_so(evaluatio
     monkeypatch.setitem(sys.modules, "plotly", None)
     printed = summary.write(folder, experiment)
     pages = {name for name in experiment.figures if name.endswith(".html")}
-    assert {name for name in experiment.figures if (folder / name).exists()} == {*experiment.figures} - pages
-    assert all(f"{name} is left out: plotly is not installed; pip install plotly" in printed for name in pages)
+    assert {name for name in experiment.figures if (folder / name).exists()} == {
+        *experiment.figures
+    } - pages
+    assert all(
+        f"{name} is left out: plotly is not installed; pip install plotly" in printed
+        for name in pages
+    )
 
 
 def test_every_figure_is_one_that_plotly_accepts(evaluation):
@@ -191,7 +238,9 @@ def test_every_figure_is_one_that_plotly_accepts(evaluation):
         graph_objects.Figure(drawn)
         for menu in drawn["layout"]["updatemenus"]:
             for button in menu["buttons"]:
-                assert all(len(values) == len(drawn["data"]) for values in button["args"][0].values())
+                assert all(
+                    len(values) == len(drawn["data"]) for values in button["args"][0].values()
+                )
         assert json.dumps(drawn, allow_nan=False)
 
 
@@ -203,21 +252,36 @@ def results_of(experiment, rows=(), curves=()):
 def test_curves_are_the_mean_of_the_seeds_at_each_ratio():
     headline, *_ = figures.by_ratio(results_of("classification", CLASSIFICATION), {}).variants
     lines = {line.name: line for line in headline.lines}
-    assert headline.y.kind == "linear" and lines["SampleNet"].y == [pytest.approx(55)] and lines["FPS"].x == [2, 8]
+    assert (
+        headline.y.kind == "linear"
+        and lines["SampleNet"].y == [pytest.approx(55)]
+        and lines["FPS"].x == [2, 8]
+    )
     assert lines["full cloud, 90"].y == [90, 90] and not lines["SampleNet, soft"].shown
     rotation, *_ = figures.by_ratio(results_of("registration", REGISTRATION), {}).variants
-    assert rotation.y.kind == "log" and rotation.y.span == pytest.approx((2.8, 37.5))  # whatever ICP reaches
+    assert rotation.y.kind == "log" and rotation.y.span == pytest.approx(
+        (2.8, 37.5)
+    )  # whatever ICP reaches
 
 
-@pytest.mark.parametrize("axis, x", [({"recall": [0, 0.5, 1]}, [0, 50, 100]), ({"step_deg": 90}, [0, 90, 180])])
+@pytest.mark.parametrize(
+    "axis, x", [({"recall": [0, 0.5, 1]}, [0, 50, 100]), ({"step_deg": 90}, [0, 90, 180])]
+)
 def test_precision_is_the_mean_of_the_seeds_at_each_size_the_shown_one_first(axis, x):
     curves = [curve("none", 64, [1, 1, 1], **axis)]
     curves += [curve("samplenet", 8, [1, s, 0.5], s, **axis) for s in (0, 1)]
-    curves += [curve("fps", 16, [1, 0, 0], **axis), curve("samplenet", 16, [1, 1, 1], protocol="soft", **axis)]
+    curves += [
+        curve("fps", 16, [1, 0, 0], **axis),
+        curve("samplenet", 16, [1, 1, 1], protocol="soft", **axis),
+    ]
     drawn = figures.precision_curves(results_of("registration", curves=curves), {})
     assert [variant.label for variant in drawn.variants] == ["m = 8", "m = 16"]
     full, ours = drawn.variants[0].lines
-    assert (full.name, ours.name) == ("full cloud", "SampleNet") and ours.x == x and ours.y == [100, 50, 50]
+    assert (
+        (full.name, ours.name) == ("full cloud", "SampleNet")
+        and ours.x == x
+        and ours.y == [100, 50, 50]
+    )
     assert png.draw(drawn).startswith(b"\x89PNG")
 
 
@@ -227,16 +291,23 @@ def test_scenes_show_what_each_sampler_picked():
     view = scene.clouds[1].views[0]
     assert view.note == "classified as chair, wrong" and scene.clouds[1].name == "<b>car"
     assert (view.layers[1].points == gallery("classification")["points"][1, 3:6]).all()
-    full, fps = make["reconstruction"]["gallery.png"](None, gallery("reconstruction")).clouds[1].views
+    full, fps = (
+        make["reconstruction"]["gallery.png"](None, gallery("reconstruction")).clouds[1].views
+    )
     assert fps.note.endswith("NRE 1.50") and fps.layers[2].aside and full.layers[1].aside
     arrays = gallery("registration")
     before, full, fps = make["registration"]["pairs.png"](None, arrays).clouds[1].views
     assert (before.name, full.name, fps.name) == ("before", "full cloud", "FPS, m = 3")
-    assert (before.note, fps.note) == ("rotation error 30.0°", "rotation error 5.0°") and len(full.layers) == 2
+    assert (before.note, fps.note) == ("rotation error 30.0°", "rotation error 5.0°") and len(
+        full.layers
+    ) == 2
     assert (fps.layers[2].points == arrays["source"][1, 9:12]).all()
     assert (fps.layers[3].points == arrays["moved_fps"][1, 3:6]).all()
     drawn = make["reconstruction"]["histogram.png"](None, gallery("reconstruction"))
-    assert drawn.variants[0].lines[0].name == "FPS, median 2.00" and sum(drawn.variants[0].lines[0].y) == 2 * 3
+    assert (
+        drawn.variants[0].lines[0].name == "FPS, median 2.00"
+        and sum(drawn.variants[0].lines[0].y) == 2 * 3
+    )
 
 
 def test_menus_choose_the_cloud_and_the_view():
@@ -244,9 +315,15 @@ def test_menus_choose_the_cloud_and_the_view():
     drawn = draw(scene)
     clouds, views = drawn["layout"]["updatemenus"]
     assert [button["label"] for button in clouds["buttons"]] == ["pair 1", "pair 2"]
-    assert [button["label"] for button in views["buttons"]] == ["before", "full cloud", "FPS, m = 3"]
+    assert [button["label"] for button in views["buttons"]] == [
+        "before",
+        "full cloud",
+        "FPS, m = 3",
+    ]
     shown = [[trace["name"] for trace, on in zip(drawn["data"], button["args"][0]["visible"], strict=True) if on]
              for button in views["buttons"]]  # fmt: skip
-    assert [len(names) for names in shown] == [2, 2, 4] and len(drawn["data"]) == 1 + 1 + 1 + 3  # the source once
+    assert [len(names) for names in shown] == [2, 2, 4] and len(
+        drawn["data"]
+    ) == 1 + 1 + 1 + 3  # the source once
     assert shown[2][-1] == "template: sampled: rotation error 12.3°"
     assert clouds["buttons"][1]["args"][0]["name"][-1] == "template: sampled: rotation error 5.0°"

@@ -13,7 +13,9 @@ TASK = {"weight": [1.0, 2.0]}
 def run(folder, sizes, *, projection=True, seed=0, task="", done=True):
     """Write what `finished_runs` reads of a sampler's run."""
     folder.mkdir()
-    text = f"{{sample_sizes: {sizes}, projection: {str(projection).lower()}, seed: {seed}, epochs: 3}}"
+    text = (
+        f"{{sample_sizes: {sizes}, projection: {str(projection).lower()}, seed: {seed}, epochs: 3}}"
+    )
     (folder / "config.yaml").write_text(text)
     save_checkpoint(folder / "last.safetensors", {}, {"epoch": 2, "done": done, "task": task})
 
@@ -33,7 +35,9 @@ def test_a_row_keeps_six_digits_of_small_and_large_numbers():
     assert row["value"] == 123.457 and "class" not in row
 
 
-def test_the_finished_samplers_of_one_task_network_come_in_the_order_of_the_tables(tmp_path, capsys):
+def test_the_finished_samplers_of_one_task_network_come_in_the_order_of_the_tables(
+    tmp_path, capsys
+):
     save_checkpoint(tmp_path / "last.safetensors", TASK, {})
     runs, task = tmp_path / "runs", digest(TASK)
     runs.mkdir()

@@ -52,7 +52,11 @@ def test_each_runs_after_those_it_needs_and_leaves_its_record_and_log(run, tmp_p
     ran, jobs = run(table=(["b", "a"], []), b=(["a"], []), a=([], []))
     assert ran == ["a", "b", "table"] and not jobs.failed
     record = json.loads((tmp_path / "results" / "b" / "job.json").read_text())
-    assert record["command"][0] == "python" and record["command"][-1] == "b" and 0 <= record["seconds"] < 60
+    assert (
+        record["command"][0] == "python"
+        and record["command"][-1] == "b"
+        and 0 <= record["seconds"] < 60
+    )
     assert (tmp_path / "results" / "logs" / "b.log").read_text() == "said b\n"
 
 
@@ -111,7 +115,15 @@ def test_a_job_that_measures_time_runs_alone(tmp_path):
     jobs = []
     for name, exclusive in (("a", False), ("b", True), ("c", False)):
         (tmp_path / name).mkdir()
-        jobs.append(Job(name, ["-c", code, str(tmp_path / name)], tmp_path / "preset", "out", exclusive=exclusive))
+        jobs.append(
+            Job(
+                name,
+                ["-c", code, str(tmp_path / name)],
+                tmp_path / "preset",
+                "out",
+                exclusive=exclusive,
+            )
+        )
     (jobs := Jobs(jobs[:2] + jobs[2:], tmp_path, tmp_path, 2)).run()
     assert "b" in jobs.digests
 
@@ -133,7 +145,9 @@ def test_a_child_ends_with_its_killed_parent(tmp_path):
         "import sys; from pathlib import Path; from samplenet.runs.jobs import Job, Jobs; here = Path(sys.argv[1])\n"
         f"Jobs([Job('a', ['-c', {code!r}], here / 'preset', 'out')], here, here).run()"
     )
-    parent = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.DEVNULL)
+    parent = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.DEVNULL
+    )
     end = time.time() + 60
     while not ((tmp_path / "pid").exists() and (tmp_path / "pid").read_text()):
         assert time.time() < end
@@ -148,7 +162,9 @@ def test_a_child_ends_with_its_killed_parent(tmp_path):
 
 def test_a_second_call_is_refused_and_the_first_goes_on(run, tmp_path):
     with filelock.FileLock(tmp_path / "results" / ".lock"):
-        with pytest.raises(InputError, match=r"results is in use by another process; wait for it or choose another"):
+        with pytest.raises(
+            InputError, match=r"results is in use by another process; wait for it or choose another"
+        ):
             run(a=([], []))
         assert (tmp_path / "ran").read_text() == "" and not (tmp_path / "results" / "logs").exists()
     assert run(a=([], []))[0] == ["a"]
@@ -171,7 +187,13 @@ def test_the_log_of_a_killed_run_is_kept(run, tmp_path):
 
 
 def test_a_failure_stops_what_needs_it_and_the_rest_goes_on(run):
-    plan = {"a": ([], ["fail"]), "b": (["a"], []), "c": (["b"], []), "d": ([], []), "e": (["b", "d"], [])}
+    plan = {
+        "a": ([], ["fail"]),
+        "b": (["a"], []),
+        "c": (["b"], []),
+        "d": ([], []),
+        "e": (["b", "d"], []),
+    }
     ran, jobs = run(wants=["e"], **plan)
     assert ran == ["a", "d", "e"]  # e only waits for b
     assert jobs.failed["a"].startswith("said a (see ") and jobs.failed["b"] == "not run: it needs a"
@@ -258,14 +280,28 @@ def test_a_training_run_made_by_hand_is_adopted(tmp_path):
     (tmp_path / "preset.yaml").write_text("epochs: 5")
     by_hand = [script, "--config", "preset.yaml", "--out", "results/a"]
     subprocess.run([sys.executable, *by_hand], cwd=tmp_path, check=True)
-    command = ["experiment/train.py", "--config", "preset.yaml", "--seed", "0", "--out", "results/a", "--resume"]
+    command = [
+        "experiment/train.py",
+        "--config",
+        "preset.yaml",
+        "--seed",
+        "0",
+        "--out",
+        "results/a",
+        "--resume",
+    ]
     job = Job("a", command, tmp_path / "preset.yaml", "last.safetensors")
     jobs = Jobs([job], tmp_path / "results", tmp_path)
     assert jobs.of_other_code() == {}
     jobs.run()
     assert list(jobs.digests) == ["a"] and (tmp_path / "trained").read_text() == "once "
     assert (tmp_path / "results" / "a" / "job.json").exists()
-    other = Job("a", [*command[:-1], "--epochs", "6", "--resume"], tmp_path / "preset.yaml", "last.safetensors")
+    other = Job(
+        "a",
+        [*command[:-1], "--epochs", "6", "--resume"],
+        tmp_path / "preset.yaml",
+        "last.safetensors",
+    )
     (jobs := Jobs([other], tmp_path / "results", tmp_path)).run()
     assert "holds a run with other settings (epochs: 5 -> 6)" in jobs.failed["a"]
 
@@ -301,7 +337,9 @@ def train(run, tmp_path):
         (code / f"{name}.py").write_text("first")
 
     def call(seed="0", **how):
-        return run(script=TRAINED, task=([], [seed]), a=(["task"], ["0", "task"]), other=([], ["0"]), **how)
+        return run(
+            script=TRAINED, task=([], [seed]), a=(["task"], ["0", "task"]), other=([], ["0"]), **how
+        )
 
     call.code, call.run = code, run
     return call
@@ -325,7 +363,10 @@ def test_again_redoes_what_other_code_made_once_and_keeps_what_it_was(train, tmp
     assert (tmp_path / "results" / "old" / "1" / "a" / "environment.json").read_text() == old
     assert train(again=True)[0] == [] and train.run.of_other_code == {}
     (train.code / "a.py").write_text("third")
-    assert train(again=True)[0] == ["a"] and (tmp_path / "results" / "old" / "2" / "a" / "out").exists()
+    assert (
+        train(again=True)[0] == ["a"]
+        and (tmp_path / "results" / "old" / "2" / "a" / "out").exists()
+    )
 
 
 def test_a_run_made_for_one_that_is_redone_is_redone_where_that_became_another(train, tmp_path):
@@ -351,7 +392,10 @@ def test_a_redo_that_is_cut_off_goes_on_with_what_is_left(train, tmp_path, monke
     results = tmp_path / "results"
     assert (results / "old" / "1" / "task" / "out").exists() and (results / "a" / "out").exists()
     assert not (results / "old" / "1" / "a").exists()
-    assert set(train(again=True)[0]) >= {"a", "other"} and train.run.of_other_code.keys() == {"a", "other"}
+    assert set(train(again=True)[0]) >= {"a", "other"} and train.run.of_other_code.keys() == {
+        "a",
+        "other",
+    }
     assert (results / "old" / "2" / "other" / "out").exists()
 
 
@@ -369,22 +413,37 @@ def test_a_run_that_is_in_use_is_not_moved_away(train, tmp_path, monkeypatch):
     (train.code / "a.py").write_text("second")
     with filelock.FileLock(tmp_path / "results" / "a" / ".lock"):
         _, jobs = train(again=True)
-    assert "in use by another process" in jobs.failed["a"] and (tmp_path / "results" / "a" / "out").exists()
+    assert (
+        "in use by another process" in jobs.failed["a"]
+        and (tmp_path / "results" / "a" / "out").exists()
+    )
 
 
 def test_one_line_says_which_runs_other_code_made_and_what_to_do():
-    found = {f"run{i}": ["classification/pointnet.py", f"file{i}.py"] for i in range(4)} | {"run9": None}
+    found = {f"run{i}": ["classification/pointnet.py", f"file{i}.py"] for i in range(4)} | {
+        "run9": None
+    }
     line = note(found)
-    assert line.startswith("these runs were made by other code and are kept: run0, run1, run2 and 2 more (")
+    assert line.startswith(
+        "these runs were made by other code and are kept: run0, run1, run2 and 2 more ("
+    )
     assert "\n" not in line
-    assert "changed since: classification/pointnet.py, file0.py, file1.py and 2 more; the code of 1 is not on" in line
+    assert (
+        "changed since: classification/pointnet.py, file0.py, file1.py and 2 more; the code of 1 is not on"
+        in line
+    )
     assert "--again to redo them" in line and "--out DIR" in line
 
 
 def test_the_recorded_code_is_what_the_script_had_loaded(tmp_path, monkeypatch):
     script = tmp_path / "experiment" / "train.py"
     script.parent.mkdir()
-    for path in (script, script.with_name("network.py"), script.with_name("unused.py"), tmp_path / "own.py"):
+    for path in (
+        script,
+        script.with_name("network.py"),
+        script.with_name("unused.py"),
+        tmp_path / "own.py",
+    ):
         path.write_text("import network" if path == script else "")
     command = (
         f"import sys; sys.argv = [{str(script)!r}]; sys.path.insert(0, {str(script.parent)!r})\n"
@@ -393,12 +452,21 @@ def test_the_recorded_code_is_what_the_script_had_loaded(tmp_path, monkeypatch):
         "import own\n"
         "print(json.dumps([sources.loaded(True), sources.loaded(False)]))"
     )
-    done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
-    found, without_kernels = json.loads(done.stdout)
-    assert {"experiment/network.py", str(tmp_path / "own.py"), "samplenet/runs/sources.py", sources.KERNELS} <= set(
-        found
+    done = subprocess.run(
+        [sys.executable, "-c", command], capture_output=True, text=True, check=True
     )
-    assert not {"experiment/unused.py", "samplenet/report/page.py", "samplenet/console/cli.py"} & set(found)
+    found, without_kernels = json.loads(done.stdout)
+    assert {
+        "experiment/network.py",
+        str(tmp_path / "own.py"),
+        "samplenet/runs/sources.py",
+        sources.KERNELS,
+    } <= set(found)
+    assert not {
+        "experiment/unused.py",
+        "samplenet/report/page.py",
+        "samplenet/console/cli.py",
+    } & set(found)
     assert set(found) - set(without_kernels) == {sources.KERNELS}
     assert sources.changed(found, tmp_path) == []
     script.with_name("network.py").write_text("x = 1")

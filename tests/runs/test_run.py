@@ -17,7 +17,11 @@ from samplenet.runs.checkpoint import load_checkpoint, save_checkpoint
 from samplenet.runs.environment import environment
 from samplenet.runs.run import Run, finished_run, finite, saved_config
 
-ARRAYS = {"w": np.arange(6, dtype=np.float32).reshape(2, 3), "t": np.float32(0.5), "n": np.zeros(0, np.int64)}
+ARRAYS = {
+    "w": np.arange(6, dtype=np.float32).reshape(2, 3),
+    "t": np.float32(0.5),
+    "n": np.zeros(0, np.int64),
+}
 
 
 @dataclass
@@ -44,7 +48,9 @@ def test_a_run_made_for_a_network_is_refused_when_that_has_changed(tmp_path):
     with Run(run, config, task) as second:
         assert second.meta["epoch"] == 1
     save_checkpoint(task / "last.safetensors", {**ARRAYS, "t": np.float32(0.6)}, {})
-    with pytest.raises(InputError, match=r"run was trained for another network than .*task holds now"):
+    with pytest.raises(
+        InputError, match=r"run was trained for another network than .*task holds now"
+    ):
         Run(run, config, task)
 
 
@@ -101,7 +107,14 @@ def test_a_run_folder_explains_itself(tmp_path):
         run.log(1, {"loss": 0.5}, {"step_ms": 3.0})
         run.checkpoint(ARRAYS, {"epoch": 1})
     names = {p.name for p in (tmp_path / "run").iterdir()}
-    want = {"config.yaml", "environment.json", "metrics.jsonl", "events", "last.safetensors", ".lock"}
+    want = {
+        "config.yaml",
+        "environment.json",
+        "metrics.jsonl",
+        "events",
+        "last.safetensors",
+        ".lock",
+    }
     assert names == want
     environment = json.loads((tmp_path / "run" / "environment.json").read_text())
     assert {"command", "revision", "python", "libraries", "machine"} <= set(environment)
@@ -112,7 +125,11 @@ def test_a_run_folder_explains_itself(tmp_path):
 
 def test_the_environment_tells_the_processor():
     cpuinfo = Path("/proc/cpuinfo")
-    names = re.findall(r"^model name\s*: (.+)$", cpuinfo.read_text(), re.MULTILINE) if cpuinfo.exists() else []
+    names = (
+        re.findall(r"^model name\s*: (.+)$", cpuinfo.read_text(), re.MULTILINE)
+        if cpuinfo.exists()
+        else []
+    )
     if not names:
         pytest.skip("the system does not tell the processor's name")
     assert environment()["machine"].endswith(f", {names[0].strip()}, {os.cpu_count()} cores")
@@ -219,7 +236,10 @@ def test_tensorboard_reads_the_curves(tmp_path):
     (file,) = (tmp_path / "events").iterdir()
     first, second = loader.LegacyEventFileLoader(str(file)).Load()
     assert first.file_version == "brain.Event:2"
-    assert second.step == 4 and {v.tag: v.simple_value for v in second.summary.value} == {"loss": 0.5, "lr": 0.25}
+    assert second.step == 4 and {v.tag: v.simple_value for v in second.summary.value} == {
+        "loss": 0.5,
+        "lr": 0.25,
+    }
 
 
 def test_without_tensorboard_the_metrics_are_written(tmp_path, monkeypatch):
@@ -238,10 +258,17 @@ def test_a_stop_writes_a_checkpoint_within_the_epoch(tmp_path, capsys):
         assert run.stopping
         run.leave(ARRAYS, {"epoch": 1, "step": 7}, np.array([0.1, 0.2], np.float32))
     assert ended.value.code == 143 and signal.getsignal(signal.SIGTERM) is before
-    assert capsys.readouterr().out == "stopped before step 8; the same command with --resume goes on from there\n"
+    assert (
+        capsys.readouterr().out
+        == "stopped before step 8; the same command with --resume goes on from there\n"
+    )
     with Run(tmp_path, Config(resume=True)) as run:
         within = run.arrays["within"]
-        assert not run.done and within.dtype == np.float32 and within.tolist() == [np.float32(0.1), np.float32(0.2)]
+        assert (
+            not run.done
+            and within.dtype == np.float32
+            and within.tolist() == [np.float32(0.1), np.float32(0.2)]
+        )
 
 
 def test_a_run_of_several_processes_does_not_handle_signals(tmp_path):

@@ -6,7 +6,9 @@ import pytest
 
 from samplenet.runs.schedules import bn_momentum, learning_rate
 
-STEP = SimpleNamespace(lr_schedule="step", lr=1e-3, lr_decay=0.7, lr_decay_samples=200_000, batch_size=32)
+STEP = SimpleNamespace(
+    lr_schedule="step", lr=1e-3, lr_decay=0.7, lr_decay_samples=200_000, batch_size=32
+)
 COSINE = SimpleNamespace(lr_schedule="cosine", lr=1e-2)
 
 
@@ -17,7 +19,9 @@ def test_step_schedule_falls_every_200k_clouds_to_the_floor():
 
 
 def test_cosine_schedule_halves_in_the_middle_and_ends_at_the_floor():
-    assert [learning_rate(COSINE, s, 100) for s in (0, 50, 100)] == pytest.approx([1e-2, 5e-3, 1e-5])
+    assert [learning_rate(COSINE, s, 100) for s in (0, 50, 100)] == pytest.approx(
+        [1e-2, 5e-3, 1e-5]
+    )
 
 
 def test_a_rate_below_the_floor_is_kept():
@@ -26,7 +30,8 @@ def test_a_rate_below_the_floor_is_kept():
 
 
 @pytest.mark.parametrize(
-    "samples, momentum", [(0, 0.5), (199_999, 0.5), (200_000, 0.75), (10**6, 0.984375), (10**9, 0.99)]
+    "samples, momentum",
+    [(0, 0.5), (199_999, 0.5), (200_000, 0.75), (10**6, 0.984375), (10**9, 0.99)],
 )
 def test_batch_norm_momentum(samples, momentum):
     assert bn_momentum(samples, 200_000) == pytest.approx(momentum)

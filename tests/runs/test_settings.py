@@ -54,7 +54,9 @@ def test_flags_win_over_file_over_defaults(load):
 
 
 def test_flags_of_every_kind(load):
-    config = load(None, "--sample-sizes", "8", "16", "--no-projection", "--task", "here", "--lr", "2e-3")
+    config = load(
+        None, "--sample-sizes", "8", "16", "--no-projection", "--task", "here", "--lr", "2e-3"
+    )
     assert config == Config(5, 2e-3, "here", [8, 16], False)
 
 
@@ -118,7 +120,9 @@ def test_a_bad_flag_value_is_refused_by_name(load):
 
 def test_paths_are_kept_absolute_and_are_not_empty(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert settings.load(settings.DataConfig, ["--data-root", "here"]).data_root == str(tmp_path / "here")
+    assert settings.load(settings.DataConfig, ["--data-root", "here"]).data_root == str(
+        tmp_path / "here"
+    )
     with pytest.raises(InputError, match="--data-root is empty"):
         settings.load(settings.DataConfig, ["--data-root", ""])
 
@@ -170,7 +174,9 @@ def test_every_bound_and_choice_of_every_script(import_scripts, tmp_path):
     checked = 0
     for experiment in discover(ROOT):
         scripts = import_scripts(experiment)
-        for config in {module.Config for module in vars(scripts).values() if hasattr(module, "Config")}:
+        for config in {
+            module.Config for module in vars(scripts).values() if hasattr(module, "Config")
+        }:
             (tmp_path / "config.yaml").write_text(settings.dump(config()))
             settings.read(config, tmp_path / "config.yaml")
             for field in dataclasses.fields(config):
@@ -188,6 +194,8 @@ def check_edges(config, name):
     flag = "--" + name.replace("_", "-")
     for right, wrong in cases:
         assert getattr(settings.load(config, [f"{flag}={right}"]), name) in (right, [right])
-        with pytest.raises(InputError, match=rf"^{flag} must be .*, got '?{re.escape(str(wrong))}'?$"):
+        with pytest.raises(
+            InputError, match=rf"^{flag} must be .*, got '?{re.escape(str(wrong))}'?$"
+        ):
             settings.load(config, [f"{flag}={wrong}"])
     return len(cases)

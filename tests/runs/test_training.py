@@ -44,7 +44,9 @@ def train(out, loaded=None, peers=PEERS, **options):
             loaded.append(step)
         return TARGETS[rows]
 
-    with Training(Config(out=str(out), **options), peers, state, metadata={"names": ["a"]}) as training:
+    with Training(
+        Config(out=str(out), **options), peers, state, metadata={"names": ["a"]}
+    ) as training:
         for _ in training.epochs():
             for step, targets in training.steps(order, load):
                 error = state.weight - targets
@@ -66,11 +68,17 @@ def test_an_epoch_is_logged_printed_and_kept(tmp_path, metrics, capsys):
     assert {"epoch": 4, "step": 12, "done": True, "names": ["a"]}.items() <= meta.items()
     assert load_checkpoint(tmp_path / "previous.safetensors")[1]["epoch"] == 3
     printed = capsys.readouterr().out.splitlines()
-    assert len(printed) == 4 and printed[0].startswith("epoch 1/4  loss ") and "held out error" in printed[-1]
+    assert (
+        len(printed) == 4
+        and printed[0].startswith("epoch 1/4  loss ")
+        and "held out error" in printed[-1]
+    )
 
 
 @pytest.mark.parametrize("every", [2, 3, 5])
-def test_a_run_stopped_over_and_over_ends_the_same_and_loads_no_batch_twice(tmp_path, monkeypatch, metrics, every):
+def test_a_run_stopped_over_and_over_ends_the_same_and_loads_no_batch_twice(
+    tmp_path, monkeypatch, metrics, every
+):
     whole, asked, loaded, ended = train(tmp_path / "whole"), [], [], None
 
     def stopping(run):
@@ -98,15 +106,26 @@ def test_a_finished_run_is_left_as_it_is(tmp_path, capsys):
 
 def test_another_process_has_no_folder_and_goes_on_where_the_first_one_says(tmp_path, capsys):
     first = ({"weight": np.ones(1)}, {"epoch": 2}, False)
-    loaded, peers = [], SimpleNamespace(first=False, single_process=False, agree=lambda value: first, mean=np.stack)
+    loaded, peers = (
+        [],
+        SimpleNamespace(
+            first=False, single_process=False, agree=lambda value: first, mean=np.stack
+        ),
+    )
     assert train(tmp_path / "run", loaded, peers).weight != 0
-    assert loaded == list(range(6, 12)) and not (tmp_path / "run").exists() and not capsys.readouterr().out
+    assert (
+        loaded == list(range(6, 12))
+        and not (tmp_path / "run").exists()
+        and not capsys.readouterr().out
+    )
 
 
 @pytest.mark.parametrize("stopped", [False, True])
 def test_a_loss_that_is_not_finite_is_kept_nowhere(tmp_path, monkeypatch, stopped):
     asked = []
-    monkeypatch.setattr(Run, "stopping", property(lambda run: stopped and (asked.append(1) or len(asked) == 3)))
+    monkeypatch.setattr(
+        Run, "stopping", property(lambda run: stopped and (asked.append(1) or len(asked) == 3))
+    )
     monkeypatch.setattr(f"{__name__}.TARGETS", spoilt(TARGETS))
     with pytest.raises(InputError, match="the loss became nan at step 1; try a lower --lr"):
         train(tmp_path)

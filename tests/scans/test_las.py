@@ -29,10 +29,20 @@ def test_dimensions_header_and_records_are_kept(tmp_path, extension):
     idx = np.array([7, 2, 11])
     assert scans.write(tmp_path / f"b{extension}", scan.take(idx)) == []
     again = laspy.read(tmp_path / f"b{extension}")
-    np.testing.assert_array_equal(np.stack([again.X, again.Y, again.Z], 1), np.stack([las.X, las.Y, las.Z], 1)[idx])
-    assert again.intensity.tolist() == [7, 2, 11] and np.asarray(again.classification).tolist() == [2, 2, 1]
-    assert again.header.scales.tolist() == [0.001] * 3 and again.header.version == las.header.version
-    assert [record.record_data_bytes() for record in again.vlrs if record.user_id == "mine"] == [b"kept"]
+    np.testing.assert_array_equal(
+        np.stack([again.X, again.Y, again.Z], 1), np.stack([las.X, las.Y, las.Z], 1)[idx]
+    )
+    assert again.intensity.tolist() == [7, 2, 11] and np.asarray(again.classification).tolist() == [
+        2,
+        2,
+        1,
+    ]
+    assert (
+        again.header.scales.tolist() == [0.001] * 3 and again.header.version == las.header.version
+    )
+    assert [record.record_data_bytes() for record in again.vlrs if record.user_id == "mine"] == [
+        b"kept"
+    ]
     scans.write(tmp_path / "b.ply", scan.take(idx))
     rows = scans.read(tmp_path / "b.ply").rows
     np.testing.assert_array_equal(rows["x"], np.asarray(las.x)[idx])
@@ -81,20 +91,30 @@ def test_rows_from_elsewhere_are_written_with_their_columns(tmp_path, rows):
     assert las["label"].dtype == np.int32 and las["time"].dtype == np.float64
     unit = rows.copy()
     unit["intensity"] = np.linspace(0, 1, 7)
-    assert "intensity: 0 to 1 became 0 to 65535 in .las, rounded" in scans.write(tmp_path / "b.las", scans.Scan(unit))
+    assert "intensity: 0 to 1 became 0 to 65535 in .las, rounded" in scans.write(
+        tmp_path / "b.las", scans.Scan(unit)
+    )
     wide = np.zeros(2, [("x", "f4"), ("y", "f4"), ("z", "f4"), ("classification", "i4")])
     wide["classification"] = 300
-    with pytest.raises(InputError, match=".las has a dimension classification of its own for smaller numbers; rename"):
+    with pytest.raises(
+        InputError,
+        match=".las has a dimension classification of its own for smaller numbers; rename",
+    ):
         scans.write(tmp_path / "c.las", scans.Scan(wide))
 
 
 def test_headers_that_lie_are_refused_at_once(tmp_path):
     survey().write(tmp_path / "a.las")
     content = (tmp_path / "a.las").read_bytes()
-    for at, words in ((107, "its header promises 4294967295 points"), (100, "its header promises 4294967295 records")):
+    for at, words in (
+        (107, "its header promises 4294967295 points"),
+        (100, "its header promises 4294967295 records"),
+    ):
         changed = content[:at] + b"\xff" * 4 + content[at + 4 :]
         (tmp_path / "b.las").write_bytes(changed)
-        with pytest.raises(InputError, match=rf"b\.las is damaged or cut off: {words}, more than the file can hold"):
+        with pytest.raises(
+            InputError, match=rf"b\.las is damaged or cut off: {words}, more than the file can hold"
+        ):
             scans.read(tmp_path / "b.las")
     for size, words in (
         (2, "does not begin with 'LASF'"),

@@ -21,7 +21,12 @@ def test_obj_gives_every_vertex_as_often_as_it_is_written(tmp_path):
 def test_off(tmp_path):
     pytest.importorskip("trimesh", reason=".off needs trimesh")
     (tmp_path / "a.off").write_text("OFF # a mesh\n4 1 0\n1 2 3\n4 5 6\n1 2 3\n7 8 9\n3 0 1 2\n")
-    assert scans.read(tmp_path / "a.off").points.tolist() == [[1, 2, 3], [4, 5, 6], [1, 2, 3], [7, 8, 9]]
+    assert scans.read(tmp_path / "a.off").points.tolist() == [
+        [1, 2, 3],
+        [4, 5, 6],
+        [1, 2, 3],
+        [7, 8, 9],
+    ]
 
 
 def test_stl_gives_three_points_a_triangle_of_every_solid(tmp_path):
@@ -44,14 +49,19 @@ def test_stl_gives_three_points_a_triangle_of_every_solid(tmp_path):
         np.testing.assert_array_equal(scan.points, np.concatenate(twice).reshape(-1, 3))
         assert scan.notes == ("only coordinates are read from .stl",)
     (tmp_path / "cut.stl").write_bytes((tmp_path / "b.stl").read_bytes()[:-1])
-    with pytest.raises(InputError, match="cut.stl is no STL file, cut off or damaged: it holds 1 of 2 triangles"):
+    with pytest.raises(
+        InputError, match="cut.stl is no STL file, cut off or damaged: it holds 1 of 2 triangles"
+    ):
         scans.read(tmp_path / "cut.stl")
 
 
 def test_glb_gives_the_nodes_of_its_scene_where_they_stand(tmp_path):
     trimesh = pytest.importorskip("trimesh", reason=".glb needs trimesh")
     scene = trimesh.Scene()
-    meshes = [trimesh.Trimesh(np.arange(9.0).reshape(3, 3) + i, [[0, 1, 2]], process=False) for i in range(4)]
+    meshes = [
+        trimesh.Trimesh(np.arange(9.0).reshape(3, 3) + i, [[0, 1, 2]], process=False)
+        for i in range(4)
+    ]
     for i, mesh in enumerate(meshes):
         matrix = np.eye(4)
         matrix[0, 3] = 100 * i
@@ -67,6 +77,8 @@ def test_glb_gives_the_nodes_of_its_scene_where_they_stand(tmp_path):
         ),
         (b'{"accessors": [{"sparse": {}}]}', "has sparse accessors, which are not read"),
     ):
-        (tmp_path / "b.glb").write_bytes(content[:12] + len(tree).to_bytes(4, "little") + b"JSON" + tree)
+        (tmp_path / "b.glb").write_bytes(
+            content[:12] + len(tree).to_bytes(4, "little") + b"JSON" + tree
+        )
         with pytest.raises(InputError, match=f"b.glb {words}"):
             scans.read(tmp_path / "b.glb")

@@ -20,7 +20,9 @@ DATA {}
 
 
 def four_points():
-    rows = np.zeros(4, [("x", "f4"), ("y", "f4"), ("z", "f4"), ("fpfh", "f4", 3), ("_", "V4"), ("rgb", "f4")])
+    rows = np.zeros(
+        4, [("x", "f4"), ("y", "f4"), ("z", "f4"), ("fpfh", "f4", 3), ("_", "V4"), ("rgb", "f4")]
+    )
     for i, name in enumerate(("x", "y", "z", "rgb")):
         rows[name] = np.arange(4) + 10 * i
     rows["fpfh"] = np.arange(12).reshape(4, 3)
@@ -31,12 +33,16 @@ def compressed(rows):
     lzf = pytest.importorskip("lzf", reason="compressed .pcd files need python-neo-lzf")
     body = b"".join(np.ascontiguousarray(rows[name]).tobytes() for name in rows.dtype.names)
     packed = lzf.compress(body)
-    return np.array([len(packed), len(body)], "<u4").tobytes() + packed + bytes(100)  # PCL too writes zeros behind
+    return (
+        np.array([len(packed), len(body)], "<u4").tobytes() + packed + bytes(100)
+    )  # PCL too writes zeros behind
 
 
 def as_text(rows):
     lines = [[x, y, z, *fpfh, 0, 0, 0, 0, rgb] for x, y, z, fpfh, _, rgb in rows.tolist()]
-    return "".join(" ".join(map(str, line)) + " \n" for line in lines).encode()  # Open3D ends lines with a blank
+    return "".join(
+        " ".join(map(str, line)) + " \n" for line in lines
+    ).encode()  # Open3D ends lines with a blank
 
 
 BODIES = {"ascii": as_text, "binary": lambda rows: rows.tobytes(), "binary_compressed": compressed}
@@ -53,7 +59,10 @@ def test_fields_of_several_numbers_and_the_viewpoint_are_kept(tmp_path, data):
     again = scans.read(tmp_path / "b.pcd")
     for name in again.rows.dtype.names:
         np.testing.assert_array_equal(again.rows[name], rows[name][[2, 0]])
-    assert b"COUNT 1 1 1 3 1\nWIDTH 2\nHEIGHT 1\nVIEWPOINT 1 2 3 0.5 0.5 0.5 0.5\n" in (tmp_path / "b.pcd").read_bytes()
+    assert (
+        b"COUNT 1 1 1 3 1\nWIDTH 2\nHEIGHT 1\nVIEWPOINT 1 2 3 0.5 0.5 0.5 0.5\n"
+        in (tmp_path / "b.pcd").read_bytes()
+    )
     for size in (len(content) // 2, len(content) - len(BODIES[data](rows)) + 7):
         (tmp_path / "cut.pcd").write_bytes(content[:size])
         with pytest.raises(InputError, match=r"cut\.pcd is .*cut off|cut\.pcd is no PCD file"):

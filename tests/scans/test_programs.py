@@ -27,19 +27,27 @@ def test_open3d(tmp_path, rows, scan, name):
     cloud = open3d.io.read_point_cloud(str(tmp_path / name))
     np.testing.assert_allclose(cloud.points, scan.points, atol=1e-5)
     np.testing.assert_array_equal(np.rint(np.asarray(cloud.colors) * 255), scan.colors)
-    np.testing.assert_array_equal(cloud.normals, np.stack([rows[name] for name in ("nx", "ny", "nz")], 1))
+    np.testing.assert_array_equal(
+        cloud.normals, np.stack([rows[name] for name in ("nx", "ny", "nz")], 1)
+    )
     cloud = open3d.t.io.read_point_cloud(str(tmp_path / name))
     np.testing.assert_array_equal(cloud.point.intensity.numpy()[:, 0], rows["intensity"])
 
 
-@pytest.mark.parametrize("tool, name, out", [("pcl_pcd2ply", "a.pcd", "b.ply"), ("pcl_ply2pcd", "a.ply", "b.pcd")])
+@pytest.mark.parametrize(
+    "tool, name, out", [("pcl_pcd2ply", "a.pcd", "b.ply"), ("pcl_ply2pcd", "a.ply", "b.pcd")]
+)
 def test_pcl(tmp_path, rows, scan, tool, name, out):
     if not shutil.which(tool):
         pytest.skip(f"reads results back: needs {tool} of Debian's pcl-tools")
     scans.write(tmp_path / name, scan)
     command = [tool, "-format", "1", name, out]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert "normal_x normal_y normal_z" in done.stdout and " rgb" in done.stdout and " intensity" in done.stdout
+    assert (
+        "normal_x normal_y normal_z" in done.stdout
+        and " rgb" in done.stdout
+        and " intensity" in done.stdout
+    )
     assert "XYZ dimensions are not" not in done.stderr
     again = scans.read(tmp_path / out)
     np.testing.assert_allclose(again.points, scan.points, atol=1e-5)

@@ -15,7 +15,9 @@ LIBRARIES = {".las": "laspy", ".laz": "lazrs", ".glb": "trimesh", ".off": "trime
 def needed(extension):
     """Skip where the library of this format is not installed."""
     if extension in LIBRARIES:
-        pytest.importorskip(LIBRARIES[extension], reason=f"{extension} needs {LIBRARIES[extension]}")
+        pytest.importorskip(
+            LIBRARIES[extension], reason=f"{extension} needs {LIBRARIES[extension]}"
+        )
 
 
 @pytest.mark.parametrize("extension", [".ply", ".pcd", ".npz", ".las", ".laz"])
@@ -59,7 +61,9 @@ def test_colours_normals_and_intensity_go_from_format_to_format(tmp_path, rows, 
 
 
 def test_every_change_is_told_in_a_sentence(tmp_path, rows):
-    far = rows.astype([(name, "f8" if name in "xyz" else rows.dtype[name]) for name in rows.dtype.names])
+    far = rows.astype(
+        [(name, "f8" if name in "xyz" else rows.dtype[name]) for name in rows.dtype.names]
+    )
     far["x"] += 5400000.1
     np.savez(
         tmp_path / "a.npz",
@@ -77,7 +81,9 @@ def test_every_change_is_told_in_a_sentence(tmp_path, rows):
     assert "colours: 0 to 1 became 0 to 255 in .pcd, rounded" in notes
     assert "tree dropped: it holds words, which .pcd cannot keep" in notes
     rounded = [
-        note for note in notes if note.startswith("x, y, z: float64 became float32 in .pcd, rounded by up to 0.")
+        note
+        for note in notes
+        if note.startswith("x, y, z: float64 became float32 in .pcd, rounded by up to 0.")
     ]
     assert rounded and len(notes) == 4
     assert scans.read(tmp_path / "a.pcd").points.dtype == np.float32
@@ -85,11 +91,15 @@ def test_every_change_is_told_in_a_sentence(tmp_path, rows):
     assert "feature is split into feature_0 to feature_1 in .ply" in notes
     assert "label: int64 became float64 in .ply" in notes
     notes = scans.write(tmp_path / "a.xyz", scan)
-    assert notes[-1].startswith("names of columns are lost in .xyz; they are x, y, z, red, green, blue, feature_0")
+    assert notes[-1].startswith(
+        "names of columns are lost in .xyz; they are x, y, z, red, green, blue, feature_0"
+    )
 
 
 def test_types_depend_on_the_type_of_the_input_alone(tmp_path):
-    rows = np.zeros(3, [("x", "f8"), ("y", "f8"), ("z", "f8"), ("id", "i8"), ("angle", "i2"), ("on", "?")])
+    rows = np.zeros(
+        3, [("x", "f8"), ("y", "f8"), ("z", "f8"), ("id", "i8"), ("angle", "i2"), ("on", "?")]
+    )
     for values in ([0, 1, 2], [0, 1, 2**40]):
         rows["id"] = values
         scans.write(tmp_path / "a.ply", scans.Scan(rows))
@@ -99,7 +109,9 @@ def test_types_depend_on_the_type_of_the_input_alone(tmp_path):
 
 
 def test_colours_are_scaled_by_the_whole_file_and_not_by_the_sample(tmp_path):
-    rows = np.zeros(4, [("x", "f4"), ("y", "f4"), ("z", "f4"), ("red", "u2"), ("green", "u2"), ("blue", "u2")])
+    rows = np.zeros(
+        4, [("x", "f4"), ("y", "f4"), ("z", "f4"), ("red", "u2"), ("green", "u2"), ("blue", "u2")]
+    )
     rows["red"] = [0, 200, 255, 65535]
     scans.write(tmp_path / "dark.ply", scans.Scan(rows).take(np.array([0, 1, 2])))
     assert scans.read(tmp_path / "dark.ply").rows["red"].tolist() == [0, 0, 0]
@@ -109,10 +121,15 @@ def test_colours_are_scaled_by_the_whole_file_and_not_by_the_sample(tmp_path):
 
 @pytest.mark.parametrize("number", [2**53 + 1, 2**63 - 1, 2**64 - 1])
 def test_whole_numbers_are_written_as_they_are_or_not_at_all(tmp_path, number):
-    rows = np.zeros(2, [("x", "f4"), ("y", "f4"), ("z", "f4"), ("id", "u8" if number > 2**63 else "i8")])
+    rows = np.zeros(
+        2, [("x", "f4"), ("y", "f4"), ("z", "f4"), ("id", "u8" if number > 2**63 else "i8")]
+    )
     rows["id"][1] = number
     for name in ("a.ply", "a.npy"):
-        with pytest.raises(InputError, match=f"{name} cannot be written: .*(id holds {number}|round id).*write .npz"):
+        with pytest.raises(
+            InputError,
+            match=f"{name} cannot be written: .*(id holds {number}|round id).*write .npz",
+        ):
             scans.write(tmp_path / name, scans.Scan(rows))
     for name in ("a.npz", "a.pcd"):
         scans.write(tmp_path / name, scans.Scan(rows))
@@ -123,9 +140,17 @@ def test_whole_numbers_are_written_as_they_are_or_not_at_all(tmp_path, number):
 
 def test_two_columns_of_one_name_are_refused_or_noted(tmp_path):
     np.savez(tmp_path / "a.npz", points=np.ones((4, 3)), x=np.arange(4))
-    with pytest.raises(InputError, match="a.npz holds an array 'x' beside the columns of 'points' called so; rename"):
+    with pytest.raises(
+        InputError,
+        match="a.npz holds an array 'x' beside the columns of 'points' called so; rename",
+    ):
         scans.read(tmp_path / "a.npz")
-    np.savez(tmp_path / "b.npz", points=np.ones((4, 3)), colors=np.ones((4, 3), np.uint8), red=np.zeros(4))
+    np.savez(
+        tmp_path / "b.npz",
+        points=np.ones((4, 3)),
+        colors=np.ones((4, 3), np.uint8),
+        red=np.zeros(4),
+    )
     assert "red dropped: .ply needs that name for another column" in scans.write(
         tmp_path / "b.ply", scans.read(tmp_path / "b.npz")
     )
@@ -170,7 +195,9 @@ def test_columns_without_names_come_back_as_they_were(tmp_path, rows, extension)
 def test_the_array_of_an_npz_keeps_its_name_and_its_columns(tmp_path):
     points = np.random.default_rng(0).normal(size=(9, 4))
     np.savez(tmp_path / "a.npz", cloud=points, label=np.arange(9))
-    assert scans.write(tmp_path / "b.npz", scans.read(tmp_path / "a.npz").take(np.array([3, 1]))) == []
+    assert (
+        scans.write(tmp_path / "b.npz", scans.read(tmp_path / "a.npz").take(np.array([3, 1]))) == []
+    )
     with np.load(tmp_path / "b.npz") as sample:
         assert sample.files == ["cloud", "label"] and sample["label"].tolist() == [3, 1]
         assert sample["cloud"].tobytes() == points[[3, 1]].tobytes()
@@ -178,7 +205,9 @@ def test_the_array_of_an_npz_keeps_its_name_and_its_columns(tmp_path):
 
 def test_a_structured_npy_stays_one(tmp_path, rows):
     np.save(tmp_path / "a.npy", rows)
-    assert scans.write(tmp_path / "b.npy", scans.read(tmp_path / "a.npy").take(np.array([3, 1]))) == []
+    assert (
+        scans.write(tmp_path / "b.npy", scans.read(tmp_path / "a.npy").take(np.array([3, 1]))) == []
+    )
     assert np.load(tmp_path / "b.npy").tobytes() == rows[[3, 1]].tobytes()
 
 
@@ -188,13 +217,21 @@ def bad_files(folder, rows):
     content = (folder / "whole.ply").read_bytes()
     (folder / "cut.ply").write_bytes(content[:-9])
     (folder / "head.ply").write_bytes(content[:40])
-    ascii_head = "ply\nformat ascii 1.0\nelement vertex {}\n" + "".join(f"property float {a}\n" for a in "xyz")
+    ascii_head = "ply\nformat ascii 1.0\nelement vertex {}\n" + "".join(
+        f"property float {a}\n" for a in "xyz"
+    )
     (folder / "short.ply").write_text(ascii_head.format(3) + "end_header\n1 2 3\n4 5 6\n")
     (folder / "huge.ply").write_text(ascii_head.format(10**15) + "end_header\n1 2 3\n")
     (folder / "none.ply").write_text(ascii_head.format(0) + "end_header\n")
-    (folder / "flat.ply").write_text(ascii_head.format(1).replace("property float z\n", "") + "end_header\n1 2\n")
-    (folder / "type.ply").write_text(ascii_head.format(1).replace("float z", "real z") + "end_header\n1 2 3\n")
-    (folder / "faces.ply").write_text("ply\nformat ascii 1.0\nelement face 0\nproperty uchar a\nend_header\n")
+    (folder / "flat.ply").write_text(
+        ascii_head.format(1).replace("property float z\n", "") + "end_header\n1 2\n"
+    )
+    (folder / "type.ply").write_text(
+        ascii_head.format(1).replace("float z", "real z") + "end_header\n1 2 3\n"
+    )
+    (folder / "faces.ply").write_text(
+        "ply\nformat ascii 1.0\nelement face 0\nproperty uchar a\nend_header\n"
+    )
     (folder / "empty.ply").write_bytes(b"")
     (folder / "text.ply").write_text("1 2 3\n")
     np.save(folder / "two.npy", np.ones((5, 2)))
@@ -268,7 +305,10 @@ def test_text_without_points_is_no_cloud(tmp_path):
 
 
 def test_extensions():
-    with pytest.raises(InputError, match=r"cannot write a.csv: .csv is read only; its extension must be one of .ply"):
+    with pytest.raises(
+        InputError,
+        match=r"cannot write a.csv: .csv is read only; its extension must be one of .ply",
+    ):
         scans.check_extension(Path("a.csv"))
     for name, expected in {
         "a.PLY": ".ply",
@@ -294,9 +334,14 @@ for call in calls:
     except scans.InputError as error:
         print(error)
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
     las, glb, laz = done.stdout.splitlines()
-    assert las == 'a.las needs laspy[lazrs]; pip install "laspy[lazrs]", or the library with its extra "io"'
+    assert (
+        las
+        == 'a.las needs laspy[lazrs]; pip install "laspy[lazrs]", or the library with its extra "io"'
+    )
     assert glb.startswith("a.glb needs trimesh;") and laz.startswith("b.laz needs laspy[lazrs];")
 
 

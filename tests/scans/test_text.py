@@ -71,18 +71,24 @@ def test_columns_that_are_not_read_are_told(tmp_path):
     (tmp_path / "a.csv").write_text("x,y,z,tree\n1,2,3,oak\n")
     assert scans.read(tmp_path / "a.csv").notes == ("tree dropped: words, not numbers",)
     (tmp_path / "b.csv").write_text("east,north,height\n1,2,3\n")
-    assert scans.read(tmp_path / "b.csv").notes == ("its columns east, north, height are taken as x, y and z",)
+    assert scans.read(tmp_path / "b.csv").notes == (
+        "its columns east, north, height are taken as x, y and z",
+    )
 
 
 def test_a_packed_file_that_unpacks_to_far_more_is_refused(tmp_path):
     (tmp_path / "a.xyz.gz").write_bytes(gzip.compress(b"1 2 3\n" * 10**6))
-    with pytest.raises(scans.InputError, match="unpacks to more than 256 times its size; unpack it first"):
+    with pytest.raises(
+        scans.InputError, match="unpacks to more than 256 times its size; unpack it first"
+    ):
         scans.read(tmp_path / "a.xyz.gz")
 
 
 def test_a_line_that_cannot_be_read_is_shown(tmp_path):
     (tmp_path / "a.txt").write_text("-421.88 171.88 3,984.38\n")
-    with pytest.raises(scans.InputError, match="line 1 has several kinds of separators: '-421.88 171.88 3,984.38'"):
+    with pytest.raises(
+        scans.InputError, match="line 1 has several kinds of separators: '-421.88 171.88 3,984.38'"
+    ):
         scans.read(tmp_path / "a.txt")
     (tmp_path / "b.txt").write_text("1 2 3\n1 2 18\x105.0\n")
     with pytest.raises(scans.InputError, match=r"line 2 holds '18\\x105.0', which is no number"):

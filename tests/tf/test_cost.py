@@ -34,7 +34,11 @@ def inner(x):
         (lambda x: tf.matmul(x, x, transpose_a=True), (4, 2, 3), 4 * 3 * 2 * 3),
         (lambda x: tf.matmul(x, x, transpose_b=True), (4, 2, 3), 4 * 2 * 3 * 2),
         (lambda x: tf.einsum("bnc,cd->bnd", x, ones(3, 5)), (4, 2, 3), 4 * 2 * 3 * 5),
-        (lambda x: tf.nn.conv2d(x, ones(3, 3, 2, 6), 1, "VALID"), (1, 5, 7, 4), 3 * 5 * 6 * (3 * 3 * 2)),  # two groups
+        (
+            lambda x: tf.nn.conv2d(x, ones(3, 3, 2, 6), 1, "VALID"),
+            (1, 5, 7, 4),
+            3 * 5 * 6 * (3 * 3 * 2),
+        ),  # two groups
         (lambda x: tf.nn.conv1d(x, ones(1, 3, 5), 1, "SAME"), (4, 2, 3), 4 * 2 * 3 * 5),
         (lambda x: inner(x) + inner(x), (2, 3), 2 * 2 * 3 * 11),
         (lambda x: tf.add_n([x @ ones(3, 5)] * 3), (2, 3), 2 * 3 * 5),  # done once
@@ -59,9 +63,15 @@ def test_parameters_are_counted_once_frozen_or_not_without_running_statistics():
     "function, words",
     [
         (loop, "within a loop or branch"),
-        (lambda x: tf.nn.depthwise_conv2d(x[None, ..., None], ones(1, 1, 1, 1), [1] * 4, "SAME"), "DepthwiseConv2dNat"),
+        (
+            lambda x: tf.nn.depthwise_conv2d(x[None, ..., None], ones(1, 1, 1, 1), [1] * 4, "SAME"),
+            "DepthwiseConv2dNat",
+        ),
         (lambda x: tf.einsum("...c,cd->...d", x, ones(3, 5)), "kind not known here, Einsum"),
-        (lambda x: tf.boolean_mask(x, x[:, 0] > 0) @ ones(3, 5), r"unknown size \[\[None, 3\], \[3, 5\]\]"),
+        (
+            lambda x: tf.boolean_mask(x, x[:, 0] > 0) @ ones(3, 5),
+            r"unknown size \[\[None, 3\], \[3, 5\]\]",
+        ),
     ],
 )
 def test_what_cannot_be_counted_is_an_error(function, words):
@@ -99,7 +109,11 @@ def test_peak_memory_is_what_is_held_at_once_and_forgets_what_came_before():
 
 def test_peak_memory_of_a_gpu_is_above_what_was_in_use(monkeypatch):
     state = {"current": 100, "peak": 5000}
-    monkeypatch.setattr(tf.config.experimental, "reset_memory_stats", lambda gpu: state.update(peak=state["current"]))
+    monkeypatch.setattr(
+        tf.config.experimental,
+        "reset_memory_stats",
+        lambda gpu: state.update(peak=state["current"]),
+    )
     monkeypatch.setattr(tf.config.experimental, "get_memory_info", lambda gpu: dict(state))
     warm = []
 
@@ -120,5 +134,7 @@ def test_a_fresh_process_is_another_and_its_end_is_told():
 
 
 def test_a_keras_model_counts_as_a_function():
-    model = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(3), keras.layers.Dense(2, use_bias=False)])
+    model = keras.Sequential(
+        [keras.layers.Input((4,)), keras.layers.Dense(3), keras.layers.Dense(2, use_bias=False)]
+    )
     assert cost.count(model, (5, 4)) == (4 * 3 + 3 + 3 * 2, 5 * (4 * 3 + 3 * 2))

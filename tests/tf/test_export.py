@@ -23,9 +23,7 @@ out = sampler(numpy.load("clouds.npy"))
 numpy.savez("out.npz", **{{name: out[name] for name in ("points", "idx", "queries")}})
 """
 SAVED = 'sampler = tf.saved_model.load("sampler"); assert "samplenet" not in sys.modules'
-KERAS = (
-    'import samplenet.tf; model = tf.keras.models.load_model("sampler.keras"); sampler = lambda x: model(x)._asdict()'
-)
+KERAS = 'import samplenet.tf; model = tf.keras.models.load_model("sampler.keras"); sampler = lambda x: model(x)._asdict()'
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +43,12 @@ def check(sampler, found):
     np.testing.assert_array_equal(found["idx"], ours.idx)
     np.testing.assert_array_equal(found["points"], ours.points)
     _, near = reference.knn(found["queries"], CLOUDS, 1)
-    np.testing.assert_array_equal(found["idx"], reference.farthest_points(CLOUDS, M, chosen=near[..., 0]))
-    assert len({len(set(row)) for row in near[..., 0].tolist()}) > 1  # unequal numbers of further points
+    np.testing.assert_array_equal(
+        found["idx"], reference.farthest_points(CLOUDS, M, chosen=near[..., 0])
+    )
+    assert (
+        len({len(set(row)) for row in near[..., 0].tolist()}) > 1
+    )  # unequal numbers of further points
 
 
 @pytest.mark.parametrize("name, load", [("sampler", SAVED), ("sampler.keras", KERAS)])
@@ -76,5 +78,7 @@ def test_onnx_of_a_keras_sampler(sampler, tmp_path):
 
 
 def test_a_folder_of_something_else_is_left_alone(sampler, tmp_path):
-    with pytest.raises(InputError, match="is a folder that holds no SavedModel; choose another name"):
+    with pytest.raises(
+        InputError, match="is a folder that holds no SavedModel; choose another name"
+    ):
         export.export(sampler, tmp_path)

@@ -38,7 +38,10 @@ SCRIPTS = {
             "1e-4",
         ],
     ),
-    "autoencoder": ("reconstruction/train_autoencoder.py", [*SIZES, "--shapes-per-class", "10", "--epochs", "3"]),
+    "autoencoder": (
+        "reconstruction/train_autoencoder.py",
+        [*SIZES, "--shapes-per-class", "10", "--epochs", "3"],
+    ),
 }
 SAMPLERS = {
     "classifier": (
@@ -66,7 +69,9 @@ def start(script, flags, task=None, program=()):
     if task is not None:
         env["TF_CONFIG"] = json.dumps(task)
     command = [sys.executable, *program, str(ROOT / script), *map(str, flags)]
-    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def finish(processes):
@@ -92,7 +97,9 @@ def start_two(script, flags):
     hosts = [f"localhost:{holder.getsockname()[1]}" for holder in holders]
     for holder in holders:
         holder.close()
-    tasks = [{"cluster": {"worker": hosts}, "task": {"type": "worker", "index": i}} for i in range(2)]
+    tasks = [
+        {"cluster": {"worker": hosts}, "task": {"type": "worker", "index": i}} for i in range(2)
+    ]
     return [start(script, flags, task) for task in tasks]
 
 
@@ -115,7 +122,9 @@ BAD = {
 @pytest.mark.parametrize("case", BAD)
 def test_a_damaged_tf_config_is_named(monkeypatch, case):
     monkeypatch.setenv("TF_CONFIG", BAD[case])
-    with pytest.raises(InputError, match=rf"TF_CONFIG of the environment names no task.*got {re.escape(BAD[case])}"):
+    with pytest.raises(
+        InputError, match=rf"TF_CONFIG of the environment names no task.*got {re.escape(BAD[case])}"
+    ):
         Replicas(8)
 
 
@@ -178,7 +187,9 @@ def test_a_task_network_trains_as_on_one_device(tmp_path, trained, name, several
 @pytest.mark.parametrize("name", ["autoencoder", pytest.param("classifier", marks=slow)])
 def test_a_sampler_trains_as_on_one_device(tmp_path, trained, name):
     script, flags = SAMPLERS[name]
-    two_processes(script, [*flags, "--task", trained(name), "--sample-sizes", 6, "--out", tmp_path / "run"])
+    two_processes(
+        script, [*flags, "--task", trained(name), "--sample-sizes", 6, "--out", tmp_path / "run"]
+    )
     assert_close(trained(name, sampler=True), tmp_path / "run")
 
 
@@ -192,7 +203,9 @@ def test_two_processes_continue_a_run(tmp_path, trained):
         (tmp_path / name / "config.yaml").write_text(
             settings.replace(str(trained("autoencoder")), str(tmp_path / name))
         )
-        save_checkpoint(tmp_path / name / "last.safetensors", arrays, {**meta, "epoch": 1, "done": False})
+        save_checkpoint(
+            tmp_path / name / "last.safetensors", arrays, {**meta, "epoch": 1, "done": False}
+        )
     alone(script, [*flags, "--resume", "--out", tmp_path / "one"])
     two_processes(script, [*flags, "--resume", "--out", tmp_path / "two"])
     assert len(losses(tmp_path / "one")) == 2
@@ -205,7 +218,9 @@ def test_two_processes_continue_a_run(tmp_path, trained):
 
 def test_a_batch_that_cannot_be_divided(tmp_path):
     script, flags = SCRIPTS["autoencoder"]
-    with pytest.raises(AssertionError, match="--batch-size 7 is no multiple of the 2 devices that share a batch"):
+    with pytest.raises(
+        AssertionError, match="--batch-size 7 is no multiple of the 2 devices that share a batch"
+    ):
         two_devices(script, [*flags, "--batch-size", 7, "--out", tmp_path / "run"])
 
 

@@ -28,22 +28,33 @@ SMALL = {"conv_widths": (8, 8), "fc_widths": (16,), "k": 4}
 
 
 def test_projection_of_the_released_worked_example():
-    points = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [5, 4, 4], [4, 5, 4], [4, 4, 5], [8, 7, 7]], np.float32)
+    points = np.array(
+        [[1, 0, 0], [0, 1, 0], [0, 0, 1], [5, 4, 4], [4, 5, 4], [4, 4, 5], [8, 7, 7]], np.float32
+    )
     out = SoftProjection(k=3)(points[None], np.zeros((1, 1, 3), np.float32))
     np.testing.assert_allclose(out, [[[1 / 3] * 3]], rtol=1e-6)
 
 
 def test_projection_weights_are_the_softmax_of_distance_over_sigma():
-    points, query = np.array([[[0, 0, 0], [1, 0, 0]]], np.float32), np.array([[[0.25, 0, 0]]], np.float32)
+    points, query = (
+        np.array([[[0, 0, 0], [1, 0, 0]]], np.float32),
+        np.array([[[0.25, 0, 0]]], np.float32),
+    )
     out = SoftProjection(k=2, temperature=0.5)(points, query)
     near, far = np.exp(-(0.25**2) / 0.25), np.exp(-(0.75**2) / 0.25)
     np.testing.assert_allclose(out[0, 0, 0], far / (near + far), rtol=1e-6)
 
 
 def test_features_are_propagated_by_the_weights_that_project_the_points():
-    layer, queries, linear = SoftProjection(k=4), CLOUD[:, :6] + 0.1, np.float32([[1, 0], [0, 2], [3, -1]])
+    layer, queries, linear = (
+        SoftProjection(k=4),
+        CLOUD[:, :6] + 0.1,
+        np.float32([[1, 0], [0, 2], [3, -1]]),
+    )
     features = CLOUD @ linear  # what is linear in the points stays so
-    np.testing.assert_allclose(layer.propagate(CLOUD, features, queries), layer(CLOUD, queries) @ linear, atol=1e-5)
+    np.testing.assert_allclose(
+        layer.propagate(CLOUD, features, queries), layer(CLOUD, queries) @ linear, atol=1e-5
+    )
 
 
 def test_a_cold_projection_is_the_nearest_point():
@@ -71,15 +82,22 @@ def test_temperature_and_queries_get_gradients():
 
 
 def test_simplification_loss_by_eye():
-    queries, points = np.array([[[0, 0, 0], [3, 0, 0]]], np.float32), np.array([[[0, 0, 0], [1, 0, 0]]], np.float32)
+    queries, points = (
+        np.array([[[0, 0, 0], [3, 0, 0]]], np.float32),
+        np.array([[[0, 0, 0], [1, 0, 0]]], np.float32),
+    )
     # L_a(Q,P) = (0 + 4) / 2, L_m(Q,P) = 4, L_a(P,Q) = (0 + 1) / 2
     assert float(simplification_loss(queries, points)) == pytest.approx(2 + 4 + 0.5)
-    assert float(simplification_loss(queries, points, beta=0, gamma=0.25, delta=0.5)) == pytest.approx(2 + 1.25 * 0.5)
+    assert float(
+        simplification_loss(queries, points, beta=0, gamma=0.25, delta=0.5)
+    ) == pytest.approx(2 + 1.25 * 0.5)
 
 
 def test_maximum_is_taken_for_each_cloud_and_averaged():
     queries = np.array([[[2, 0, 0]], [[0, 0, 0]]], np.float32)
-    assert float(simplification_loss(queries, np.zeros((2, 1, 3), np.float32), gamma=0)) == pytest.approx(2 + 2)
+    assert float(
+        simplification_loss(queries, np.zeros((2, 1, 3), np.float32), gamma=0)
+    ) == pytest.approx(2 + 2)
 
 
 def test_projection_loss_is_sigma_and_nothing_for_snet():
@@ -95,7 +113,9 @@ def test_projection_loss_is_sigma_and_nothing_for_snet():
 def test_layer_sizes_are_the_published_ones():
     sampler = SampleNet(32)
     sampler(CLOUD)
-    assert sum(int(np.prod(w.shape)) for w in sampler.trainable_weights) == pytest.approx(225_000, rel=0.01)
+    assert sum(int(np.prod(w.shape)) for w in sampler.trainable_weights) == pytest.approx(
+        225_000, rel=0.01
+    )
     shapes = {w.path.split("/", 1)[1]: tuple(w.shape) for w in sampler.weights}
     assert shapes["conv5/fc/kernel"] == (128, 128)
     assert shapes["fc4/fc/kernel"] == (256, 96)
@@ -119,7 +139,9 @@ def test_an_order_holds_every_sample_as_its_first_points():
     ordered, queries = sampler.order(CLOUD), sampler(CLOUD).queries
     idx = np.asarray(ordered.idx)
     assert (np.sort(idx) == np.arange(50)).all()  # the whole cloud, every point once
-    np.testing.assert_array_equal(ordered.points, np.take_along_axis(np.asarray(CLOUD), idx[..., None], 1))
+    np.testing.assert_array_equal(
+        ordered.points, np.take_along_axis(np.asarray(CLOUD), idx[..., None], 1)
+    )
     for size in (1, 3, 6, 20):
         np.testing.assert_array_equal(idx[:, :size], sampler.match(CLOUD, queries, size))
         one = Prefix(sampler, size)(CLOUD)
@@ -154,12 +176,16 @@ def test_the_whole_cloud_may_be_sampled():
 def test_eager_and_graph_agree():
     sampler = SampleNet(6, **SMALL)
     eager = sampler(CLOUD)
-    graph = tf.function(lambda p: sampler(p), input_signature=[tf.TensorSpec((None, None, 3))])(CLOUD)
+    graph = tf.function(lambda p: sampler(p), input_signature=[tf.TensorSpec((None, None, 3))])(
+        CLOUD
+    )
     np.testing.assert_array_equal(eager.idx, graph.idx)
     np.testing.assert_allclose(eager.queries, graph.queries, atol=1e-6)
 
 
-@pytest.mark.parametrize("changes", [{}, {"projection": False}, {"output_order": "3m", "fc_batch_norm": False}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"projection": False}, {"output_order": "3m", "fc_batch_norm": False}]
+)
 def test_keras_file_and_config_round_trip(tmp_path, changes):
     sampler = SampleNet(6, **SMALL, min_sigma=0.01, **changes)
     want = sampler(CLOUD)
@@ -184,7 +210,9 @@ def test_state_round_trip_and_refusal_of_another_model(tmp_path):
     wider = SampleNet(7, **SMALL)
     wider(CLOUD)
     before = get_state(wider)
-    with pytest.raises(InputError, match=r"s.safetensors does not fit this model: fc2.*\(16, 18\).*\(16, 21\)"):
+    with pytest.raises(
+        InputError, match=r"s.safetensors does not fit this model: fc2.*\(16, 18\).*\(16, 21\)"
+    ):
         set_state(wider, load_checkpoint(path)[0], source="s.safetensors")
     for name, value in get_state(wider).items():
         np.testing.assert_array_equal(value, before[name])
@@ -232,7 +260,10 @@ def test_a_few_steps_lower_the_loss():
             queries = sampler(CLOUD, training=True).queries
             loss = simplification_loss(queries, CLOUD)
         optimizer.apply(
-            tape.gradient(loss, w := [v for v in sampler.trainable_variables if "project" not in v.path]), w
+            tape.gradient(
+                loss, w := [v for v in sampler.trainable_variables if "project" not in v.path]
+            ),
+            w,
         )
         losses.append(float(loss))
     assert losses[-1] < 0.7 * losses[0]
@@ -242,13 +273,19 @@ def test_a_few_steps_lower_the_loss():
     "make, words",
     [
         (lambda: SampleNet(0), "m must be.* got 0"),
-        (lambda: SampleNet(2)(CLOUD.transpose(0, 2, 1)), r"^SampleNet: points must have shape .*got \(4, 3, 50\)$"),
+        (
+            lambda: SampleNet(2)(CLOUD.transpose(0, 2, 1)),
+            r"^SampleNet: points must have shape .*got \(4, 3, 50\)$",
+        ),
         (lambda: SampleNet(2)(CLOUD[0]), r"^SampleNet: points must have shape .*got \(50, 3\)$"),
         (
             lambda: SampleNet(51, **SMALL)(CLOUD),
             "^SampleNet: m must be at most N, got m = 51 for clouds of N = 50 points$",
         ),
-        (lambda: SampleNet(4, k=51)(CLOUD, training=True), r"k must be in \[1, N\] = \[1, 50\], got 51"),
+        (
+            lambda: SampleNet(4, k=51)(CLOUD, training=True),
+            r"k must be in \[1, N\] = \[1, 50\], got 51",
+        ),
         (lambda: SampleNet(4, output_order="xyz"), "xyz"),
         (lambda: SoftProjection(k=0), "k must be.* got 0"),
         (lambda: SoftProjection(min_sigma=-1.0), "min_sigma.* got -1"),
@@ -268,7 +305,9 @@ def test_inference_refuses_points_that_are_not_finite_and_training_does_not_look
         points = CLOUD.copy()
         points[2, 3] = value
         for refusing in (sampler, Prefix(sampler, 3), RandomSampler(6), FarthestPointSampler(6)):
-            with pytest.raises(InputError, match="^[A-Za-z]+: points holds NaN or infinite coordinates"):
+            with pytest.raises(
+                InputError, match="^[A-Za-z]+: points holds NaN or infinite coordinates"
+            ):
                 refusing(points)
         assert sampler(points, training=True).idx is None
         assert tf.function(sampler)(points).idx.shape == (4, 6)
@@ -280,7 +319,10 @@ def test_inference_refuses_points_that_are_not_finite_and_training_does_not_look
 @pytest.mark.parametrize("shape", [(4, 10, 5), (8, 5)])
 def test_batch_norm_equals_keras(shape):
     x = np.random.default_rng(1).normal(2, 3, shape).astype(np.float32)
-    ours, theirs = BatchNorm(epsilon=1e-3, momentum=0.8), keras.layers.BatchNormalization(epsilon=1e-3, momentum=0.8)
+    ours, theirs = (
+        BatchNorm(epsilon=1e-3, momentum=0.8),
+        keras.layers.BatchNormalization(epsilon=1e-3, momentum=0.8),
+    )
     np.testing.assert_allclose(ours(x, training=True), theirs(x, training=True), atol=1e-5)
     np.testing.assert_allclose(ours.moving_mean, theirs.moving_mean, rtol=1e-5)
     count = np.prod(shape[:-1])  # the fused kernel keeps the unbiased variance, as PyTorch does

@@ -48,7 +48,9 @@ def check(sampler, run, clouds):
     np.testing.assert_array_equal(found["idx"], ours.idx)
     np.testing.assert_array_equal(found["points"], ours.points)
     _, near = reference.knn(found["queries"], clouds, 1)
-    np.testing.assert_array_equal(found["idx"], reference.farthest_points(clouds, M, chosen=near[..., 0]))
+    np.testing.assert_array_equal(
+        found["idx"], reference.farthest_points(clouds, M, chosen=near[..., 0])
+    )
     return [len(set(row)) for row in near[..., 0].tolist()]
 
 
@@ -79,12 +81,16 @@ def test_onnx_has_standard_operations_only(tmp_path):
     onnx = pytest.importorskip("onnx", reason="ONNX export needs onnx")
     export.export(trained(), tmp_path / "sampler.onnx")
     model = onnx.load(tmp_path / "sampler.onnx")
-    assert not model.functions and [opset.version for opset in model.opset_import if not opset.domain] == [18]
+    assert not model.functions and [
+        opset.version for opset in model.opset_import if not opset.domain
+    ] == [18]
     assert {node.domain for node in model.graph.node} == {""}
     assert not {"BatchNormalization"} & {node.op_type for node in model.graph.node}
 
 
-@pytest.mark.filterwarnings("ignore:The given buffer is not writable:UserWarning")  # PyTorch 2.11, of its own files
+@pytest.mark.filterwarnings(
+    "ignore:The given buffer is not writable:UserWarning"
+)  # PyTorch 2.11, of its own files
 def test_a_torch_program_agrees_and_needs_no_samplenet(tmp_path):
     sampler, clouds = trained(), cloud(3, 150)
     export.export(sampler, tmp_path / "sampler.pt2")
@@ -106,7 +112,9 @@ def test_the_command_exports_trained_weights(tmp_path, monkeypatch, capsys):
     command.start()
     assert "on 21 built-in shapes Q differs by at most" in capsys.readouterr().out
     sampler = samplenet.load_pretrained("classification-32", framework="torch")
-    shapes = np.stack([samplenet.data.shapes.generate(name, 1, num_points=1024) for name in ("chair", "car")])
+    shapes = np.stack(
+        [samplenet.data.shapes.generate(name, 1, num_points=1024) for name in ("chair", "car")]
+    )
     apart, same = command.differences(sampler, export.load(out), shapes)
     assert apart < 1e-5 and same == 2
     assert list(out.parent.iterdir()) == [out]
@@ -114,7 +122,9 @@ def test_the_command_exports_trained_weights(tmp_path, monkeypatch, capsys):
 
 def test_what_cannot_be_exported_is_named(tmp_path, monkeypatch):
     sampler = trained()
-    with pytest.raises(InputError, match=r"s\.h5 must end in \.onnx, \.pt2 or \.keras, or be a folder"):
+    with pytest.raises(
+        InputError, match=r"s\.h5 must end in \.onnx, \.pt2 or \.keras, or be a folder"
+    ):
         export.export(sampler, tmp_path / "s.h5")
     with pytest.raises(InputError, match=r"s\.keras: only samplers of samplenet\.tf"):
         export.export(sampler, tmp_path / "s.keras")
@@ -124,6 +134,8 @@ def test_what_cannot_be_exported_is_named(tmp_path, monkeypatch):
         export.load(tmp_path / "gone.onnx")
     monkeypatch.setitem(sys.modules, "onnx", None)
     monkeypatch.delitem(sys.modules, "samplenet.export.onnx", raising=False)
-    with pytest.raises(InputError, match=r'onnx is not installed: install samplenet with its extra "export"'):
+    with pytest.raises(
+        InputError, match=r'onnx is not installed: install samplenet with its extra "export"'
+    ):
         export.export(sampler, tmp_path / "s.onnx")
     assert not list(tmp_path.iterdir())

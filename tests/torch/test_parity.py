@@ -12,15 +12,31 @@ tf = pytest.importorskip("tensorflow")
 import samplenet.tf as in_tf  # noqa: E402
 import samplenet.torch as in_torch  # noqa: E402
 
-RECONSTRUCTION = {"conv_widths": (64, 128, 128, 256, 128), "fc_widths": (256, 256), "fc_batch_norm": False}
+RECONSTRUCTION = {
+    "conv_widths": (64, 128, 128, 256, 128),
+    "fc_widths": (256, 256),
+    "fc_batch_norm": False,
+}
 SETTINGS = {
     "classification": ({"k": 7}, {}),
     "registration": (
-        {"k": 8, "min_sigma": 1e-2, "output_batch_norm": False, "output_order": "3m", "bn_epsilon": 1e-5},
+        {
+            "k": 8,
+            "min_sigma": 1e-2,
+            "output_batch_norm": False,
+            "output_order": "3m",
+            "bn_epsilon": 1e-5,
+        },
         {},
     ),
     "reconstruction": (
-        {"k": 16, "min_sigma": 1e-4, "output_batch_norm": False, "bn_epsilon": 1e-5, **RECONSTRUCTION},
+        {
+            "k": 16,
+            "min_sigma": 1e-4,
+            "output_batch_norm": False,
+            "bn_epsilon": 1e-5,
+            **RECONSTRUCTION,
+        },
         {"gamma": 0.0, "delta": 1 / 64},
     ),
     "snet": ({"projection": False}, {"gamma": 0.5, "delta": 1 / 30}),
@@ -28,7 +44,9 @@ SETTINGS = {
 M = 16
 RNG = np.random.default_rng(0)
 # boxes of different sizes and places: batch norm over clouds that are all alike would blow rounding errors up
-CLOUD = RNG.uniform(-0.5, 0.5, (16, 128, 3)) * RNG.uniform(0.2, 1, (16, 1, 3)) + RNG.uniform(-0.2, 0.2, (16, 1, 3))
+CLOUD = RNG.uniform(-0.5, 0.5, (16, 128, 3)) * RNG.uniform(0.2, 1, (16, 1, 3)) + RNG.uniform(
+    -0.2, 0.2, (16, 1, 3)
+)
 CLOUD = CLOUD.astype(np.float32)
 
 
@@ -50,7 +68,9 @@ def twins(name, path, dtype="float32"):
     ours(CLOUD)
     last = ours.fcs[-1]
     size = last.bn.gamma if last.bn else last.fc.kernel
-    size.assign(0.3 * size)  # queries about as far apart as the points, as those of a trained sampler are
+    size.assign(
+        0.3 * size
+    )  # queries about as far apart as the points, as those of a trained sampler are
     for i in range(3):  # statistics that are not the initial ones
         ours(CLOUD + 0.1 * i, training=True)
     weights.save(ours, path)
@@ -72,10 +92,14 @@ def test_matched_points_agree(name, tmp_path):
 def released(path, array):
     """The released name of a Keras weight's gradient, and the gradient as it lies there."""
     name, layout = weights._released(path, array.ndim)
-    return name, {"conv": lambda a: a.T[..., None], "dense": lambda a: a.T}.get(layout, lambda a: a)(array)
+    return name, {"conv": lambda a: a.T[..., None], "dense": lambda a: a.T}.get(
+        layout, lambda a: a
+    )(array)
 
 
-@pytest.mark.parametrize("dtype, within, gradients_within", [("float32", 1e-5, 1e-4), ("float64", 1e-12, 1e-10)])
+@pytest.mark.parametrize(
+    "dtype, within, gradients_within", [("float32", 1e-5, 1e-4), ("float64", 1e-12, 1e-10)]
+)
 @pytest.mark.parametrize("name", SETTINGS)
 def test_a_training_step_agrees(name, dtype, within, gradients_within, tmp_path):
     """Simplified and projected points, losses, gradients, running statistics; float64 leaves no room for chance."""
@@ -84,7 +108,10 @@ def test_a_training_step_agrees(name, dtype, within, gradients_within, tmp_path)
     points = torch.from_numpy(cloud)
     with tf.GradientTape() as tape:
         a = ours(cloud, training=True)
-        simplify_a, project_a = in_tf.simplification_loss(a.queries, cloud, **settings), in_tf.projection_loss(ours)
+        simplify_a, project_a = (
+            in_tf.simplification_loss(a.queries, cloud, **settings),
+            in_tf.projection_loss(ours),
+        )
         loss_a = tf.reduce_mean(a.points**3) + 3 * simplify_a + tf.cast(project_a, dtype)
     gradients = tape.gradient(loss_a, ours.trainable_variables)
     b = theirs.train()(points)
@@ -94,7 +121,12 @@ def test_a_training_step_agrees(name, dtype, within, gradients_within, tmp_path)
     )
     loss_b = (b.points**3).mean() + 3 * simplify_b + project_b
     loss_b.backward()
-    for x, y in ((a.queries, b.queries), (a.points, b.points), (simplify_a, simplify_b), (loss_a, loss_b)):
+    for x, y in (
+        (a.queries, b.queries),
+        (a.points, b.points),
+        (simplify_a, simplify_b),
+        (loss_a, loss_b),
+    ):
         close(x, y, within)
     close(project_a, project_b, within)
     found = {name: p.grad for name, p in theirs.named_parameters()}
@@ -119,7 +151,10 @@ def test_baselines_agree():
     cases = [("RandomSampler", {"seed": 5}), ("FarthestPointSampler", {"start": 3})]
     cases.append(("FarthestPointSampler", {"start": "random", "seed": 5}))
     for name, arguments in cases:
-        a, b = getattr(in_tf, name)(7, **arguments)(CLOUD), getattr(in_torch, name)(7, **arguments)(points)
+        a, b = (
+            getattr(in_tf, name)(7, **arguments)(CLOUD),
+            getattr(in_torch, name)(7, **arguments)(points),
+        )
         np.testing.assert_array_equal(a.idx, b.idx)
         np.testing.assert_array_equal(a.points, b.points)
 
@@ -152,7 +187,9 @@ def test_errors_have_the_same_words(make):
         make(in_tf, np.asarray)
     with pytest.raises(InputError) as theirs:
         make(in_torch, torch.from_numpy)
-    assert str(theirs.value) in str(ours.value)  # Keras adds its own words around those of an inner layer
+    assert str(theirs.value) in str(
+        ours.value
+    )  # Keras adds its own words around those of an inner layer
 
 
 def test_both_have_the_same_names_and_defaults():
@@ -161,6 +198,8 @@ def test_both_have_the_same_names_and_defaults():
     shared = set(in_tf.__all__) - {"BatchNorm"}  # PyTorch has its own
     assert shared == set(in_torch.__all__)
     for name in sorted(shared):
-        ours, theirs = (inspect.signature(getattr(module, name)).parameters for module in (in_tf, in_torch))
+        ours, theirs = (
+            inspect.signature(getattr(module, name)).parameters for module in (in_tf, in_torch)
+        )
         ours = {n: p.default for n, p in ours.items() if n != "kwargs"}
         assert ours == {n: p.default for n, p in theirs.items()}, name

@@ -33,7 +33,9 @@ def small(m=6, seed=0, **changes):
 
 
 def test_projection_of_the_released_worked_example():
-    points = torch.tensor([[1, 0, 0], [0, 1, 0], [0, 0, 1], [5, 4, 4], [4, 5, 4], [4, 4, 5], [8, 7, 7.0]])
+    points = torch.tensor(
+        [[1, 0, 0], [0, 1, 0], [0, 0, 1], [5, 4, 4], [4, 5, 4], [4, 4, 5], [8, 7, 7.0]]
+    )
     out = SoftProjection(k=3)(points[None], torch.zeros(1, 1, 3))
     torch.testing.assert_close(out, torch.full((1, 1, 3), 1 / 3))
 
@@ -46,9 +48,15 @@ def test_projection_weights_are_the_softmax_of_distance_over_sigma():
 
 
 def test_features_are_propagated_by_the_weights_that_project_the_points():
-    layer, queries, linear = SoftProjection(k=4), CLOUD[:, :6] + 0.1, torch.tensor([[1.0, 0], [0, 2], [3, -1]])
+    layer, queries, linear = (
+        SoftProjection(k=4),
+        CLOUD[:, :6] + 0.1,
+        torch.tensor([[1.0, 0], [0, 2], [3, -1]]),
+    )
     features = CLOUD @ linear  # what is linear in the points stays so
-    torch.testing.assert_close(layer.propagate(CLOUD, features, queries), layer(CLOUD, queries) @ linear)
+    torch.testing.assert_close(
+        layer.propagate(CLOUD, features, queries), layer(CLOUD, queries) @ linear
+    )
 
 
 def test_a_cold_projection_is_the_nearest_point():
@@ -62,14 +70,19 @@ def test_min_sigma_bounds_sigma():
 
 def test_temperature_and_queries_get_gradients():
     layer, queries = SoftProjection(k=4), (CLOUD[:, :3] + 0.1).requires_grad_()
-    gradients = torch.autograd.grad((layer(CLOUD, queries) ** 2).sum(), [queries, layer._temperature])
+    gradients = torch.autograd.grad(
+        (layer(CLOUD, queries) ** 2).sum(), [queries, layer._temperature]
+    )
     assert all(g.abs().max().item() > 0 for g in gradients)
     assert not SoftProjection(trainable_temperature=False)._temperature.requires_grad
 
 
 def test_projection_gradient_against_finite_differences():
     layer = SoftProjection(k=3, temperature=0.8).double()
-    points, queries = CLOUD[:2, :6].double().requires_grad_(), CLOUD[:2, 6:9].double().requires_grad_()
+    points, queries = (
+        CLOUD[:2, :6].double().requires_grad_(),
+        CLOUD[:2, 6:9].double().requires_grad_(),
+    )
     assert torch.autograd.gradcheck(layer, (points, queries))
 
 
@@ -77,22 +90,31 @@ def test_projection_gradient_against_finite_differences():
 
 
 def test_simplification_loss_by_eye():
-    queries, points = torch.tensor([[[0, 0, 0], [3.0, 0, 0]]]), torch.tensor([[[0, 0, 0], [1.0, 0, 0]]])
+    queries, points = (
+        torch.tensor([[[0, 0, 0], [3.0, 0, 0]]]),
+        torch.tensor([[[0, 0, 0], [1.0, 0, 0]]]),
+    )
     # L_a(Q,P) = (0 + 4) / 2, L_m(Q,P) = 4, L_a(P,Q) = (0 + 1) / 2
     assert simplification_loss(queries, points).item() == pytest.approx(2 + 4 + 0.5)
-    assert simplification_loss(queries, points, beta=0, gamma=0.25, delta=0.5).item() == pytest.approx(2 + 1.25 * 0.5)
+    assert simplification_loss(
+        queries, points, beta=0, gamma=0.25, delta=0.5
+    ).item() == pytest.approx(2 + 1.25 * 0.5)
 
 
 def test_maximum_is_taken_for_each_cloud_and_averaged():
     queries = torch.tensor([[[2.0, 0, 0]], [[0, 0, 0]]])
-    assert simplification_loss(queries, torch.zeros(2, 1, 3), gamma=0).item() == pytest.approx(2 + 2)
+    assert simplification_loss(queries, torch.zeros(2, 1, 3), gamma=0).item() == pytest.approx(
+        2 + 2
+    )
 
 
 def test_projection_loss_is_sigma_and_nothing_for_snet():
     assert projection_loss(small()).item() == 1
     for sampler in (small(projection=False), RandomSampler(3), FarthestPointSampler(3)):
         assert projection_loss(sampler).item() == 0
-    assert projection_loss(small(projection=False).to("meta")).is_meta  # on the device of the sampler
+    assert projection_loss(
+        small(projection=False).to("meta")
+    ).is_meta  # on the device of the sampler
 
 
 # SampleNet
@@ -127,7 +149,9 @@ def test_an_order_holds_every_sample_as_its_first_points():
     ordered, queries = sampler.order(CLOUD), sampler(CLOUD).queries
     idx = np.asarray(ordered.idx)
     assert (np.sort(idx) == np.arange(50)).all()  # the whole cloud, every point once
-    np.testing.assert_array_equal(ordered.points, np.take_along_axis(np.asarray(CLOUD), idx[..., None], 1))
+    np.testing.assert_array_equal(
+        ordered.points, np.take_along_axis(np.asarray(CLOUD), idx[..., None], 1)
+    )
     for size in (1, 3, 6, 20):
         np.testing.assert_array_equal(idx[:, :size], sampler.match(CLOUD, queries, size))
         one = Prefix(sampler, size)(CLOUD)
@@ -139,7 +163,9 @@ def test_an_order_holds_every_sample_as_its_first_points():
             assert one.queries is None
     with pytest.raises(InputError, match=r"SampleNet: points must have shape \(B, N, 3\)"):
         sampler.order(CLOUD[0])
-    with pytest.raises(InputError, match=r"points must be a torch tensor, got ndarray; torch\.as_tensor"):
+    with pytest.raises(
+        InputError, match=r"points must be a torch tensor, got ndarray; torch\.as_tensor"
+    ):
         sampler(np.asarray(CLOUD))
     with pytest.raises(InputError, match=r"order is for inference; call eval\(\) first"):
         sampler.train().order(CLOUD)
@@ -173,7 +199,9 @@ def test_an_empty_batch_gives_an_empty_sample():
 
 
 def test_a_frozen_task_network_stays_as_it_is():
-    task = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Flatten(), torch.nn.BatchNorm1d(24)).eval()
+    task = torch.nn.Sequential(
+        torch.nn.Linear(3, 4), torch.nn.Flatten(), torch.nn.BatchNorm1d(24)
+    ).eval()
     task.requires_grad_(False)
     sampler, before = small(), copy.deepcopy(task.state_dict())
     optimizer = torch.optim.Adam(sampler.parameters(), 0.1)
@@ -204,9 +232,15 @@ NAN = torch.where(torch.arange(50)[:, None] == 3, torch.nan, CLOUD)
     "make, words",
     [
         (lambda: SampleNet(0), "m must be.* got 0"),
-        (lambda: SampleNet(2)(CLOUD.transpose(1, 2)), r"^SampleNet: points must have shape .*got \(4, 3, 50\)$"),
+        (
+            lambda: SampleNet(2)(CLOUD.transpose(1, 2)),
+            r"^SampleNet: points must have shape .*got \(4, 3, 50\)$",
+        ),
         (lambda: SampleNet(2)(CLOUD[0]), r"^SampleNet: points must have shape .*got \(50, 3\)$"),
-        (lambda: small(51)(CLOUD), "^SampleNet: m must be at most N, got m = 51 for clouds of N = 50 points$"),
+        (
+            lambda: small(51)(CLOUD),
+            "^SampleNet: m must be at most N, got m = 51 for clouds of N = 50 points$",
+        ),
         (lambda: small(4, k=51)(CLOUD), r"k must be in \[1, N\] = \[1, 50\], got 51"),
         (lambda: SampleNet(4, output_order="xyz"), "xyz"),
         (lambda: SoftProjection(k=0), "k must be.* got 0"),
@@ -224,9 +258,16 @@ def test_errors_name_the_value(make, words):
 
 def test_inference_refuses_points_that_are_not_finite_and_training_does_not_look():
     check_inputs(False)
-    for sampler in (small().eval(), Prefix(small().eval(), 3), RandomSampler(6), FarthestPointSampler(6)):
+    for sampler in (
+        small().eval(),
+        Prefix(small().eval(), 3),
+        RandomSampler(6),
+        FarthestPointSampler(6),
+    ):
         for value in (torch.nan, torch.inf):
-            with pytest.raises(InputError, match="^[A-Za-z]+: points holds NaN or infinite coordinates"):
+            with pytest.raises(
+                InputError, match="^[A-Za-z]+: points holds NaN or infinite coordinates"
+            ):
                 sampler(torch.where(NAN.isnan(), value, NAN))
     assert small()(NAN).idx is None
 
@@ -250,7 +291,9 @@ def test_set_momentum_is_the_share_that_is_kept():
 # state, precision, compilation
 
 
-@pytest.mark.parametrize("changes", [{}, {"projection": False}, {"fc_batch_norm": False, "output_batch_norm": False}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"projection": False}, {"fc_batch_norm": False, "output_batch_norm": False}]
+)
 def test_state_and_config_round_trip(changes):
     sampler = small(**changes)
     sampler(CLOUD)
@@ -266,24 +309,38 @@ def test_autocast_trains_and_keeps_coordinates_in_float32(dtype, half_input):
     sampler, points = small(), CLOUD.to(dtype) if half_input else CLOUD
     with torch.autocast("cpu", dtype):
         out = sampler(points)
-        loss = (out.points**2).sum() + simplification_loss(out.queries, points) + projection_loss(sampler)
+        loss = (
+            (out.points**2).sum()
+            + simplification_loss(out.queries, points)
+            + projection_loss(sampler)
+        )
     loss.backward()
     assert out.points.dtype == out.queries.dtype == torch.float32
-    assert not torch.equal(out.queries, out.queries.to(dtype).float())  # the last layer was not rounded to dtype
+    assert not torch.equal(
+        out.queries, out.queries.to(dtype).float()
+    )  # the last layer was not rounded to dtype
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in sampler.parameters())
     with torch.autocast("cpu", dtype), torch.no_grad():
         matched = sampler.eval()(points)
-    assert torch.equal(matched.points, torch.gather(points.float(), 1, matched.idx[..., None].expand(-1, -1, 3)))
+    assert torch.equal(
+        matched.points, torch.gather(points.float(), 1, matched.idx[..., None].expand(-1, -1, 3))
+    )
 
 
 def test_on_the_meta_device_a_sampler_gives_shapes_and_dtypes(served):
     with torch.device("meta"):
         sampler, points = small(), torch.zeros(2, 50, 3)
         out = sampler(points)
-        (out.points.sum() + simplification_loss(out.queries, points) + projection_loss(sampler)).backward()
+        (
+            out.points.sum() + simplification_loss(out.queries, points) + projection_loss(sampler)
+        ).backward()
         assert all(p.grad.shape == p.shape and p.grad.is_meta for p in sampler.parameters())
         matched, order = sampler.eval()(points), sampler.order(points)
-    assert out.points.is_meta and out.points.shape == out.queries.shape == matched.points.shape == (2, 6, 3)
+    assert out.points.is_meta and out.points.shape == out.queries.shape == matched.points.shape == (
+        2,
+        6,
+        3,
+    )
     assert (matched.idx.shape, matched.idx.dtype, order.idx.shape) == ((2, 6), torch.int64, (2, 50))
     for untrained in (RandomSampler(4), FarthestPointSampler(4)):
         assert untrained(points).points.shape == (2, 4, 3)
@@ -318,7 +375,11 @@ def test_compiled_without_graph_breaks_it_gives_the_same(changes):
 
     def step(model, points):
         out = model(points)
-        return (out.points**2).sum() + simplification_loss(out.queries, points) + projection_loss(model)
+        return (
+            (out.points**2).sum()
+            + simplification_loss(out.queries, points)
+            + projection_loss(model)
+        )
 
     compiled = torch.compile(lambda p: step(sampler, p), fullgraph=True, backend="aot_eager")
     for points in (CLOUD, CLOUD[:, :30]):

@@ -53,7 +53,10 @@ def test_keras_round_trip_through_torch(path, tmp_path):
     weights.load(first, path)
     between = trained(2)
     weights.save(first, tmp_path / "keras.safetensors")
-    assert not any("num_batches" in name for name in safetensors.numpy.load_file(tmp_path / "keras.safetensors"))
+    assert not any(
+        "num_batches" in name
+        for name in safetensors.numpy.load_file(tmp_path / "keras.safetensors")
+    )
     weights.load(between, tmp_path / "keras.safetensors")
     between.bn1.num_batches_tracked.fill_(1)
     assert same(trained(), between)
@@ -63,7 +66,10 @@ def test_keras_round_trip_through_torch(path, tmp_path):
         np.testing.assert_array_equal(value, get_state(second)[name])
     # what safetensors' own reader gives loads strictly as well
     trained(3).load_state_dict(
-        {n: torch.from_numpy(a) for n, a in safetensors.numpy.load_file(tmp_path / "keras.safetensors").items()}
+        {
+            n: torch.from_numpy(a)
+            for n, a in safetensors.numpy.load_file(tmp_path / "keras.safetensors").items()
+        }
     )
 
 
@@ -76,7 +82,9 @@ def test_keras_networks_of_blocks_have_distinct_names():
     class Net(keras.Model):
         def __init__(self):
             super().__init__(name="net")
-            self.inner = keras.Sequential([Block(4, name="conv1"), Block(5, name="late_conv1")], name="t_net")
+            self.inner = keras.Sequential(
+                [Block(4, name="conv1"), Block(5, name="late_conv1")], name="t_net"
+            )
             self.blocks = [Block(6, name="fc1"), keras.layers.Dense(2, name="logits")]
 
         def call(self, inputs, training=None):
@@ -87,7 +95,9 @@ def test_keras_networks_of_blocks_have_distinct_names():
 
     net = Net()
     net(CLOUD)
-    slots = {name: slot.shape for name, slot in weights._slots(net).items() if name.endswith("weight")}
+    slots = {
+        name: slot.shape for name, slot in weights._slots(net).items() if name.endswith("weight")
+    }
     assert slots == {
         "t_net.conv1.weight": (4, 3, 1),
         "t_net.bn1.weight": (4,),
@@ -105,7 +115,10 @@ def test_keras_networks_of_blocks_have_distinct_names():
         ({"m": 7}, r"do not fit.*fc2.weight has shape \(18, 16\), needed \(21, 16\)"),
         ({"projection": False}, "project._temperature is not in the model$"),
         ({"conv_widths": (8, 8, 8)}, "bn3.bias is missing; .*conv3.weight is missing$"),
-        ({"output_batch_norm": False}, "bn_fc2.bias is not in the model; .*bn_fc2.weight is not in the model$"),
+        (
+            {"output_batch_norm": False},
+            "bn_fc2.bias is not in the model; .*bn_fc2.weight is not in the model$",
+        ),
     ],
 )
 def test_what_does_not_fit_is_listed_and_changes_nothing(path, changes, words):
@@ -156,7 +169,10 @@ def test_pth_files_load_by_part_and_snapshots_by_their_model(tmp_path):
     attached = torch.nn.Module()
     attached.feat, attached.sampler = torch.nn.Linear(2, 2), sampler
     path = tmp_path / "model_best.pth"
-    for content in (attached.state_dict(), {"epoch": 3, "model": attached.state_dict(), "min_loss": 0.1}):
+    for content in (
+        attached.state_dict(),
+        {"epoch": 3, "model": attached.state_dict(), "min_loss": 0.1},
+    ):
         torch.save(content, path)
         other = trained(1)
         weights.load(other, path, part="sampler")

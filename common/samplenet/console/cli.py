@@ -64,13 +64,19 @@ def _parser() -> Parser:
     parser.set_defaults(debug=False)
     parser.add_argument("--version", action="version", version=f"samplenet {samplenet.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    shape = {"formatter_class": argparse.RawDescriptionHelpFormatter, "epilog": HELP, "allow_abbrev": False}
+    shape = {
+        "formatter_class": argparse.RawDescriptionHelpFormatter,
+        "epilog": HELP,
+        "allow_abbrev": False,
+    }
 
     help = "choose m points of each cloud"
     sample = commands.add_parser("sample", help=help, description=f"{help.capitalize()}.", **shape)
     sample.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="a file of one cloud, or a folder of "
                         "them: subfolders too, links are followed, OUT is left out")  # fmt: skip
-    sample.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="file, or folder")
+    sample.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="OUT", help="file, or folder"
+    )
     sample.add_argument("--indices", action="store_true", help="write the numbers of the sampled points, counted "
                         "from 0, to .npy or .txt")  # fmt: skip
     sample.set_defaults(run=_sample)
@@ -78,23 +84,37 @@ def _parser() -> Parser:
     help = "show a cloud with its sampled points: a page that works offline"
     view = commands.add_parser("view", help=help, description=f"{help.capitalize()}.", **shape)
     view.add_argument("input", type=Path, metavar="INPUT", help="a file of one cloud")
-    view.add_argument("--sample", type=Path, metavar="FILE", help="sampled points to show; or give -m or --cell")
-    view.add_argument("-o", "--output", type=Path, metavar="PAGE", help="default: INPUT's name with .html, here")
-    view.add_argument("--no-open", action="store_true", help="write the page only; do not open it in a browser")
+    view.add_argument(
+        "--sample", type=Path, metavar="FILE", help="sampled points to show; or give -m or --cell"
+    )
+    view.add_argument(
+        "-o", "--output", type=Path, metavar="PAGE", help="default: INPUT's name with .html, here"
+    )
+    view.add_argument(
+        "--no-open", action="store_true", help="write the page only; do not open it in a browser"
+    )
     view.add_argument("--open3d", action="store_true", help="an Open3D window instead of a page")
     view.set_defaults(run=_view)
 
     for command in (sample, view):
         command.add_argument("-m", type=int, help="points to sample")
-        command.add_argument("--sampler", choices=("fps", "random", "grid", "samplenet"), default="fps")
+        command.add_argument(
+            "--sampler", choices=("fps", "random", "grid", "samplenet"), default="fps"
+        )
         names = ", ".join(samplenet.list_weights())
         command.add_argument("--weights", metavar="NAME", help=f"of samplenet: {names} (default: the first "
                              "progressive one), or a .safetensors file or run folder")  # fmt: skip
-        command.add_argument("--framework", choices=("torch", "tf"), help="of samplenet (default: what is installed)")
+        command.add_argument(
+            "--framework", choices=("torch", "tf"), help="of samplenet (default: what is installed)"
+        )
         command.add_argument("--up", choices=("y", "z"), help="axis that points up, for samplenet and the view "
                              "(default: z for las and laz, y for other files)")  # fmt: skip
-        command.add_argument("--cell", type=float, metavar="SIZE", help="of grid, instead of -m: side of a cell")
-        command.add_argument("--seed", type=int, default=0, help="of what is drawn at random (default: 0)")
+        command.add_argument(
+            "--cell", type=float, metavar="SIZE", help="of grid, instead of -m: side of a cell"
+        )
+        command.add_argument(
+            "--seed", type=int, default=0, help="of what is drawn at random (default: 0)"
+        )
     return parser
 
 
@@ -134,7 +154,9 @@ def _picker(args) -> Callable[[NDArray, int, str], NDArray[np.int64]]:
     if args.seed < 0:
         raise InputError(f"--seed must be at least 0, got {args.seed}")
     if args.sampler == "samplenet":
-        weights = args.weights or next(name for name in samplenet.list_weights() if name.endswith("-progressive"))
+        weights = args.weights or next(
+            name for name in samplenet.list_weights() if name.endswith("-progressive")
+        )
         return pick.SampleNetPicker(weights, args.m, args.framework, args.seed)
     return {
         "fps": lambda points, *_: pick.farthest_points(points, args.m),
@@ -150,7 +172,9 @@ def _read(path: Path, notes: Notes) -> scans.Scan:
         notes.add(path, sentence)
     if not scan.finite.all():
         left_out = len(scan.rows) - int(scan.finite.sum())
-        notes.add(path, "left out {} points whose coordinates are not finite (NaN or infinity)", left_out)
+        notes.add(
+            path, "left out {} points whose coordinates are not finite (NaN or infinity)", left_out
+        )
     return scan
 
 
@@ -162,7 +186,9 @@ def _up(args, path: Path, notes: Notes) -> str:
     return args.up or "y"
 
 
-def _indices(path: Path, scan: scans.Scan, m: int | None, picker: Callable, *options) -> NDArray[np.int64]:
+def _indices(
+    path: Path, scan: scans.Scan, m: int | None, picker: Callable, *options
+) -> NDArray[np.int64]:
     """Sample the finite points of a scan. The indices count all of its points."""
     finite, n = np.flatnonzero(scan.finite), len(scan.rows)
     if m is not None and m > len(finite):
@@ -175,7 +201,9 @@ def _indices(path: Path, scan: scans.Scan, m: int | None, picker: Callable, *opt
     points = scan.points if len(finite) == n else scan.points[finite]
     largest, limit = np.abs(points).max(), np.sqrt(np.finfo(points.dtype).max) / 4
     if largest > limit:
-        raise InputError(f"{path} has coordinates up to {largest:.2g}, too large to measure distances; is it damaged?")
+        raise InputError(
+            f"{path} has coordinates up to {largest:.2g}, too large to measure distances; is it damaged?"
+        )
     try:
         return finite[picker(points, *options)]
     except InputError as error:
@@ -204,19 +232,26 @@ def _sample(args) -> int:
                 traceback.print_exc()
     notes.print()
     if single:
-        print(f"{jobs[0].target}: {sampled} of {points} points in {time.perf_counter() - start:.1f} s")
+        print(
+            f"{jobs[0].target}: {sampled} of {points} points in {time.perf_counter() - start:.1f} s"
+        )
         return 0
     if no_clouds:
         names = ", ".join(no_clouds[:10])
         if len(no_clouds) > 10:
             names += f" and {len(no_clouds) - 10} more"
-        print(f"samplenet: note: left out text without {args.m or 'any'} rows of numbers: {names}", file=sys.stderr)
+        print(
+            f"samplenet: note: left out text without {args.m or 'any'} rows of numbers: {names}",
+            file=sys.stderr,
+        )
     clouds = len(jobs) - len(no_clouds)
     print(f"{args.output}: {clouds - failed} of {clouds} clouds sampled")
     return 2 if failed or faults or not clouds else 0
 
 
-def _sample_file(args, job: files.Job, number: int, picker: Callable, notes: Notes) -> tuple[int, int]:
+def _sample_file(
+    args, job: files.Job, number: int, picker: Callable, notes: Notes
+) -> tuple[int, int]:
     """Write the sample of a cloud; return how many points it has, and how many the cloud has."""
     scan = _read(job.source, notes)
     up = _up(args, job.source, notes) if args.sampler == "samplenet" else "y"
@@ -239,7 +274,9 @@ def _sample_file(args, job: files.Job, number: int, picker: Callable, notes: Not
 def _named(path: Path, error: Exception) -> InputError:
     """Turn an error into a sentence that names the file."""
     if not isinstance(error, (InputError, OSError)):
-        return InputError(f"{path} could not be sampled ({type(error).__name__}: {error}); --debug shows where")
+        return InputError(
+            f"{path} could not be sampled ({type(error).__name__}: {error}); --debug shows where"
+        )
     sentence = _sentence(error)
     return InputError(sentence if str(path) in sentence else f"{path}: {sentence}")
 

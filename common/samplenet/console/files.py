@@ -50,8 +50,12 @@ def plan(inputs: list[Path], output: Path, indices: bool) -> tuple[list[Job], li
             raise InputError(f"there is no file or folder {path}")
     if output.is_dir() or len(files) > 1 or not files[0][2]:
         if output.is_file() or scans.extension(output) in scans.WRITERS:
-            raise InputError(f"-o {output} is named like a file; several clouds or a folder need a folder")
-        jobs = [Job(file, output / _target_name(name, indices), named) for file, name, named in files]
+            raise InputError(
+                f"-o {output} is named like a file; several clouds or a folder need a folder"
+            )
+        jobs = [
+            Job(file, output / _target_name(name, indices), named) for file, name, named in files
+        ]
         _check_distinct(jobs)
         _check_writable(output)
     else:
@@ -59,7 +63,11 @@ def plan(inputs: list[Path], output: Path, indices: bool) -> tuple[list[Job], li
         jobs = [Job(files[0][0], output, True)]
     sources = {job.source.resolve() for job in jobs}
     for job in jobs:
-        if job.target.resolve() in sources or job.target.exists() and job.target.samefile(job.source):
+        if (
+            job.target.resolve() in sources
+            or job.target.exists()
+            and job.target.samefile(job.source)
+        ):
             raise InputError(f"-o {job.target} is the input; name another file or folder")
     return jobs, faults
 
@@ -95,7 +103,9 @@ def _target_name(name: Path, indices: bool) -> Path:
     extension = scans.extension(name)
     if extension in scans.WRITERS and not indices:
         return name
-    return name.with_name(name.name[: len(name.name) - len(extension)] + (".npy" if indices else ".ply"))
+    return name.with_name(
+        name.name[: len(name.name) - len(extension)] + (".npy" if indices else ".ply")
+    )
 
 
 def _check_distinct(jobs: list[Job]) -> None:

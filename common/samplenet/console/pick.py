@@ -30,13 +30,22 @@ def farthest_points(points: NDArray, m: int, chosen: NDArray | tuple = (0,)) -> 
     blocks = -(-n // BLOCK_POINTS)
     order = np.full(blocks * BLOCK_POINTS, n)  # n: no point
     order[:n] = np.argsort(_morton(points), kind="stable")
-    order = np.sort(order.reshape(blocks, BLOCK_POINTS), 1)  # so that of equal distances the lowest index comes first
+    order = np.sort(
+        order.reshape(blocks, BLOCK_POINTS), 1
+    )  # so that of equal distances the lowest index comes first
     position = np.empty(n + 1, np.int64)  # where each point is in `order`
     position[order] = np.arange(order.size).reshape(order.shape)
-    xyz = np.ascontiguousarray(points[np.minimum(order, n - 1)].transpose(2, 0, 1))  # (3, blocks, BLOCK_POINTS)
+    xyz = np.ascontiguousarray(
+        points[np.minimum(order, n - 1)].transpose(2, 0, 1)
+    )  # (3, blocks, BLOCK_POINTS)
     low, high = xyz.min(2), xyz.max(2)
-    nearest = np.where(order < n, kind(np.inf), kind(-2))  # squared distance to those picked; -1 once picked
-    reach, lead = nearest.max(1), order[:, 0].copy()  # a block's largest distance, and which point has it
+    nearest = np.where(
+        order < n, kind(np.inf), kind(-2)
+    )  # squared distance to those picked; -1 once picked
+    reach, lead = (
+        nearest.max(1),
+        order[:, 0].copy(),
+    )  # a block's largest distance, and which point has it
     first = list(dict.fromkeys(np.asarray(chosen).tolist()))[:m]
     picks = np.empty(m, np.int64)
     for i in range(m):
@@ -110,7 +119,9 @@ def _cells(points: NDArray, size: float) -> NDArray[np.int64]:
     """Number the cells, and return each point's."""
     steps = (points - points.min(0)) / size
     if not steps.max() <= 2 * MAX_CELLS:
-        raise InputError(f"cells of {size} are too small: more than {2 * MAX_CELLS} would lie along the cloud")
+        raise InputError(
+            f"cells of {size} are too small: more than {2 * MAX_CELLS} would lie along the cloud"
+        )
     x, y, z = steps.astype(np.int64).T
     return (x * (y.max() + 1) + y) * (z.max() + 1) + z
 
@@ -152,7 +163,9 @@ class SampleNetPicker:
         self.in_torch = framework == "torch"
         if not self.in_torch:
             import samplenet.quiet_tensorflow  # noqa: F401
-        size = m if self.fixed_size and m < self.largest_m else None  # raises: these weights cannot give fewer
+        size = (
+            m if self.fixed_size and m < self.largest_m else None
+        )  # raises: these weights cannot give fewer
         self.sampler = pretrained.load_pretrained(weights, size, framework)
 
     def __call__(self, points: NDArray, number: int = 0, up: str = "y") -> NDArray[np.int64]:

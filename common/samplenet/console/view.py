@@ -16,13 +16,17 @@ PLAIN, PICKED = "#86b4de", "#b8430b"
 
 def has_display() -> bool:
     """Return whether a window can open."""
-    return not sys.platform.startswith("linux") or bool({"DISPLAY", "WAYLAND_DISPLAY"} & {*os.environ})
+    return not sys.platform.startswith("linux") or bool(
+        {"DISPLAY", "WAYLAND_DISPLAY"} & {*os.environ}
+    )
 
 
 def require_display() -> None:
     """Raise InputError if no window can open."""
     if not has_display():
-        raise InputError("--open3d needs a display, and there is none; without it a page is written")
+        raise InputError(
+            "--open3d needs a display, and there is none; without it a page is written"
+        )
 
 
 def page(scan: Scan, sample: np.ndarray, title: str, up: str) -> bytes:
@@ -34,11 +38,15 @@ def page(scan: Scan, sample: np.ndarray, title: str, up: str) -> bytes:
         up: "y" or "z", the axis that points up.
     """
     points, colors = _shown(scan, SHOWN)
-    words = f"{len(scan.rows)} points" + (f", {len(points)} of them shown" if len(points) < len(scan.rows) else "")
+    words = f"{len(scan.rows)} points" + (
+        f", {len(points)} of them shown" if len(points) < len(scan.rows) else ""
+    )
     shade = PLAIN if colors is None else [f"rgb({r},{g},{b})" for r, g, b in colors.tolist()]
     layers = [Layer(words, points, shade, 1.5)]
     if len(sample):
-        layers.append(Layer(f"{len(sample)} sampled", sample, PICKED, 5 if len(sample) <= 2048 else 3))
+        layers.append(
+            Layer(f"{len(sample)} sampled", sample, PICKED, 5 if len(sample) <= 2048 else 3)
+        )
     return interactive.page(Scene(title, [Cloud(title, [View("", "", layers)])], up), title)
 
 
@@ -51,7 +59,14 @@ def window(scan: Scan, sample: np.ndarray, title: str, up: str) -> None:
     draw = open3d.visualization.draw_geometries
     front = {"y": [0.6, 0.4, 0.8], "z": [0.6, -0.8, 0.4]}[up]
     axis, centre = [float(axis == up) for axis in "xyz"], scan.points.mean(0, dtype=float)
-    draw(geometries(open3d, scan, sample), window_name=title, lookat=centre, up=axis, front=front, zoom=0.7)
+    draw(
+        geometries(open3d, scan, sample),
+        window_name=title,
+        lookat=centre,
+        up=axis,
+        front=front,
+        zoom=0.7,
+    )
 
 
 def geometries(open3d, scan: Scan, sample: np.ndarray) -> list:
@@ -62,12 +77,15 @@ def geometries(open3d, scan: Scan, sample: np.ndarray) -> list:
         cloud.paint_uniform_color(_rgb(PLAIN))
     else:
         cloud.colors = open3d.utility.Vector3dVector(colors / 255)
-    ball = open3d.geometry.TriangleMesh.create_sphere(0.006 * float(np.linalg.norm(np.ptp(points, axis=0))) or 1.0, 6)
+    ball = open3d.geometry.TriangleMesh.create_sphere(
+        0.006 * float(np.linalg.norm(np.ptp(points, axis=0))) or 1.0, 6
+    )
     at, corners = np.asarray(ball.vertices), np.asarray(ball.triangles)
     vertices = (sample[:, None] + at).reshape(-1, 3).astype(float)  # (m V, 3)
     triangles = (corners + len(at) * np.arange(len(sample))[:, None, None]).reshape(-1, 3)
     balls = open3d.geometry.TriangleMesh(
-        open3d.utility.Vector3dVector(vertices), open3d.utility.Vector3iVector(triangles.astype(np.int32))
+        open3d.utility.Vector3dVector(vertices),
+        open3d.utility.Vector3iVector(triangles.astype(np.int32)),
     )
     balls.paint_uniform_color(_rgb(PICKED))
     balls.compute_vertex_normals()

@@ -67,11 +67,19 @@ def extract_zip(archive: str | os.PathLike, folder: str | os.PathLike, max_bytes
             zipfile.ZipFile(archive) as source,
             tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary,
         ):
-            new = Path(temporary, "new")  # made by mkdir for the usual permissions: the outer one is private
+            new = Path(
+                temporary, "new"
+            )  # made by mkdir for the usual permissions: the outer one is private
             new.mkdir()
             _unpack(source, new, max_bytes)
             os.rename(new, folder)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        NotImplementedError,
+        UnicodeDecodeError,
+    ) as error:
         raise InputError(f"{archive} is damaged ({error}): delete it and fetch it again") from error
     except OSError as error:
         raise InputError(f"{archive} cannot be extracted to {folder} ({error})") from error
@@ -91,22 +99,42 @@ def replace_folder(folder: Path, new: Path) -> None:
         os.rename(aside, folder)
         aside.parent.rmdir()
         raise
-    shutil.rmtree(aside.parent)  # where `folder` was a link, this removes the link and not what it led to
+    shutil.rmtree(
+        aside.parent
+    )  # where `folder` was a link, this removes the link and not what it led to
 
 
 def _unpack(source: zipfile.ZipFile, folder: Path, max_bytes: int) -> None:
     members = source.infolist()
     if len(members) > MAX_MEMBERS:
-        raise InputError(f"{source.filename} holds {len(members)} files, more than {MAX_MEMBERS}: do not use it")
+        raise InputError(
+            f"{source.filename} holds {len(members)} files, more than {MAX_MEMBERS}: do not use it"
+        )
     for member in members:
         name, kind = member.filename, stat.S_IFMT(member.external_attr >> 16)
-        if name.startswith("/") or "\\" in name or re.match("[A-Za-z]:", name) or ".." in name.split("/"):
-            raise InputError(f"{source.filename} holds {name!r}, which points outside its folder: do not use it")
+        if (
+            name.startswith("/")
+            or "\\" in name
+            or re.match("[A-Za-z]:", name)
+            or ".." in name.split("/")
+        ):
+            raise InputError(
+                f"{source.filename} holds {name!r}, which points outside its folder: do not use it"
+            )
         if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-            raise InputError(f"{source.filename} holds {name!r}, which is a link or device: do not use it")
-        if member.flag_bits & 1 or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise InputError(f"{source.filename} holds {name!r}, encrypted or packed in a rare way: repack it")
-    too_much = InputError(f"{source.filename} unpacks to more than {max_bytes} bytes: it is not what it should be")
+            raise InputError(
+                f"{source.filename} holds {name!r}, which is a link or device: do not use it"
+            )
+        if member.flag_bits & 1 or member.compress_type not in (
+            zipfile.ZIP_STORED,
+            zipfile.ZIP_DEFLATED,
+        ):
+            raise InputError(
+                f"{source.filename} holds {name!r}, encrypted or packed in a rare way: repack it"
+            )
+    too_much = InputError(
+        f"{source.filename} unpacks to more than {max_bytes} bytes: it is not what it should be"
+    )
     if sum(member.file_size for member in members) > max_bytes:
         raise too_much
     remaining = max_bytes  # counted again: the sizes in the header may lie

@@ -38,7 +38,9 @@ def hold_out(clouds: Clouds, fraction: float, seed: int) -> tuple[np.ndarray, np
 def steps_per_epoch(rows: np.ndarray, batch_size: int) -> int:
     """Count the batches of an epoch; InputError when there is not one."""
     if len(rows) < batch_size:
-        raise InputError(f"--batch-size {batch_size} is larger than the training set of {len(rows)} clouds")
+        raise InputError(
+            f"--batch-size {batch_size} is larger than the training set of {len(rows)} clouds"
+        )
     return len(rows) // batch_size
 
 
@@ -52,7 +54,9 @@ def of_epoch(rows: np.ndarray, batch_size: int, seed: int, epoch: int) -> np.nda
     return order[: steps * batch_size].reshape(steps, batch_size)
 
 
-def augment(points: np.ndarray, rng: np.random.Generator, rotate: bool, jitter: float) -> np.ndarray:
+def augment(
+    points: np.ndarray, rng: np.random.Generator, rotate: bool, jitter: float
+) -> np.ndarray:
     """Turn each cloud (B, N, 3) about the y axis by a random angle; add normal noise, clipped at 0.05."""
     if rotate:
         angle = rng.uniform(0, 2 * np.pi, len(points)).astype(np.float32)

@@ -62,7 +62,9 @@ def locked(path: Path) -> Iterator[None]:
             log.warning("another process is making %s: waiting for it", path)
             lock.acquire()
     except OSError as error:
-        raise InputError(f"{path.parent} cannot be written ({error}): choose another folder") from error
+        raise InputError(
+            f"{path.parent} cannot be written ({error}): choose another folder"
+        ) from error
     try:
         yield
     finally:
@@ -106,8 +108,12 @@ def fetch(
             except _Refused as refusal:
                 reasons.append(f"  {url}: {refusal}")
             except OSError as error:
-                raise InputError(f"{path} cannot be written ({error}): free space or choose another folder") from error
-    by_hand = f"get it by other means and put it at {path.absolute()}" + (f" (MD5 {md5})" if md5 else "")
+                raise InputError(
+                    f"{path} cannot be written ({error}): free space or choose another folder"
+                ) from error
+    by_hand = f"get it by other means and put it at {path.absolute()}" + (
+        f" (MD5 {md5})" if md5 else ""
+    )
     raise InputError("\n".join([f"{path.name} could not be downloaded; {by_hand}:", *reasons]))
 
 
@@ -150,7 +156,9 @@ def _complete(url: str, part: Path, md5: str | None, max_bytes: float, timeout) 
     raise _Refused(reason)
 
 
-def _request(url: str, part: Path, md5: str | None, max_bytes: float, timeout, resume: bool) -> bool:
+def _request(
+    url: str, part: Path, md5: str | None, max_bytes: float, timeout, resume: bool
+) -> bool:
     """Write one answer to `part`, appending where the server agrees; True when it appended."""
     start = part.stat().st_size if resume and part.exists() else 0
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
@@ -172,7 +180,9 @@ def _request(url: str, part: Path, md5: str | None, max_bytes: float, timeout, r
         first = next(chunks, b"")  # looked at before an older partial file is overwritten
         if offset == 0 and first.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
             raise _Refused("answers with a page of markup instead of the file")
-        bar = tqdm(total=total, initial=offset, unit="B", unit_scale=True, desc=part.stem, disable=None)
+        bar = tqdm(
+            total=total, initial=offset, unit="B", unit_scale=True, desc=part.stem, disable=None
+        )
         with bar, open(part, "ab" if offset else "wb") as file:
             if md5 is None and not offset:
                 stamp.write_text("" if etag.startswith("W/") else etag)

@@ -12,7 +12,9 @@ with needs_extra("data"):
 __all__ = ["Dataset", "File", "write"]
 
 
-def write(path: Path, datasets: Mapping[str, Any], attributes: Mapping[str, Any] | None = None, **options) -> None:
+def write(
+    path: Path, datasets: Mapping[str, Any], attributes: Mapping[str, Any] | None = None, **options
+) -> None:
     """Write a file of these datasets; `options` are h5py's for each of them, such as compression."""
     with File(path, "w", driver="core", backing_store=False) as file:
         for key, array in datasets.items():

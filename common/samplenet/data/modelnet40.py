@@ -55,9 +55,13 @@ def load(root: str | os.PathLike, split: str, num_points: int | None = 1024) -> 
         finite = np.isfinite(part).all((1, 2))
         if not finite.all():
             row = int(finite.argmin())
-            raise InputError(f"{file} has a coordinate that is not finite in cloud {row}: remove this cloud")
+            raise InputError(
+                f"{file} has a coordinate that is not finite in cloud {row}: remove this cloud"
+            )
         if points and part.shape[1] != points[0].shape[1]:
-            raise InputError(f"{file} has {part.shape[1]} points a cloud, the files before it {points[0].shape[1]}")
+            raise InputError(
+                f"{file} has {part.shape[1]} points a cloud, the files before it {points[0].shape[1]}"
+            )
         points.append(part)
         labels.append(part_labels.astype(np.int64))
         ids += part_ids
@@ -70,7 +74,9 @@ def files(root: Path, split: str) -> list[Path]:
     for line in _lines(listing):
         name = PurePosixPath(line.replace("\\", "/")).name
         if not (root / name).is_file():  # neither ".." nor "" is one
-            raise InputError(f"{listing} lists {line!r}, but {root} holds no file {name!r}: fetch the data again")
+            raise InputError(
+                f"{listing} lists {line!r}, but {root} holds no file {name!r}: fetch the data again"
+            )
         paths.append(root / name)
     return paths
 
@@ -78,13 +84,21 @@ def files(root: Path, split: str) -> list[Path]:
 def _lines(file: Path) -> list[str]:
     """Read the lines of a text file that are not blank; at least one."""
     try:
-        lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+        lines = [
+            line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()
+        ]
     except FileNotFoundError as error:
         inner = file.parent / FOLDER
-        hint = f"did you mean {inner}?" if inner.is_dir() else "is this a folder in the ModelNet40 layout?"
+        hint = (
+            f"did you mean {inner}?"
+            if inner.is_dir()
+            else "is this a folder in the ModelNet40 layout?"
+        )
         raise InputError(f"{file} is missing: {hint}") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{file} cannot be read as text ({error}): fetch the data again") from error
+        raise InputError(
+            f"{file} cannot be read as text ({error}): fetch the data again"
+        ) from error
     if not lines:
         raise InputError(f"{file} is empty: fetch the data again")
     return lines
@@ -96,14 +110,25 @@ def _read(file: Path, num_points: int | None) -> tuple[np.ndarray, np.ndarray]:
         with h5.File(file, "r") as source:
             for key in ("data", "label"):
                 if not isinstance(source.get(key), h5.Dataset):
-                    raise InputError(f"{file} has no dataset {key!r}, only {sorted(source)}: fetch it again")
+                    raise InputError(
+                        f"{file} has no dataset {key!r}, only {sorted(source)}: fetch it again"
+                    )
             data, label = source["data"], source["label"]
             _check(file, data, label, num_points)
-            with np.errstate(over="ignore"):  # what does not fit float32 becomes infinite, and is reported as such
+            with np.errstate(
+                over="ignore"
+            ):  # what does not fit float32 becomes infinite, and is reported as such
                 return data[:, :num_points].astype(np.float32), label[()].reshape(-1)
     except InputError:
         raise
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError) as error:  # h5py's, for damaged files
+    except (
+        OSError,
+        RuntimeError,
+        KeyError,
+        ValueError,
+        TypeError,
+        MemoryError,
+    ) as error:  # h5py's, for damaged files
         raise InputError(
             f"{file} cannot be read as HDF5 ({error}): it is cut off or damaged, fetch it again"
         ) from error
@@ -120,9 +145,13 @@ def _check(file: Path, data: h5.Dataset, label: h5.Dataset, num_points: int | No
     if shape[0] == 0:
         raise InputError(f"{file} holds no clouds: remove it from the list")
     if labels not in ((shape[0],), (shape[0], 1)):
-        raise InputError(f"{file} has 'label' of shape {labels} for {shape[0]} clouds: give one label per cloud")
+        raise InputError(
+            f"{file} has 'label' of shape {labels} for {shape[0]} clouds: give one label per cloud"
+        )
     if num_points is not None and shape[1] < num_points:
-        raise InputError(f"{file} has {shape[1]} points a cloud: num_points must be at most that, got {num_points}")
+        raise InputError(
+            f"{file} has {shape[1]} points a cloud: num_points must be at most that, got {num_points}"
+        )
 
 
 def ids_file(file: Path) -> Path:
@@ -137,9 +166,17 @@ def _read_ids(file: Path, count: int) -> list[str]:
     try:
         ids = json.loads(source.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{source} cannot be read as JSON ({error}): fetch it again or remove it") from error
-    if not isinstance(ids, list) or len(ids) != count or not all(isinstance(name, str) for name in ids):
-        raise InputError(f"{source} is not a list of {count} strings, one per cloud of {file.name}: remove it")
+        raise InputError(
+            f"{source} cannot be read as JSON ({error}): fetch it again or remove it"
+        ) from error
+    if (
+        not isinstance(ids, list)
+        or len(ids) != count
+        or not all(isinstance(name, str) for name in ids)
+    ):
+        raise InputError(
+            f"{source} is not a list of {count} strings, one per cloud of {file.name}: remove it"
+        )
     return ids
 
 
@@ -164,15 +201,26 @@ def write(
     splits = {"train": train, "test": test}
     for split, (points, labels, ids) in splits.items():
         points, labels = np.asarray(points), np.asarray(labels)
-        if points.ndim != 3 or points.shape[2] != 3 or not len(points) == len(labels) == len(ids) > 0:
+        if (
+            points.ndim != 3
+            or points.shape[2] != 3
+            or not len(points) == len(labels) == len(ids) > 0
+        ):
             raise InputError(
                 f"{folder}: {split} has points {points.shape}, {len(labels)} labels, {len(ids)} ids: give n"
             )
         if labels.min() < 0 or labels.max() >= min(len(names), 256):
-            raise InputError(f"{folder}: {split} has labels {labels.min()}..{labels.max()} for {len(names)} names: fix")
+            raise InputError(
+                f"{folder}: {split} has labels {labels.min()}..{labels.max()} for {len(names)} names: fix"
+            )
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with naming(folder), tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
-        new = Path(temporary, "new")  # made by mkdir for the usual permissions: the outer one is private
+    with (
+        naming(folder),
+        tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary,
+    ):
+        new = Path(
+            temporary, "new"
+        )  # made by mkdir for the usual permissions: the outer one is private
         new.mkdir()
         (new / "shape_names.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
         for split, (points, labels, ids) in splits.items():
@@ -180,20 +228,31 @@ def write(
         try:
             os.rename(new, folder)
         except OSError:
-            if not (folder / "test_files.txt").is_file():  # not a copy of the data: something else is in the way
+            if not (
+                folder / "test_files.txt"
+            ).is_file():  # not a copy of the data: something else is in the way
                 raise
     return folder
 
 
 def write_split(
-    folder: Path, prefix: str, split: str, points: np.ndarray, labels: np.ndarray, ids: Sequence[str], **more
+    folder: Path,
+    prefix: str,
+    split: str,
+    points: np.ndarray,
+    labels: np.ndarray,
+    ids: Sequence[str],
+    **more,
 ) -> None:
     """Write the files of one split but shape_names.txt; `more` are datasets beside the points, a row a cloud."""
     listing = []
     for i, start in enumerate(range(0, len(points), CLOUDS_PER_FILE)):
         rows = slice(start, start + CLOUDS_PER_FILE)
         file = folder / f"ply_data_{split}{i}.h5"
-        datasets = {"data": np.asarray(points[rows], np.float32), "label": np.asarray(labels[rows], np.uint8)[:, None]}
+        datasets = {
+            "data": np.asarray(points[rows], np.float32),
+            "label": np.asarray(labels[rows], np.uint8)[:, None],
+        }
         datasets |= {key: array[rows] for key, array in more.items()}
         h5.write(file, datasets, compression="gzip", shuffle=True)
         ids_file(file).write_text(json.dumps(list(ids[rows])), encoding="utf-8")
@@ -204,7 +263,9 @@ def write_split(
 def main(argv: Sequence[str] | None = None) -> None:
     parser = Parser(description="Download, verify and extract ModelNet40.")
     parser.add_argument("--root", required=True, help=f"folder that is to hold {FOLDER}")
-    parser.add_argument("--url", nargs="+", default=MIRRORS, help="addresses of the archive, tried in order")
+    parser.add_argument(
+        "--url", nargs="+", default=MIRRORS, help="addresses of the archive, tried in order"
+    )
     args = parser.parse_args(argv)
     from samplenet.runs import script  # here: reading data needs no run folders
 

@@ -52,7 +52,9 @@ def download(
 
     def check(archive: Path, new: Path) -> None:
         if damage := find_damage(new):
-            raise InputError(f"{archive} lacks {', '.join(damage)}, or they are damaged: delete it and try again")
+            raise InputError(
+                f"{archive} lacks {', '.join(damage)}, or they are damaged: delete it and try again"
+            )
 
     def get_archive() -> Path:
         return fetch(urls, folder.with_name(f"{FOLDER}.zip"), md5, MAX_BYTES)

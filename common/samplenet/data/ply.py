@@ -49,7 +49,9 @@ class PlyFolder:
     def unfit(self, num_points: int) -> dict[str, str]:
         """Return the bad files and those of fewer points: name -> what is wrong."""
         short = np.flatnonzero(self.counts < num_points)
-        return {self.names[i]: f"has {self.counts[i]} points, asked for {num_points}" for i in short} | self.bad
+        return {
+            self.names[i]: f"has {self.counts[i]} points, asked for {num_points}" for i in short
+        } | self.bad
 
 
 def read_folder(folder: Path, caches: Sequence[Path]) -> PlyFolder:
@@ -86,18 +88,26 @@ def read_folder(folder: Path, caches: Sequence[Path]) -> PlyFolder:
             log.warning("%s: its cache is %s", "; ".join(reasons), cache)
         return PlyFolder(names, *content)
     if caches:
-        log.warning("%s: without a cache, every start parses the files of %s anew", "; ".join(reasons), folder)
+        log.warning(
+            "%s: without a cache, every start parses the files of %s anew",
+            "; ".join(reasons),
+            folder,
+        )
     return PlyFolder(names, *content)
 
 
 def encode(points: NDArray[np.float32]) -> bytes:
     """Return the content of a binary PLY file of these points (n, 3)."""
     x, y, z = np.asarray(points, np.float32).T
-    content, _ = scans.ply.write(scans.Scan(scans.columns.rows_of({"x": x, "y": y, "z": z})), ".ply")
+    content, _ = scans.ply.write(
+        scans.Scan(scans.columns.rows_of({"x": x, "y": y, "z": z})), ".ply"
+    )
     return content
 
 
-def _parse(folder: Path, names: list[str]) -> tuple[NDArray[np.float32], NDArray[np.int64], dict[str, str]]:
+def _parse(
+    folder: Path, names: list[str]
+) -> tuple[NDArray[np.float32], NDArray[np.int64], dict[str, str]]:
     """Read points, counts and bad of a `PlyFolder`."""
     nothing = np.empty((0, 3), np.float32)
     clouds, bad = [nothing], {}
@@ -116,7 +126,9 @@ def _points(path: Path) -> NDArray[np.float32]:
         rows = scans.ply.read(path).rows
     except OSError as error:  # says nothing about the content, so no cache may remember it
         raise _unreadable(path, error) from error
-    with np.errstate(over="ignore"):  # what does not fit float32 becomes infinite, and is reported as such
+    with np.errstate(
+        over="ignore"
+    ):  # what does not fit float32 becomes infinite, and is reported as such
         points = np.stack([rows[axis] for axis in "xyz"], 1).astype(np.float32)
     finite = np.isfinite(points).all(1)
     if not finite.all():
@@ -128,7 +140,9 @@ def _unreadable(path: Path, error: OSError) -> InputError:
     return InputError(f"{path} cannot be read ({error.strerror}): correct or remove it")
 
 
-def _recall(cache: Path, stamp: str) -> tuple[NDArray[np.float32], NDArray[np.int64], dict[str, str]] | None:
+def _recall(
+    cache: Path, stamp: str
+) -> tuple[NDArray[np.float32], NDArray[np.int64], dict[str, str]] | None:
     """Return what `_store` wrote under this stamp, or None."""
     if not cache.is_file():
         return None
@@ -137,18 +151,31 @@ def _recall(cache: Path, stamp: str) -> tuple[NDArray[np.float32], NDArray[np.in
             if file.attrs.get("stamp") != stamp:
                 return None
             return file["points"][()], file["counts"][()], json.loads(file["bad"].asstr()[()])
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:  # damaged
+    except (
+        OSError,
+        RuntimeError,
+        KeyError,
+        ValueError,
+        TypeError,
+        AttributeError,
+    ) as error:  # damaged
         log.warning("the cache %s cannot be read (%s): making it anew", cache, error)
         return None
 
 
 def _store(
-    cache: Path, stamp: str, points: NDArray[np.float32], counts: NDArray[np.int64], bad: dict[str, str]
+    cache: Path,
+    stamp: str,
+    points: NDArray[np.float32],
+    counts: NDArray[np.int64],
+    bad: dict[str, str],
 ) -> None:
     cache.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{cache.name}.", dir=cache.parent) as temporary:
         new = Path(temporary, "new.h5")  # of the usual permissions: the folder around it is private
-        h5.write(new, {"points": points, "counts": counts, "bad": json.dumps(bad)}, {"stamp": stamp})
+        h5.write(
+            new, {"points": points, "counts": counts, "bad": json.dumps(bad)}, {"stamp": stamp}
+        )
         with open(new, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(new, cache)

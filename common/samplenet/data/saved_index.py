@@ -23,9 +23,13 @@ def check(folder: Path, points: np.ndarray, idx: np.ndarray, test: Clouds) -> np
     n, ranked = test.points.shape[1], np.sort(idx, 1)
     for i in np.flatnonzero((ranked[:, 0] < 0) | (ranked[:, -1] >= n)):
         wrong = ranked[i, 0] if ranked[i, 0] < 0 else ranked[i, -1]
-        raise InputError(f"{folder}, {test.describe(i)}: the index must be in [0, {n}), got {wrong}; count from 0")
+        raise InputError(
+            f"{folder}, {test.describe(i)}: the index must be in [0, {n}), got {wrong}; count from 0"
+        )
     for i, j in np.argwhere(ranked[:, 1:] == ranked[:, :-1]):
-        raise InputError(f"{folder}, {test.describe(i)}: the index holds {ranked[i, j]} twice; pick a point once")
+        raise InputError(
+            f"{folder}, {test.describe(i)}: the index holds {ranked[i, j]} twice; pick a point once"
+        )
     for i, j in np.argwhere((gather(test.points, idx) != points).any(2)):
         raise InputError(
             f"{folder}, {test.describe(i)}: point {j} is not point {idx[i, j]} of the test cloud, as its index says; "

@@ -20,7 +20,15 @@ from samplenet.data.clouds import Clouds
 from samplenet.errors import InputError
 
 INDICES = "indices.npz"
-UNREADABLE = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, EOFError)  # of damaged files
+UNREADABLE = (
+    OSError,
+    RuntimeError,
+    KeyError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    EOFError,
+)  # of damaged files
 
 
 class Layout(NamedTuple):
@@ -47,14 +55,18 @@ def _write_h5(folder: Path, test: Clouds, points: np.ndarray, idx: np.ndarray | 
 def _read_h5(folder: Path, test: Clouds) -> tuple[np.ndarray, np.ndarray | None]:
     stored, files = modelnet40.load(folder, "test", None), modelnet40.files(folder, "test")
     if len(stored) != len(test):
-        raise InputError(f"{folder} holds samples of {len(stored)} clouds, the test set has {len(test)}; give all")
+        raise InputError(
+            f"{folder} holds samples of {len(stored)} clouds, the test set has {len(test)}; give all"
+        )
     _check_same(folder, _class_names(stored), _class_names(test))
     if all(modelnet40.ids_file(file).is_file() for file in files):
         _check_same(folder, stored.ids, test.ids)
     parts = [_index(file) for file in files]
     lacking = [file for file, part in zip(files, parts, strict=True) if part is None]
     if lacking and len(lacking) < len(files):
-        raise InputError(f"{lacking[0]} has no dataset 'index' and other files have; give it to all or none")
+        raise InputError(
+            f"{lacking[0]} has no dataset 'index' and other files have; give it to all or none"
+        )
     if len({part.shape[1:] for part in parts if part is not None}) > 1:
         raise InputError(f"{folder}: 'index' differs in shape from file to file; make it (n, m)")
     return stored.points, None if lacking else np.concatenate(parts)
@@ -65,7 +77,9 @@ def _index(file: Path) -> np.ndarray | None:
         with h5.File(file, "r") as source:
             return np.atleast_1d(source["index"][()]) if "index" in source else None
     except UNREADABLE as error:
-        raise InputError(f"{file}: 'index' cannot be read ({error}); write the file again") from error
+        raise InputError(
+            f"{file}: 'index' cannot be read ({error}); write the file again"
+        ) from error
 
 
 def _class_names(clouds: Clouds) -> list[str]:
@@ -103,7 +117,10 @@ def _read_ply(folder: Path, test: Clouds) -> tuple[np.ndarray, np.ndarray | None
         for name, reason in files.bad.items():
             raise InputError(f"{class_folder / name}.ply {reason}: write it again")
         points = np.split(files.points, np.cumsum(files.counts))[:-1]
-        clouds |= {f"{class_folder.name}/{name}": cloud for name, cloud in zip(files.names, points, strict=True)}
+        clouds |= {
+            f"{class_folder.name}/{name}": cloud
+            for name, cloud in zip(files.names, points, strict=True)
+        }
     _check_once_each(folder, [*clouds], names)
     m = len(clouds[names[0]])
     for name in names:
@@ -122,7 +139,9 @@ def _indices(path: Path, names: list[str]) -> np.ndarray | None:
             ids, index = [str(name) for name in arrays["ids"].tolist()], arrays["index"]
             rows = dict(zip(ids, index, strict=True))
     except (*UNREADABLE, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{path} is damaged or lacks ids or index ({error}); write it again or remove it") from error
+        raise InputError(
+            f"{path} is damaged or lacks ids or index ({error}); write it again or remove it"
+        ) from error
     _check_once_each(path, ids, names)
     return np.stack([rows[name] for name in names])
 
@@ -130,7 +149,9 @@ def _indices(path: Path, names: list[str]) -> np.ndarray | None:
 def _check_once_each(path: Path, names: list[str], expected: list[str]) -> None:
     """Raise InputError unless `names` are those of the test set, each of them once."""
     if missing := sorted({*expected} - {*names}):
-        raise InputError(f"{path} lacks {missing[0]}, one of {len(missing)} test clouds; give a sample of each")
+        raise InputError(
+            f"{path} lacks {missing[0]}, one of {len(missing)} test clouds; give a sample of each"
+        )
     if others := sorted({*names} - {*expected}):
         raise InputError(f"{path} holds {others[0]}, which is not in the test set; remove it")
     if len(names) > len(expected):
@@ -139,7 +160,9 @@ def _check_once_each(path: Path, names: list[str], expected: list[str]) -> None:
 
 def visible(folder: Path) -> list[Path]:
     """List the folders in a folder, in the order of their names, without hidden ones."""
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return sorted(
+        path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")
+    )
 
 
 MODELNET40 = Layout(_write_h5, _read_h5, lambda folder: (folder / "test_files.txt").is_file())

@@ -89,10 +89,14 @@ class Saved:
 
     def first(self, m: int) -> "Saved":
         """Return the sampler of the first m points of each sample."""
-        return replace(self, points=self.points[:, :m], idx=None if self.idx is None else self.idx[:, :m])
+        return replace(
+            self, points=self.points[:, :m], idx=None if self.idx is None else self.idx[:, :m]
+        )
 
 
-def new_folder(root: str | os.PathLike, name: str, m: int, seed: int, ordered: bool = False) -> Path:
+def new_folder(
+    root: str | os.PathLike, name: str, m: int, seed: int, ordered: bool = False
+) -> Path:
     """Name the folder of a sampler's samples below `root`; InputError when it exists already."""
     folder = Path(root, f"{name}-{'ordered' if ordered else m}-seed{seed}")
     if os.path.lexists(folder):
@@ -120,22 +124,34 @@ def write(
     if idx is None:
         idx = [None] * len(clouds)
     else:
-        points = [saved_index.gather(part.points, picked) for part, picked in zip(clouds, idx, strict=True)]
+        points = [
+            saved_index.gather(part.points, picked)
+            for part, picked in zip(clouds, idx, strict=True)
+        ]
     m = points[0].shape[1]
     folder = new_folder(root, name, m, seed, ordered)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with naming(folder), tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
-        new = Path(temporary, folder.name)  # made by mkdir for the usual permissions: the outer one is private
+    with (
+        naming(folder),
+        tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary,
+    ):
+        new = Path(
+            temporary, folder.name
+        )  # made by mkdir for the usual permissions: the outer one is private
         for part, originals, samples, picked in zip(test.parts, clouds, points, idx, strict=True):
             (new / part).mkdir(parents=True)
             test.layout.write(new / part, originals, samples, picked)
-        (new / HEADER).write_text(settings.dump(Header(name, m, seed, ordered, protocol)), encoding="utf-8")
+        (new / HEADER).write_text(
+            settings.dump(Header(name, m, seed, ordered, protocol)), encoding="utf-8"
+        )
         os.rename(new, folder)
     return folder
 
 
 def read(
-    folders: Sequence[str | os.PathLike], test: Originals, convert: Callable[[np.ndarray], Any] = lambda array: array
+    folders: Sequence[str | os.PathLike],
+    test: Originals,
+    convert: Callable[[np.ndarray], Any] = lambda array: array,
 ) -> list[Saved]:
     """Read the samples of each folder; a folder of sampler folders is expanded, hidden ones are skipped.
 
@@ -153,11 +169,15 @@ def read(
 
 def _expand(folder: Path, test: Originals) -> list[Path]:
     if not folder.is_dir():
-        raise InputError(f"--samples: {folder} is not a folder; name one that --save-samples wrote, or of its layout")
+        raise InputError(
+            f"--samples: {folder} is not a folder; name one that --save-samples wrote, or of its layout"
+        )
     if (folder / HEADER).exists() or any(test.layout.is_in(folder / part) for part in test.parts):
         return [folder]
     if not (inner := visible(folder)):
-        raise InputError(f"--samples: {folder} holds no samples; name one that --save-samples wrote, or of its layout")
+        raise InputError(
+            f"--samples: {folder} holds no samples; name one that --save-samples wrote, or of its layout"
+        )
     return inner
 
 
@@ -172,10 +192,14 @@ def _read(folder: Path, test: Originals, convert: Callable) -> Saved:
         samples, idx = test.layout.read(part_folder, clouds)
         size = samples.shape[1]
         if not 1 <= size <= n:
-            raise InputError(f"{part_folder} has samples of {size} points: m must be in [1, N] = [1, {n}]")
+            raise InputError(
+                f"{part_folder} has samples of {size} points: m must be in [1, N] = [1, {n}]"
+            )
         m = m or size
         if size != m:
-            raise InputError(f"{part_folder} has samples of {size} points, not {m}; correct {HEADER} or the samples")
+            raise InputError(
+                f"{part_folder} has samples of {size} points, not {m}; correct {HEADER} or the samples"
+            )
         if idx is None:
             idx = saved_index.search(samples, clouds.points)
         else:
@@ -215,7 +239,9 @@ def _header(folder: Path) -> Header:
             f"{path}: sampler must be of letters, digits, space and .+-_(), not {' or '.join(RESERVED)}; got {name!r}"
         )
     if header.seed < 0 or header.m is not None and header.m < 1:
-        raise InputError(f"{path}: seed must be at least 0 and m at least 1, got {header.seed} and {header.m}")
+        raise InputError(
+            f"{path}: seed must be at least 0 and m at least 1, got {header.seed} and {header.m}"
+        )
     if header.protocol not in (None, "matched", "generated"):
         raise InputError(f"{path}: protocol must be matched or generated, got {header.protocol!r}")
     return header

@@ -23,7 +23,16 @@ from samplenet.errors import InputError
 from samplenet.normalisation import box_diagonal
 from samplenet.runs.parser import Parser
 
-__all__ = ["CLASSES", "SPLITS", "SYNSETS", "built_in", "download", "load", "open_clouds", "split_rows"]
+__all__ = [
+    "CLASSES",
+    "SPLITS",
+    "SYNSETS",
+    "built_in",
+    "download",
+    "load",
+    "open_clouds",
+    "split_rows",
+]
 
 SYNSETS = {"chair": "03001627", "table": "04379243", "car": "02958343", "airplane": "02691156"}
 CLASSES = tuple(SYNSETS)
@@ -76,7 +85,9 @@ def load(
     _report(folder, split, skipped, total, skip_bad)
     for name, part in zip(classes, points, strict=True):
         if not len(part):
-            raise InputError(f"{folder} has no cloud of {name!r} for its {split} split: 10 files fill every split")
+            raise InputError(
+                f"{folder} has no cloud of {name!r} for its {split} split: 10 files fill every split"
+            )
     return Clouds(np.concatenate(points), np.concatenate(labels), classes, ids)
 
 
@@ -87,12 +98,17 @@ def split_rows(count: int, split: str) -> NDArray[np.int64]:
     """
     if split not in SPLITS:
         raise InputError(f"split must be one of {', '.join(SPLITS)}; got {split!r}")
-    order = np.random.RandomState(SPLIT_SEED).permutation(count)  # a generator that NumPy promises never to change
+    order = np.random.RandomState(SPLIT_SEED).permutation(
+        count
+    )  # a generator that NumPy promises never to change
     return np.sort(np.split(order, [count * 85 // 100, count * 90 // 100])[SPLITS.index(split)])
 
 
 def built_in(
-    split: str, num_points: int = STORED, classes: Sequence[str] = CLASSES, shapes_per_class: int = 200
+    split: str,
+    num_points: int = STORED,
+    classes: Sequence[str] = CLASSES,
+    shapes_per_class: int = 200,
 ) -> Clouds:
     """Generate one split of `shapes_per_class` built-in shapes a class, in ShapeNet's form.
 
@@ -106,7 +122,9 @@ def built_in(
     """
     classes, rows = _checked(classes, num_points), split_rows(max(0, shapes_per_class), split)
     if not len(rows):
-        raise InputError(f"{shapes_per_class} shapes a class leave none for the {split} split: 10 fill every split")
+        raise InputError(
+            f"{shapes_per_class} shapes a class leave none for the {split} split: 10 fill every split"
+        )
     clouds = shapes.clouds(classes, rows, max(STORED, num_points))
     return replace(clouds, points=box_diagonal(clouds.points, STORED)[:, :num_points])
 
@@ -129,14 +147,18 @@ def _checked(classes: Sequence[str], num_points: int) -> tuple[str, ...]:
     if num_points < 1:
         raise InputError(f"num_points must be at least 1, got {num_points}")
     if len({SYNSETS.get(name, name) for name in classes}) != len(classes) or not classes:
-        raise InputError(f"classes must be at least one, each of them once; got {', '.join(classes) or 'none'}")
+        raise InputError(
+            f"classes must be at least one, each of them once; got {', '.join(classes) or 'none'}"
+        )
     return tuple(classes)
 
 
 def _synset(name: str) -> str:
     if name in SYNSETS or re.fullmatch("[0-9]{8}", name):
         return SYNSETS.get(name, name)
-    raise InputError(f"classes must be of {', '.join(CLASSES)}, or synsets of 8 digits; got {name!r}")
+    raise InputError(
+        f"classes must be of {', '.join(CLASSES)}, or synsets of 8 digits; got {name!r}"
+    )
 
 
 def _class_folder(folder: Path, name: str) -> Path:
@@ -163,7 +185,9 @@ def _report(folder: Path, split: str, bad: dict[str, str], total: int, skip_bad:
     elif lines:
         if len(lines) > 5:
             lines[5:] = [f"  and {len(lines) - 5} more"]
-        advice = "replace the files, or leave them out (skip_bad; train the autoencoder with --skip-bad)"
+        advice = (
+            "replace the files, or leave them out (skip_bad; train the autoencoder with --skip-bad)"
+        )
         raise InputError("\n".join([f"{count} cannot be used; {advice}:", *lines]))
 
 
@@ -171,7 +195,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = Parser(description="Download and extract ShapeNetCore as clouds of 2048 points.")
     parser.add_argument("--root", required=True, help=f"folder that is to hold {FOLDER}")
     parser.add_argument("--archive", help="use this archive instead of downloading it")
-    parser.add_argument("--url", nargs="+", default=MIRRORS, help="addresses of the archive, tried in order")
+    parser.add_argument(
+        "--url", nargs="+", default=MIRRORS, help="addresses of the archive, tried in order"
+    )
     args = parser.parse_args(argv)
     from samplenet.runs import script  # here: reading data needs no run folders
 

@@ -13,14 +13,18 @@ from samplenet.data.download import fetch, md5_of
 from samplenet.errors import InputError
 
 FOLDER = "shape_net_core_uniform_samples_2048"
-MIRRORS = ("https://www.dropbox.com/s/vmsdrae6x5xws1v/shape_net_core_uniform_samples_2048.zip?dl=1",)
+MIRRORS = (
+    "https://www.dropbox.com/s/vmsdrae6x5xws1v/shape_net_core_uniform_samples_2048.zip?dl=1",
+)
 NEEDED = ("02691156", "02958343", "03001627", "04379243")  # the synsets of the experiment
 MAX_BYTES = 5_000_000_000  # of the unpacked archive
 
 log = logging.getLogger(__name__)
 
 
-def download(root: str | os.PathLike, urls: Sequence[str] = MIRRORS, archive: str | os.PathLike | None = None) -> Path:
+def download(
+    root: str | os.PathLike, urls: Sequence[str] = MIRRORS, archive: str | os.PathLike | None = None
+) -> Path:
     """Return `root/shape_net_core_uniform_samples_2048`, extracted first where missing or files are lacking.
 
     An archive put at `root/shape_net_core_uniform_samples_2048.zip` by hand is used. When one is extracted, its
@@ -40,11 +44,15 @@ def download(root: str | os.PathLike, urls: Sequence[str] = MIRRORS, archive: st
         files = _count(new)
         for synset in NEEDED:
             if not files[synset]:
-                raise InputError(f"{archive} holds no {synset}/<id>.ply: it is another archive, get the right one")
+                raise InputError(
+                    f"{archive} holds no {synset}/<id>.ply: it is another archive, get the right one"
+                )
         if not _read_record(folder):
             _write_record(folder, archive, files)
 
-    return ensure_folder(folder, _lacking, lambda: _get(urls, archive, folder), record_new, MAX_BYTES)
+    return ensure_folder(
+        folder, _lacking, lambda: _get(urls, archive, folder), record_new, MAX_BYTES
+    )
 
 
 def _count(folder: Path) -> Counter[str]:
@@ -60,7 +68,11 @@ def _lacking(folder: Path) -> list[str]:
         raise InputError(f"{folder} is in the way, it holds no <synset>/<id>.ply: move it")
     if not record:
         return [] if files else ["everything"]
-    return [f"{synset}: {files[synset]} of {n} files" for synset, n in record["files"].items() if files[synset] < n]
+    return [
+        f"{synset}: {files[synset]} of {n} files"
+        for synset, n in record["files"].items()
+        if files[synset] < n
+    ]
 
 
 def _get(urls: Sequence[str], archive: str | os.PathLike | None, folder: Path) -> Path:
@@ -89,7 +101,9 @@ def _read_record(folder: Path) -> dict:
         return {}
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(record["md5"], str) and all(isinstance(n, int) for n in record["files"].values()):
+        if isinstance(record["md5"], str) and all(
+            isinstance(n, int) for n in record["files"].values()
+        ):
             return record
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass

@@ -35,7 +35,9 @@ def framework(path) -> str | None:
     """The framework whose sampler `export` needs for this file; None: either's serves."""
     suffix = Path(path).suffix
     if suffix not in FRAMEWORKS:
-        raise InputError(f"{path} must end in .onnx, .pt2 or .keras, or be a folder's name without a suffix")
+        raise InputError(
+            f"{path} must end in .onnx, .pt2 or .keras, or be a folder's name without a suffix"
+        )
     return FRAMEWORKS[suffix]
 
 
@@ -46,7 +48,11 @@ def export(sampler, path) -> None:
         InputError: an unknown format, a package that is missing, or a folder that holds something else.
     """
     path, suffix = Path(path), Path(path).suffix
-    if framework(path) == "tf" and suffix and not type(sampler).__module__.startswith("samplenet.tf"):
+    if (
+        framework(path) == "tf"
+        and suffix
+        and not type(sampler).__module__.startswith("samplenet.tf")
+    ):
         raise InputError(f"{path}: only samplers of samplenet.tf can be saved as .keras")
     if path.is_dir() and not (path / "saved_model.pb").exists():
         raise InputError(f"{path} is a folder that holds no SavedModel; choose another name")
@@ -54,7 +60,9 @@ def export(sampler, path) -> None:
     with tempfile.TemporaryDirectory(prefix=f"{path.name}.", dir=path.parent) as folder:
         new = Path(folder) / path.name
         if suffix == ".onnx":
-            new.write_bytes(_module("samplenet.export.onnx").build(fold(sampler)).SerializeToString())
+            new.write_bytes(
+                _module("samplenet.export.onnx").build(fold(sampler)).SerializeToString()
+            )
         elif suffix == ".keras":
             sampler.save(new)
         else:
@@ -72,11 +80,15 @@ def load(path) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
         raise InputError(f"no exported sampler {path}")
     if kind is None:
         session = _module("onnxruntime").InferenceSession(path, providers=["CPUExecutionProvider"])
-        return lambda clouds: dict(zip(OUTPUTS, session.run(OUTPUTS, {"cloud": clouds}), strict=True))
+        return lambda clouds: dict(
+            zip(OUTPUTS, session.run(OUTPUTS, {"cloud": clouds}), strict=True)
+        )
     if kind == "torch":
         torch = _module("torch")
         module = torch.export.load(path).module()
-        return lambda clouds: {name: out.numpy() for name, out in module(torch.from_numpy(clouds)).items()}
+        return lambda clouds: {
+            name: out.numpy() for name, out in module(torch.from_numpy(clouds)).items()
+        }
     tf = _module("tensorflow")
     if path.suffix:
         _module("samplenet.tf")
@@ -91,4 +103,6 @@ def _module(name: str):
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         extra = {"torch": "torch", "tensorflow": "tf", "keras": "tf"}.get(error.name, "export")
-        raise InputError(f'{error.name} is not installed: install samplenet with its extra "{extra}"') from error
+        raise InputError(
+            f'{error.name} is not installed: install samplenet with its extra "{extra}"'
+        ) from error

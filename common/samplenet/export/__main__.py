@@ -40,15 +40,23 @@ def _arrays(sampler, clouds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def start() -> None:
     parser = Parser("samplenet.export", description=__doc__.splitlines()[0])
     parser.add_argument("--weights", required=True, help="name or file of the sampler's weights")
-    parser.add_argument("-o", "--out", required=True, type=Path, help="NAME.onnx, NAME.pt2, NAME.keras, or a folder")
+    parser.add_argument(
+        "-o", "--out", required=True, type=Path, help="NAME.onnx, NAME.pt2, NAME.keras, or a folder"
+    )
     flags = parser.parse_args()
     sampler = samplenet.load_pretrained(flags.weights, framework=export.framework(flags.out))
     export.export(sampler, flags.out)
-    clouds = np.stack([shapes.generate(name, 0, split="test", num_points=1024) for name in shapes.CLASSES])
+    clouds = np.stack(
+        [shapes.generate(name, 0, split="test", num_points=1024) for name in shapes.CLASSES]
+    )
     apart, same = differences(sampler, export.load(flags.out), clouds)
-    print(f"{flags.out}: on {len(clouds)} built-in shapes Q differs by at most {apart:.1e}, same indices in {same}")
+    print(
+        f"{flags.out}: on {len(clouds)} built-in shapes Q differs by at most {apart:.1e}, same indices in {same}"
+    )
     if apart > WITHIN:
-        raise InputError(f"{flags.out} gives other points than the sampler, by up to {apart:.1e}; do not use it")
+        raise InputError(
+            f"{flags.out} gives other points than the sampler, by up to {apart:.1e}; do not use it"
+        )
 
 
 if __name__ == "__main__":

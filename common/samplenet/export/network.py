@@ -43,11 +43,15 @@ def fold(sampler) -> Network:
 
 def _folded(arrays: dict[str, np.ndarray], layer: str, norm: str, epsilon: float) -> Layer:
     """In float64, so that folding adds one rounding of each weight."""
-    weight, bias = arrays[f"{layer}.weight"].astype(np.float64), arrays[f"{layer}.bias"].astype(np.float64)
+    weight, bias = (
+        arrays[f"{layer}.weight"].astype(np.float64),
+        arrays[f"{layer}.bias"].astype(np.float64),
+    )
     weight = weight.reshape(weight.shape[:2])  # a convolution's window is 1
     if f"{norm}.weight" in arrays:
         gain, offset, mean, variance = (
-            arrays[f"{norm}.{name}"].astype(np.float64) for name in ("weight", "bias", "running_mean", "running_var")
+            arrays[f"{norm}.{name}"].astype(np.float64)
+            for name in ("weight", "bias", "running_mean", "running_var")
         )
         gain = gain / np.sqrt(variance + epsilon)
         weight, bias = gain[:, None] * weight, gain * (bias - mean) + offset

@@ -112,7 +112,9 @@ def options(framework: str) -> dict:
 
     Another process imports it: TensorFlow then prints a page, which is shown only if it fails.
     """
-    done = subprocess.run([sys.executable, "-P", "-c", ASK[framework]], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", ASK[framework]], capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise InputError(f"{NAMES[framework]} does not import:\n{done.stderr}")
     use = json.loads(done.stdout.splitlines()[-1])
@@ -148,11 +150,15 @@ def build(framework: str, cuda: bool = False, force: bool = False, sanitize: boo
     """
     version = framework_version(framework)
     if version is None:
-        raise InputError(f"{NAMES[framework]} is not installed: pip install {DISTRIBUTIONS[framework][0]}")
+        raise InputError(
+            f"{NAMES[framework]} is not installed: pip install {DISTRIBUTIONS[framework][0]}"
+        )
     if framework == "torch" and (why := native.too_old(version)):
         raise InputError(why)
     if compiler() is None:
-        raise InputError("no C++ compiler was found; on Debian or Ubuntu: sudo apt-get install g++; or set CXX")
+        raise InputError(
+            "no C++ compiler was found; on Debian or Ubuntu: sudo apt-get install g++; or set CXX"
+        )
     if tool("cmake") is None or tool("ninja") is None:
         raise InputError("CMake and ninja are needed: pip install cmake ninja")
     folder = native.folder(framework, version)
@@ -161,11 +167,19 @@ def build(framework: str, cuda: bool = False, force: bool = False, sanitize: boo
         with FileLock(folder / ".lock"):
             return _build(framework, version, folder, cuda, force, sanitize)
     except OSError as error:
-        raise InputError(f"{folder}: {error}; SAMPLENET_NATIVE_DIR names another folder for the builds") from error
+        raise InputError(
+            f"{folder}: {error}; SAMPLENET_NATIVE_DIR names another folder for the builds"
+        ) from error
 
 
-def _build(framework: str, version: str, folder: Path, cuda: bool, force: bool, sanitize: bool) -> dict:
-    old, target, name = native.built(framework, version), cuda_target(cuda), f"{NAMES[framework]} {version}"
+def _build(
+    framework: str, version: str, folder: Path, cuda: bool, force: bool, sanitize: bool
+) -> dict:
+    old, target, name = (
+        native.built(framework, version),
+        cuda_target(cuda),
+        f"{NAMES[framework]} {version}",
+    )
     keep = not force and native.missing(framework, version) is None and old["sanitize"] == sanitize
     if keep and (target is None or old["gpu"] in (target, "every architecture")):
         return old
@@ -179,11 +193,16 @@ def _build(framework: str, version: str, folder: Path, cuda: bool, force: bool, 
         shutil.rmtree(folder / "build", ignore_errors=True)
     print(f"{name}: compiling{'' if why else ', CUDA kernels too'} (a minute or two)", flush=True)
     try:
-        used = _compile(framework, use, sanitize, None if why else nvcc(use["cuda_home"])[0], folder)
+        used = _compile(
+            framework, use, sanitize, None if why else nvcc(use["cuda_home"])[0], folder
+        )
     except InputError as error:
         if why or cuda:
             raise
-        print(f"{name}: the CUDA kernels do not compile, the others are built without them: {error}", file=sys.stderr)
+        print(
+            f"{name}: the CUDA kernels do not compile, the others are built without them: {error}",
+            file=sys.stderr,
+        )
         why = "they do not compile here; --cuda shows why"
         used = _compile(framework, use, sanitize, None, folder)
     library = f"samplenet_{framework}-{native.source_hash()}.so"
@@ -205,7 +224,9 @@ def _build(framework: str, version: str, folder: Path, cuda: bool, force: bool, 
     return done
 
 
-def _compile(framework: str, use: dict, sanitize: bool, cuda: str | None, folder: Path) -> dict[str, str]:
+def _compile(
+    framework: str, use: dict, sanitize: bool, cuda: str | None, folder: Path
+) -> dict[str, str]:
     """Configure and build in `folder`/build, where ninja compiles what changed; returns the compilers' versions."""
     settings = {
         "FRAMEWORK": framework,
@@ -223,7 +244,9 @@ def _compile(framework: str, use: dict, sanitize: bool, cuda: str | None, folder
         folders = [str(Path(cuda).parents[1] / "lib"), env.get("LIBRARY_PATH")]
         env["LIBRARY_PATH"] = os.pathsep.join(filter(None, folders))
         settings["CMAKE_CUDA_COMPILER"] = cuda
-        settings["CMAKE_CUDA_ARCHITECTURES"] = os.environ.get("CUDAARCHS") or ("native" if device.gpu() else "all")
+        settings["CMAKE_CUDA_ARCHITECTURES"] = os.environ.get("CUDAARCHS") or (
+            "native" if device.gpu() else "all"
+        )
     work, flags = folder / "build", [f"-D{key}={value}" for key, value in settings.items()]
     configure = [tool("cmake"), "-G", "Ninja", "-S", str(native.SOURCES), "-B", str(work), *flags]
     try:
@@ -236,7 +259,9 @@ def _compile(framework: str, use: dict, sanitize: bool, cuda: str | None, folder
 
 
 def _run(*command: str, env: dict[str, str]) -> None:
-    done = subprocess.run(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    done = subprocess.run(
+        command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
     if done.returncode:
         raise InputError(f"{Path(command[0]).name} failed:\n{done.stdout}")
 
@@ -249,7 +274,11 @@ def status() -> str:
         return f"error: {error}"
     lines = [
         f"compiler: {cxx or 'none found'}",
-        *(f"{name}: not found; pip install {name}" for name in ("cmake", "ninja") if tool(name) is None),
+        *(
+            f"{name}: not found; pip install {name}"
+            for name in ("cmake", "ninja")
+            if tool(name) is None
+        ),
         f"CUDA: {f'nvcc {cuda[1]}' if cuda else 'nvcc not found'}; GPU: {found.name if found else 'none visible'}",
     ]
     for framework, name in NAMES.items():
@@ -261,7 +290,9 @@ def status() -> str:
         else:
             done = native.built(framework, version)
             devices = {"cpu": "the CPU", "cuda": "CPU and GPU"}[done["device"]]
-            lines.append(f"{name} {version}: native ops for {devices}, built with {done['compiler']}")
+            lines.append(
+                f"{name} {version}: native ops for {devices}, built with {done['compiler']}"
+            )
             if done["without_cuda"]:
                 lines.append(f"{name} {version}: no CUDA kernels: {done['without_cuda']}")
     return "\n".join(lines)
@@ -272,11 +303,21 @@ def main() -> None:
     parser = Parser(prog="python -m samplenet.ops.build", description=__doc__.splitlines()[0])
     parser.add_argument("--torch", action="store_true", help="build for PyTorch")
     parser.add_argument("--tf", action="store_true", help="build for TensorFlow")
-    parser.add_argument("--cuda", action="store_true", help="build CUDA kernels even if no GPU is visible")
+    parser.add_argument(
+        "--cuda", action="store_true", help="build CUDA kernels even if no GPU is visible"
+    )
     parser.add_argument("--quiet", action="store_true", help="print only what is compiled")
-    parser.add_argument("--check", action="store_true", help="build nothing; report what is built and what is missing")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="build nothing; report what is built and what is missing",
+    )
     parser.add_argument("--force", action="store_true", help="build again even if nothing changed")
-    parser.add_argument("--sanitize", action="store_true", help="build with address and undefined-behaviour sanitizers")
+    parser.add_argument(
+        "--sanitize",
+        action="store_true",
+        help="build with address and undefined-behaviour sanitizers",
+    )
     args = parser.parse_args()
     failures = 0
     chosen = [f for f in NAMES if getattr(args, f)] or [f for f in NAMES if framework_version(f)]

@@ -61,7 +61,9 @@ def check_clouds(op: str, dtypes: dict[str, str], **shapes: tuple) -> None:
     if len(set(dtypes.values())) > 1:
         raise InputError(f"{op}: inputs must share one dtype, got {dtypes}")
     batches = {name: shape[0] for name, shape in shapes.items() if shape[0] is not None}
-    if any(batch != size for batch in batches.values() for size in batches.values()):  # no set: sizes may be symbols
+    if any(
+        batch != size for batch in batches.values() for size in batches.values()
+    ):  # no set: sizes may be symbols
         raise InputError(f"{op}: inputs must share the batch size B, got {batches}")
 
 
@@ -77,16 +79,22 @@ def check_count(op: str, name: str, value: Any, n: int | None) -> int:
         raise InputError(f"{op}: {name} must be an integer, got {value!r}")
     value = value.__index__()
     if value < 1 or (n is not None and value > n):
-        raise InputError(f"{op}: {name} must be in [1, N] = [1, {'?' if n is None else n}], got {value}")
+        raise InputError(
+            f"{op}: {name} must be in [1, N] = [1, {'?' if n is None else n}], got {value}"
+        )
     return value
 
 
-def check_index(op: str, name: str, shape: tuple, dtype: str, batch: int | None, rank: int | None = None) -> None:
+def check_index(
+    op: str, name: str, shape: tuple, dtype: str, batch: int | None, rank: int | None = None
+) -> None:
     """An index array: integers, (B, ...), of the given rank if one is asked for."""
     if not dtype.startswith(("int", "uint")):
         raise InputError(f"{op}: {name} must hold integers, got {dtype}")
     if len(shape) < 1 or (rank is not None and len(shape) != rank):
-        raise InputError(f"{op}: {name} must have rank {rank or 'at least 1'}, got shape {tuple(shape)}")
+        raise InputError(
+            f"{op}: {name} must have rank {rank or 'at least 1'}, got shape {tuple(shape)}"
+        )
     if None not in (shape[0], batch) and shape[0] != batch:
         raise InputError(f"{op}: {name} must have B = {batch} rows, got {shape[0]}")
 

@@ -11,7 +11,10 @@ from functools import cache
 from pathlib import Path
 
 SOURCES = Path(__file__).parent / "csrc"
-TORCH_STABLE = (2, 10)  # the first version whose stable C++ interface holds all the torch binding needs
+TORCH_STABLE = (
+    2,
+    10,
+)  # the first version whose stable C++ interface holds all the torch binding needs
 
 _enabled = os.environ.get("SAMPLENET_NATIVE", "1") not in ("", "0")
 
@@ -51,7 +54,9 @@ def folder(framework: str, version: str) -> Path:
     root = Path(os.environ.get("SAMPLENET_NATIVE_DIR") or Path(__file__).parent / "_native")
     if framework == "torch":
         return root / f"torch-stable-{TORCH_STABLE[0]}.{TORCH_STABLE[1]}"
-    public = re.sub("[^0-9a-z.]", "", version.split("+")[0])  # 2.21.0-rc0 says TensorFlow, 2.21.0rc0 its package
+    public = re.sub(
+        "[^0-9a-z.]", "", version.split("+")[0]
+    )  # 2.21.0-rc0 says TensorFlow, 2.21.0rc0 its package
     return root / f"tf-{public}"
 
 
@@ -90,7 +95,9 @@ def missing(framework: str, version: str) -> str | None:
 def serving(versions: dict[str, str]) -> list[str]:
     """The frameworks ("tf", "torch") native ops serve, of those among the installed libraries."""
     installed = {"tf": versions.get("tensorflow"), "torch": versions.get("torch")}
-    return [f for f, version in installed.items() if version and enabled() and not missing(f, version)]
+    return [
+        f for f, version in installed.items() if version and enabled() and not missing(f, version)
+    ]
 
 
 @cache
@@ -101,14 +108,18 @@ def load(framework: str, version: str, loader: Callable[[str], object]) -> objec
         ImportError: a build is there and does not load; with the loader's message in full.
     """
     if why := missing(framework, version):
-        message = "samplenet: framework operations serve instead of native ones (slower, same results)"
+        message = (
+            "samplenet: framework operations serve instead of native ones (slower, same results)"
+        )
         warnings.warn(f"{message}: {why}", stacklevel=3)
         return None
     path = folder(framework, version) / built(framework, version)["library"]
     try:
         return loader(str(path))
     except Exception as error:  # whatever the framework raises for a library that does not fit
-        why = f"{error}: {error.__cause__}" if error.__cause__ else error  # PyTorch keeps the linker's message there
+        why = (
+            f"{error}: {error.__cause__}" if error.__cause__ else error
+        )  # PyTorch keeps the linker's message there
         raise ImportError(
             f"samplenet: the native ops in {path} do not load:\n{why}\nBuild them again with: "
             f"python -m samplenet.ops.build --{framework} --force, or set SAMPLENET_NATIVE=0 to do without them"

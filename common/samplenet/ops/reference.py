@@ -10,7 +10,9 @@ from samplenet.ops.contract import Chamfer
 def _clouds(op: str, **arrays) -> list[np.ndarray]:
     """Check the named clouds; return them in the dtype the op computes in."""
     arrays = {name: np.asarray(a) for name, a in arrays.items()}
-    contract.check_clouds(op, {n: a.dtype.name for n, a in arrays.items()}, **{n: a.shape for n, a in arrays.items()})
+    contract.check_clouds(
+        op, {n: a.dtype.name for n, a in arrays.items()}, **{n: a.shape for n, a in arrays.items()}
+    )
     if contract.checking():
         for name, a in arrays.items():
             if not np.isfinite(a.astype(np.float64)).all():
@@ -75,16 +77,22 @@ def farthest_points(points, m: int, start=0, chosen=None) -> np.ndarray:
     m = contract.check_count(op, "m", m, n)
     if chosen is None:
         start = np.asarray(start)
-        start = _indices(op, "start", np.full(batch, start) if start.ndim == 0 else start, batch, n, 1)
+        start = _indices(
+            op, "start", np.full(batch, start) if start.ndim == 0 else start, batch, n, 1
+        )
         chosen = start[:, None]
     else:
         chosen = _indices(op, "chosen", chosen, batch, n, 2)
         if chosen.shape[1] == 0:
-            raise InputError(f"{op}: chosen must hold at least one index a cloud, got shape {chosen.shape}")
+            raise InputError(
+                f"{op}: chosen must hold at least one index a cloud, got shape {chosen.shape}"
+            )
     out = np.zeros((batch, m), np.int32)
     for cloud, keep, row in zip(points, chosen, out, strict=True):
         keep = list(dict.fromkeys(keep.tolist()))[:m]
-        nearest = np.full(n, np.inf, cloud.dtype)  # squared distance to the picked ones; -1 once picked
+        nearest = np.full(
+            n, np.inf, cloud.dtype
+        )  # squared distance to the picked ones; -1 once picked
         for i in range(m):
             pick = keep[i] if i < len(keep) else int(np.argmax(nearest))
             row[i] = pick

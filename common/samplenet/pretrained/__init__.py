@@ -18,7 +18,10 @@ from samplenet.errors import InputError
 from samplenet.sampled import Prefix
 
 FOLDER = Path(__file__).resolve().parent
-PACKAGES = {"torch": "torch", "tf": "tensorflow"}  # by framework, in the order in which they are taken
+PACKAGES = {
+    "torch": "torch",
+    "tf": "tensorflow",
+}  # by framework, in the order in which they are taken
 
 
 def list_weights() -> list[str]:
@@ -37,7 +40,9 @@ def card(name) -> dict:
     path = _file(name)
     metadata = weights.metadata(path)
     if "network" not in metadata:
-        raise InputError(f"{path} does not say which SampleNet it is of; make one and use samplenet.weights.load")
+        raise InputError(
+            f"{path} does not say which SampleNet it is of; make one and use samplenet.weights.load"
+        )
     m = metadata["network"]["m"]
     beside = json.loads(path.with_suffix(".json").read_text()) if path.parent == FOLDER else {}
     return {"m": m, "sizes": [m], **metadata, **beside}
@@ -64,11 +69,15 @@ def load_pretrained(name, m: int | None = None, framework: str | None = None):
     fixed_size = len(about["sizes"]) == 1
     if m is not None and m != about["m"] and fixed_size:
         progressive = [other for other in list_weights() if other.endswith("-progressive")]
-        raise InputError(f"weights {name} sample {about['m']} points, not {m}; those for every m: {progressive}")
+        raise InputError(
+            f"weights {name} sample {about['m']} points, not {m}; those for every m: {progressive}"
+        )
     try:
         sampler = _make(framework, about["network"])
     except TypeError as error:
-        raise InputError(f"weights {name} are of a SampleNet with other settings than this one's ({error})") from error
+        raise InputError(
+            f"weights {name} are of a SampleNet with other settings than this one's ({error})"
+        ) from error
     weights.load(sampler, _file(name))
     return sampler if m is None or fixed_size else Prefix(sampler, m)
 
@@ -92,7 +101,9 @@ def _file(name) -> Path:
     if path.suffix == ".safetensors":
         return path
     if str(name) not in list_weights():
-        raise InputError(f"no weights {str(name)!r}; known: {', '.join(list_weights())}, or a .safetensors file")
+        raise InputError(
+            f"no weights {str(name)!r}; known: {', '.join(list_weights())}, or a .safetensors file"
+        )
     return FOLDER / f"{name}.safetensors"
 
 
@@ -107,5 +118,9 @@ def choose_framework(asked: str | None) -> str:
         if asked in (None, framework):
             return framework
     if asked:
-        raise InputError(f'{PACKAGES[asked]} is not installed; install samplenet with its extra "{asked}"')
-    raise InputError('neither PyTorch nor TensorFlow is installed; install samplenet with its extra "torch" or "tf"')
+        raise InputError(
+            f'{PACKAGES[asked]} is not installed; install samplenet with its extra "{asked}"'
+        )
+    raise InputError(
+        'neither PyTorch nor TensorFlow is installed; install samplenet with its extra "torch" or "tf"'
+    )

@@ -53,8 +53,12 @@ def release(name: str, folder: Path, results: Path) -> None:
 def start() -> None:
     parser = Parser("samplenet.pretrained", description=__doc__.splitlines()[0])
     parser.add_argument("name", help="the name that load_pretrained will know it by")
-    parser.add_argument("--run", type=Path, required=True, help="finished run folder of a train_samplenet.py")
-    parser.add_argument("--results", type=Path, required=True, help="evaluation folder with its results.json")
+    parser.add_argument(
+        "--run", type=Path, required=True, help="finished run folder of a train_samplenet.py"
+    )
+    parser.add_argument(
+        "--results", type=Path, required=True, help="evaluation folder with its results.json"
+    )
     flags = parser.parse_args()
     release(flags.name, flags.run, flags.results)
 

@@ -15,7 +15,9 @@ def checkout() -> dict[str, Experiment]:
     for root in (Path(__file__).resolve().parents[3], Path.cwd()):
         if experiments := discover(root):
             return experiments
-    raise InputError(f"no experiment.py below {Path.cwd()}; give the command in the checkout's folder")
+    raise InputError(
+        f"no experiment.py below {Path.cwd()}; give the command in the checkout's folder"
+    )
 
 
 def run(args) -> str:
@@ -29,10 +31,22 @@ def run(args) -> str:
 
 
 if __name__ == "__main__":
-    parser = Parser("python -m samplenet.report", description="Write table and figures of a result.")
-    parser.add_argument("folder", type=Path, help="folder that holds results.json; else, of a preset's results")
+    parser = Parser(
+        "python -m samplenet.report", description="Write table and figures of a result."
+    )
+    parser.add_argument(
+        "folder", type=Path, help="folder that holds results.json; else, of a preset's results"
+    )
     kind = parser.add_mutually_exclusive_group()
-    kind.add_argument("--page", action="store_true", help="write index.html and tables.md of all evaluations below")
-    kind.add_argument("--results-md", action="store_true", help="write the tables into the experiments' results.md")
+    kind.add_argument(
+        "--page",
+        action="store_true",
+        help="write index.html and tables.md of all evaluations below",
+    )
+    kind.add_argument(
+        "--results-md",
+        action="store_true",
+        help="write the tables into the experiments' results.md",
+    )
     args = parser.parse_args()
     main(lambda: print(run(args)))

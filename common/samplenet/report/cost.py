@@ -36,8 +36,13 @@ def parts(results: dict, experiment: Experiment) -> list[Table | str]:
 
 def table(results: dict, experiment: Experiment) -> Table:
     """A line a sampler and size, each value with its change against the task network alone; then a published claim."""
-    values = {(row["sampler"], row["m"], row["metric"], row["device"]): row["value"] for row in results["rows"]}
-    devices = {metric: dict.fromkeys(key[3] for key in values if key[2] == metric) for metric in METRICS}
+    values = {
+        (row["sampler"], row["m"], row["metric"], row["device"]): row["value"]
+        for row in results["rows"]
+    }
+    devices = {
+        metric: dict.fromkeys(key[3] for key in values if key[2] == metric) for metric in METRICS
+    }
     columns = [(metric, device) for metric in METRICS for device in devices[metric]]
     methods = list(dict.fromkeys((row["sampler"], row["m"]) for row in results["rows"]))
     n = methods[0][1]
@@ -50,7 +55,10 @@ def table(results: dict, experiment: Experiment) -> Table:
         cells = []
         for metric, device in columns:
             _, _, factor, digits = METRICS[metric]
-            value, full = values.get((sampler, m, metric, device)), values.get(("none", n, metric, device))
+            value, full = (
+                values.get((sampler, m, metric, device)),
+                values.get(("none", n, metric, device)),
+            )
             text = "" if value is None else f"{factor * value:.{digits}f}"
             if text and full and sampler != "none":
                 text += f" ({100 * (value / full - 1):+.0f} %)".replace("-", "−")
@@ -58,8 +66,12 @@ def table(results: dict, experiment: Experiment) -> Table:
         name = "task network alone" if sampler == "none" else f"{label(sampler)} + task network"
         lines.append([name, str(m), f"{n / m:g}", *cells])
     if claim := experiment.cost.get("claim"):
-        lines.append([claim["source"], "", claim["ratio"], *(claim.get(metric, "") for metric, _ in columns)])
-    return Table("Cost at inference; in brackets the change against the task network alone", heads, lines)
+        lines.append(
+            [claim["source"], "", claim["ratio"], *(claim.get(metric, "") for metric, _ in columns)]
+        )
+    return Table(
+        "Cost at inference; in brackets the change against the task network alone", heads, lines
+    )
 
 
 def notes(results: dict, experiment: Experiment) -> tuple[str, str, str]:
@@ -67,9 +79,15 @@ def notes(results: dict, experiment: Experiment) -> tuple[str, str, str]:
     first, machine = results["rows"][0], results["environment"]
     ops = "native ops" if "tf" in machine["native_ops"] else "TensorFlow's own operations"
     gpu = f"GPU: {results['gpu']}." if results["gpu"] else "No GPU seen: CPU only."
-    lacking = not any(r["metric"] == "peak_memory_bytes" and r["device"] == "cpu" for r in results["rows"])
+    lacking = not any(
+        r["metric"] == "peak_memory_bytes" and r["device"] == "cpu" for r in results["rows"]
+    )
     networks = experiment.cost.get("networks", {})
-    task = f" The task network: {networks.get(results['task'], results['task'])}." if "task" in results else ""
+    task = (
+        f" The task network: {networks.get(results['task'], results['task'])}."
+        if "task" in results
+        else ""
+    )
     setting = (
         f"Inference on clouds of {first['m']} points, {results['batch_size']} at once.{task} {machine['machine']}; FPS "
         f"and matching by {ops}. {gpu}"

@@ -27,7 +27,14 @@ from samplenet.report.tables import metric_of
 
 DASHES = {"matched": "solid", "soft": "dash", "generated": "dot"}
 GREY = "#a4adb5"
-RAMP = ("#440154", "#443983", "#31688e", "#21918c", "#35b779", "#7fc94a")  # of sample sizes, in order
+RAMP = (
+    "#440154",
+    "#443983",
+    "#31688e",
+    "#21918c",
+    "#35b779",
+    "#7fc94a",
+)  # of sample sizes, in order
 
 
 @dataclass
@@ -130,7 +137,9 @@ class Scene:
         aside = any(layer.aside for layer in self.layers)
         for cloud in self.clouds:
             layers = [layer for view in cloud.views for layer in view.layers]
-            points = np.concatenate([layer.points for layer in layers if not layer.aside]).astype(float)
+            points = np.concatenate([layer.points for layer in layers if not layer.aside]).astype(
+                float
+            )
             low, high = points.min(0), points.max(0)
             half = float((high - low).max()) / 2 or 1.0
             width = 1.25 * (high - low)[0] / half if aside else 0.0
@@ -149,9 +158,13 @@ def by_ratio(results: Results, gallery: dict) -> Lines | None:
     found = dict.fromkeys(row["metric"] for row in rows)
     variants = []
     for metric in results.experiment.metrics:
-        if metric in found and (variant := _metric_by_ratio(select(rows, metric=metric), results, metric)):
+        if metric in found and (
+            variant := _metric_by_ratio(select(rows, metric=metric), results, metric)
+        ):
             variants.append(variant)
-    ticks = sorted({n / row["m"] for row in rows if row.get("m") and row["sampler"] not in FULL_CLOUD})
+    ticks = sorted(
+        {n / row["m"] for row in rows if row.get("m") and row["sampler"] not in FULL_CLOUD}
+    )
     axis = Axis(f"sampling ratio N/m (N = {n})", "log", ticks)
     return Lines("Against the sampling ratio", axis, variants) if variants else None
 
@@ -166,11 +179,17 @@ def _metric_by_ratio(rows: list[dict], results: Results, metric: str) -> Variant
         if full := select(rows, sampler=sampler):
             level = mean(full, look.scale)
             ends = [n / pivot.lines[0], n / pivot.lines[-1]]
-            lines.append(Line(f"{label(sampler)}, {level:.3g}", color(sampler), ends, [level, level], "dot"))
-    learned = [name for name in in_order(column.name for column in pivot.columns) if name not in BASELINES]
+            lines.append(
+                Line(f"{label(sampler)}, {level:.3g}", color(sampler), ends, [level, level], "dot")
+            )
+    learned = [
+        name for name in in_order(column.name for column in pivot.columns) if name not in BASELINES
+    ]
     for column in pivot.columns:
         sizes = [m for m in pivot.lines if pivot[m, column]]
-        line = Line(column.label, color(column.name) or GREY, [n / m for m in sizes], [], markers=True)
+        line = Line(
+            column.label, color(column.name) or GREY, [n / m for m in sizes], [], markers=True
+        )
         line.y = [mean(pivot[m, column], look.scale) for m in sizes]
         line.dash, line.shown = DASHES.get(column.protocol, "dot"), column.protocol == "matched"
         if column.name in learned:  # equal values of learned samplers would hide each other
@@ -181,7 +200,12 @@ def _metric_by_ratio(rows: list[dict], results: Results, metric: str) -> Variant
     if share:
         axis = Axis(look.title, "linear", None, (0, 1.03 * (100 if look.scale == 100 else 1)))
     else:  # ICP may lie far below the rest, and then outside
-        axis = Axis(look.title, "log" if min(values) > 0 else "linear", None, (0.8 * min(values), 1.25 * max(values)))
+        axis = Axis(
+            look.title,
+            "log" if min(values) > 0 else "linear",
+            None,
+            (0.8 * min(values), 1.25 * max(values)),
+        )
     return Variant(look.title, axis, lines)
 
 
@@ -189,7 +213,9 @@ def precision_curves(results: Results, gallery: dict) -> Lines | None:
     """Draw precision against recall, or the share of pairs under an error: matched points, one size at a time."""
     curves = select(results.curves, protocol="matched")
     first = shown_size(curves)
-    sizes = sorted({curve["m"] for curve in curves if curve["sampler"] not in FULL_CLOUD}, reverse=True)
+    sizes = sorted(
+        {curve["m"] for curve in curves if curve["sampler"] not in FULL_CLOUD}, reverse=True
+    )
     sizes.sort(key=lambda m: m != first)
     variants = []
     for m in sizes:
@@ -202,18 +228,33 @@ def precision_curves(results: Results, gallery: dict) -> Lines | None:
                 x = 100 * np.array(same[0]["recall"]) if "recall" in same[0] else None
                 x = same[0]["step_deg"] * np.arange(len(share)) if x is None else x
                 dash = "dot" if full else "solid"
-                lines.append(Line(label(sampler), color(sampler) or GREY, x.tolist(), share.tolist(), dash))
+                lines.append(
+                    Line(label(sampler), color(sampler) or GREY, x.tolist(), share.tolist(), dash)
+                )
         variants.append(Variant(f"m = {m}", Axis("", "linear", None, (0, 103)), lines))
     if not variants:
         return None
     if "recall" in curves[0]:
-        return Lines("Retrieval: precision, %, against recall", Axis("recall, %", span=(0, 100)), variants)
-    ticks = [0, 1, 5, 10, 20, 45, 90, 180]  # most happens at small errors: the axis is linear in the angle's root
+        return Lines(
+            "Retrieval: precision, %, against recall", Axis("recall, %", span=(0, 100)), variants
+        )
+    ticks = [
+        0,
+        1,
+        5,
+        10,
+        20,
+        45,
+        90,
+        180,
+    ]  # most happens at small errors: the axis is linear in the angle's root
     axis = Axis("rotation error, degrees (root scale)", "root", ticks, (0, 180))
     return Lines("Pairs under an error, %", axis, variants)
 
 
-def histogram(title: str, items: str, words: str, values: dict[str, np.ndarray], bins: int = 40) -> Lines:
+def histogram(
+    title: str, items: str, words: str, values: dict[str, np.ndarray], bins: int = 40
+) -> Lines:
     """Show how values are spread over the test items: steps over bins of equal ratio, by sampler.
 
     Args:
@@ -227,7 +268,12 @@ def histogram(title: str, items: str, words: str, values: dict[str, np.ndarray],
         counts, _ = np.histogram(of_items, edges)
         name = f"{label(sampler)}, median {np.median(of_items):.2f}"
         lines.append(
-            Line(name, color(sampler) or GREY, np.repeat(edges, 2)[1:-1].tolist(), np.repeat(counts, 2).tolist())
+            Line(
+                name,
+                color(sampler) or GREY,
+                np.repeat(edges, 2)[1:-1].tolist(),
+                np.repeat(counts, 2).tolist(),
+            )
         )
     return Lines(f"Histogram: {title}", Axis(title, "log"), [Variant(words, Axis(items), lines)])
 
@@ -236,18 +282,28 @@ def sigma(runs: list[Path]) -> Lines | None:
     """Draw the projection's sigma over training, of the runs that logged one; S-NET's is 0 and is left out."""
     lines = []
     for run in runs:
-        points = [(entry["step"], entry["projection_loss"]) for entry in read_log(run) if entry.get("projection_loss")]
+        points = [
+            (entry["step"], entry["projection_loss"])
+            for entry in read_log(run)
+            if entry.get("projection_loss")
+        ]
         if points:
             steps, values = zip(*points, strict=True)
             name = re.sub(r"-seed\d+$", "", run.name)  # seeds share an entry of the legend
             lines.append(Line(name, GREY, list(steps), list(values)))
-    names = sorted({line.name for line in lines}, key=lambda name: [int(n) for n in re.findall(r"\d+", name)])
+    names = sorted(
+        {line.name for line in lines}, key=lambda name: [int(n) for n in re.findall(r"\d+", name)]
+    )
     for line in lines:
         place = names.index(line.name) / max(len(names) - 1, 1)
         line.color = RAMP[round(place * (len(RAMP) - 1))]
     lines.sort(key=lambda line: names.index(line.name))
     variant = Variant("sigma = t²", Axis("sigma = t²", "log"), lines)
-    return Lines("Sigma of the soft projection over training", Axis("training step"), [variant]) if lines else None
+    return (
+        Lines("Sigma of the soft projection over training", Axis("training step"), [variant])
+        if lines
+        else None
+    )
 
 
 def picked(gallery: dict) -> list[str]:

@@ -10,7 +10,14 @@ from samplenet.report.figures import Axis, Lines, Scene
 
 CONFIG = {"displaylogo": False, "responsive": True}
 MISSING = "plotly is not installed; pip install plotly, then give the same command again"
-MENU = {"type": "dropdown", "y": 1, "xanchor": "left", "yanchor": "bottom", "showactive": True, "pad": {"b": 6}}
+MENU = {
+    "type": "dropdown",
+    "y": 1,
+    "xanchor": "left",
+    "yanchor": "bottom",
+    "showactive": True,
+    "pad": {"b": 6},
+}
 
 
 class Unavailable(InputError):
@@ -44,13 +51,17 @@ def page(figure: Lines | Scene, title: str) -> bytes:
         raise Unavailable(MISSING) from error
     made = graph_objects.Figure(draw(figure))
     made.update_layout(title={"text": plain(title), "x": 0.5}, margin={"t": 100})
-    return made.to_html(include_plotlyjs=True, div_id="figure", default_height="96vh", config=CONFIG).encode()
+    return made.to_html(
+        include_plotlyjs=True, div_id="figure", default_height="96vh", config=CONFIG
+    ).encode()
 
 
 def _menu(words: list[str], changes: list[list[dict]], x: float = 0, active: int = 0) -> dict:
     buttons = []
     for word, change in zip(words, changes, strict=True):
-        label = textwrap.shorten(plain(word), 60, placeholder=" …")  # a menu is as wide as its longest label
+        label = textwrap.shorten(
+            plain(word), 60, placeholder=" …"
+        )  # a menu is as wide as its longest label
         buttons.append({"label": label, "method": "update", "args": change})
     return {**MENU, "x": x, "active": active, "buttons": buttons}
 
@@ -88,7 +99,11 @@ def _curves(figure: Lines) -> dict:
     for trace, visible in zip(traces, changes[0][0]["visible"], strict=True):
         trace["visible"] = visible
     layout = {
-        "xaxis": {**_axis(figure.x), "title": {"text": plain(figure.x.title), "standoff": 8}, "automargin": True},
+        "xaxis": {
+            **_axis(figure.x),
+            "title": {"text": plain(figure.x.title), "standoff": 8},
+            "automargin": True,
+        },
         "yaxis": {**_axis(figure.variants[0].y), "automargin": True},
         "legend": {"orientation": "h", "y": -0.18, "yanchor": "top"},
         "margin": {"l": 44, "r": 12, "t": 44, "b": 44},
@@ -106,7 +121,10 @@ def _axis(axis: Axis) -> dict:
     """Return scale, ends and ticks."""
     ends = axis.span
     if axis.kind == "root":
-        shown = {"tickvals": [v**0.5 for v in axis.ticks], "ticktext": [f"{v:g}" for v in axis.ticks]}
+        shown = {
+            "tickvals": [v**0.5 for v in axis.ticks],
+            "ticktext": [f"{v:g}" for v in axis.ticks],
+        }
         return {"type": "linear", "range": [v**0.5 for v in ends], **shown}
     made = {"type": axis.kind, "autorange": ends is None}
     if axis.kind == "log":
@@ -138,7 +156,9 @@ def _clouds(scene: Scene) -> dict:
         other = [_trace(scene, placed, c, shown, layers, v) for shown, layers, v in seen]
         by_cloud.append([{key: [trace[key] for trace in other] for key in ("x", "y", "z", "name")}])
     far = room.max()
-    eye = {"y": (0.75, 0.5, 1.0), "z": (0.75, -1.0, 0.5)}[scene.up] if far == 1 else (0.3, 0.35, 1.35)
+    eye = (
+        {"y": (0.75, 0.5, 1.0), "z": (0.75, -1.0, 0.5)}[scene.up] if far == 1 else (0.3, 0.35, 1.35)
+    )
     eye = dict(zip("xyz", eye, strict=True))
     axes = {}
     for axis, half in zip("xyz", room.tolist(), strict=True):
@@ -152,12 +172,16 @@ def _clouds(scene: Scene) -> dict:
             "uirevision": "kept",
         },
         "margin": {"l": 0, "r": 0, "t": 44, "b": 0},
-        "legend": dict(orientation="h", x=0.5, xanchor="center", y=0, yanchor="top", itemsizing="constant"),
+        "legend": dict(
+            orientation="h", x=0.5, xanchor="center", y=0, yanchor="top", itemsizing="constant"
+        ),
         "showlegend": True,
     }
     menus = [_menu([cloud.name for cloud in scene.clouds], by_cloud)] if len(by_cloud) > 1 else []
     if len(views) > 1:
-        menus.append(_menu([view.name for view in views], by_view, 0.3 if menus else 0, scene.first))
+        menus.append(
+            _menu([view.name for view in views], by_view, 0.3 if menus else 0, scene.first)
+        )
     layout["updatemenus"] = menus
     return {"data": data, "layout": layout}
 
@@ -175,5 +199,10 @@ def _trace(scene: Scene, placed: list, c: int, shown: list[int], layers: list, v
         "name": plain(layer.name + note),
         **dict(zip("xyz", points, strict=True)),
         "visible": scene.first in shown,
-        "marker": {"size": layer.size, "color": layer.color, "symbol": symbol, "line": {"width": 0}},
+        "marker": {
+            "size": layer.size,
+            "color": layer.color,
+            "symbol": symbol,
+            "line": {"width": 0},
+        },
     }

@@ -111,17 +111,28 @@ def write_results(folder: Path, experiments: dict[str, Experiment]) -> list[Path
     sections = read_sections(folder, folder.resolve().name, {}, experiments)
     for experiment in dict.fromkeys(section.experiment.name for section in sections):
         path = experiments[experiment].folder / "results.md"
-        text = path.read_text() if path.exists() else f"# {experiment.capitalize()}: results\n\n{BEGIN}\n{END}\n"
+        text = (
+            path.read_text()
+            if path.exists()
+            else f"# {experiment.capitalize()}: results\n\n{BEGIN}\n{END}\n"
+        )
         if text.count(BEGIN) != 1 or text.count(END) != 1:
             raise InputError(f"{path} must have the lines {BEGIN} and {END} once each")
         before, after = text.split(BEGIN)[0], text.split(END)[1]
-        parts = [part for section in sections if section.experiment.name == experiment for part in texts(section)]
+        parts = [
+            part
+            for section in sections
+            if section.experiment.name == experiment
+            for part in texts(section)
+        ]
         write_atomic(path, f"{before}{BEGIN}\n\n{tables.markdown(parts)}\n{END}{after}".encode())
         written.append(path)
     return written
 
 
-def read_sections(folder: Path, preset: str, planned: Planned, experiments: dict[str, Experiment]) -> list[Section]:
+def read_sections(
+    folder: Path, preset: str, planned: Planned, experiments: dict[str, Experiment]
+) -> list[Section]:
     """Read all evaluations of a preset, and list those that are planned and missing, in the order of the page."""
     paths = sorted(folder.glob("*/evaluation*/results.json"))
     sections = [evaluated(path.parent, folder, preset, planned, experiments) for path in paths]
@@ -130,21 +141,32 @@ def read_sections(folder: Path, preset: str, planned: Planned, experiments: dict
         if (name, variant) not in present:
             sections.append(not_run(experiments[name], variant, cells))
     if not sections:
-        raise InputError(f"no evaluation below {folder}: expected <experiment>/evaluation/results.json")
+        raise InputError(
+            f"no evaluation below {folder}: expected <experiment>/evaluation/results.json"
+        )
     titles = [section.title for section in sections]
     for section in sections:
-        if titles.count(section.title) > 1:  # of one data set, with another task network or number of points
+        if (
+            titles.count(section.title) > 1
+        ):  # of one data set, with another task network or number of points
             section.title += f" ({section.path.split('/')[0]})"
     order = list(experiments)
-    return sorted(sections, key=lambda s: (order.index(s.experiment.name), not s.results.rows, s.path.split("/")))
+    return sorted(
+        sections,
+        key=lambda s: (order.index(s.experiment.name), not s.results.rows, s.path.split("/")),
+    )
 
 
-def evaluated(evaluation: Path, folder: Path, preset: str, planned: Planned, experiments: dict) -> Section:
+def evaluated(
+    evaluation: Path, folder: Path, preset: str, planned: Planned, experiments: dict
+) -> Section:
     """Read one evaluation and what lies beside it."""
     results = read(evaluation, experiments)
     experiment, path = results.experiment, evaluation.relative_to(folder)
     variant = path.name.removeprefix("evaluation").lstrip("-")
-    references = {reference.metric: reference for reference in published.beside(experiment, variant)}
+    references = {
+        reference.metric: reference for reference in published.beside(experiment, variant)
+    }
     cells = planned.get((experiment.name, variant), {})
     made = []
     for metric in dict.fromkeys([experiment.headline, *references]):
@@ -152,12 +174,17 @@ def evaluated(evaluation: Path, folder: Path, preset: str, planned: Planned, exp
             made.append(tables.compared(results, metric, preset, references.get(metric), cells))
     title = f"{experiment.name.capitalize()}: {results.data}" + (f", {variant}" if variant else "")
     section = Section(path.as_posix(), variant, title, results, read_gallery(evaluation))
-    section.evaluations = [Evaluation("", section.path, results, trained(results, evaluation, folder))]
+    section.evaluations = [
+        Evaluation("", section.path, results, trained(results, evaluation, folder))
+    ]
     if not variant:
         section.cost = cost.read(evaluation.parent / "cost" / "cost.json", experiment)
         changed = variants.variants(evaluation, experiments)
         for one in changed:
-            below, runs = one.folder.relative_to(folder).as_posix(), trained(one.results, one.folder, folder)
+            below, runs = (
+                one.folder.relative_to(folder).as_posix(),
+                trained(one.results, one.folder, folder),
+            )
             section.evaluations.append(Evaluation(one.words, below, one.results, runs))
         if changed:
             made.append(variants.table(evaluation, results, changed))
@@ -185,7 +212,11 @@ def of_several_codes(evaluations: list[Evaluation]) -> list[str]:
     made, digests = {}, {}
     for _, path, results, runs in evaluations:
         environment = results.environment
-        itself = {"folder": path, "revision": revision(environment), "sources": environment.get("sources", {})}
+        itself = {
+            "folder": path,
+            "revision": revision(environment),
+            "sources": environment.get("sources", {}),
+        }
         for run in [*runs, itself]:
             if run["revision"]:
                 made.setdefault(run["revision"], {})[run["folder"]] = None
@@ -215,10 +246,14 @@ def not_run(experiment: Experiment, variant: str, cells: dict[str, list[int]]) -
     for reference in references or [None]:
         metric = reference.metric if reference else experiment.headline
         section.tables.append(tables.compared(results, metric, "paper", reference, cells))
-    section.notes = [f"Not run yet: bash reproduce.sh {experiment.name} --preset paper --data-root DIR"]
+    section.notes = [
+        f"Not run yet: bash reproduce.sh {experiment.name} --preset paper --data-root DIR"
+    ]
     section.notes += missing(section)
     for reference in references:
-        section.notes.append(f"The published numbers are of {reference.words}. Source {reference.legend()}")
+        section.notes.append(
+            f"The published numbers are of {reference.words}. Source {reference.legend()}"
+        )
     return section
 
 
@@ -233,7 +268,9 @@ def missing(section: Section) -> list[str]:
     if section.variant or not lacking:
         return []
     words = " ".join([experiment.name, *experiment.extras])
-    return [f"Not run: {', '.join(lacking)} (bash reproduce.sh {words} --preset paper --data-root DIR)"]
+    return [
+        f"Not run: {', '.join(lacking)} (bash reproduce.sh {words} --preset paper --data-root DIR)"
+    ]
 
 
 def glance(sections: list[Section]) -> Table:
@@ -250,9 +287,16 @@ def glance(sections: list[Section]) -> Table:
         extent = (f"{m or 'all'} of {points} points" if points else "") if rows else tables.NOT_RUN
         lines.append(([section.title, f"{look.title}; {extent}"], cells))
     names = in_order(names)
-    heads = [Head(""), Head("measure"), *(Head(label(name), "", color(name)) for name in names), Head("all points")]
+    heads = [
+        Head(""),
+        Head("measure"),
+        *(Head(label(name), "", color(name)) for name in names),
+        Head("all points"),
+    ]
     return Table(
-        "At one sample size", heads, [head + [cells.get(s, "") for s in [*names, "none"]] for head, cells in lines]
+        "At one sample size",
+        heads,
+        [head + [cells.get(s, "") for s in [*names, "none"]] for head, cells in lines],
     )
 
 
@@ -321,15 +365,28 @@ def provenance(preset: str, folder: Path, sections: list[Section]) -> list[tuple
     environments = [one.environment for one in results]
     libraries = {}
     for environment in environments:
-        libraries |= {f"{name} {version}": None for name, version in environment.get("libraries", {}).items()}
-    pythons = {f"Python {environment['python']}": None for environment in environments if "python" in environment}
-    steps = [step["unix"] for path in folder.glob("*/*/metrics.jsonl") for step in read_log(path.parent)]
-    machines = dict.fromkeys(environment["machine"] for environment in environments if "machine" in environment)
+        libraries |= {
+            f"{name} {version}": None for name, version in environment.get("libraries", {}).items()
+        }
+    pythons = {
+        f"Python {environment['python']}": None
+        for environment in environments
+        if "python" in environment
+    }
+    steps = [
+        step["unix"] for path in folder.glob("*/*/metrics.jsonl") for step in read_log(path.parent)
+    ]
+    machines = dict.fromkeys(
+        environment["machine"] for environment in environments if "machine" in environment
+    )
     found = [
         ("Preset", preset),
         ("Data", "; ".join(dict.fromkeys(one.data for one in results))),
         ("Trained until", f"{datetime.fromtimestamp(max(steps), UTC):%-d %B %Y}" if steps else ""),
-        ("Evaluated at revision", ", ".join(dict.fromkeys(filter(None, map(revision, environments))))),
+        (
+            "Evaluated at revision",
+            ", ".join(dict.fromkeys(filter(None, map(revision, environments)))),
+        ),
         ("Libraries", ", ".join([*pythons, *libraries])),
         ("Machine", "; ".join(machines)),
     ]
@@ -345,11 +402,24 @@ def commands(section: Section) -> Table:
             if run["folder"] not in listed:
                 m = ", ".join(map(str, run.get("sizes") or [run.get("m", "")]))
                 name = ", ".join(filter(None, [label(str(run.get("sampler", ""))), words]))
-                lines.append([name, m, *(str(run.get(key, "")) for key in ("seed", "revision", "folder", "command"))])
+                lines.append(
+                    [
+                        name,
+                        m,
+                        *(
+                            str(run.get(key, ""))
+                            for key in ("seed", "revision", "folder", "command")
+                        ),
+                    ]
+                )
         listed |= {run["folder"] for run in runs}
         known = {str(run.get("sampler")) for run in runs}
         scored = dict.fromkeys(row.get("sampler", "") for row in results.rows)
         rest = [label(name) for name in scored if name not in known]
-        name = "evaluation" + (f", {words}" if words else "") + (f": {', '.join(rest)}" if any(rest) else "")
+        name = (
+            "evaluation"
+            + (f", {words}" if words else "")
+            + (f": {', '.join(rest)}" if any(rest) else "")
+        )
         lines.append([name, "", "", revision(results.environment), path, results.command])
     return Table("From the checkout's folder", heads, lines)

@@ -20,7 +20,9 @@ def draw(figure: Lines | Scene) -> bytes:
     try:
         import matplotlib
     except ImportError as error:
-        raise InputError("figures need matplotlib; install the library with its viz extra") from error
+        raise InputError(
+            "figures need matplotlib; install the library with its viz extra"
+        ) from error
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
@@ -36,9 +38,18 @@ def _curves(plt, figure: Lines):
     drawn, axes = plt.subplots(figsize=(7, 4.3), layout="constrained")
     for line in variant.lines:
         main = line.shown
-        look = {"ls": DASHES[line.dash], "color": line.color, "lw": 1.5 if main else 1, "alpha": 1 if main else 0.7}
+        look = {
+            "ls": DASHES[line.dash],
+            "color": line.color,
+            "lw": 1.5 if main else 1,
+            "alpha": 1 if main else 0.7,
+        }
         if line.markers:
-            look |= {"marker": "o" if main else "s", "ms": 6 if main else 4, "mfc": line.color if main else "white"}
+            look |= {
+                "marker": "o" if main else "s",
+                "ms": 6 if main else 4,
+                "mfc": line.color if main else "white",
+            }
         axes.plot(line.shift * np.array(line.x), line.y, label=line.name, **look)
     _scale(axes, "x", figure.x)
     _scale(axes, "y", variant.y)
@@ -62,7 +73,9 @@ def _scale(axes, side: str, axis: Axis) -> None:
     shown = axis.ticks
     if shown is None and axis.kind == "log":
         low, high = getattr(axes, f"get_{side}lim")()
-        shown = [t for power in range(-9, 10) for t in np.array(STEPS) * 10.0**power if low < t < high]
+        shown = [
+            t for power in range(-9, 10) for t in np.array(STEPS) * 10.0**power if low < t < high
+        ]
         shown = shown if len(shown) < 13 else [t for t in shown if f"{t:e}".startswith("1.000")]
     if shown is not None:
         ticks(shown, [f"{tick:g}" for tick in shown])
@@ -72,12 +85,16 @@ def _grid(plt, scene: Scene):
     """Draw a column a cloud, a row a view; what a cloud's view led to stands below it."""
     placed, room = scene.place()
     rows, columns = len(scene.clouds[0].views), len(scene.clouds)
-    drawn = plt.figure(figsize=((0.8 + 1.5 * room[0]) * columns, 2.4 * rows + 0.4), layout="constrained")
+    drawn = plt.figure(
+        figsize=((0.8 + 1.5 * room[0]) * columns, 2.4 * rows + 0.4), layout="constrained"
+    )
     handles = {}
     for c, cloud in enumerate(scene.clouds):
         for r, view in enumerate(cloud.views):
             # layers are drawn in their order, not by depth: a sample is never covered
-            axes = drawn.add_subplot(rows, columns, r * columns + c + 1, projection="3d", computed_zorder=False)
+            axes = drawn.add_subplot(
+                rows, columns, r * columns + c + 1, projection="3d", computed_zorder=False
+            )
             for layer in view.layers:
                 handles[layer.name] = _dots(axes, placed[c][id(layer)], layer)
             axes.set_title(view.note, fontsize=9, y=-0.08)
@@ -99,5 +116,9 @@ def _grid(plt, scene: Scene):
 
 def _dots(axes, points: np.ndarray, layer: Layer):
     x, z, y = points.T  # y is up in the data, z in the plot
-    face = {"facecolors": "none", "edgecolors": layer.color} if layer.ring else {"color": layer.color}
-    return axes.scatter(x, -y, z, s=0.6 * layer.size**2, linewidths=layer.ring * 1.0, depthshade=False, **face)
+    face = (
+        {"facecolors": "none", "edgecolors": layer.color} if layer.ring else {"color": layer.color}
+    )
+    return axes.scatter(
+        x, -y, z, s=0.6 * layer.size**2, linewidths=layer.ring * 1.0, depthshade=False, **face
+    )

@@ -11,7 +11,10 @@ from samplenet.runs.experiments import Experiment
 MARKS = {
     "log": ("log", "read in training logs published with a later paper"),
     "poster": ("poster", "digitised from a published curve; accuracies by ±0.7 points"),
-    "guide": ("unverified", "as later papers are recalled to reprint it, checked against no document"),
+    "guide": (
+        "unverified",
+        "as later papers are recalled to reprint it, checked against no document",
+    ),
 }
 
 
@@ -42,7 +45,11 @@ class Reference:
     def lines(self) -> list:
         """The lines with a value, without that of the full cloud."""
         found = [row[self.experiment.lines] for row in self.rows if "none" not in row]
-        return [int(m) for m in found if int(m) <= self.points] if self.experiment.lines == "m" else found
+        return (
+            [int(m) for m in found if int(m) <= self.points]
+            if self.experiment.lines == "m"
+            else found
+        )
 
     def row(self, line) -> dict:
         """The row of a line; {} where nothing is published."""
@@ -50,7 +57,9 @@ class Reference:
 
     def full(self) -> str:
         """The value of the full cloud with its mark; empty where none is published."""
-        return next((f"{row['none']} ({MARKS[row['mark']][0]})" for row in self.rows if "none" in row), "")
+        return next(
+            (f"{row['none']} ({MARKS[row['mark']][0]})" for row in self.rows if "none" in row), ""
+        )
 
     def legend(self) -> str:
         """What the words of the column `source` mean."""
@@ -99,7 +108,9 @@ def references(experiment: Experiment) -> list[Reference]:
     import yaml  # not at the top: the console's viewer draws without it
 
     try:
-        tables = yaml.load(path.read_text(), yaml.BaseLoader)  # which keeps every number as it is printed: 87.80
+        tables = yaml.load(
+            path.read_text(), yaml.BaseLoader
+        )  # which keeps every number as it is printed: 87.80
         found = []
         for table in tables:
             whole = {"points": int(table["points"]), "clouds": int(table.get("clouds", 0))}
@@ -111,7 +122,11 @@ def references(experiment: Experiment) -> list[Reference]:
 
 def beside(experiment: Experiment, task: str) -> list[Reference]:
     """The published tables that stand beside our numbers with this task network."""
-    return [reference for reference in references(experiment) if reference.data and reference.task == task]
+    return [
+        reference
+        for reference in references(experiment)
+        if reference.data and reference.task == task
+    ]
 
 
 def difference(ours: float, published: str, digits: int) -> str:

@@ -31,7 +31,11 @@ class Results:
 
     def headline(self, **match) -> list[dict]:
         """Select rows of the experiment's first metric, over all classes."""
-        return [row for row in select(self.rows, metric=self.experiment.headline, **match) if "class" not in row]
+        return [
+            row
+            for row in select(self.rows, metric=self.experiment.headline, **match)
+            if "class" not in row
+        ]
 
     @property
     def size(self) -> tuple[int, int]:
@@ -62,23 +66,34 @@ def read(folder: Path, experiments: dict[str, Experiment]) -> Results:
     try:
         kinds = {kind: list(content.get(kind, [])) for kind in ("rows", "curves", "runs")}
         if schema == 1:
-            kinds = {kind: [_keyed(item, experiment.metrics) for item in items] for kind, items in kinds.items()}
-        flat = {kind: [{**item["method"], **item} for item in items] for kind, items in kinds.items()}
+            kinds = {
+                kind: [_keyed(item, experiment.metrics) for item in items]
+                for kind, items in kinds.items()
+            }
+        flat = {
+            kind: [{**item["method"], **item} for item in items] for kind, items in kinds.items()
+        }
         environment = dict(content.get("environment", {}))
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path} is not a results file (a row, curve or run lacks {error})") from error
+        raise InputError(
+            f"{path} is not a results file (a row, curve or run lacks {error})"
+        ) from error
     for row in flat["rows"]:
         _check_row(row, path)
     for curve in flat["curves"]:
         if not {"protocol", "seed", "precision"} <= set(curve) or not set(CURVE_AXES) & set(curve):
             short = {key: value for key, value in curve.items() if not isinstance(value, list)}
-            raise InputError(f"{path}: in curves, {short} lacks protocol, seed, precision or {' or '.join(CURVE_AXES)}")
+            raise InputError(
+                f"{path}: in curves, {short} lacks protocol, seed, precision or {' or '.join(CURVE_AXES)}"
+            )
     text = {key: str(content.get(key, "")) for key in ("data", "command", "network")}
     results = Results(experiment, environment=environment, **text, **flat)
     if not results.headline():
         raise InputError(f"{path} has no row of the metric {experiment.headline}")
     if experiment.lines == "m" and not results.headline(sampler="none"):
-        raise InputError(f"{path} has no row for the full cloud (sampler none, metric {experiment.headline})")
+        raise InputError(
+            f"{path} has no row for the full cloud (sampler none, metric {experiment.headline})"
+        )
     return results
 
 
@@ -97,11 +112,23 @@ def _keyed(item: dict, metrics) -> dict:
 def _check_row(row: dict, path: Path) -> None:
     if lacking := {"protocol", "metric", "value", "n", "seed"} - set(row):
         raise InputError(f"{path}: in rows, {row} lacks {', '.join(sorted(lacking))}")
-    whole = all(type(row.get(name, 0)) is int and row.get(name, 0) >= 0 for name in ("m", "n", "seed"))
-    words = all(isinstance(row.get(name, ""), str) for name in ("sampler", "protocol", "metric", "class"))
+    whole = all(
+        type(row.get(name, 0)) is int and row.get(name, 0) >= 0 for name in ("m", "n", "seed")
+    )
+    words = all(
+        isinstance(row.get(name, ""), str) for name in ("sampler", "protocol", "metric", "class")
+    )
     scalars = all(isinstance(value, str | int | float) for value in row["method"].values())
-    if not (whole and words and scalars and type(row["value"]) in (int, float) and math.isfinite(row["value"])):
-        raise InputError(f"{path}: m, n and seed must be whole numbers and value a finite one, got {row}")
+    if not (
+        whole
+        and words
+        and scalars
+        and type(row["value"]) in (int, float)
+        and math.isfinite(row["value"])
+    ):
+        raise InputError(
+            f"{path}: m, n and seed must be whole numbers and value a finite one, got {row}"
+        )
 
 
 def read_gallery(folder: Path) -> dict[str, np.ndarray]:
@@ -122,7 +149,9 @@ def read_log(run: Path) -> list[dict]:
     try:
         text = path.read_text() if path.exists() else ""
         entries = [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
-        return [{**entry, "unix": entry["time"]["unix"], "step": entry["step"]} for entry in entries]
+        return [
+            {**entry, "unix": entry["time"]["unix"], "step": entry["step"]} for entry in entries
+        ]
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is damaged ({error})") from error
 

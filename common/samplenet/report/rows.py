@@ -80,7 +80,9 @@ class Pivot:
         found = dict.fromkeys(line for line, _ in self.cells)
         self.lines = sorted(found, reverse=True) if lines == "m" else list(found)
         names = in_order(column.name for _, column in self.cells)
-        self.columns = sorted({column for _, column in self.cells}, key=lambda column: _place(column, names))
+        self.columns = sorted(
+            {column for _, column in self.cells}, key=lambda column: _place(column, names)
+        )
 
     def __getitem__(self, place: tuple) -> list[dict]:
         """The rows of a line and a column."""
@@ -124,7 +126,13 @@ def seeds(rows: list[dict], columns: str) -> dict[str, list[int]]:
 
 def shown_size(rows: list[dict]) -> int | None:
     """The sample size that most learned samplers were scored at, of several the smallest; None without samplers."""
-    scored = {(row["m"], row["sampler"]) for row in rows if "m" in row and row.get("sampler", "none") not in FULL_CLOUD}
+    scored = {
+        (row["m"], row["sampler"])
+        for row in rows
+        if "m" in row and row.get("sampler", "none") not in FULL_CLOUD
+    }
     sizes = {m for m, _ in scored}
-    learned = {m: sum(size == m and sampler not in BASELINES for size, sampler in scored) for m in sizes}
+    learned = {
+        m: sum(size == m and sampler not in BASELINES for size, sampler in scored) for m in sizes
+    }
     return max(learned, key=lambda m: (learned[m], -m), default=None)

@@ -18,9 +18,13 @@ def write(folder: Path, experiment: Experiment) -> str:
     """
     folder = Path(folder)
     results = read(folder, {experiment.name: experiment})
-    text = tables.markdown([tables.introduction(results), f"    {results.command}", *tables.every(results)])
+    text = tables.markdown(
+        [tables.introduction(results), f"    {results.command}", *tables.every(results)]
+    )
     write_atomic(folder / "table.md", text.encode())
-    for name in experiment.figures:  # an old figure would stand beside numbers it does not belong to
+    for (
+        name
+    ) in experiment.figures:  # an old figure would stand beside numbers it does not belong to
         (folder / name).unlink(missing_ok=True)
     gallery = read_gallery(folder)
     lines = [str(folder / "table.md")]
@@ -29,7 +33,11 @@ def write(folder: Path, experiment: Experiment) -> str:
         if figure is None:
             continue
         try:
-            content = interactive.page(figure, results.data) if name.endswith(".html") else png.draw(figure)
+            content = (
+                interactive.page(figure, results.data)
+                if name.endswith(".html")
+                else png.draw(figure)
+            )
         except interactive.Unavailable as reason:
             lines.append(f"{name} is left out: {reason}")
             continue

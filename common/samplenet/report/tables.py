@@ -47,7 +47,9 @@ class Table(NamedTuple):
     @property
     def edges(self) -> list[int]:
         """The columns that begin a group, but for the first."""
-        return [j for j in range(1, len(self.heads)) if self.heads[j].group != self.heads[j - 1].group]
+        return [
+            j for j in range(1, len(self.heads)) if self.heads[j].group != self.heads[j - 1].group
+        ]
 
     @property
     def groups(self) -> list[tuple[str, int]]:
@@ -61,8 +63,13 @@ class Table(NamedTuple):
             return f"**{self.title}**"
         lines = [[f"{head.text}, {head.group}" if head.group else head.text for head in self.heads]]
         for i, line in enumerate(self.lines):
-            lines.append([f"**{text}**" if (i, j) in self.strong else text for j, text in enumerate(line)])
-        rows = ["| " + " | ".join(" ".join(text.replace("|", "\\|").split()) for text in line) + " |" for line in lines]
+            lines.append(
+                [f"**{text}**" if (i, j) in self.strong else text for j, text in enumerate(line)]
+            )
+        rows = [
+            "| " + " | ".join(" ".join(text.replace("|", "\\|").split()) for text in line) + " |"
+            for line in lines
+        ]
         rows.insert(1, "| " + " | ".join(["---"] * len(self.heads)) + " |")
         return f"**{self.title}**\n\n" + "\n".join(rows)
 
@@ -81,7 +88,11 @@ def metric_of(experiment: Experiment, name: str) -> Metric:
 def levels(rows: list[dict], metric: Metric) -> str:
     """The values on full clouds as words in brackets; empty without such rows."""
     found = [(sampler, select(rows, sampler=sampler)) for sampler in FULL_CLOUD]
-    words = [f"{label(sampler)} {cell(rows, metric.scale, metric.digits)}" for sampler, rows in found if rows]
+    words = [
+        f"{label(sampler)} {cell(rows, metric.scale, metric.digits)}"
+        for sampler, rows in found
+        if rows
+    ]
     return f" ({'; '.join(words)})" if words else ""
 
 
@@ -97,17 +108,31 @@ def column_heads(columns: list[Column], group: str = "") -> list[Head]:
 
 def line_cells(experiment: Experiment, line, num_points: int) -> list[str]:
     """The text of the first columns."""
-    return [str(line), f"{num_points / line:g}" if num_points else ""] if experiment.lines == "m" else [str(line)]
+    return (
+        [str(line), f"{num_points / line:g}" if num_points else ""]
+        if experiment.lines == "m"
+        else [str(line)]
+    )
 
 
-def compared(results: Results, metric: str, preset: str, reference=None, planned: dict | None = None) -> Table:
+def compared(
+    results: Results, metric: str, preset: str, reference=None, planned: dict | None = None
+) -> Table:
     """Matched points: a column a method; then what is published and, where the comparison is fair, how far off ours is.
 
     Args:
         planned: lines by method; a cell of these without a number says "not run".
     """
-    experiment, look, planned = results.experiment, metric_of(results.experiment, metric), planned or {}
-    rows = [row for row in select(results.rows, metric=metric, protocol="matched") if _in_table(row, experiment)]
+    experiment, look, planned = (
+        results.experiment,
+        metric_of(results.experiment, metric),
+        planned or {},
+    )
+    rows = [
+        row
+        for row in select(results.rows, metric=metric, protocol="matched")
+        if _in_table(row, experiment)
+    ]
     pivot = Pivot(rows, experiment.lines, experiment.columns)
     full = select(rows, sampler="none")
     n = full[0]["m"] if full else reference.points if reference else 0
@@ -118,7 +143,9 @@ def compared(results: Results, metric: str, preset: str, reference=None, planned
     lines = dict.fromkeys([*pivot.lines, *(line for kinds in planned.values() for line in kinds)])
     theirs = reference.methods if reference else []
     if reference:
-        lines |= dict.fromkeys(line for line in reference.lines if experiment.lines != "m" or line <= n)
+        lines |= dict.fromkeys(
+            line for line in reference.lines if experiment.lines != "m" or line <= n
+        )
     fair = reference is not None and not reference.hindrances(results, preset)
     apart = [column for column in ours if fair and column.name in theirs]
 
@@ -140,8 +167,13 @@ def compared(results: Results, metric: str, preset: str, reference=None, planned
             for column in apart:
                 both = cells[column] and column.name in row
                 value = mean(cells[column], look.scale) if both else 0
-                texts.append(published.difference(value, row[column.name], look.digits) if both else "")
-        strong |= {(len(made), first + ours.index(c)) for c in best(results.rows, experiment, metric, cells)}
+                texts.append(
+                    published.difference(value, row[column.name], look.digits) if both else ""
+                )
+        strong |= {
+            (len(made), first + ours.index(c))
+            for c in best(results.rows, experiment, metric, cells)
+        }
         made.append(texts)
     title = reference.title if reference else look.title
     return Table(title + levels(rows, look), heads, made, frozenset(strong))
@@ -167,7 +199,9 @@ def every(results: Results) -> list[Table]:
         heads = line_heads(experiment) + column_heads(pivot.columns)
         lines = []
         for line in pivot.lines:
-            values = [cell(pivot[line, column], look.scale, look.digits) for column in pivot.columns]
+            values = [
+                cell(pivot[line, column], look.scale, look.digits) for column in pivot.columns
+            ]
             lines.append(line_cells(experiment, line, results.size[1]) + values)
         title = look.title + (f": {of_class}" if of_class else "") + levels(rows, look)
         made.append(Table(title, heads, lines))
@@ -182,7 +216,9 @@ def rule(results: Results, tables: list[Table]) -> str:
     several = max(counts.values(), default=1) > 1
     parts = [f"{results.size[0]} test {items}."]
     if counts:
-        parts.append(f"Training seeds: {', '.join(f'{label(name)} {count}' for name, count in counts.items())}.")
+        parts.append(
+            f"Training seeds: {', '.join(f'{label(name)} {count}' for name, count in counts.items())}."
+        )
     if several:
         parts.append("± is the standard deviation over seeds.")
     if any(table.strong for table in tables):
@@ -198,9 +234,14 @@ def introduction(results: Results) -> str:
     """What the tables of one results.json are of, and how far their means may be trusted."""
     experiment, (n, points) = results.experiment, results.size
     look, matched = experiment.metrics[experiment.headline], results.headline(protocol="matched")
-    parts = [f"Data: {results.data}, {n} test {experiment.items}" + (f" of {points} points." if points else ".")]
+    parts = [
+        f"Data: {results.data}, {n} test {experiment.items}"
+        + (f" of {points} points." if points else ".")
+    ]
     parts += [experiment.note, PROTOCOLS_NOTE]
-    errors = [standard_error(results.rows, experiment, experiment.headline, [row]) for row in matched]
+    errors = [
+        standard_error(results.rows, experiment, experiment.headline, [row]) for row in matched
+    ]
     if most := look.scale * max((error for error in errors if error is not None), default=0):
         parts.append(
             f"A mean's standard error over {experiment.items} is at most {most:.{look.digits}f}; a difference under "
@@ -208,7 +249,9 @@ def introduction(results: Results) -> str:
             f"differ by comes on top. {experiment.caveat}"
         )
     found = seeds(results.headline(), experiment.columns)
-    parts.append(f"Seeds: {', '.join(f'{label(name)} {numbers}' for name, numbers in found.items())}.")
+    parts.append(
+        f"Seeds: {', '.join(f'{label(name)} {numbers}' for name, numbers in found.items())}."
+    )
     return " ".join(part.strip() for part in parts if part)
 
 
@@ -218,7 +261,9 @@ def others(experiment: Experiment, task: str) -> tuple[str, list[Table]]:
     Returns:
         What they are and what the words of the column `source` mean, and the tables; empty where there are none.
     """
-    alone = [found for found in published.references(experiment) if not found.data or found.task != task]
+    alone = [
+        found for found in published.references(experiment) if not found.data or found.task != task
+    ]
     tables = []
     for reference in alone:
         names = [*(["none"] if reference.full() else []), *reference.methods]
@@ -227,6 +272,10 @@ def others(experiment: Experiment, task: str) -> tuple[str, list[Table]]:
         for row in reference.rows:
             values = [row.get(name, "") for name in names]
             lines.append([row[experiment.lines], *values, published.MARKS[row["mark"]][0]])
-        tables.append(Table(f"{reference.title} ({reference.words}, {reference.extent()})", heads, lines))
+        tables.append(
+            Table(f"{reference.title} ({reference.words}, {reference.extent()})", heads, lines)
+        )
     legend = " ".join(dict.fromkeys(f"Source {reference.legend()}" for reference in alone))
-    return (f"Published by others; nothing of ours stands beside these here. {legend}" if alone else ""), tables
+    return (
+        f"Published by others; nothing of ours stands beside these here. {legend}" if alone else ""
+    ), tables

@@ -13,7 +13,9 @@ def best(rows: list[dict], experiment: Experiment, metric: str, line: dict) -> s
         rows: all rows of the results.
         line: the rows of each cell, by any key; cells without rows are passed over.
     """
-    errors = {key: standard_error(rows, experiment, metric, cell) for key, cell in line.items() if cell}
+    errors = {
+        key: standard_error(rows, experiment, metric, cell) for key, cell in line.items() if cell
+    }
     if len(errors) < 2 or None in errors.values():
         return set()
     sign = 1 if experiment.metrics[metric].better == "higher" else -1
@@ -23,7 +25,9 @@ def best(rows: list[dict], experiment: Experiment, metric: str, line: dict) -> s
     return {key for key in means if key == top or means[top] - means[key] < room[key]}
 
 
-def standard_error(rows: list[dict], experiment: Experiment, metric: str, cell: list[dict]) -> float | None:
+def standard_error(
+    rows: list[dict], experiment: Experiment, metric: str, cell: list[dict]
+) -> float | None:
     """The standard error of the mean of one cell's rows, over test items and, where there are several, over seeds.
 
     None where it is unknown. All seeds are scored on the same items, so more of them leave the part of the items as it
@@ -38,7 +42,10 @@ def standard_error(rows: list[dict], experiment: Experiment, metric: str, cell: 
     else:
         over_items = []
         for row in cell:
-            same = {key: row.get(key) for key in (*row.get("method", ("sampler", "m")), "protocol", "seed", "class")}
+            same = {
+                key: row.get(key)
+                for key in (*row.get("method", ("sampler", "m")), "protocol", "seed", "class")
+            }
             for spread in select(rows, metric=known.spread, **same):
                 over_items.append((known.spread_factor * spread["value"]) ** 2 / spread["n"])
     if len(over_items) < len(cell):

@@ -32,7 +32,10 @@ def variants(evaluation: Path, experiments: dict[str, Experiment]) -> list[Varia
     """Read the variants beside an evaluation: settings first, by name and value, then networks."""
     folders = [path.parent for path in evaluation.parent.glob("ablation/*/evaluation/results.json")]
     folders.sort(key=lambda folder: _order(folder.parent.name))
-    return [Variant(describe(folder.parent.name), folder, read(folder, experiments)) for folder in folders]
+    return [
+        Variant(describe(folder.parent.name), folder, read(folder, experiments))
+        for folder in folders
+    ]
 
 
 def _order(name: str) -> tuple:
@@ -57,7 +60,10 @@ def table(evaluation: Path, unchanged: Results, changed: list[Variant]) -> Table
     for variant in [Variant("unchanged", evaluation, unchanged), *changed]:
         lines += _lines(variant, sizes)
     experiment = unchanged.experiment
-    heads = [Head(text) for text in ("what differs", "sampler", "m", "all points", *PROTOCOLS, "σ at the end")]
+    heads = [
+        Head(text)
+        for text in ("what differs", "sampler", "m", "all points", *PROTOCOLS, "σ at the end")
+    ]
     return Table(f"Ablations. {experiment.metrics[experiment.headline].title}", heads, lines)
 
 
@@ -77,5 +83,7 @@ def _lines(variant: Variant, sizes: set[int]) -> list[list[str]]:
             if log := read_log(Path(os.path.normpath(variant.folder / run["folder"]))):
                 sigmas.append(log[-1].get("projection_loss", 0))
         sigma = sum(sigmas) / len(sigmas) if sigmas else 0
-        lines.append([variant.words, label(sampler), str(m), full, *values, f"{sigma:.2g}" if sigma else ""])
+        lines.append(
+            [variant.words, label(sampler), str(m), full, *values, f"{sigma:.2g}" if sigma else ""]
+        )
     return lines

@@ -26,7 +26,9 @@ def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def save_checkpoint(path: Path, arrays: dict[str, np.ndarray], meta: dict, previous: Path | None = None) -> None:
+def save_checkpoint(
+    path: Path, arrays: dict[str, np.ndarray], meta: dict, previous: Path | None = None
+) -> None:
     """Write the arrays and `meta` (JSON) to `path`, with a digest of each that `load_checkpoint` verifies.
 
     The checkpoint that was there is kept as `previous`, if given.
@@ -53,7 +55,10 @@ def read(path: Path, ours: bool = False) -> tuple[dict[str, np.ndarray], dict]:
         meta = json.loads(text)
     except (safetensors.SafetensorError, KeyError, ValueError, TypeError) as error:
         raise InputError(f"{path} is damaged or no safetensors file ({error})") from error
-    if header.get("sha256") not in (None, digest(arrays)) or header.get("meta_sha256") not in (None, _sha256(text)):
+    if header.get("sha256") not in (None, digest(arrays)) or header.get("meta_sha256") not in (
+        None,
+        _sha256(text),
+    ):
         raise InputError(f"{path} is damaged (its digest differs)")
     return arrays, meta
 

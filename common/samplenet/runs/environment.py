@@ -57,4 +57,6 @@ def command() -> str:
     """The command line; paths in the checkout are written from its root."""
     root = str(settings.checkout())
     script = str(Path(sys.argv[0]).resolve())
-    return shlex.join(["python", *(word.removeprefix(root + os.sep) for word in (script, *sys.argv[1:]))])
+    return shlex.join(
+        ["python", *(word.removeprefix(root + os.sep) for word in (script, *sys.argv[1:]))]
+    )

@@ -28,22 +28,36 @@ class EvaluationConfig:
     """What every evaluation script takes; each adds its own fields and defaults."""
 
     task: str = option("", "run folder of the trained task network", path=True)
-    samplers: list[str] = option(["random", "fps"], "baselines by name, and run folders of trained samplers")
+    samplers: list[str] = option(
+        ["random", "fps"], "baselines by name, and run folders of trained samplers"
+    )
     runs: str | None = option(
-        None, "folder of run folders: the samplers that finished there for this task network are scored too", path=True
+        None,
+        "folder of run folders: the samplers that finished there for this task network are scored too",
+        path=True,
     )
     sizes: list[int] = option(
         [512, 256, 128, 64, 32, 16, 8],
         "sample sizes m of baselines and progressive samplers, besides the trained",
         at_least=1,
     )
-    data_root: str | None = option(None, "data set folder; without it, the task network's own data set", path=True)
+    data_root: str | None = option(
+        None, "data set folder; without it, the task network's own data set", path=True
+    )
     out: str = option("", "folder for results.json, table and figures", path=True)
-    batch_size: int = option(32, "clouds, or pairs, scored at once; the result does not depend on it", at_least=1)
+    batch_size: int = option(
+        32, "clouds, or pairs, scored at once; the result does not depend on it", at_least=1
+    )
     seed: int = option(0, "of what the baselines draw", at_least=0)
-    samples: list[str] = option([], "folders of saved samples, or of several such, to score as well")
-    save_samples: str | None = option(None, "folder to write what each sampler picked to, for --samples", path=True)
-    gallery_size: int = option(32, "sample size of the pictures (of the trained ones, the nearest to it)")
+    samples: list[str] = option(
+        [], "folders of saved samples, or of several such, to score as well"
+    )
+    save_samples: str | None = option(
+        None, "folder to write what each sampler picked to, for --samples", path=True
+    )
+    gallery_size: int = option(
+        32, "sample size of the pictures (of the trained ones, the nearest to it)"
+    )
 
 
 class Entry(NamedTuple):
@@ -116,7 +130,9 @@ def finished_runs(folder: str, task: str) -> list[SamplerRun]:
             continue
         if run.task == network:
             found.append(run)
-    return sorted(found, key=lambda run: (TRAINED_SAMPLERS.index(run.name), max(run.sizes), run.seed))
+    return sorted(
+        found, key=lambda run: (TRAINED_SAMPLERS.index(run.name), max(run.sizes), run.seed)
+    )
 
 
 def choose(
@@ -141,13 +157,17 @@ def choose(
     Raises:
         InputError: an unknown name, a size above N, or two samplers that one row of a table would hold.
     """
-    names = [name for name in dict.fromkeys(config.samplers) if name != "none"]  # which is always scored
+    names = [
+        name for name in dict.fromkeys(config.samplers) if name != "none"
+    ]  # which is always scored
     runs = {}  # by the name or folder they are asked for by
     for name in names:
         if name in baselines:
             continue
         if not Path(name).is_dir():
-            raise InputError(f"--samplers: {name!r} is neither {' nor '.join(baselines)} nor a run folder")
+            raise InputError(
+                f"--samplers: {name!r} is neither {' nor '.join(baselines)} nor a run folder"
+            )
         runs[name] = open_run(name)
     if config.runs:
         given = {Path(folder).resolve() for folder in runs}
@@ -157,13 +177,17 @@ def choose(
     for run in runs.values():
         trained_on = card(run.folder).get("num_points", num_points)
         if trained_on != num_points:
-            raise InputError(f"{run.folder} was trained on {trained_on} points, the task network on {num_points}")
+            raise InputError(
+                f"{run.folder} was trained on {trained_on} points, the task network on {num_points}"
+            )
 
     own_sizes = {m for run in runs.values() for m in run.sizes}
     own_sizes |= {samples.m for samples in saved if not samples.ordered}
     sizes = sorted(own_sizes | {*config.sizes}, reverse=True)
     if sizes and sizes[0] > num_points:
-        raise InputError(f"--sizes must be at most N = {num_points}, the task network's points, got {sizes[0]}")
+        raise InputError(
+            f"--sizes must be at most N = {num_points}, the task network's points, got {sizes[0]}"
+        )
 
     entries = [Entry("none", num_points, None, config.seed, config.task)]
     for name in dict.fromkeys([*names, *runs]):
@@ -189,7 +213,9 @@ def _of_samples(samples: saved_samples.Saved, sizes: list[int]) -> list[Entry]:
         raise InputError(
             f"--samples: {samples.folder} orders {samples.m} points; give one of --sizes that is at most that"
         )
-    return [Entry(samples.name, m, samples.first(m), samples.seed, str(samples.folder)) for m in fitting]
+    return [
+        Entry(samples.name, m, samples.first(m), samples.seed, str(samples.folder)) for m in fitting
+    ]
 
 
 def _refuse_doubles(entries: list[Entry]) -> None:
@@ -240,7 +266,13 @@ def row(entry: Entry, protocol: str, metric: str, value, n: int, class_: str | N
 def curve(entry: Entry, protocol: str, values: Sequence[float], **axis) -> dict:
     """Make a precision curve of results.json; `axis` says where its values stand."""
     precision = [rounded(value) for value in values]
-    return {"method": entry.method, "protocol": protocol, "seed": entry.seed, **axis, "precision": precision}
+    return {
+        "method": entry.method,
+        "protocol": protocol,
+        "seed": entry.seed,
+        **axis,
+        "precision": precision,
+    }
 
 
 def prepare(config, entries: list[Entry] = ()) -> Path:
@@ -265,12 +297,16 @@ def _to_save(config, entries: list[Entry]) -> list[Entry]:
         if entry.sampler is None or isinstance(entry.sampler, saved_samples.Saved):
             continue
         ordered = isinstance(entry.sampler, Prefix)
-        folder = saved_samples.new_folder(config.save_samples, entry.name, entry.m, entry.seed, ordered)
+        folder = saved_samples.new_folder(
+            config.save_samples, entry.name, entry.m, entry.seed, ordered
+        )
         wanted.setdefault(folder, entry)
     return list(wanted.values())
 
 
-def save_samples(config, entries: list[Entry], test: saved_samples.Originals, clouds=None, numpy=np.asarray) -> None:
+def save_samples(
+    config, entries: list[Entry], test: saved_samples.Originals, clouds=None, numpy=np.asarray
+) -> None:
     """Write what each sampler picks of the test set to `config.save_samples`, where that is set.
 
     Args:
@@ -285,8 +321,14 @@ def save_samples(config, entries: list[Entry], test: saved_samples.Originals, cl
         idx = []
         for part, points in enumerate(clouds):
             numbers = len(clouds) * np.arange(len(points)) + part
-            batches = [slice(i, i + config.batch_size) for i in range(0, len(points), config.batch_size)]
-            idx.append(np.concatenate([numpy(sampler(points[batch], numbers[batch]).idx) for batch in batches]))
+            batches = [
+                slice(i, i + config.batch_size) for i in range(0, len(points), config.batch_size)
+            ]
+            idx.append(
+                np.concatenate(
+                    [numpy(sampler(points[batch], numbers[batch]).idx) for batch in batches]
+                )
+            )
         saved_samples.write(config.save_samples, entry.name, entry.seed, test, idx, ordered=ordered)
 
 
@@ -313,9 +355,23 @@ def sources(out: Path, entries: list[Entry]) -> list[dict]:
     return runs
 
 
-def write(out: Path, experiment: str, data: str, entries: list[Entry], rows: list[dict], gallery: dict, **more) -> None:
+def write(
+    out: Path,
+    experiment: str,
+    data: str,
+    entries: list[Entry],
+    rows: list[dict],
+    gallery: dict,
+    **more,
+) -> None:
     """Write results.json, with `more` beside the rows, and gallery.npz, the arrays that the pictures show."""
-    results = {"schema": 2, "experiment": experiment, "data": data, "command": command(), "environment": environment()}
+    results = {
+        "schema": 2,
+        "experiment": experiment,
+        "data": data,
+        "command": command(),
+        "environment": environment(),
+    }
     results |= {"rows": rows, **more, "runs": sources(out, entries)}
     packed = io.BytesIO()
     np.savez_compressed(packed, **gallery)

@@ -14,7 +14,12 @@ from samplenet.errors import InputError
 
 FRAMEWORKS = ("tf", "torch")
 PRESETS = ("smoke", "quick", "paper")
-TRAINED_SAMPLERS = ("snet", "progressivenet", "samplenet", "samplenet_progressive")  # in the order of the tables
+TRAINED_SAMPLERS = (
+    "snet",
+    "progressivenet",
+    "samplenet",
+    "samplenet_progressive",
+)  # in the order of the tables
 
 
 @dataclass(frozen=True)
@@ -120,11 +125,21 @@ def load(folder: Path) -> Experiment:
         for spelling in (entry.name, entry.name.upper()):
             if entry.name not in stated and hasattr(module, spelling):
                 stated[entry.name] = getattr(module, spelling)
-    needed = [entry.name for entry in fields(Experiment) if entry.default is entry.default_factory is MISSING]
-    if missing := [name if name == "runs" else name.upper() for name in needed if name not in stated]:
-        raise InputError(f"{module.__file__} must state {', '.join(missing)}; see docs/new-experiment.md")
+    needed = [
+        entry.name
+        for entry in fields(Experiment)
+        if entry.default is entry.default_factory is MISSING
+    ]
+    if missing := [
+        name if name == "runs" else name.upper() for name in needed if name not in stated
+    ]:
+        raise InputError(
+            f"{module.__file__} must state {', '.join(missing)}; see docs/new-experiment.md"
+        )
     if stated["framework"] not in FRAMEWORKS:
-        raise InputError(f"{module.__file__}: FRAMEWORK must be {' or '.join(FRAMEWORKS)}, got {stated['framework']!r}")
+        raise InputError(
+            f"{module.__file__}: FRAMEWORK must be {' or '.join(FRAMEWORKS)}, got {stated['framework']!r}"
+        )
     stated["metrics"] = {name: Metric(**keywords) for name, keywords in stated["metrics"].items()}
     return Experiment(**stated)
 
@@ -139,4 +154,6 @@ def load_module(path: Path) -> ModuleType:
 
 def discover(root: Path) -> dict[str, Experiment]:
     """The experiments of a checkout by name, in alphabetical order."""
-    return {path.parent.name: load(path.parent) for path in sorted(Path(root).glob("*/experiment.py"))}
+    return {
+        path.parent.name: load(path.parent) for path in sorted(Path(root).glob("*/experiment.py"))
+    }

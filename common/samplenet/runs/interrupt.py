@@ -35,4 +35,6 @@ class Interrupt:
         """Handle signals as before."""
         while self._handlers:
             number, handler = self._handlers.popitem()
-            signal.signal(number, handler or signal.SIG_DFL)  # None: one that Python did not install
+            signal.signal(
+                number, handler or signal.SIG_DFL
+            )  # None: one that Python did not install

@@ -29,7 +29,9 @@ from samplenet.runs.checkpoint import digest, load_checkpoint
 
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 PR_SET_PDEATHSIG = 1
-PATIENCE = 60.0  # seconds that a script which outlived its killed parent has for its last checkpoint
+PATIENCE = (
+    60.0  # seconds that a script which outlived its killed parent has for its last checkpoint
+)
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,15 @@ class Jobs:
         stopped: whether `stop` was called.
     """
 
-    def __init__(self, jobs: list[Job], folder: Path, root: Path, count: int = 1, again: bool = False):
-        self.jobs, self.folder, self.root, self.count = {job.name: job for job in jobs}, folder, root, count
+    def __init__(
+        self, jobs: list[Job], folder: Path, root: Path, count: int = 1, again: bool = False
+    ):
+        self.jobs, self.folder, self.root, self.count = (
+            {job.name: job for job in jobs},
+            folder,
+            root,
+            count,
+        )
         self.digests, self.failed, self.stopped, self._children = {}, {}, False, set()
         self.again, self._anew, self._aside = again, {}, folder / "old"
 
@@ -111,7 +120,9 @@ class Jobs:
                     if any(n in self.failed for job in left.values() for n in job.needs):
                         continue  # what failed just now is needed by one that stands before it
                     if left and not self.stopped:
-                        raise ValueError(f"jobs that wait for each other or for none in the list: {', '.join(left)}")
+                        raise ValueError(
+                            f"jobs that wait for each other or for none in the list: {', '.join(left)}"
+                        )
                     return
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     del running[future]
@@ -124,7 +135,11 @@ class Jobs:
             child.terminate()
 
     def _may_start(self, job: Job, running: dict) -> bool:
-        if self.stopped or len(running) >= self.count or any(other.exclusive for other in running.values()):
+        if (
+            self.stopped
+            or len(running) >= self.count
+            or any(other.exclusive for other in running.values())
+        ):
             return False
         ready = all(n in self.digests or n in self.failed for n in (*job.needs, *job.wants))
         return ready and not (job.exclusive and running)
@@ -132,7 +147,10 @@ class Jobs:
     def _run(self, job: Job) -> None:
         try:
             self.digests[job.name] = self._output(job)
-        except (OSError, RuntimeError) as error:  # of the disk, or RuntimeError with the command's last line
+        except (
+            OSError,
+            RuntimeError,
+        ) as error:  # of the disk, or RuntimeError with the command's last line
             self.failed[job.name] = " ".join(str(error).split())
 
     def of_other_code(self) -> dict[str, list[str] | None]:
@@ -166,7 +184,9 @@ class Jobs:
             print(f"== {job.name} is finished", flush=True)
             return output
         self._wait_for_orphan(folder)
-        if job.name in self._anew or (self.again and any(_for_another(folder, self.folder / n) for n in job.needs)):
+        if job.name in self._anew or (
+            self.again and any(_for_another(folder, self.folder / n) for n in job.needs)
+        ):
             self._set_aside(folder)
         begin = time.time()
         self._execute(job)
@@ -189,7 +209,10 @@ class Jobs:
                 os.rename(folder, target)
         except filelock.Timeout as error:
             raise RuntimeError(f"{folder} is in use by another process; wait for it") from error
-        print(f"== {folder.relative_to(self.folder)} is made anew; the old run is in {target}", flush=True)
+        print(
+            f"== {folder.relative_to(self.folder)} is made anew; the old run is in {target}",
+            flush=True,
+        )
 
     @staticmethod
     def _wait_for_orphan(folder: Path) -> None:
@@ -216,7 +239,11 @@ class Jobs:
             "env": {**sharing, **os.environ},
             "preexec_fn": _die_with_parent if LIBC else None,
         }
-        with naming(log), open(log, "a") as file, subprocess.Popen([job.python, *job.command], **options) as child:
+        with (
+            naming(log),
+            open(log, "a") as file,
+            subprocess.Popen([job.python, *job.command], **options) as child,
+        ):
             self._children.add(child)
             if self.stopped:  # `stop` was called before this child was in the set
                 child.terminate()
@@ -246,7 +273,9 @@ def _key(job: Job, digests: dict[str, str]) -> str:
     if job.runs:
         content.append(_finished_runs(job.runs))
     if job.reads:
-        content.append({str(path): _digest(path) for folder in job.reads for path in _files(folder)})
+        content.append(
+            {str(path): _digest(path) for folder in job.reads for path in _files(folder)}
+        )
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -291,7 +320,9 @@ def _for_another(folder: Path, task: Path) -> bool:
     """Whether the run in `folder` was trained for another network than `task` holds now, and so would be refused."""
     try:
         wanted = load_checkpoint(folder / "last.safetensors")[1].get("task")
-        return wanted is not None and wanted != digest(load_checkpoint(task / "last.safetensors")[0])
+        return wanted is not None and wanted != digest(
+            load_checkpoint(task / "last.safetensors")[0]
+        )
     except InputError:  # neither is a training run, or one has no whole checkpoint
         return False
 
@@ -299,7 +330,9 @@ def _for_another(folder: Path, task: Path) -> bool:
 def _sources(folder: Path, output: str) -> dict[str, str] | None:
     """The files that a run was made with, as `samplenet.runs.sources.loaded`; None where they are not recorded."""
     try:
-        content = json.loads((folder / ("environment.json" if _trained(folder) else output)).read_text())
+        content = json.loads(
+            (folder / ("environment.json" if _trained(folder) else output)).read_text()
+        )
         return dict(content.get("environment", content)["sources"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -29,7 +29,9 @@ from samplenet.runs.interrupt import Interrupt
 def finite(value: float, name: str, step: int) -> float:
     """Return `value`, or raise InputError when it is NaN or infinite: a run must not go on with it."""
     if not math.isfinite(value):
-        raise InputError(f"{name} became {value} at step {step}; try a lower --lr, or look for broken clouds")
+        raise InputError(
+            f"{name} became {value} at step {step}; try a lower --lr, or look for broken clouds"
+        )
     return value
 
 
@@ -61,12 +63,16 @@ class Run:
         try:
             self._lock.acquire(timeout=0)
         except filelock.Timeout as error:
-            raise InputError(f"{folder} is in use by another process; choose another --out") from error
+            raise InputError(
+                f"{folder} is in use by another process; choose another --out"
+            ) from error
         self.arrays, self.meta, self.done = {}, {}, False
         self._metrics = self._events = None
         self._interrupt = Interrupt() if single_process else None
         try:
-            self._task = digest(load_checkpoint(Path(task) / "last.safetensors")[0]) if task else None
+            self._task = (
+                digest(load_checkpoint(Path(task) / "last.safetensors")[0]) if task else None
+            )
             self._start(config)
         except BaseException:
             self.close()
@@ -76,7 +82,9 @@ class Run:
         written = self.folder / "config.yaml"
         if written.exists():
             if not config.resume:
-                raise InputError(f"{self.folder} already holds a run; give --resume or another --out")
+                raise InputError(
+                    f"{self.folder} already holds a run; give --resume or another --out"
+                )
             self._same_settings(settings.read(type(config), written), config)
         else:
             self._write_json("environment.json", {"command": command(), **environment()})
@@ -94,10 +102,16 @@ class Run:
 
     def _same_settings(self, old, new) -> None:
         names = [f.name for f in dataclasses.fields(new) if f.name not in ("resume", "out")]
-        pairs = [(n, getattr(old, n), getattr(new, n)) for n in names if getattr(old, n) != getattr(new, n)]
+        pairs = [
+            (n, getattr(old, n), getattr(new, n))
+            for n in names
+            if getattr(old, n) != getattr(new, n)
+        ]
         if pairs:
             pairs = ", ".join(f"{name}: {was!r} -> {now!r}" for name, was, now in pairs)
-            raise InputError(f"{self.folder} holds a run with other settings ({pairs}); choose another --out")
+            raise InputError(
+                f"{self.folder} holds a run with other settings ({pairs}); choose another --out"
+            )
 
     def _load(self) -> tuple[dict, dict]:
         """Load the last checkpoint. If it is damaged or missing, restore the previous one and load that."""
@@ -108,9 +122,15 @@ class Run:
             try:
                 arrays, meta = _load(previous)
             except InputError as another:
-                raise InputError(f"{error}, and {another}; remove {self.folder} and train again") from another
-            print(f"{error}; continuing from {previous.name}, after epoch {meta['epoch']}", flush=True)
-        os.replace(previous, last)  # else the next checkpoint would make the damaged one the previous one
+                raise InputError(
+                    f"{error}, and {another}; remove {self.folder} and train again"
+                ) from another
+            print(
+                f"{error}; continuing from {previous.name}, after epoch {meta['epoch']}", flush=True
+            )
+        os.replace(
+            previous, last
+        )  # else the next checkpoint would make the damaged one the previous one
         return arrays, meta
 
     def _cut_metrics(self) -> None:
@@ -173,7 +193,10 @@ class Run:
             within: the measurements of this epoch's steps, one entry a step.
         """
         self.checkpoint({**arrays, "within": within}, meta)
-        print(f"stopped before step {meta['step'] + 1}; the same command with --resume goes on from there", flush=True)
+        print(
+            f"stopped before step {meta['step'] + 1}; the same command with --resume goes on from there",
+            flush=True,
+        )
         sys.exit(128 + self._interrupt.number)
 
     def close(self) -> None:
@@ -189,7 +212,9 @@ class Run:
         return self
 
     def __exit__(self, kind, *_):
-        with contextlib.suppress(OSError) if kind else contextlib.nullcontext():  # a full disk was reported already
+        with (
+            contextlib.suppress(OSError) if kind else contextlib.nullcontext()
+        ):  # a full disk was reported already
             self.close()
 
 
@@ -204,7 +229,9 @@ class Events:
         sys.modules.setdefault("tensorboard.compat.notf", types.ModuleType("notf"))
         folder.mkdir(exist_ok=True)
         now = time.time()
-        self.file = open(folder / f"events.out.tfevents.{now:.6f}.{platform.node()}.{os.getpid()}", "ab")  # noqa: SIM115
+        self.file = open(
+            folder / f"events.out.tfevents.{now:.6f}.{platform.node()}.{os.getpid()}", "ab"
+        )  # noqa: SIM115
         self._write(wall_time=now, file_version="brain.Event:2")
 
     def add(self, step: int, values: dict[str, float], now: float) -> None:
@@ -248,7 +275,9 @@ def saved_config(folder: str, **kinds) -> types.SimpleNamespace:
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise InputError(f"{path} is damaged or of another kind of run ({error})") from error
     if lacking or not isinstance(saved, dict):
-        raise InputError(f"{path} is damaged or of another kind of run (it lacks {', '.join(lacking) or 'settings'})")
+        raise InputError(
+            f"{path} is damaged or of another kind of run (it lacks {', '.join(lacking) or 'settings'})"
+        )
     kinds = {**typing.get_type_hints(settings.DataConfig), **kinds}
     for name in saved:
         if name in kinds:
@@ -267,5 +296,7 @@ def finished_run(folder: str, **kinds) -> tuple[types.SimpleNamespace, dict, dic
     except InputError as error:
         raise InputError(f"{error}; continue the run with --resume") from error
     if not meta["done"]:
-        raise InputError(f"{folder} stands at epoch {meta['epoch']} of {config.epochs}; continue it with --resume")
+        raise InputError(
+            f"{folder} stands at epoch {meta['epoch']} of {config.epochs}; continue it with --resume"
+        )
     return config, arrays, meta

@@ -15,7 +15,9 @@ def learning_rate(config, step: int, steps: int) -> float:
         factor = config.lr_decay ** (step * config.batch_size // config.lr_decay_samples)
     else:
         factor = 0.5 * (1 + math.cos(math.pi * step / steps))
-    floor = min(config.lr, 1e-5)  # the released code's, below which Adam hardly moves; a lower lr stays as it is
+    floor = min(
+        config.lr, 1e-5
+    )  # the released code's, below which Adam hardly moves; a lower lr stays as it is
     return max(config.lr * factor, floor)
 
 

@@ -30,7 +30,9 @@ BOUNDS = {
 }
 
 
-def option(default, help: str, *, choices: tuple[str, ...] = (), path: bool = False, **bounds: float):
+def option(
+    default, help: str, *, choices: tuple[str, ...] = (), path: bool = False, **bounds: float
+):
     """Make a dataclass field that is a flag: its default, its help text and what values it takes.
 
     A subclass that gives another default alone (`epochs: int = 250`) keeps the rest. Lists are copied. Bounds and
@@ -60,13 +62,21 @@ class RunConfig:
 
     out: str = option("", "run folder", path=True)
     epochs: int = option(500, "passes over the training set", at_least=1)
-    batch_size: int = option(32, "clouds, or pairs of clouds, a step, B", at_least=2)  # batch norm needs two
+    batch_size: int = option(
+        32, "clouds, or pairs of clouds, a step, B", at_least=2
+    )  # batch norm needs two
     lr: float = option(1e-3, "Adam's first learning rate", above=0)
-    lr_schedule: str = option("step", "'step' (published) or 'cosine' (short runs)", choices=SCHEDULES)
+    lr_schedule: str = option(
+        "step", "'step' (published) or 'cosine' (short runs)", choices=SCHEDULES
+    )
     lr_decay: float = option(1.0, "factor of the step schedule; 1: a constant rate", at_least=0)
     lr_decay_samples: int = option(200_000, "clouds, or pairs, between its steps", at_least=1)
-    checkpoint_epochs: int = option(1, "epochs between two checkpoints, each judged on held-out clouds", at_least=1)
-    seed: int = option(0, "of weights, order of the data and augmentation", at_least=0, at_most=2**32 - 1)
+    checkpoint_epochs: int = option(
+        1, "epochs between two checkpoints, each judged on held-out clouds", at_least=1
+    )
+    seed: int = option(
+        0, "of weights, order of the data and augmentation", at_least=0, at_most=2**32 - 1
+    )
     resume: bool = option(False, "continue the run in --out if there is one")
     deterministic: bool = option(False, "same device, same seed: same weights, bit for bit")
 
@@ -75,7 +85,9 @@ class RunConfig:
 class DataConfig(RunConfig):
     """Those of a script that chooses its data; one that follows another run takes that run's."""
 
-    data_root: str | None = option(None, "data set folder in its own layout; default: the built-in shapes", path=True)
+    data_root: str | None = option(
+        None, "data set folder in its own layout; default: the built-in shapes", path=True
+    )
     shapes_per_class: int = option(
         100, "built-in shapes: training shapes a class (and 2 test shapes for each 5)", at_least=1
     )
@@ -154,18 +166,28 @@ def _read(cls, path: Path, script: Path) -> dict:
         content = yaml.safe_load(path.read_text())
     except OSError as error:
         raise InputError(f"cannot read the config {path}: {error.strerror}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, no such date, 0b_
+    except (
+        yaml.YAMLError,
+        ValueError,
+        RecursionError,
+    ) as error:  # ValueError: no UTF-8, no such date, 0b_
         raise InputError(f"{path} is not a YAML file: {' '.join(str(error).split())}") from error
     content = {} if content is None else content
     if not isinstance(content, dict):
-        raise InputError(f"{path} must hold fields or sections of fields, got {type(content).__name__}")
+        raise InputError(
+            f"{path} must hold fields or sections of fields, got {type(content).__name__}"
+        )
     if any(isinstance(value, dict) for value in content.values()):
         for section in content:
             if not (script.parent / f"{section}.py").is_file():
-                raise InputError(f"{path}: section {section!r} names no script beside {script.name}")
+                raise InputError(
+                    f"{path}: section {section!r} names no script beside {script.name}"
+                )
         content = content.get(script.stem) or {}
         if not isinstance(content, dict):
-            raise InputError(f"{path}: section {script.stem!r} must hold fields, got {SHORT.repr(content)}")
+            raise InputError(
+                f"{path}: section {script.stem!r} must hold fields, got {SHORT.repr(content)}"
+            )
     kinds = typing.get_type_hints(cls)
     for name in content:
         if name not in kinds:

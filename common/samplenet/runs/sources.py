@@ -15,7 +15,9 @@ from samplenet.ops import native
 LIBRARY = Path(__file__).resolve().parents[1]
 DRAWING = LIBRARY / "report"  # tables and pages; no number depends on it
 KERNELS = "samplenet/ops/csrc"  # recorded as one file
-own_folders: set[Path] = set()  # where code of the user was loaded from, such as a task network of their own
+own_folders: set[Path] = (
+    set()
+)  # where code of the user was loaded from, such as a task network of their own
 
 
 def loaded(native_ops: bool) -> dict[str, str]:
@@ -28,7 +30,9 @@ def loaded(native_ops: bool) -> dict[str, str]:
         Digests by file: `samplenet/runs/run.py`, `classification/evaluate.py`; the user's files by their whole path.
     """
     scripts, digests = Path(sys.argv[0]).resolve().parent, {}
-    whole = functools.cache(os.path.realpath)  # of folders, of which there are far fewer than modules
+    whole = functools.cache(
+        os.path.realpath
+    )  # of folders, of which there are far fewer than modules
     for module in list(sys.modules.values()):
         if not (file := getattr(module, "__file__", None)):
             continue

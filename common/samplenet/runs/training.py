@@ -90,7 +90,11 @@ class Training:
             batch = load(step, rows)
             loading += time.perf_counter() - ready
             yield step, batch
-        self._measured, self._step, self.resumed = self._read(), self._first_step + len(order), self.resumed[:0]
+        self._measured, self._step, self.resumed = (
+            self._read(),
+            self._first_step + len(order),
+            self.resumed[:0],
+        )
         milliseconds = 1e3 / (len(order) - done)  # of a step, for each second of them all
         seconds = time.perf_counter() - begin
         self._timing = {"step_ms": milliseconds * seconds, "data_ms": milliseconds * loading}
@@ -133,7 +137,9 @@ class Training:
         logged = dict(zip(names, means.tolist(), strict=True))
         for name, value in values.items():
             logged[name] = finite(float(value), f"the {name.replace('_', ' ')}", self._step)
-        self.run.log(self._step, {name: round(value, 9) for name, value in logged.items()}, self._timing)
+        self.run.log(
+            self._step, {name: round(value, 9) for name, value in logged.items()}, self._timing
+        )
         words = [f"{name.replace('_', ' ')} {value:.4g}" for name, value in logged.items()]
         words.append("{step_ms:.1f} ms a step, {data_ms:.1f} of them data".format(**self._timing))
         print(f"epoch {self.epoch + 1}/{self.config.epochs}", *words, sep="  ", flush=True)

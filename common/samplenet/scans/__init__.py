@@ -51,7 +51,9 @@ READERS = {
     ".off": mesh.read,
     ".glb": mesh.read,
 }
-READERS |= {f"{known}.gz": reader for known, reader in READERS.items() if reader in (ply.read, text.read)}
+READERS |= {
+    f"{known}.gz": reader for known, reader in READERS.items() if reader in (ply.read, text.read)
+}
 WRITERS = {
     ".ply": ply.write,
     ".pcd": pcd.write,
@@ -62,7 +64,10 @@ WRITERS = {
     ".xyz": text.write,
     ".txt": text.write,
 }
-INDICES = {".npy": arrays.saved, ".txt": lambda idx: "".join(f"{i}\n" for i in idx.tolist()).encode()}
+INDICES = {
+    ".npy": arrays.saved,
+    ".txt": lambda idx: "".join(f"{i}\n" for i in idx.tolist()).encode(),
+}
 
 
 def extension(path: Path) -> str:
@@ -86,8 +91,12 @@ def read(path: Path) -> Scan:
         scan = reader(path)
         _check(scan)
     except Bad as error:
-        raise (NoCloud if isinstance(error, NoNumbers) else InputError)(f"{path} {error}") from error
-    except Exception as error:  # each library fails in its own ways, for example by IndexError in a header cut off
+        raise (NoCloud if isinstance(error, NoNumbers) else InputError)(
+            f"{path} {error}"
+        ) from error
+    except (
+        Exception
+    ) as error:  # each library fails in its own ways, for example by IndexError in a header cut off
         if not path.exists():
             raise InputError(f"there is no file {path}") from error
         if isinstance(error, OSError) and error.filename:  # it could not be opened
@@ -106,7 +115,9 @@ def _check(scan: Scan) -> None:
         raise Bad("has 0 points")
     for axis in "xyz":
         if scan.rows[axis].dtype.kind not in "iuf" or scan.rows[axis].ndim != 1:
-            raise Bad(f"must have one number for each {axis}, got {columns.contents(scan.rows[axis].dtype)}")
+            raise Bad(
+                f"must have one number for each {axis}, got {columns.contents(scan.rows[axis].dtype)}"
+            )
     if not scan.finite.any():
         raise Bad(f"has no point with finite coordinates among its {len(scan.rows)}")
 
@@ -124,7 +135,9 @@ def write(path: Path, scan: Scan) -> list[str]:
     except Bad as error:
         raise InputError(f"{path} {error}") from error
     except Exception as error:
-        raise InputError(f"{path} cannot be written as {extension(path)}; name another extension") from error
+        raise InputError(
+            f"{path} cannot be written as {extension(path)}; name another extension"
+        ) from error
     put(path, content)
     return notes
 
@@ -150,6 +163,12 @@ def put(path: Path, content: bytes) -> None:
 def _known(path: Path, table: dict[str, Callable], verb: str) -> Callable:
     known = table.get(extension(path))
     if known is None:
-        only = f"{extension(path)} is read only; " if extension(path) in READERS and table is WRITERS else ""
-        raise InputError(f"cannot {verb} {path}: {only}its extension must be one of {' '.join(table)}")
+        only = (
+            f"{extension(path)} is read only; "
+            if extension(path) in READERS and table is WRITERS
+            else ""
+        )
+        raise InputError(
+            f"cannot {verb} {path}: {only}its extension must be one of {' '.join(table)}"
+        )
     return known

@@ -31,10 +31,16 @@ def read_npz(path: Path) -> Scan:
         if not array.ndim or len(array) != len(points):
             left_out.append(other)
         elif other in axes:
-            raise Bad(f"holds an array '{other}' beside the columns of '{name}' called so; rename it")
+            raise Bad(
+                f"holds an array '{other}' beside the columns of '{name}' called so; rename it"
+            )
         else:
             kept[other] = array
-    notes = (f"{', '.join(left_out)} left out: not one row for each of {len(points)} points",) if left_out else ()
+    notes = (
+        (f"{', '.join(left_out)} left out: not one row for each of {len(points)} points",)
+        if left_out
+        else ()
+    )
     return Scan(columns.rows_of({**axes, **kept}), "npz", (name, tuple(axes)), notes)
 
 
@@ -52,7 +58,11 @@ def _load(path: Path) -> NDArray | dict[str, NDArray]:
     try:
         with open(path, "rb") as file:  # np.load leaves damaged files open
             content = np.load(file, allow_pickle=False)
-            return content if isinstance(content, np.ndarray) else {name: content[name] for name in content.files}
+            return (
+                content
+                if isinstance(content, np.ndarray)
+                else {name: content[name] for name in content.files}
+            )
     except ValueError as error:
         if "Object arrays" in str(error):
             raise Bad("holds Python objects; save an array of numbers") from error
@@ -75,9 +85,13 @@ def write_npz(scan: Scan, extension: str) -> tuple[bytes, list[str]]:
     table, notes = columns.for_format(scan, "npz", extension)
     cloud, axes = scan.kept if scan.format == "npz" else ("points", tuple("xyz"))
     points = np.stack([table.pop(axis) for axis in axes], 1)
-    taken = {"file", "allow_pickle"} & {cloud, *table} | {cloud} & {*table}  # the first two are savez_compressed's own
+    taken = {"file", "allow_pickle"} & {cloud, *table} | {cloud} & {
+        *table
+    }  # the first two are savez_compressed's own
     if taken:
-        raise Bad(f"cannot be written: a column cannot be called {taken.pop()} in {extension}; rename it")
+        raise Bad(
+            f"cannot be written: a column cannot be called {taken.pop()} in {extension}; rename it"
+        )
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **{cloud: points}, **table)
     return buffer.getvalue(), notes
@@ -93,7 +107,9 @@ def write_npy(scan: Scan, extension: str) -> tuple[bytes, list[str]]:
     array = recfunctions.structured_to_unstructured(columns.rows_of(table))
     for name, column in zip(table, array.T, strict=True):
         if columns.changed(column, table[name]).any():
-            raise Bad(f"cannot be written: {extension} would round {name}; write .npz, which does not")
+            raise Bad(
+                f"cannot be written: {extension} would round {name}; write .npz, which does not"
+            )
     return saved(array), notes + text.lost_names(table, extension)
 
 

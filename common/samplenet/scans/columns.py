@@ -42,7 +42,12 @@ LACKING = {
 }
 UNCOMMON = {"ply": {"i2": "i4"}}  # types that the format has, but not all of its readers, as meshio
 # What full colour and full intensity are in the formats that say so.
-FULL = {("colours", "ply"): 255, ("colours", "pcd"): 255, ("colours", "las"): 65535, ("intensity", "las"): 65535}
+FULL = {
+    ("colours", "ply"): 255,
+    ("colours", "pcd"): 255,
+    ("colours", "las"): 65535,
+    ("intensity", "las"): 65535,
+}
 # PCL and Open3D read these of a .pcd file only as float32; others would leave them without any point.
 FLOAT32 = ("x", "y", "z", "normal_x", "normal_y", "normal_z", "intensity")
 
@@ -50,7 +55,9 @@ FLOAT32 = ("x", "y", "z", "normal_x", "normal_y", "normal_z", "intensity")
 def rows_of(columns: dict[str, Any]) -> NDArray:
     """Join arrays of N rows each to one (N,) structured array."""
     columns = {name: np.asarray(array) for name, array in columns.items()}
-    kinds = [(name, array.dtype.newbyteorder("="), array.shape[1:]) for name, array in columns.items()]
+    kinds = [
+        (name, array.dtype.newbyteorder("="), array.shape[1:]) for name, array in columns.items()
+    ]
     rows = np.empty(len(columns["x"]), kinds)
     for name, array in columns.items():
         rows[name] = array
@@ -61,7 +68,9 @@ def check_axes(names: Any) -> None:
     """Raise Bad if x, y or z is missing."""
     missing = [axis for axis in "xyz" if axis not in names]
     if missing:
-        raise Bad(f"has no {missing[0]}; points need x, y and z, its columns are {', '.join(names) or 'missing'}")
+        raise Bad(
+            f"has no {missing[0]}; points need x, y and z, its columns are {', '.join(names) or 'missing'}"
+        )
 
 
 def distinct(names: list[str]) -> list[str]:
@@ -78,7 +87,9 @@ def distinct(names: list[str]) -> list[str]:
 
 def contents(kind: np.dtype) -> str:
     """Name what an array of a type holds."""
-    return {"O": "lists", "S": "words", "U": "words", "M": "dates", "m": "durations"}.get(kind.kind, str(kind))
+    return {"O": "lists", "S": "words", "U": "words", "M": "dates", "m": "durations"}.get(
+        kind.kind, str(kind)
+    )
 
 
 def renamed(names: dict[str, str], extension: str) -> list[str]:
@@ -90,7 +101,9 @@ def find(rows: NDArray, quantity: str) -> tuple[str, ...]:
     """Return the names under which the rows hold normals, colours or intensity; () if they hold none."""
     names = {name.lower(): name for name in rows.dtype.names}
     for synonym in SYNONYMS[quantity]:
-        if all(name in names for name in synonym) and _fits(quantity, synonym, [rows.dtype[names[n]] for n in synonym]):
+        if all(name in names for name in synonym) and _fits(
+            quantity, synonym, [rows.dtype[names[n]] for n in synonym]
+        ):
             return tuple(names[name] for name in synonym)
     return ()
 
@@ -144,7 +157,9 @@ def rescale(array: NDArray, scale: int, target: int) -> NDArray:
     kind = np.uint8 if target == 255 else np.uint16
     if array.dtype.kind in "iu" and scale == 65535 and target == 255:
         return (np.clip(array, 0, 65535).astype(np.uint16) >> 8).astype(kind)  # 257 v becomes v
-    return np.rint(np.clip(np.nan_to_num(array.astype(float)) * (target / scale), 0, target)).astype(kind)
+    return np.rint(
+        np.clip(np.nan_to_num(array.astype(float)) * (target / scale), 0, target)
+    ).astype(kind)
 
 
 def for_format(scan, format: str, extension: str) -> tuple[Columns, list[str]]:
@@ -201,10 +216,16 @@ def _add(columns: Columns, name: str, array: NDArray) -> None:
     columns[name] = array
 
 
-def _quantity(scan, quantity: str, names: tuple, format: str, extension: str, notes: list[str]) -> Columns:
+def _quantity(
+    scan, quantity: str, names: tuple, format: str, extension: str, notes: list[str]
+) -> Columns:
     """Give normals, colours or intensity the names and the range of a format."""
     if quantity == "normals":
-        array = np.stack([scan.rows[name] for name in names], 1) if len(names) == 3 else scan.rows[names[0]]
+        array = (
+            np.stack([scan.rows[name] for name in names], 1)
+            if len(names) == 3
+            else scan.rows[names[0]]
+        )
         new = ("normal_x", "normal_y", "normal_z") if format == "pcd" else ("nx", "ny", "nz")
         return {"normals": array} if format == "npz" else dict(zip(new, array.T, strict=True))
     array = scan.rows[names[0]] if quantity == "intensity" else colors_of(scan.rows)
@@ -222,7 +243,9 @@ def _quantity(scan, quantity: str, names: tuple, format: str, extension: str, no
     return dict(zip(("red", "green", "blue", "alpha"), array.T, strict=False))
 
 
-def _rescaled(array: NDArray, scale: int, target: int, quantity: str, extension: str, notes: list[str]) -> NDArray:
+def _rescaled(
+    array: NDArray, scale: int, target: int, quantity: str, extension: str, notes: list[str]
+) -> NDArray:
     if quantity == "intensity" and scale != 1:
         scale = target  # programs differ in the range: only 0 to 1 would lose all if it were kept
     result = rescale(array, scale, target)
@@ -230,21 +253,29 @@ def _rescaled(array: NDArray, scale: int, target: int, quantity: str, extension:
     difference = np.abs(result * (scale / target) - array)[inside]
     rounded = bool(difference.max(initial=0) > 1e-6 * scale)
     if not inside.all():
-        notes.append(f"{quantity}: {(~inside).sum()} values outside 0 to {scale} were clipped in {extension}")
+        notes.append(
+            f"{quantity}: {(~inside).sum()} values outside 0 to {scale} were clipped in {extension}"
+        )
     if scale != target:
-        notes.append(f"{quantity}: 0 to {scale} became 0 to {target} in {extension}{', rounded' * rounded}")
+        notes.append(
+            f"{quantity}: 0 to {scale} became 0 to {target} in {extension}{', rounded' * rounded}"
+        )
     elif rounded:
         notes.append(f"{quantity} rounded to whole numbers from 0 to {target} in {extension}")
     return result
 
 
-def _drop_others(columns: Columns, format: str, source: str, extension: str, notes: list[str]) -> None:
+def _drop_others(
+    columns: Columns, format: str, source: str, extension: str, notes: list[str]
+) -> None:
     """Drop what is no number; .npz keeps words and dates too, and .ply the lists of a .ply file."""
     kinds = {"npz": "biufcSUmM", "ply": "biufO" if source == "ply" else "biuf"}.get(format, "biuf")
     for name, array in [*columns.items()]:
         if array.dtype.kind not in kinds:
             del columns[name]
-            notes.append(f"{name} dropped: it holds {contents(array.dtype)}, which {extension} cannot keep")
+            notes.append(
+                f"{name} dropped: it holds {contents(array.dtype)}, which {extension} cannot keep"
+            )
 
 
 def _flat(columns: Columns, extension: str, notes: list[str]) -> Columns:
@@ -269,7 +300,9 @@ def _typed(columns: Columns, format: str, source: str, extension: str, notes: li
     for name, array in columns.items():
         lacking = LACKING.get(format, {}) | (UNCOMMON.get(format, {}) if source != format else {})
         kind = lacking.get(array.dtype.str[1:])
-        float32 = format == "pcd" and source != "pcd" and name in FLOAT32 and array.dtype != np.float32
+        float32 = (
+            format == "pcd" and source != "pcd" and name in FLOAT32 and array.dtype != np.float32
+        )
         if not kind and not float32:
             continue
         with np.errstate(over="ignore"):

@@ -38,7 +38,9 @@ def read(path: Path) -> Scan:
         las.header.start_of_waveform_data_packet_record = 0
         notes.append("waveforms are dropped")
     others = [name for name in las.point_format.dimension_names if name not in "XYZ"]
-    rows = columns.rows_of({"x": las.x, "y": las.y, "z": las.z, **{name: las[name] for name in others}})
+    rows = columns.rows_of(
+        {"x": las.x, "y": las.y, "z": las.z, **{name: las[name] for name in others}}
+    )
     return Scan(rows, "las", las, tuple(notes))
 
 
@@ -66,12 +68,21 @@ def _check_head(path: Path, laspy: Any) -> None:
     for offset, smallest in ((100, 54), (243, 60))[: 2 if is_1_4 else 1]:
         records = int.from_bytes(head[offset : offset + 4], "little")
         if records * smallest > size:
-            raise Bad(f"is damaged or cut off: its header promises {records} records, more than the file can hold")
+            raise Bad(
+                f"is damaged or cut off: its header promises {records} records, more than the file can hold"
+            )
     points = int.from_bytes(head[247:255] if is_1_4 else head[107:111], "little")
-    if points * int.from_bytes(head[105:107], "little") > (MAX_COMPRESSION if compressed else 1) * size:
-        raise Bad(f"is damaged or cut off: its header promises {points} points, more than the file can hold")
+    if (
+        points * int.from_bytes(head[105:107], "little")
+        > (MAX_COMPRESSION if compressed else 1) * size
+    ):
+        raise Bad(
+            f"is damaged or cut off: its header promises {points} points, more than the file can hold"
+        )
     if chunks > size:
-        raise Bad(f"is damaged or cut off: its table promises {chunks} chunks, more than the file can hold")
+        raise Bad(
+            f"is damaged or cut off: its table promises {chunks} chunks, more than the file can hold"
+        )
 
 
 def _chunks(file: BinaryIO, head: bytes) -> int:
@@ -113,7 +124,9 @@ def _converted(scan: Scan, extension: str, laspy: Any) -> tuple[Any, list[str]]:
     table, notes = columns.for_format(scan, "las", extension)
     points = np.stack([table.pop(axis) for axis in "xyz"], 1).astype(float)
     if not np.isfinite(points).all():
-        raise Bad(f"cannot be written: {extension} holds no coordinates that are not finite; leave those points out")
+        raise Bad(
+            f"cannot be written: {extension} holds no coordinates that are not finite; leave those points out"
+        )
     las = laspy.create(point_format=7 if "red" in table else 6, file_version="1.4")
     low, high = points.min(0), points.max(0)
     las.header.offsets = np.floor(low)
@@ -124,7 +137,9 @@ def _converted(scan: Scan, extension: str, laspy: Any) -> tuple[Any, list[str]]:
     # laspy's own names, and the stored coordinates
     reserved = {*dir(las), *dir(las.points), *"XYZ", "bit_fields"} - dimensions
     names = [f"{name}_" if name in reserved else name for name in table]
-    short = columns.distinct([name.encode()[:29].decode(errors="ignore") for name in names])  # at most 32 bytes
+    short = columns.distinct(
+        [name.encode()[:29].decode(errors="ignore") for name in names]
+    )  # at most 32 bytes
     notes += columns.renamed(dict(zip(table, short, strict=True)), extension)
     table = dict(zip(short, table.values(), strict=True))
     extra = [name for name in table if name not in {*las.point_format.standard_dimension_names}]
@@ -135,7 +150,9 @@ def _converted(scan: Scan, extension: str, laspy: Any) -> tuple[Any, list[str]]:
     change = columns.largest_change(np.asarray(las.xyz), points)
     if change:
         scale = las.header.scales[0]
-        notes.append(f"x, y, z are multiples of {scale:g} in {extension}, rounded by up to {change:.2g}")
+        notes.append(
+            f"x, y, z are multiples of {scale:g} in {extension}, rounded by up to {change:.2g}"
+        )
     return las, notes
 
 
@@ -144,4 +161,6 @@ def _set(las: Any, name: str, array: NDArray, extension: str) -> None:
     with contextlib.suppress(OverflowError):
         las[name] = array
     if columns.changed(np.asarray(las[name]), array).any():
-        raise Bad(f"cannot be written: {extension} has a dimension {name} of its own for smaller numbers; rename it")
+        raise Bad(
+            f"cannot be written: {extension} has a dimension {name} of its own for smaller numbers; rename it"
+        )

@@ -14,9 +14,15 @@ from samplenet.scans import columns, text
 from samplenet.scans.errors import Bad, needs
 from samplenet.scans.scan import Scan, quiet
 
-STL = np.dtype([("normal", "<f4", 3), ("vertices", "<f4", (3, 3)), ("attribute", "<u2")])  # a triangle
+STL = np.dtype(
+    [("normal", "<f4", 3), ("vertices", "<f4", (3, 3)), ("attribute", "<u2")]
+)  # a triangle
 COORDINATES = "only coordinates are read from {}"
-NAMES = {1: ["w"], 3: text.COLORS, 4: ["w", *text.COLORS]}  # of what follows x, y and z in OBJ, by number
+NAMES = {
+    1: ["w"],
+    3: text.COLORS,
+    4: ["w", *text.COLORS],
+}  # of what follows x, y and z in OBJ, by number
 
 
 def read_obj(path: Path) -> Scan:
@@ -39,13 +45,19 @@ def read_stl(path: Path) -> Scan:
     else:
         held = max(len(data) - 84, 0) // STL.itemsize
         raise Bad(f"is no STL file, cut off or damaged: it holds {held} of {triangles} triangles")
-    return Scan(columns.rows_of(dict(zip("xyz", vertices.T, strict=True))), "text", notes=(COORDINATES.format(".stl"),))
+    return Scan(
+        columns.rows_of(dict(zip("xyz", vertices.T, strict=True))),
+        "text",
+        notes=(COORDINATES.format(".stl"),),
+    )
 
 
 def _lines(data: bytes, word: bytes) -> NDArray:
     """Read the numbers (N, 3 or more) of the lines that begin with a word."""
     lines = [line.split(b"#")[0].split(maxsplit=1) for line in data.splitlines()]
-    numbers = [line[1] if len(line) == 2 and line[0] == word else b"" for line in lines]  # "" keeps the line numbers
+    numbers = [
+        line[1] if len(line) == 2 and line[0] == word else b"" for line in lines
+    ]  # "" keeps the line numbers
     if not any(numbers):
         raise Bad("has 0 points")
     table = text.parse(io.BytesIO(b"\n".join([*numbers, b""])))
@@ -65,14 +77,23 @@ def read(path: Path) -> Scan:
     kind = path.suffix[1:].lower()
     if kind == "glb":
         _check_glb(path)
-    with open(path, "rb") as file, quiet("trimesh"):  # and not the path: a .glb file could name others to read
+    with (
+        open(path, "rb") as file,
+        quiet("trimesh"),
+    ):  # and not the path: a .glb file could name others to read
         scene = trimesh.load_scene(file, file_type=kind, process=False)
     meshes = {name: i for i, name in enumerate(scene.geometry)}
-    shown = [scene.graph[node] for node in reversed(scene.graph.nodes_geometry)]  # trimesh begins at the last
+    shown = [
+        scene.graph[node] for node in reversed(scene.graph.nodes_geometry)
+    ]  # trimesh begins at the last
     parts = []
     for matrix, name in sorted(shown, key=lambda pair: meshes[pair[1]]):
         vertices = np.asarray(scene.geometry[name].vertices)
-        parts.append(vertices if np.array_equal(matrix, np.eye(4)) else vertices @ matrix[:3, :3].T + matrix[:3, 3])
+        parts.append(
+            vertices
+            if np.array_equal(matrix, np.eye(4))
+            else vertices @ matrix[:3, :3].T + matrix[:3, 3]
+        )
     if not sum(map(len, parts)):
         raise Bad("has no vertices that can be read: it is damaged, or empty")
     x, y, z = np.concatenate(parts).T
@@ -89,8 +110,13 @@ def _check_glb(path: Path) -> None:
         tree = json.loads(file.read(int.from_bytes(head[12:16], "little")))
     if any("sparse" in accessor for accessor in tree.get("accessors", [])):
         raise Bad("has sparse accessors, which are not read; save it without them")
-    packed = [name for name in tree.get("extensionsUsed", []) if "draco" in name or "meshopt" in name]
+    packed = [
+        name for name in tree.get("extensionsUsed", []) if "draco" in name or "meshopt" in name
+    ]
     if packed:
         raise Bad(f"is compressed ({packed[0]}); save it without compression")
-    if any("uri" in buffer and not buffer["uri"].startswith("data:") for buffer in tree.get("buffers", [])):
+    if any(
+        "uri" in buffer and not buffer["uri"].startswith("data:")
+        for buffer in tree.get("buffers", [])
+    ):
         raise Bad("has its vertices in another file; save all in one")

@@ -30,16 +30,22 @@ def read(path: Path) -> Scan:
     if not count:
         raise Bad("has 0 points")
     readers = {b"ascii": _ascii, b"binary": _binary, b"binary_compressed": _compressed}
-    reader = readers.get(last[1].lower().replace(b"binarys", b"binary_"))  # some writers misspell it
+    reader = readers.get(
+        last[1].lower().replace(b"binarys", b"binary_")
+    )  # some writers misspell it
     if reader is None:
-        raise Bad(f"has data of the kind '{last[1].decode('latin-1')}'; known are ascii, binary and binary_compressed")
+        raise Bad(
+            f"has data of the kind '{last[1].decode('latin-1')}'; known are ascii, binary and binary_compressed"
+        )
     rows = reader(data, last.end(), dtype, count)
     fields = [name for name in rows.dtype.names if rows.dtype[name].base.kind != "V"]
     if len(fields) < len(rows.dtype.names):
         rows = columns.rows_of({name: rows[name] for name in fields})
     viewpoint = " ".join(header.get("VIEWPOINT") or [VIEWPOINT])
     pairs = zip(header.get("FIELDS") or header["COLUMNS"], dtype.names, strict=True)
-    notes = tuple(f"a second field {old} is called {new}" for old, new in pairs if old not in ("_", new))
+    notes = tuple(
+        f"a second field {old} is called {new}" for old, new in pairs if old not in ("_", new)
+    )
     return Scan(rows, "pcd", viewpoint, notes)
 
 
@@ -54,13 +60,21 @@ def _dtype(header: dict[str, list[str]]) -> np.dtype:
     count = header.get("COUNT", ["1"] * len(names))
     for key, values in (("SIZE", size), ("TYPE", type_), ("COUNT", count)):
         if len(values) != len(names):
-            raise Bad(f"has a damaged header: {len(names)} fields, but {len(values)} values in its line '{key}'")
+            raise Bad(
+                f"has a damaged header: {len(names)} fields, but {len(values)} values in its line '{key}'"
+            )
     kinds = []
     for name, *parts in zip(columns.distinct(names), type_, size, count, strict=True):
         kind, bytes_, number = parts
-        known = bytes_ in (("4", "8") if kind == "F" else ("1", "2", "4", "8")) and kind in ("F", "I", "U")
+        known = bytes_ in (("4", "8") if kind == "F" else ("1", "2", "4", "8")) and kind in (
+            "F",
+            "I",
+            "U",
+        )
         if not known or not number.isdecimal() or not 0 < int(number) <= 1 << 20:
-            raise Bad(f"has a damaged header: its field {name} has TYPE {kind}, SIZE {bytes_} and COUNT {number}")
+            raise Bad(
+                f"has a damaged header: its field {name} has TYPE {kind}, SIZE {bytes_} and COUNT {number}"
+            )
         base = f"V{bytes_}" if re.fullmatch(r"_(_\d+)?", name) else f"<{kind.lower()}{bytes_}"
         kinds.append((name, base) if number == "1" else (name, base, int(number)))
     return np.dtype(kinds)
@@ -113,10 +127,14 @@ def _compressed(data: bytes, start: int, dtype: np.dtype, count: int) -> NDArray
         import lzf
     except ImportError as error:
         raise needs("python-neo-lzf") from error
-    packed, size = (int(number) for number in np.frombuffer(data[start : start + 8].ljust(8, b"\0"), "<u4"))
+    packed, size = (
+        int(number) for number in np.frombuffer(data[start : start + 8].ljust(8, b"\0"), "<u4")
+    )
     body = data[start + 8 : start + 8 + packed]
     if len(body) < packed or size > MAX_COMPRESSION * packed or size < count * dtype.itemsize:
-        raise Bad(f"is damaged or cut off: it holds {len(body)} of {packed} compressed bytes for {count} points")
+        raise Bad(
+            f"is damaged or cut off: it holds {len(body)} of {packed} compressed bytes for {count} points"
+        )
     try:
         unpacked = lzf.decompress(body, size)
     except ValueError:

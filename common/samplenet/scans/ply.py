@@ -15,10 +15,34 @@ from samplenet.scans import columns, text
 from samplenet.scans.errors import Bad
 from samplenet.scans.scan import Scan, content
 
-KINDS = {"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4", "float": "f4"}
-KINDS |= {"double": "f8", "int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4"}
+KINDS = {
+    "char": "i1",
+    "uchar": "u1",
+    "short": "i2",
+    "ushort": "u2",
+    "int": "i4",
+    "uint": "u4",
+    "float": "f4",
+}
+KINDS |= {
+    "double": "f8",
+    "int8": "i1",
+    "uint8": "u1",
+    "int16": "i2",
+    "uint16": "u2",
+    "int32": "i4",
+    "uint32": "u4",
+}
 KINDS |= {"float32": "f4", "float64": "f8", "int64": "i8", "uint64": "u8"}  # the last two by meshio
-TYPES = {"i1": "int8", "u1": "uint8", "i2": "int16", "u2": "uint16", "i4": "int", "u4": "uint", "f4": "float"}
+TYPES = {
+    "i1": "int8",
+    "u1": "uint8",
+    "i2": "int16",
+    "u2": "uint16",
+    "i4": "int",
+    "u4": "uint",
+    "f4": "float",
+}
 TYPES |= {"f8": "double"}  # of two names for a type that which every program reads, also meshio
 LACKING = columns.LACKING["ply"]
 FORMATS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
@@ -86,7 +110,9 @@ def _header(data: bytes) -> Header:
     if not end:
         raise Bad("is damaged or cut off: its header has no line 'end_header'")
     order, elements, remarks = None, [], []
-    for line in data[first.end() : end.start()].splitlines():  # bytes: comments may hold any character
+    for line in data[
+        first.end() : end.start()
+    ].splitlines():  # bytes: comments may hold any character
         line = line.decode(errors="surrogateescape")
         match line.split():
             case []:
@@ -97,7 +123,9 @@ def _header(data: bytes) -> Header:
                 order = FORMATS[name]
             case ["element", name, count] if count.isdecimal():
                 elements.append(Element(name, int(count), []))
-            case ["property", "list", length, kind, *name] if elements and {length, kind} <= KINDS.keys() and name:
+            case ["property", "list", length, kind, *name] if (
+                elements and {length, kind} <= KINDS.keys() and name
+            ):
                 elements[-1].properties.append(Property(" ".join(name), KINDS[kind], KINDS[length]))
             case ["property", kind, *name] if elements and kind in KINDS and name:
                 elements[-1].properties.append(Property(" ".join(name), KINDS[kind]))
@@ -142,7 +170,9 @@ def _binary(data: bytes, header: Header, before: list[Element], vertex: Element)
     held = max(len(data) - body.at, 0) // dtype.itemsize
     if held < vertex.count:
         raise Bad(f"is cut off: it holds {held} of {vertex.count} points")
-    return np.frombuffer(data, dtype, vertex.count, body.at).astype(dtype.newbyteorder("="), copy=False)
+    return np.frombuffer(data, dtype, vertex.count, body.at).astype(
+        dtype.newbyteorder("="), copy=False
+    )
 
 
 class _Bytes:
@@ -201,14 +231,21 @@ def _walk(body: _Bytes | _Words, element: Element, keep: bool = True) -> NDArray
             f"is cut off or damaged: it holds {done} of {element.count} rows of its element {element.name}"
         ) from None
     except (ValueError, OverflowError):
-        raise Bad(f"is damaged: row {done} of its element {element.name} holds no such numbers") from None
+        raise Bad(
+            f"is damaged: row {done} of its element {element.name} holds no such numbers"
+        ) from None
     if not keep:
         return None
-    rows = np.empty(element.count, [(item.name, "O" if item.length else item.kind) for item in element.properties])
+    rows = np.empty(
+        element.count,
+        [(item.name, "O" if item.length else item.kind) for item in element.properties],
+    )
     for item in element.properties:
         column = values[item.name]
         if item.length:
-            column = np.fromiter((numbers.astype(item.kind) for numbers in column), object, len(column))
+            column = np.fromiter(
+                (numbers.astype(item.kind) for numbers in column), object, len(column)
+            )
         rows[item.name] = column
     return rows
 
@@ -220,10 +257,18 @@ def write(scan: Scan, extension: str) -> tuple[bytes, list[str]]:
     lines = []
     for name, array in table.items():
         item = kept.lists.get(name)
-        kind = f"list {TYPES[item.length]} {TYPES[item.kind]}" if item else TYPES[array.dtype.str[1:]]
+        kind = (
+            f"list {TYPES[item.length]} {TYPES[item.kind]}" if item else TYPES[array.dtype.str[1:]]
+        )
         lines.append(f"property {kind} {name}")
     rows = columns.rows_of(table)
-    head = ["ply", "format binary_little_endian 1.0", *kept.remarks, f"element vertex {len(rows)}", *lines]
+    head = [
+        "ply",
+        "format binary_little_endian 1.0",
+        *kept.remarks,
+        f"element vertex {len(rows)}",
+        *lines,
+    ]
     header = "\n".join([*head, "end_header", ""])
     return header.encode(errors="surrogateescape") + _body(rows, kept.lists), notes
 

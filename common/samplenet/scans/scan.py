@@ -42,7 +42,9 @@ class Scan:
     def points(self) -> NDArray:
         """Points (N, 3) in the precision of the file: float32, or float64 for anything longer and for whole numbers."""
         points = np.stack([self.rows[axis] for axis in "xyz"], 1)
-        return points.astype(np.float32 if points.dtype in (np.float16, np.float32) else np.float64, copy=False)
+        return points.astype(
+            np.float32 if points.dtype in (np.float16, np.float32) else np.float64, copy=False
+        )
 
     @cached_property
     def finite(self) -> NDArray[np.bool_]:
@@ -53,7 +55,11 @@ class Scan:
     def colors(self) -> NDArray[np.uint8] | None:
         """Red, green and blue (N, 3) from 0 to 255; None if the file has no colours."""
         color = columns.colors_of(self.rows)
-        return None if color is None else columns.rescale(color, self.full_scales["colours"], 255)[:, :3]
+        return (
+            None
+            if color is None
+            else columns.rescale(color, self.full_scales["colours"], 255)[:, :3]
+        )
 
     @cached_property
     def full_scales(self) -> dict[str, int]:

@@ -15,7 +15,13 @@ from samplenet.scans.errors import Bad, NoNumbers
 from samplenet.scans.scan import Scan, content
 
 COMMENT = re.compile(r"(?:^|[ \t])(?:#|//).*", re.M)
-SEPARATORS = ((None, "."), (",", "."), (";", "."), (";", ","), (None, ","))  # and the decimal point with them
+SEPARATORS = (
+    (None, "."),
+    (",", "."),
+    (";", "."),
+    (";", ","),
+    (None, ","),
+)  # and the decimal point with them
 NORMALS, COLORS = ["nx", "ny", "nz"], ["red", "green", "blue"]
 NAMES = {  # of the columns after x, y and z, by extension and their number
     (".xyzn", 3): NORMALS,
@@ -32,7 +38,9 @@ class Head(NamedTuple):
 
     start: int  # bytes
     first: str  # the first line of numbers
-    names: list[str]  # lines that may hold the names of columns: the header, then comments from the last one on
+    names: list[
+        str
+    ]  # lines that may hold the names of columns: the header, then comments from the last one on
     has_header: bool
     count: int  # points, if a line says so
 
@@ -64,12 +72,18 @@ def read(path: Path) -> Scan:
         ends = re.compile(rb"%b[ \t]*(?=\r?$)" % separator.encode(), re.M)
         text = text[: head.start] + ends.sub(b"", text[head.start :])
     if text.find(b"#", head.start) >= 0 or text.find(b"//", head.start) >= 0:
-        text = text[: head.start] + COMMENT.sub("", text[head.start :].decode("latin-1")).encode("latin-1")
+        text = text[: head.start] + COMMENT.sub("", text[head.start :].decode("latin-1")).encode(
+            "latin-1"
+        )
     stream = io.BytesIO(text)
     stream.seek(head.start)
     filled = [word or _first_cell(text[head.start :], separator, i) for i, word in enumerate(words)]
-    numbers = [i for i, word in enumerate(filled) if _is_number(word.replace(decimal, ".") or "nan")]
-    table = parse(stream, separator=separator, usecols=numbers if len(numbers) < len(words) else None)
+    numbers = [
+        i for i, word in enumerate(filled) if _is_number(word.replace(decimal, ".") or "nan")
+    ]
+    table = parse(
+        stream, separator=separator, usecols=numbers if len(numbers) < len(words) else None
+    )
     if len(numbers) < 3:
         raise NoNumbers(f"has {len(numbers)} numbers in a line; points need x, y and z")
     if len(table) < head.count:
@@ -205,7 +219,9 @@ def _split(line: str, separator: str | None) -> list[str]:
     if names and not names[-1]:  # a separator ends the line
         names.pop()
     axes = [AXES.get(name.lower(), name.lower()) for name in names]
-    names = [axis if axis in ("x", "y", "z") else name for axis, name in zip(axes, names, strict=True)]
+    names = [
+        axis if axis in ("x", "y", "z") else name for axis, name in zip(axes, names, strict=True)
+    ]
     return columns.distinct([name or f"column_{i}" for i, name in enumerate(names)])
 
 
@@ -250,7 +266,9 @@ def parse(
                 if not separator:
                     raise
                 stream.seek(start)
-                return np.loadtxt(stream, kind, converters=lambda word: float(word.strip() or "nan"), **options)
+                return np.loadtxt(
+                    stream, kind, converters=lambda word: float(word.strip() or "nan"), **options
+                )
     except (ValueError, OverflowError) as error:
         stream.seek(0)
         before, rest = stream.read(start), stream.read()
@@ -262,7 +280,9 @@ def parse(
         raise Bad(_fault(stream, before.count(b"\n"), width, separator, usecols)) from error
 
 
-def _fault(stream: BinaryIO, before: int, width: int, separator: str | None, usecols: list[int] | None) -> str:
+def _fault(
+    stream: BinaryIO, before: int, width: int, separator: str | None, usecols: list[int] | None
+) -> str:
     """Describe the first line that cannot be read."""
     expected = width
     for number, line in enumerate(stream, before + 1):
@@ -277,7 +297,11 @@ def _fault(stream: BinaryIO, before: int, width: int, separator: str | None, use
         for i, word in enumerate(words[: width or None]):
             if not _is_number(word or "nan") and (usecols is None or i in usecols):
                 return f"cannot be read: line {number} holds '{_escaped(word)}', which is no number"
-    return "is damaged: a number does not fit the type that its header names" if width else "is damaged"
+    return (
+        "is damaged: a number does not fit the type that its header names"
+        if width
+        else "is damaged"
+    )
 
 
 def write(scan: Scan, extension: str) -> tuple[bytes, list[str]]:

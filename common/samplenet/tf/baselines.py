@@ -15,7 +15,11 @@ def check_finite(name: str, points) -> None:
 
     Only in eager mode and on the CPU: elsewhere the check would make the host wait.
     """
-    if not tf.executing_eagerly() or isinstance(points, keras.KerasTensor) or "GPU" in getattr(points, "device", ""):
+    if (
+        not tf.executing_eagerly()
+        or isinstance(points, keras.KerasTensor)
+        or "GPU" in getattr(points, "device", "")
+    ):
         return
     if not np.isfinite(np.asarray(points)).all():
         raise InputError(contract.non_finite(name, "points"))

@@ -45,12 +45,16 @@ def parameters(function: Callable, shape: tuple[int, ...]) -> int:
 
 
 def _traced(function: Callable, shape: tuple[int, ...]):
-    return tf.function(function, autograph=False).get_concrete_function(tf.TensorSpec(shape, tf.float32))
+    return tf.function(function, autograph=False).get_concrete_function(
+        tf.TensorSpec(shape, tf.float32)
+    )
 
 
 def _parameters(traced) -> int:
     names = [(variable, variable.name.rsplit("/")[-1]) for variable in traced.variables]
-    return sum(math.prod(variable.shape) for variable, name in names if not name.startswith("moving_"))
+    return sum(
+        math.prod(variable.shape) for variable, name in names if not name.startswith("moving_")
+    )
 
 
 def _macs(graph: tf.Graph) -> int:
@@ -62,10 +66,14 @@ def _macs(graph: tf.Graph) -> int:
             continue
         seen.add(op.name)
         pending += [tensor.op for tensor in op.inputs]
-        bodies = [v.name for v in op.node_def.attr.values() for v in (v.func, *v.list.func) if v.name]
+        bodies = [
+            v.name for v in op.node_def.attr.values() for v in (v.func, *v.list.func) if v.name
+        ]
         inside = sum(_macs(graph._get_function(name).graph) for name in bodies)
         if inside and op.type not in CALLS:
-            raise InputError(f"{op.name} ({op.type}) has {inside} multiply-adds within a loop or branch: not countable")
+            raise InputError(
+                f"{op.name} ({op.type}) has {inside} multiply-adds within a loop or branch: not countable"
+            )
         total += inside + _products(op)
     return total
 
@@ -74,10 +82,16 @@ def _products(op: tf.Operation) -> int:
     """The multiply-adds of one operation: size of the output times the length of each of its sums."""
     if op.type not in ("Einsum",) and not any(kind in op.type for kind in ("MatMul", "Conv")):
         return 0
-    shapes = [tensor.shape.as_list() if tensor.shape.rank is not None else [None] for tensor in op.inputs]
-    size = math.prod(op.outputs[0].shape.as_list()) if op.outputs[0].shape.is_fully_defined() else None
+    shapes = [
+        tensor.shape.as_list() if tensor.shape.rank is not None else [None] for tensor in op.inputs
+    ]
+    size = (
+        math.prod(op.outputs[0].shape.as_list()) if op.outputs[0].shape.is_fully_defined() else None
+    )
     if size is None or any(None in shape for shape in shapes):
-        raise InputError(f"{op.name} ({op.type}) has inputs of unknown size {shapes}: not countable")
+        raise InputError(
+            f"{op.name} ({op.type}) has inputs of unknown size {shapes}: not countable"
+        )
     if op.type == "MatMul":
         return size * shapes[0][0 if op.get_attr("transpose_a") else 1]
     if op.type in ("BatchMatMul", "BatchMatMulV2", "BatchMatMulV3"):
@@ -96,7 +110,9 @@ def seconds(functions: dict, repeats: int) -> dict:
 
     A call ends when its result has reached the host.
     """
-    calls = {key: lambda function=function: np.asarray(function()) for key, function in functions.items()}
+    calls = {
+        key: lambda function=function: np.asarray(function()) for key, function in functions.items()
+    }
     return {key: times.median for key, times in in_turns(calls, repeats, warm_up=2).items()}
 
 
@@ -137,4 +153,6 @@ def in_fresh_process(function: Callable, *args):
         try:
             return pool.submit(function, *args).result()
         except BrokenProcessPool as error:
-            raise InputError(f"a process that measures was killed, perhaps for want of memory ({error})") from error
+            raise InputError(
+                f"a process that measures was killed, perhaps for want of memory ({error})"
+            ) from error

@@ -15,7 +15,9 @@ class BatchNorm(keras.layers.BatchNormalization):
 
     def build(self, input_shape):
         super().build(input_shape)
-        self.decay = tf.Variable(self.momentum, dtype=tf.float32, trainable=False)  # a schedule's state, no weight
+        self.decay = tf.Variable(
+            self.momentum, dtype=tf.float32, trainable=False
+        )  # a schedule's state, no weight
 
     def call(self, inputs, training=None, mask=None):
         if not training or not self.trainable or inputs.dtype == tf.float64:
@@ -47,8 +49,12 @@ class BatchNorm(keras.layers.BatchNormalization):
         mean = context.all_reduce("MEAN", tf.reduce_mean(features, axes))
         # about the common mean: the mean of squares less the square of the mean loses digits
         variance = context.all_reduce("MEAN", tf.reduce_mean(tf.square(features - mean), axes))
-        out = tf.nn.batch_normalization(features, mean, variance, self.beta, self.gamma, self.epsilon)
-        count = tf.cast(context.num_replicas_in_sync * tf.size(inputs) // inputs.shape[-1], tf.float32)
+        out = tf.nn.batch_normalization(
+            features, mean, variance, self.beta, self.gamma, self.epsilon
+        )
+        count = tf.cast(
+            context.num_replicas_in_sync * tf.size(inputs) // inputs.shape[-1], tf.float32
+        )
         return tf.cast(out, inputs.dtype), mean, variance * count / (count - 1)
 
 

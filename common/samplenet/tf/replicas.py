@@ -44,7 +44,10 @@ class Replicas:
         else:
             self.strategy = tf.distribute.get_strategy()  # TensorFlow's default: one device
         self.count = self.strategy.num_replicas_in_sync
-        self.first = not cluster or task == {"type": "chief" if "chief" in cluster else "worker", "index": 0}
+        self.first = not cluster or task == {
+            "type": "chief" if "chief" in cluster else "worker",
+            "index": 0,
+        }
         self.single_process = not cluster
         if batch_size % self.count:
             raise InputError(
@@ -67,7 +70,9 @@ class Replicas:
         @tf.function
         def run(*parts):
             results = self.strategy.run(step, parts)
-            return tf.nest.map_structure(lambda value: self.strategy.reduce("MEAN", value, axis=None), results)
+            return tf.nest.map_structure(
+                lambda value: self.strategy.reduce("MEAN", value, axis=None), results
+            )
 
         return run if self.single_process else _together(run)
 
@@ -91,7 +96,11 @@ class Replicas:
         """Return the first process's value (anything that pickles) in all of them."""
         if self.single_process:
             return value
-        packed = np.frombuffer(pickle.dumps(value), np.uint8).astype(np.int32) if self.first else np.zeros(0, np.int32)
+        packed = (
+            np.frombuffer(pickle.dumps(value), np.uint8).astype(np.int32)
+            if self.first
+            else np.zeros(0, np.int32)
+        )
         (length,) = self._of_first(np.array([len(packed)], np.int32))
         content = self._of_first(packed if self.first else np.zeros(length, np.int32))
         return pickle.loads(content.astype(np.uint8).tobytes())

@@ -74,9 +74,17 @@ class SampleNet(keras.Model):
         self.m, self.output_order = m, output_order
         norm = {"epsilon": bn_epsilon, "momentum": bn_momentum}
         self.convs = [Block(w, name=f"conv{i}", **norm) for i, w in enumerate(conv_widths, 1)]
-        self.fcs = [Block(w, fc_batch_norm, name=f"fc{i}", **norm) for i, w in enumerate(fc_widths, 1)]
-        self.fcs.append(Block(3 * m, output_batch_norm, relu=False, name=f"fc{len(fc_widths) + 1}", **norm))
-        self.project = SoftProjection(k, temperature, min_sigma=min_sigma, name="project") if projection else None
+        self.fcs = [
+            Block(w, fc_batch_norm, name=f"fc{i}", **norm) for i, w in enumerate(fc_widths, 1)
+        ]
+        self.fcs.append(
+            Block(3 * m, output_batch_norm, relu=False, name=f"fc{len(fc_widths) + 1}", **norm)
+        )
+        self.project = (
+            SoftProjection(k, temperature, min_sigma=min_sigma, name="project")
+            if projection
+            else None
+        )
 
     def build(self, points_shape, cloud_shape=None):
         shape = tuple(points_shape)
@@ -125,7 +133,9 @@ class SampleNet(keras.Model):
     def __call__(self, points, *args, **kwargs):
         self._check(points)  # here: inside `call`, Keras would bury the sentence in its own
         sampled = super().__call__(points, *args, **kwargs)
-        if sampled.idx is not None:  # not training, which Keras may know from the model around this one
+        if (
+            sampled.idx is not None
+        ):  # not training, which Keras may know from the model around this one
             check_finite("SampleNet", points)
         return sampled
 
@@ -135,13 +145,17 @@ class SampleNet(keras.Model):
             raise InputError(f"SampleNet: points must have shape (B, N, 3), got {shape}")
         n = shape[1]
         if n is not None and n < self.m:
-            raise InputError(f"SampleNet: m must be at most N, got m = {self.m} for clouds of N = {n} points")
+            raise InputError(
+                f"SampleNet: m must be at most N, got m = {self.m} for clouds of N = {n} points"
+            )
 
     def call(self, points, cloud=None, training=None) -> Sampled:
         """points (B, N, 3) -> Sampled: projected while training, matched otherwise; `cloud` is ignored."""
         queries = self.simplify(points, training)
         if training:
-            return Sampled(self.project(points, queries) if self.project else queries, None, queries)
+            return Sampled(
+                self.project(points, queries) if self.project else queries, None, queries
+            )
         idx = self.match(points, queries)
         return Sampled(ops.gather(points, idx), idx, queries)
 

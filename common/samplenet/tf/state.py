@@ -28,7 +28,9 @@ def get_state(model: keras.Model, optimizer=None) -> dict[str, np.ndarray]:
     return {name: np.asarray(v) for name, v in _named(model, optimizer).items()}
 
 
-def set_state(model: keras.Model, arrays: dict[str, np.ndarray], optimizer=None, source="the checkpoint") -> None:
+def set_state(
+    model: keras.Model, arrays: dict[str, np.ndarray], optimizer=None, source="the checkpoint"
+) -> None:
     """Put the arrays of `get_state` back; InputError, and nothing changed, unless names and shapes agree.
 
     Without an optimizer, only the weights are read.
@@ -37,7 +39,9 @@ def set_state(model: keras.Model, arrays: dict[str, np.ndarray], optimizer=None,
     for name, variable in variables.items():
         if name not in arrays or arrays[name].shape != tuple(variable.shape):
             found = f"has shape {arrays[name].shape}" if name in arrays else "is missing"
-            raise InputError(f"{source} does not fit this model: {name} {found}, needed {tuple(variable.shape)}")
+            raise InputError(
+                f"{source} does not fit this model: {name} {found}, needed {tuple(variable.shape)}"
+            )
     for name, variable in variables.items():
         variable.assign(arrays[name])
 

@@ -15,7 +15,11 @@ def check_finite(name: str, points) -> None:
     Only in eager mode and on the CPU: elsewhere the check would make the host wait.
     """
     points = torch.as_tensor(points)
-    if points.device.type == "cpu" and not torch.compiler.is_compiling() and not points.isfinite().all():
+    if (
+        points.device.type == "cpu"
+        and not torch.compiler.is_compiling()
+        and not points.isfinite().all()
+    ):
         raise InputError(contract.non_finite(name, "points"))
 
 

@@ -8,7 +8,10 @@ from torch._higher_order_ops import while_loop  # no public name yet
 
 from samplenet.export.network import Layer, Network
 
-SAVES_LOOPS = tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 7)  # 2.6 cannot run a loop that it has loaded
+SAVES_LOOPS = tuple(map(int, torch.__version__.split(".")[:2])) >= (
+    2,
+    7,
+)  # 2.6 cannot run a loop that it has loaded
 
 
 class Inference(nn.Module):
@@ -20,7 +23,9 @@ class Inference(nn.Module):
     def __init__(self, network: Network):
         super().__init__()
         self.m = network.m
-        self.convs = nn.ModuleList(_filled(nn.Conv1d(*a.weight.shape[::-1], 1), a) for a in network.convs)
+        self.convs = nn.ModuleList(
+            _filled(nn.Conv1d(*a.weight.shape[::-1], 1), a) for a in network.convs
+        )
         self.fcs = nn.ModuleList(_filled(nn.Linear(*a.weight.shape[::-1]), a) for a in network.fcs)
         self.requires_grad_(False)
 
@@ -44,7 +49,9 @@ class Inference(nn.Module):
         repeat = (same & (position < position[:, None])).any(2)  # (B, m)
         kept = nearest.gather(1, torch.argsort(torch.where(repeat, position + self.m, position), 1))
         count = self.m - repeat.sum(1, keepdim=True)  # (B, 1)
-        left = _dist2(_rows(cloud, nearest)[:, :, None], cloud[:, None]).amin(1)  # (B, N), -1 once picked
+        left = _dist2(_rows(cloud, nearest)[:, :, None], cloud[:, None]).amin(
+            1
+        )  # (B, N), -1 once picked
         left = left.scatter(1, nearest, -1.0)
 
         def more(i, picks, left):
@@ -87,4 +94,6 @@ def save(network: Network, path: Path) -> None:
     """Write what `torch.export.load(path).module()` runs, on batches and clouds of any size."""
     clouds = torch.zeros(2, 2 * network.m + 2, 3)
     sizes = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim("N", min=network.m)}
-    torch.export.save(torch.export.export(Inference(network), (clouds,), dynamic_shapes=(sizes,)), path)
+    torch.export.save(
+        torch.export.export(Inference(network), (clouds,), dynamic_shapes=(sizes,)), path
+    )

@@ -43,7 +43,9 @@ class Processes:
         """Average the network's gradients over the processes: those of the mean loss of the global batch."""
         if self.single_process:
             return net
-        return nn.parallel.DistributedDataParallel(net, [self.device] if self.device.type == "cuda" else None)
+        return nn.parallel.DistributedDataParallel(
+            net, [self.device] if self.device.type == "cuda" else None
+        )
 
     def mean(self, measured: list[Tensor]) -> np.ndarray:
         """Read a tensor of each of several steps, (steps, values): means over the processes."""
@@ -60,10 +62,14 @@ class Processes:
         mine = torch.cat([p.detach().flatten() for p in net.parameters()])
         first = mine.clone()
         dist.broadcast(first, 0)
-        differing = torch.tensor([not torch.equal(mine, first)], dtype=torch.int32, device=self.device)
+        differing = torch.tensor(
+            [not torch.equal(mine, first)], dtype=torch.int32, device=self.device
+        )
         dist.all_reduce(differing)
         if n := differing.item():
-            raise RuntimeError(f"the weights of {n} of {self.count} processes differ from the first one's")
+            raise RuntimeError(
+                f"the weights of {n} of {self.count} processes differ from the first one's"
+            )
 
     def agree(self, value):
         """Return the first process's value in all of them."""
@@ -79,7 +85,9 @@ def choose(device: str, number: int = 0) -> torch.device:
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and number >= torch.cuda.device_count():
-        raise InputError(f"--device cuda: process {number} here has no GPU, PyTorch sees {torch.cuda.device_count()}")
+        raise InputError(
+            f"--device cuda: process {number} here has no GPU, PyTorch sees {torch.cuda.device_count()}"
+        )
     return torch.device(device, number) if device == "cuda" else torch.device(device)
 
 
@@ -92,7 +100,9 @@ def start(device: str, batch_size: int) -> Iterator[Processes]:
     """
     count, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
     if batch_size % count:
-        raise InputError(f"--batch-size {batch_size} is no multiple of the {count} processes that share each batch")
+        raise InputError(
+            f"--batch-size {batch_size} is no multiple of the {count} processes that share each batch"
+        )
     own_device = choose(device, int(os.environ.get("LOCAL_RANK", 0)))
     on_gpu = own_device.type == "cuda"
     if on_gpu:

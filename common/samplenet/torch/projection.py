@@ -24,7 +24,9 @@ class SoftProjection(nn.Module):
         if min_sigma < 0:
             raise InputError(f"SoftProjection: min_sigma must be at least 0, got {min_sigma}")
         self.k, self.min_sigma = k, min_sigma
-        self._temperature = nn.Parameter(torch.tensor(float(temperature)), requires_grad=trainable_temperature)
+        self._temperature = nn.Parameter(
+            torch.tensor(float(temperature)), requires_grad=trainable_temperature
+        )
 
     def _sigma(self) -> Tensor:
         return self._temperature.square().clamp(min=self.min_sigma)

@@ -78,9 +78,18 @@ class SampleNet(nn.Module):
         self.m, self.output_order = m, output_order
         # weights (out, in, 1), as in the released code, but applied to an image: see simplify
         conv = partial(nn.Conv1d, kernel_size=1)
-        self._blocks(conv, nn.BatchNorm2d, "conv{}", "bn{}", (3, *conv_widths), [True] * len(conv_widths))
+        self._blocks(
+            conv, nn.BatchNorm2d, "conv{}", "bn{}", (3, *conv_widths), [True] * len(conv_widths)
+        )
         normed = [fc_batch_norm] * len(fc_widths) + [output_batch_norm]
-        self._blocks(nn.Linear, nn.BatchNorm1d, "fc{}", "bn_fc{}", (conv_widths[-1], *fc_widths, 3 * m), normed)
+        self._blocks(
+            nn.Linear,
+            nn.BatchNorm1d,
+            "fc{}",
+            "bn_fc{}",
+            (conv_widths[-1], *fc_widths, 3 * m),
+            normed,
+        )
         self.convs, self.fcs = len(conv_widths), len(fc_widths) + 1
         self.project = SoftProjection(k, temperature, min_sigma=min_sigma) if projection else None
 
@@ -89,7 +98,9 @@ class SampleNet(nn.Module):
         settings = {"eps": self.config["bn_epsilon"], "momentum": 1 - self.config["bn_momentum"]}
         for i, has_norm in enumerate(normed, 1):
             self.add_module(layer_name.format(i), layer(widths[i - 1], widths[i]))
-            self.add_module(norm_name.format(i), norm(widths[i], **settings) if has_norm else nn.Identity())
+            self.add_module(
+                norm_name.format(i), norm(widths[i], **settings) if has_norm else nn.Identity()
+            )
 
     def _block(self, out, layer, norm):
         return getattr(self, norm)(getattr(self, layer)(out))
@@ -97,7 +108,9 @@ class SampleNet(nn.Module):
     def simplify(self, points) -> Tensor:
         """points (B, N, 3) -> Q (B, m, 3), at least float32: autocast does not reach the last layer's coordinates."""
         batch, dtype = points.shape[0], self.conv1.weight.dtype
-        out = points.to(dtype).unsqueeze(2).permute(0, 3, 1, 2)  # (B, 3, N, 1), an image with channels last: faster
+        out = (
+            points.to(dtype).unsqueeze(2).permute(0, 3, 1, 2)
+        )  # (B, 3, N, 1), an image with channels last: faster
         for i in range(1, self.convs + 1):
             conv = getattr(self, f"conv{i}")
             out = F.conv2d(out, conv.weight[..., None], conv.bias)
@@ -149,11 +162,15 @@ class SampleNet(nn.Module):
 
     def _check(self, points):
         if not isinstance(points, Tensor):
-            raise InputError(f"SampleNet: points must be a torch tensor, got {type(points).__name__}; torch.as_tensor")
+            raise InputError(
+                f"SampleNet: points must be a torch tensor, got {type(points).__name__}; torch.as_tensor"
+            )
         shape = tuple(points.shape)
         if len(shape) != 3 or shape[2] != 3:
             raise InputError(f"SampleNet: points must have shape (B, N, 3), got {shape}")
         if shape[1] < self.m:
-            raise InputError(f"SampleNet: m must be at most N, got m = {self.m} for clouds of N = {shape[1]} points")
+            raise InputError(
+                f"SampleNet: m must be at most N, got m = {self.m} for clouds of N = {shape[1]} points"
+            )
         if not self.training:
             check_finite("SampleNet", points)

@@ -7,7 +7,9 @@ from torch import nn
 from samplenet.errors import InputError
 
 
-def get_state(net: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> dict[str, np.ndarray]:
+def get_state(
+    net: nn.Module, optimizer: torch.optim.Optimizer | None = None
+) -> dict[str, np.ndarray]:
     """Copy the weights to NumPy arrays by their names; with the optimizer, all that continuing needs.
 
     The optimizer's are named "optimizer/<number of the weight>/<quantity>".
@@ -15,7 +17,9 @@ def get_state(net: nn.Module, optimizer: torch.optim.Optimizer | None = None) ->
     tensors = dict(net.state_dict())
     if optimizer is not None:
         for number, quantities in optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer/{number:03d}/{name}": value for name, value in quantities.items()}
+            tensors |= {
+                f"optimizer/{number:03d}/{name}": value for name, value in quantities.items()
+            }
     return {name: tensor.detach().cpu().numpy().copy() for name, tensor in tensors.items()}
 
 
@@ -32,7 +36,9 @@ def set_state(
     for name, tensor in net.state_dict().items():
         if name not in arrays or arrays[name].shape != tuple(tensor.shape):
             found = f"has shape {arrays[name].shape}" if name in arrays else "is missing"
-            raise InputError(f"{source} does not fit this network: {name} {found}, needed {tuple(tensor.shape)}")
+            raise InputError(
+                f"{source} does not fit this network: {name} {found}, needed {tuple(tensor.shape)}"
+            )
     net.load_state_dict({name: torch.from_numpy(arrays[name].copy()) for name in net.state_dict()})
     if optimizer is not None:
         state = {}
@@ -40,7 +46,9 @@ def set_state(
             if name.startswith("optimizer/"):
                 _, number, quantity = name.split("/")
                 state.setdefault(int(number), {})[quantity] = torch.from_numpy(array.copy())
-        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+        optimizer.load_state_dict(
+            {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
+        )
 
 
 class State:

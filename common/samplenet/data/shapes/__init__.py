@@ -27,9 +27,26 @@ from .vessels import bottle, bowl, cup, flower_pot, vase
 
 __all__ = ["CLASSES", "SPLITS", "STORED", "clouds", "ensure", "generate", "mesh_of"]
 
-_LIST = [airplane, bed, bench, bookshelf, bottle, bowl, car, chair, cup, desk, dresser, flower_pot, lamp, monitor]
+_LIST = [
+    airplane,
+    bed,
+    bench,
+    bookshelf,
+    bottle,
+    bowl,
+    car,
+    chair,
+    cup,
+    desk,
+    dresser,
+    flower_pot,
+    lamp,
+    monitor,
+]
 _LIST += [night_stand, sofa, stool, table, tv_stand, vase, wardrobe]
-_BUILDERS: dict[str, Callable[[np.random.Generator], Mesh]] = {builder.__name__: builder for builder in _LIST}
+_BUILDERS: dict[str, Callable[[np.random.Generator], Mesh]] = {
+    builder.__name__: builder for builder in _LIST
+}
 
 CLASSES: tuple[str, ...] = tuple(sorted(_BUILDERS))
 SPLITS: tuple[str, ...] = ("train", "test")
@@ -78,20 +95,29 @@ def generate(
 
 
 def clouds(
-    names: Sequence[str], numbers: Iterable[int], num_points: int = STORED, split: str = "train", seed: int = 0
+    names: Sequence[str],
+    numbers: Iterable[int],
+    num_points: int = STORED,
+    split: str = "train",
+    seed: int = 0,
 ) -> Clouds:
     """Generate the shapes of these numbers of each class, class by class; ids are such as "chair_0012".
 
     The points are the first `num_points` of `generate`, which gets at least STORED to normalise by.
     """
     shapes = [(name, int(number)) for name in names for number in numbers]
-    points = [generate(name, number, seed, split, max(STORED, num_points))[:num_points] for name, number in shapes]
+    points = [
+        generate(name, number, seed, split, max(STORED, num_points))[:num_points]
+        for name, number in shapes
+    ]
     labels = [names.index(name) for name, _ in shapes]
     ids = [f"{name}_{number:04d}" for name, number in shapes]
     return Clouds(np.stack(points), np.array(labels, np.int64), tuple(names), ids)
 
 
-def ensure(root: str | Path, train_per_class: int = 100, test_per_class: int = 40, seed: int = 0) -> Path:
+def ensure(
+    root: str | Path, train_per_class: int = 100, test_per_class: int = 40, seed: int = 0
+) -> Path:
     """Write the data set below `root` unless it is there, and return its folder (ModelNet40 h5 layout).
 
     The folder's name holds the parameters and a digest of the source, so a changed generator never reuses an
@@ -108,16 +134,23 @@ def ensure(root: str | Path, train_per_class: int = 100, test_per_class: int = 4
     folder = Path(root) / f"shapes-{train_per_class}-{test_per_class}-seed{seed}-{_source_digest()}"
     if folder.is_dir():  # whole: `write` moves a finished folder to its name
         return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)  # before the work, in case it cannot be written
+    folder.parent.mkdir(
+        parents=True, exist_ok=True
+    )  # before the work, in case it cannot be written
     from samplenet.data import modelnet40  # here, so that `generate` needs no h5py
 
     modelnet40.write(
-        folder, list(CLASSES), _split("train", train_per_class, seed), _split("test", test_per_class, seed)
+        folder,
+        list(CLASSES),
+        _split("train", train_per_class, seed),
+        _split("test", test_per_class, seed),
     )
     return folder
 
 
-def _split(split: str, per_class: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.int64], list[str]]:
+def _split(
+    split: str, per_class: int, seed: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64], list[str]]:
     """Generate a split in a seeded random order: points (n, STORED, 3), labels (n,), ids."""
     shapes = clouds(CLASSES, range(per_class), split=split, seed=seed)
     order = np.random.default_rng([seed, SPLITS.index(split)]).permutation(len(shapes))
@@ -128,5 +161,7 @@ def _source_digest() -> str:
     """Hash the code that the numbers come from: eight hex digits."""
     digest = hashlib.sha256()
     for path in [*sorted(Path(__file__).parent.glob("*.py")), Path(normalisation.__file__)]:
-        digest.update(path.name.encode() + b"\0" + path.read_bytes().replace(b"\r\n", b"\n") + b"\0")
+        digest.update(
+            path.name.encode() + b"\0" + path.read_bytes().replace(b"\r\n", b"\n") + b"\0"
+        )
     return digest.hexdigest()[:8]

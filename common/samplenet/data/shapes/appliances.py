@@ -18,22 +18,52 @@ def lamp(rng: np.random.Generator) -> Mesh:
         head = knee + np.array([second * u(0.5, 0.9), second * u(0.1, 0.6), 0])
         wide = u(0.14, 0.26)
         shade = revolve([(0.04, 0), (wide, -0.25), (wide - 0.015, -0.25), (0.03, -0.01)])
-        mesh = join(*parts, rod((0, 0.02, 0), knee, r), rod(knee, head, r), move(turn(shade, u(0, 0.8), 2), head))
+        mesh = join(
+            *parts,
+            rod((0, 0.02, 0), knee, r),
+            rod(knee, head, r),
+            move(turn(shade, u(0, 0.8), 2), head),
+        )
         return turn(mesh, u(-0.5, 0.5))
     if kind == "body":
         tall, belly = u(0.5, 1.0), u(0.14, 0.3)
-        parts.append(revolve([(0.08, 0.03), (belly, tall * 0.35), (belly * 0.8, tall * 0.7), (0.05, tall), (0, tall)]))
+        parts.append(
+            revolve(
+                [
+                    (0.08, 0.03),
+                    (belly, tall * 0.35),
+                    (belly * 0.8, tall * 0.7),
+                    (0.05, tall),
+                    (0, tall),
+                ]
+            )
+        )
     else:
         tall = u(0.7, 2.4)
         parts.append(rod((0, 0, 0), (0, tall, 0), r))
         if rng.random() < 0.15:  # bow lamp
-            arc = [(0.35 - 0.35 * np.cos(a), tall + 0.35 * np.sin(a), 0) for a in np.linspace(0, 2.6, 10)]
+            arc = [
+                (0.35 - 0.35 * np.cos(a), tall + 0.35 * np.sin(a), 0)
+                for a in np.linspace(0, 2.6, 10)
+            ]
             parts.append(tube(arc, r))
-            shade = revolve([(0.03, 0), (wide * 0.6, -high * 0.6), (wide * 0.6 - 0.02, -high * 0.6), (0.02, -0.02)])
+            shade = revolve(
+                [
+                    (0.03, 0),
+                    (wide * 0.6, -high * 0.6),
+                    (wide * 0.6 - 0.02, -high * 0.6),
+                    (0.02, -0.02),
+                ]
+            )
             return join(*parts, move(shade, arc[-1]))
     parts.append(rod((0, tall, 0), (0, tall + high * 0.6, 0), r))
     start = tall + high * u(-0.2, 0.2)
-    profile = [(wide, start), (narrow, start + high), (narrow - 0.015, start + high), (wide - 0.015, start)]
+    profile = [
+        (wide, start),
+        (narrow, start + high),
+        (narrow - 0.015, start + high),
+        (wide - 0.015, start),
+    ]
     return join(*parts, revolve(profile))
 
 
@@ -51,7 +81,9 @@ def monitor(rng: np.random.Generator) -> Mesh:
     if rng.random() < 0.2:  # tube monitor: the case narrows to the rear
         deep, k = u(0.4, 0.8), u(0.4, 0.7)
         middle = lift + high / 2
-        outline = np.array([(-x, -high / 2, 0), (x, -high / 2, 0), (x, high / 2, 0), (-x, high / 2, 0)])
+        outline = np.array(
+            [(-x, -high / 2, 0), (x, -high / 2, 0), (x, high / 2, 0), (-x, high / 2, 0)]
+        )
         rings = [outline * s + (0, middle, z) for s, z in ((0.98, -thick), (k, -thick - deep))]
         screen.append(loft(rings))
     kind = rng.choice(["plate", "disc", "feet", "bow"])
@@ -65,8 +97,15 @@ def monitor(rng: np.random.Generator) -> Mesh:
         return join(*screen, both_sides(foot))
     if kind == "bow":
         peak = (0, lift + 0.2, middle - 0.05)
-        left, right = [(-half, 0.02, 0.25), (-half, 0.02, -0.2)], [(half, 0.02, -0.2), (half, 0.02, 0.25)]
+        left, right = (
+            [(-half, 0.02, 0.25), (-half, 0.02, -0.2)],
+            [(half, 0.02, -0.2), (half, 0.02, 0.25)],
+        )
         return join(*screen, tube([*left, peak, *right], 0.025))
-    foot = box((-half, 0, -0.22), (half, 0.03, 0.2)) if kind == "plate" else disc((0, 0, 0), half, u(0.18, 0.28), 0.03)
+    foot = (
+        box((-half, 0, -0.22), (half, 0.03, 0.2))
+        if kind == "plate"
+        else disc((0, 0, 0), half, u(0.18, 0.28), 0.03)
+    )
     neck = u(0.04, 0.1)
     return join(*screen, foot, box((-neck, 0, middle - 0.06), (neck, lift + 0.25, middle - 0.01)))

@@ -37,10 +37,14 @@ def drawer_fronts(
                 parts.append(rod((x, y, front), (x, y, front + stub), grip))
             elif doors:
                 reach = 0.7 * length * (y1 - y0)
-                parts.append(box((x - grip / 2, y - reach, front), (x + grip / 2, y + reach, front + 0.05)))
+                parts.append(
+                    box((x - grip / 2, y - reach, front), (x + grip / 2, y + reach, front + 0.05))
+                )
             else:
                 reach = length * (x1 - x0)
-                parts.append(box((x - reach, y - grip / 2, front), (x + reach, y + grip / 2, front + 0.05)))
+                parts.append(
+                    box((x - reach, y - grip / 2, front), (x + reach, y + grip / 2, front + 0.05))
+                )
     return join(*parts)
 
 
@@ -49,7 +53,11 @@ def _stand(rng: np.random.Generator, x: float, z: float, height: float) -> list[
     if height < 0.03 or rng.random() < 0.2:
         return [box((-x * 0.95, 0, -z * 0.9), (x * 0.95, height, z * 0.9))]
     thick, x, z = rng.uniform(0.04, 0.09), x - 0.06, z - 0.06
-    return at_corners(lambda sx, sz: bar((sx * x, 0, sz * z), (sx * x, height, sz * z), thick * 0.7, thick * 0.7, 1.4))
+    return at_corners(
+        lambda sx, sz: bar(
+            (sx * x, 0, sz * z), (sx * x, height, sz * z), thick * 0.7, thick * 0.7, 1.4
+        )
+    )
 
 
 def _top(rng: np.random.Generator, x: float, y: float, z: float) -> Mesh:
@@ -77,13 +85,18 @@ def night_stand(rng: np.random.Generator) -> Mesh:
     if kind == "drawers":
         parts += [
             box((-x, foot, -z), (x, top, z)),
-            drawer_fronts(rng, (-x, x), (foot, top), z, rng.choice([1, 2, 3], p=[0.25, 0.65, 0.1]), 1),
+            drawer_fronts(
+                rng, (-x, x), (foot, top), z, rng.choice([1, 2, 3], p=[0.25, 0.65, 0.1]), 1
+            ),
         ]
     elif kind == "niche":  # a drawer above or below an open compartment
         split, above = foot + body * u(0.35, 0.7), rng.random() < 0.75
         low, high = (split, top) if above else (foot, split)
         parts += _open_case(x, foot, top, z, t, rng.random() < 0.7)
-        parts += [box((-x, low, -z), (x, high, z)), drawer_fronts(rng, (-x, x), (low, high), z, 1, 1)]
+        parts += [
+            box((-x, low, -z), (x, high, z)),
+            drawer_fronts(rng, (-x, x), (low, high), z, 1, 1),
+        ]
     else:
         split = top - body * u(0.25, 0.35)
         parts += [
@@ -130,13 +143,16 @@ def wardrobe(rng: np.random.Generator) -> Mesh:
         column = join(*_open_case((x - right) / 2, foot, height, z, t, True))
         parts.append(move(column, (middle, 0, 0)))
         parts += [
-            box((right, y, -z), (x, y + t, z - 0.02)) for y in np.linspace(foot, height, rng.integers(4, 7))[1:-1]
+            box((right, y, -z), (x, y + t, z - 0.02))
+            for y in np.linspace(foot, height, rng.integers(4, 7))[1:-1]
         ]
     parts.append(box((-x, foot, -z), (right, height, z)))
     low = foot
     if rng.random() < 0.4:
         low = foot + u(0.2, 0.5)
-        parts.append(drawer_fronts(rng, (-x, right), (foot, low), z, rng.integers(1, 3), rng.integers(1, 3)))
+        parts.append(
+            drawer_fronts(rng, (-x, right), (foot, low), z, rng.integers(1, 3), rng.integers(1, 3))
+        )
     parts.append(drawer_fronts(rng, (-x, right), (low, height), z, 1, doors, doors=True))
     return join(*parts)
 

@@ -40,14 +40,18 @@ def box(low: ArrayLike, high: ArrayLike) -> Mesh:
     return loft([[(x0, y, z0), (x1, y, z0), (x1, y, z1), (x0, y, z1)] for y in (y0, y1)])
 
 
-def ellipse(centre: ArrayLike, radius_x: float, radius_z: float, segments: int = 20) -> NDArray[np.float64]:
+def ellipse(
+    centre: ArrayLike, radius_x: float, radius_z: float, segments: int = 20
+) -> NDArray[np.float64]:
     """Make a horizontal ring (segments, 3), for use in `loft`."""
     angle = np.arange(segments) * (2 * np.pi / segments)
     ring = np.stack([radius_x * np.cos(angle), np.zeros(segments), radius_z * np.sin(angle)], 1)
     return ring + np.asarray(centre, float)
 
 
-def disc(centre: ArrayLike, radius_x: float, radius_z: float, thickness: float, taper: float = 1.0) -> Mesh:
+def disc(
+    centre: ArrayLike, radius_x: float, radius_z: float, thickness: float, taper: float = 1.0
+) -> Mesh:
     """Make an upright elliptic cylinder on `centre`; `taper` scales the upper rim (0 gives a cone)."""
     x, y, z = centre
     upper = ellipse((x, y + thickness, z), radius_x * taper, radius_z * taper)
@@ -71,7 +75,10 @@ def tube(path: ArrayLike, radius: float | ArrayLike, segments: int = 8) -> Mesh:
         # Carrying the last normal along keeps the pipe from twisting where the path leaves a plane.
         normal = normal - t * (t @ normal)
         normal = normal / np.linalg.norm(normal)
-        rings.append(centre + r * (np.cos(angle)[:, None] * normal + np.sin(angle)[:, None] * np.cross(t, normal)))
+        rings.append(
+            centre
+            + r * (np.cos(angle)[:, None] * normal + np.sin(angle)[:, None] * np.cross(t, normal))
+        )
     return loft(rings)
 
 
@@ -80,7 +87,9 @@ def rod(start: ArrayLike, end: ArrayLike, radius: float, end_radius: float | Non
     return tube([start, end], [radius, radius if end_radius is None else end_radius])
 
 
-def bar(start: ArrayLike, end: ArrayLike, width: float, depth: float, end_scale: float = 1.0) -> Mesh:
+def bar(
+    start: ArrayLike, end: ArrayLike, width: float, depth: float, end_scale: float = 1.0
+) -> Mesh:
     """Make a straight rectangular bar from a lower to an upper point; the section stays parallel to the ground."""
     corner = np.array([(-1, 0, -1), (1, 0, -1), (1, 0, 1), (-1, 0, 1)]) * (width / 2, 0, depth / 2)
     return loft([np.asarray(start) + corner, np.asarray(end) + corner * end_scale])

@@ -10,14 +10,22 @@ from .mesh import Mesh, at_corners, bar, both_sides, box, disc, join, panel, rod
 def _base(rng: np.random.Generator, width: float, depth: float, height: float) -> Mesh:
     """Support of a seat from the floor up to `height`; chair and stool share it, so it tells nothing."""
     u = rng.uniform
-    kind = rng.choice(["legs", "round_legs", "pedestal", "sled", "slabs"], p=[0.35, 0.25, 0.18, 0.12, 0.10])
+    kind = rng.choice(
+        ["legs", "round_legs", "pedestal", "sled", "slabs"], p=[0.35, 0.25, 0.18, 0.12, 0.10]
+    )
     thick, x, z, splay = u(0.05, 0.12), width / 2 - 0.07, depth / 2 - 0.07, u(0, 0.1)
     x_foot, z_foot = x + splay, z + splay
     if kind == "legs":
-        parts = at_corners(lambda sx, sz: bar((sx * x_foot, 0, sz * z_foot), (sx * x, height, sz * z), thick, thick))
+        parts = at_corners(
+            lambda sx, sz: bar(
+                (sx * x_foot, 0, sz * z_foot), (sx * x, height, sz * z), thick, thick
+            )
+        )
     elif kind == "round_legs":
         parts = at_corners(
-            lambda sx, sz: rod((sx * x_foot, 0, sz * z_foot), (sx * x, height, sz * z), thick / 3, thick / 2)
+            lambda sx, sz: rod(
+                (sx * x_foot, 0, sz * z_foot), (sx * x, height, sz * z), thick / 3, thick / 2
+            )
         )
     elif kind == "pedestal":
         foot = u(0.3, 0.45) * width + 0.08
@@ -42,14 +50,19 @@ def _base(rng: np.random.Generator, width: float, depth: float, height: float) -
     return join(*parts)
 
 
-def _seat(rng: np.random.Generator, depth: float, height: float) -> tuple[Mesh, float, float, float]:
+def _seat(
+    rng: np.random.Generator, depth: float, height: float
+) -> tuple[Mesh, float, float, float]:
     """Seat of width 1 on its base -> (mesh, y of its upper side, half width and z of a backrest it can bear).
 
     A round seat has no corners, so its legs and the backrest move inwards.
     """
     thick = rng.uniform(0.04, 0.16)
     if rng.random() < 0.35:
-        seat, base = disc((0, height, 0), 0.5, depth / 2, thick), _base(rng, 0.8, 0.8 * depth, height)
+        seat, base = (
+            disc((0, height, 0), 0.5, depth / 2, thick),
+            _base(rng, 0.8, 0.8 * depth, height),
+        )
         return join(base, seat), height + thick, 0.3, -0.4 * depth
     seat = box((-0.5, height, -depth / 2), (0.5, height + thick, depth / 2))
     return join(_base(rng, 1.0, depth, height), seat), height + thick, 0.5, 0.03 - depth / 2
@@ -106,13 +119,17 @@ def stool(rng: np.random.Generator) -> Mesh:
     depth = u(0.75, 1.1)
     seat, top, half, rear = _seat(rng, depth, u(0.55, 2.2))
     parts = [seat]
-    if rng.random() < 0.25:  # a low lip around the rear, or a pair of side grips: not a backrest yet
+    if (
+        rng.random() < 0.25
+    ):  # a low lip around the rear, or a pair of side grips: not a backrest yet
         y, high = top - 0.02, top + u(0.08, 0.16)
         if rng.random() < 0.5:
             parts.append(box((-0.9 * half, y, rear), (0.9 * half, high, rear + 0.05)))
         else:
             x, z = half - 0.05, 0.3 * depth
-            parts.append(both_sides(tube([(x, y, z), (x, high, z), (x, high, -z), (x, y, -z)], 0.03)))
+            parts.append(
+                both_sides(tube([(x, y, z), (x, high, z), (x, high, -z), (x, y, -z)], 0.03))
+            )
     return join(*parts)
 
 
@@ -122,17 +139,27 @@ def bench(rng: np.random.Generator) -> Mesh:
     x, z, thick = width / 2 - u(0.05, 0.3), 0.4, u(0.06, 0.16)
     kind = rng.choice(["legs", "slabs", "frames"])
     if kind == "legs":
-        parts = at_corners(lambda sx, sz: bar((sx * x, 0, sz * z), (sx * x, height, sz * z), thick, thick))
+        parts = at_corners(
+            lambda sx, sz: bar((sx * x, 0, sz * z), (sx * x, height, sz * z), thick, thick)
+        )
         if rng.random() < 0.5:
             y = height * u(0.2, 0.5)
-            parts += [rod((-x, y, 0), (x, y, 0), 0.03), both_sides(rod((x, y, -z), (x, y, z), 0.03))]
+            parts += [
+                rod((-x, y, 0), (x, y, 0), 0.03),
+                both_sides(rod((x, y, -z), (x, y, z), 0.03)),
+            ]
     elif kind == "slabs":
         parts = [both_sides(box((x - thick, 0, -z), (x, height, z)))]
     else:
-        parts = [both_sides(tube([(x, height, z), (x, 0.04, z), (x, 0.04, -z), (x, height, -z)], 0.04))]
+        parts = [
+            both_sides(tube([(x, height, z), (x, 0.04, z), (x, 0.04, -z), (x, height, -z)], 0.04))
+        ]
     if rng.random() < 0.55:  # planks with gaps
         edges = np.linspace(-0.5, 0.5, rng.integers(3, 6) + 1)
-        parts += [box((-width / 2, height, a + 0.03), (width / 2, height + 0.07, b - 0.03)) for a, b in pairwise(edges)]
+        parts += [
+            box((-width / 2, height, a + 0.03), (width / 2, height + 0.07, b - 0.03))
+            for a, b in pairwise(edges)
+        ]
     else:
         parts.append(box((-width / 2, height, -0.5), (width / 2, height + u(0.07, 0.3), 0.5)))
     if rng.random() < 0.45:

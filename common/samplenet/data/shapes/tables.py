@@ -17,10 +17,18 @@ def _four_legs(rng: np.random.Generator, x: float, z: float, height: float) -> l
     corners = [(sx, sz) for sx in (-1, 1) for sz in (-1, 1)]
     if kind == "round":
         return [
-            rod((sx * (x + splay), 0, sz * (z + splay)), (sx * x, height, sz * z), thick / 3, thick / 2)
+            rod(
+                (sx * (x + splay), 0, sz * (z + splay)),
+                (sx * x, height, sz * z),
+                thick / 3,
+                thick / 2,
+            )
             for sx, sz in corners
         ]
-    legs = [bar((sx * x, 0, sz * z), (sx * x, height, sz * z), thick * slim, thick, 1.2) for sx, sz in corners]
+    legs = [
+        bar((sx * x, 0, sz * z), (sx * x, height, sz * z), thick * slim, thick, 1.2)
+        for sx, sz in corners
+    ]
     if kind == "frames":
         legs.append(both_sides(box((x - thick / 2, 0, -z), (x + thick / 2, thick, z))))
     return legs
@@ -31,7 +39,11 @@ def _apron(rng: np.random.Generator, x: float, z: float, top: float) -> list[Mes
     drop, t = rng.uniform(0.05, 0.12), 0.025
     x, z = x - 0.08, z - 0.08
     sides = both_sides(box((x - t, top - drop, -z), (x, top, z)))
-    return [sides, box((-x, top - drop, z - t), (x, top, z)), box((-x, top - drop, -z), (x, top, -z + t))]
+    return [
+        sides,
+        box((-x, top - drop, z - t), (x, top, z)),
+        box((-x, top - drop, -z), (x, top, -z + t)),
+    ]
 
 
 def table(rng: np.random.Generator) -> Mesh:
@@ -39,7 +51,11 @@ def table(rng: np.random.Generator) -> Mesh:
     x, z, height, thick = 0.5 * u(0.9, 2.2), 0.5 * u(0.75, 1.1), u(0.35, 0.95), u(0.025, 0.08)
     kind = rng.choice(["legs", "pedestal", "trestle", "slabs"], p=[0.62, 0.14, 0.14, 0.1])
     is_round = rng.random() < (0.8 if kind == "pedestal" else 0.12)
-    top = disc((0, height, 0), x, z, thick) if is_round else box((-x, height, -z), (x, height + thick, z))
+    top = (
+        disc((0, height, 0), x, z, thick)
+        if is_round
+        else box((-x, height, -z), (x, height + thick, z))
+    )
     parts = [top]
     if kind == "legs":
         reach = 0.7 if is_round else 1.0
@@ -70,7 +86,9 @@ def desk(rng: np.random.Generator) -> Mesh:
     u = rng.uniform
     x, z, height, thick = 0.5 * u(1.1, 2.2), 0.5 * u(0.75, 1.1), u(0.5, 0.95), u(0.025, 0.08)
     parts = [box((-x, height, -z), (x, height + thick, z))]
-    kind = rng.choice(["double", "single", "slim", "tray", "panel"], p=[0.14, 0.22, 0.32, 0.16, 0.16])
+    kind = rng.choice(
+        ["double", "single", "slim", "tray", "panel"], p=[0.14, 0.22, 0.32, 0.16, 0.16]
+    )
     width, front = min(u(0.22, 0.42), 0.75 * x), z - 0.05
     if kind in ("double", "single"):
         foot = u(0, 0.08)
@@ -84,23 +102,34 @@ def desk(rng: np.random.Generator) -> Mesh:
         elif rng.random() < 0.5:
             parts.append(box((-x, 0, -front), (-x + 0.04, height, front)))
         else:
-            parts += [bar((-x + 0.06, 0, s), (-x + 0.06, height, s), 0.06, 0.06) for s in (-front + 0.05, front - 0.05)]
+            parts += [
+                bar((-x + 0.06, 0, s), (-x + 0.06, height, s), 0.06, 0.06)
+                for s in (-front + 0.05, front - 0.05)
+            ]
     else:
         parts += _four_legs(rng, x, z, height)
         drop = u(0.1, 0.2)
-        if kind == "slim":  # one shallow drawer unit under the top; the caller mirrors, so left or right
+        if (
+            kind == "slim"
+        ):  # one shallow drawer unit under the top; the caller mirrors, so left or right
             parts += [
                 box((x - 0.1 - width, height - drop, -front * 0.8), (x - 0.1, height, front)),
-                drawer_fronts(rng, (x - 0.1 - width, x - 0.1), (height - drop, height), front, 1, 1),
+                drawer_fronts(
+                    rng, (x - 0.1 - width, x - 0.1), (height - drop, height), front, 1, 1
+                ),
             ]
         elif kind == "tray":  # drawers over the whole width
             inner = x - 0.12
             parts += [
                 box((-inner, height - drop, -front * 0.8), (inner, height, front)),
-                drawer_fronts(rng, (-inner, inner), (height - drop, height), front, 1, rng.integers(1, 4)),
+                drawer_fronts(
+                    rng, (-inner, inner), (height - drop, height), front, 1, rng.integers(1, 4)
+                ),
             ]
     if kind == "panel" or rng.random() < 0.25:  # modesty panel between the rear legs
-        parts.append(box((-x + 0.08, height * u(0.2, 0.6), -z + 0.06), (x - 0.08, height, -z + 0.09)))
+        parts.append(
+            box((-x + 0.08, height * u(0.2, 0.6), -z + 0.06), (x - 0.08, height, -z + 0.09))
+        )
     if kind == "panel" or rng.random() < 0.2:  # privacy board or small hutch above the rear edge
         high, y = u(0.1, 0.4), height + thick
         parts.append(box((-x, y, -z), (x, y + high, -z + 0.03)))

@@ -12,7 +12,9 @@ def _smooth(radii: list[float], heights: list[float], steps: int = 14) -> np.nda
     lower, upper = np.asarray(heights)[index], np.asarray(heights)[index + 1]
     t = (heights_fine - lower) / (upper - lower)
     t = t * t * (3 - 2 * t)
-    return np.stack([np.asarray(radii)[index] * (1 - t) + np.asarray(radii)[index + 1] * t, heights_fine], 1)
+    return np.stack(
+        [np.asarray(radii)[index] * (1 - t) + np.asarray(radii)[index + 1] * t, heights_fine], 1
+    )
 
 
 def _shell(outer: np.ndarray, wall: float, floor: float = 0.05) -> Mesh:
@@ -20,7 +22,11 @@ def _shell(outer: np.ndarray, wall: float, floor: float = 0.05) -> Mesh:
     inner = outer[outer[:, 1] > outer[0, 1] + floor] - (wall, 0)
     inner = np.maximum(inner, (0.01, -1))[::-1]
     bottom = outer[0, 1]
-    return revolve(np.concatenate([[(0, bottom)], outer, inner, [(inner[-1, 0], bottom + floor), (0, bottom + floor)]]))
+    return revolve(
+        np.concatenate(
+            [[(0, bottom)], outer, inner, [(inner[-1, 0], bottom + floor), (0, bottom + floor)]]
+        )
+    )
 
 
 def _handle(outer: np.ndarray, low: float, high: float, reach: float, radius: float) -> Mesh:
@@ -64,12 +70,16 @@ def cup(rng: np.random.Generator) -> Mesh:
     if rng.random() < 0.3:
         parts.append(_level(outer, height * u(0.6, 0.92)))
     if rng.random() < 0.97:
-        parts.append(_handle(outer, height * low, height * u(low + 0.3, 0.92), u(0.12, 0.32), u(0.022, 0.05)))
+        parts.append(
+            _handle(outer, height * low, height * u(low + 0.3, 0.92), u(0.12, 0.32), u(0.022, 0.05))
+        )
     if rng.random() < 0.25:
         parts += _foot(rng, outer[0, 0])
     if rng.random() < 0.12:  # saucer
         wide = u(0.6, 0.85)
-        parts.append(revolve([(0, -0.03), (0.3, -0.03), (wide, 0.05), (wide, 0.07), (0.3, 0), (0, 0)]))
+        parts.append(
+            revolve([(0, -0.03), (0.3, -0.03), (wide, 0.05), (wide, 0.07), (0.3, 0), (0, 0)])
+        )
     return join(*parts)
 
 
@@ -97,12 +107,16 @@ def vase(rng: np.random.Generator) -> Mesh:
     if kind == "plain":  # a cylinder with a slightly narrowed mouth or a flare below it
         height, low = u(0.9, 1.9), u(0.38, 0.5)
         outer = _smooth(
-            [low, u(0.42, 0.5), u(0.34, 0.42), u(0.42, 0.52)], [0, height * 0.5, height * u(0.8, 0.9), height]
+            [low, u(0.42, 0.5), u(0.34, 0.42), u(0.42, 0.52)],
+            [0, height * 0.5, height * u(0.8, 0.9), height],
         )
     elif kind == "belly":
         height, at = u(0.8, 1.8), u(0.3, 0.65)
         neck = u(0.14, 0.36)
-        outer = _smooth([u(0.2, 0.38), 0.5, neck, neck + u(0.0, 0.2)], [0, height * at, height * (at + 1) / 2, height])
+        outer = _smooth(
+            [u(0.2, 0.38), 0.5, neck, neck + u(0.0, 0.2)],
+            [0, height * at, height * (at + 1) / 2, height],
+        )
     else:
         height, neck = u(1.3, 2.4), u(0.16, 0.32)
         outer = _smooth(
@@ -112,7 +126,9 @@ def vase(rng: np.random.Generator) -> Mesh:
     parts = [_shell(outer, u(0.02, 0.04))]
     if rng.random() < 0.2:  # amphora: always a pair, where a cup has one
         low = u(0.45, 0.6)
-        grip = _handle(outer, height * low, height * u(low + 0.2, 0.95), u(0.1, 0.25), u(0.02, 0.04))
+        grip = _handle(
+            outer, height * low, height * u(low + 0.2, 0.95), u(0.1, 0.25), u(0.02, 0.04)
+        )
         parts.append(both_sides(grip))
     if rng.random() < 0.35:
         parts += _foot(rng, outer[0, 0])
@@ -124,7 +140,11 @@ def bottle(rng: np.random.Generator) -> Mesh:
     height, body = u(1.3, 2.9), u(0.45, 0.7)
     neck = u(0.13, 0.24)
     shoulder = height * min(body + u(0.08, 0.25), 0.88)
-    outer = _smooth([u(0.36, 0.45), u(0.38, 0.45), neck, neck * u(0.9, 1.1)], [0, height * body, shoulder, height], 18)
+    outer = _smooth(
+        [u(0.36, 0.45), u(0.38, 0.45), neck, neck * u(0.9, 1.1)],
+        [0, height * body, shoulder, height],
+        18,
+    )
     parts = [_shell(outer, 0.03)]
     if rng.random() < 0.5:  # cap, cork or pump
         wide, high = neck * u(1.05, 1.4), u(0.08, 0.3)
@@ -145,7 +165,9 @@ def flower_pot(rng: np.random.Generator) -> Mesh:
     if rng.random() < 0.55:  # collar
         drop = u(0.06, 0.2)
         wide = 0.5 + u(0.02, 0.07)
-        parts.append(revolve([(0.49, height - drop), (wide, height - drop), (wide, height), (0.49, height)]))
+        parts.append(
+            revolve([(0.49, height - drop), (wide, height - drop), (wide, height), (0.49, height)])
+        )
     if rng.random() < 0.85:  # plant stubs: a few thin stems, some with leaves
         for _ in range(rng.integers(1, 6)):
             angle, lean, length = u(0, 2 * np.pi), u(0, 0.3), height - soil + u(0.08, 0.5)
@@ -158,5 +180,16 @@ def flower_pot(rng: np.random.Generator) -> Mesh:
                 parts.append(move(leaf, tip))
     if rng.random() < 0.25:  # saucer
         wide = outer[0, 0] + u(0.08, 0.2)
-        parts.append(revolve([(0, -0.04), (wide, -0.03), (wide + 0.02, 0.06), (wide, 0.06), (wide, -0.01), (0, -0.01)]))
+        parts.append(
+            revolve(
+                [
+                    (0, -0.04),
+                    (wide, -0.03),
+                    (wide + 0.02, 0.06),
+                    (wide, 0.06),
+                    (wide, -0.01),
+                    (0, -0.01),
+                ]
+            )
+        )
     return join(*parts)

@@ -33,7 +33,9 @@ def farthest_points(points, m: int, start=0, chosen=None) -> tf.Tensor:
     else:
         kept = check_indices(op, "chosen", chosen, points.shape[0], points, 2)
         if kept.shape[1] == 0:
-            raise InputError(f"{op}: chosen must hold at least one index a cloud, got shape {tuple(kept.shape)}")
+            raise InputError(
+                f"{op}: chosen must hold at least one index a cloud, got shape {tuple(kept.shape)}"
+            )
     if ops := native_library():
         return ops.samplenet_farthest_points(points, kept, m=m)
     if points.shape[1] is None:
@@ -48,20 +50,26 @@ def _pick(points: tf.Tensor, kept: tf.Tensor, count: tf.Tensor, m: tf.Tensor) ->
     """The picking loop: the first `count` (B,) of `kept` (B, S), then farthest-first; a graph, also when eager."""
     batch, n = tf.shape(points)[0], tf.shape(points)[1]
 
-    def pick_next(i, picks, nearest):  # nearest (B, N): squared distance to the picked points; -1 once picked
+    def pick_next(
+        i, picks, nearest
+    ):  # nearest (B, N): squared distance to the picked points; -1 once picked
         farthest = tf.argmax(nearest, axis=1, output_type=tf.int32)  # ties: the lowest index
         given = kept[:, tf.minimum(i, tf.shape(kept)[1] - 1)]
         pick = tf.where(i < count, given, farthest)
         dist2 = squared_distance(tf.gather(points, pick, batch_dims=1)[:, None], points)
         nearest = tf.where(dist2 < nearest, dist2, nearest)  # false for NaN
-        nearest = tf.where(tf.range(n)[None] == pick[:, None], tf.constant(-1, nearest.dtype), nearest)
+        nearest = tf.where(
+            tf.range(n)[None] == pick[:, None], tf.constant(-1, nearest.dtype), nearest
+        )
         return i + 1, picks.write(i, pick), nearest
 
     picks = tf.TensorArray(tf.int32, m, element_shape=(None,))
     nearest = tf.fill((batch, n), tf.constant(np.inf, points.dtype))
     state, any_shape = (0, picks, nearest), tf.TensorShape((None, None))
     invariants = (tf.TensorShape(()), tf.TensorShape(None), any_shape)
-    _, picks, _ = tf.while_loop(lambda i, *_: i < m, pick_next, state, invariants, parallel_iterations=1)
+    _, picks, _ = tf.while_loop(
+        lambda i, *_: i < m, pick_next, state, invariants, parallel_iterations=1
+    )
     return tf.transpose(picks.stack())
 
 
@@ -69,10 +77,16 @@ def _distinct(chosen: tf.Tensor, n: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """chosen (B, S) with the repeats moved to the end, order kept, and how many distinct ones come first (B,)."""
     batch, size = tf.shape(chosen)[0], tf.shape(chosen)[1]
     if chosen.shape[1] is None:
-        chosen = require(size > 0, "farthest_points: chosen must hold at least one index a cloud, got none", chosen)
+        chosen = require(
+            size > 0,
+            "farthest_points: chosen must hold at least one index a cloud, got none",
+            chosen,
+        )
     position = tf.broadcast_to(tf.range(size)[None], (batch, size))
     where = tf.stack([tf.broadcast_to(tf.range(batch)[:, None], (batch, size)), chosen], -1)
-    first = tf.tensor_scatter_nd_min(tf.fill((batch, n), size), where, position)  # first place of each point
+    first = tf.tensor_scatter_nd_min(
+        tf.fill((batch, n), size), where, position
+    )  # first place of each point
     is_first = tf.gather(first, chosen, batch_dims=1) == position
     order = tf.argsort(tf.where(is_first, position, position + size), stable=True)
     return tf.gather(chosen, order, batch_dims=1), tf.reduce_sum(tf.cast(is_first, tf.int32), 1)

@@ -11,7 +11,9 @@ def gather(points, idx) -> tf.Tensor:
     points = tf.convert_to_tensor(points)
     if points.shape.rank != 3:
         raise InputError(f"gather: points must have shape (B, N, C), got {tuple(points.shape)}")
-    return tf.gather(points, check_indices("gather", "idx", idx, points.shape[0], points), batch_dims=1)
+    return tf.gather(
+        points, check_indices("gather", "idx", idx, points.shape[0], points), batch_dims=1
+    )
 
 
 def fan_out(tensor, count: int) -> tuple[tf.Tensor, ...]:
@@ -23,6 +25,8 @@ def fan_out(tensor, count: int) -> tuple[tf.Tensor, ...]:
 
     @tf.custom_gradient
     def copy(tensor):
-        return tuple(tf.identity(tensor) for _ in range(count)), lambda *grads: tf.reduce_sum(tf.stack(grads), 0)
+        return tuple(tf.identity(tensor) for _ in range(count)), lambda *grads: tf.reduce_sum(
+            tf.stack(grads), 0
+        )
 
     return copy(tf.convert_to_tensor(tensor))

@@ -3,7 +3,9 @@
 import contextlib
 
 import tensorflow as tf
-from tensorflow.python.ops import control_flow_util  # no public name tells whether XLA compiles what is traced
+from tensorflow.python.ops import (
+    control_flow_util,
+)  # no public name tells whether XLA compiles what is traced
 
 from samplenet.ops import native
 
@@ -15,12 +17,16 @@ def _library():
 
 def native_library():
     """Return the compiled ops if they are to serve what is computed or traced now, else None."""
-    if not native.enabled() or control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()):
+    if not native.enabled() or control_flow_util.GraphOrParentsInXlaContext(
+        tf.compat.v1.get_default_graph()
+    ):
         return None
     return _library()
 
 
-if native.enabled():  # here, because a saved model finds its ops by name; what fails is raised at the first use
+if (
+    native.enabled()
+):  # here, because a saved model finds its ops by name; what fails is raised at the first use
     with contextlib.suppress(Exception):
         if native.missing("tf", tf.__version__) is None:
             _library()
@@ -40,7 +46,9 @@ def _chamfer_gradient(op, grad_a2b, grad_b2a, *_):
     a2b, b2a, idx_ab, idx_ba = op.outputs
     grad_a2b = tf.zeros_like(a2b) if grad_a2b is None else grad_a2b
     grad_b2a = tf.zeros_like(b2a) if grad_b2a is None else grad_b2a
-    return tuple(_library().samplenet_chamfer_backward(grad_a2b, grad_b2a, *op.inputs, idx_ab, idx_ba))
+    return tuple(
+        _library().samplenet_chamfer_backward(grad_a2b, grad_b2a, *op.inputs, idx_ab, idx_ba)
+    )
 
 
 @tf.RegisterGradient("SamplenetKnnBackward")

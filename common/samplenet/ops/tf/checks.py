@@ -14,11 +14,15 @@ def check_clouds(op: str, **arrays) -> list[tf.Tensor]:
         if a.shape.rank is None:
             raise InputError(f"{op}: {name} must have shape (B, N, 3), got an unknown rank")
     contract.check_clouds(
-        op, {n: a.dtype.name for n, a in arrays.items()}, **{n: tuple(a.shape) for n, a in arrays.items()}
+        op,
+        {n: a.dtype.name for n, a in arrays.items()},
+        **{n: tuple(a.shape) for n, a in arrays.items()},
     )
     if contract.checking():
         for name, a in arrays.items():
-            arrays[name] = require(tf.reduce_all(tf.math.is_finite(a)), contract.non_finite(op, name), a)
+            arrays[name] = require(
+                tf.reduce_all(tf.math.is_finite(a)), contract.non_finite(op, name), a
+            )
     return [a if a.dtype == tf.float64 else tf.cast(a, tf.float32) for a in arrays.values()]
 
 
@@ -47,7 +51,9 @@ def _readable(idx: tf.Tensor) -> bool:
     return not tf.config.list_logical_devices("GPU")
 
 
-def check_indices(op: str, name: str, idx, batch, points: tf.Tensor, rank: int | None = None) -> tf.Tensor:
+def check_indices(
+    op: str, name: str, idx, batch, points: tf.Tensor, rank: int | None = None
+) -> tf.Tensor:
     """Check an index tensor against `points` (B, N, ...); return it as int32.
 
     Its values are checked where nothing has to wait for a GPU. Elsewhere the operation that uses them guards itself.

@@ -8,7 +8,9 @@ MAX_DISTANCES = 1 << 22  # distances held at once by a nearest-neighbour search:
 
 def squared_distance(queries: tf.Tensor, points: tf.Tensor) -> tf.Tensor:
     """Squared distances of broadcastable (..., 3) tensors, in the fixed order of operations."""
-    return _length2(*(q - p for q, p in zip(tf.unstack(queries, 3, -1), tf.unstack(points, 3, -1), strict=True)))
+    return _length2(
+        *(q - p for q, p in zip(tf.unstack(queries, 3, -1), tf.unstack(points, 3, -1), strict=True))
+    )
 
 
 def distance_to_neighbours(queries: tf.Tensor, points: tf.Tensor) -> tf.Tensor:
@@ -43,7 +45,9 @@ def search_nearest(queries: tf.Tensor, points: tf.Tensor, k: int) -> tf.Tensor:
         part = nearest(queries[:, i * size : (i + 1) * size])
         return i + 1, found.write(i, tf.transpose(part, (1, 0, 2)))
 
-    found = tf.TensorArray(tf.int32, chunks, infer_shape=False, element_shape=(None, queries.shape[0], k))
+    found = tf.TensorArray(
+        tf.int32, chunks, infer_shape=False, element_shape=(None, queries.shape[0], k)
+    )
     _, found = tf.while_loop(lambda i, _: i < chunks, body, (0, found), parallel_iterations=1)
     none = tf.zeros((0, tf.shape(queries)[0], k), tf.int32)
     idx = tf.cond(chunks > 0, found.concat, lambda: none)

@@ -19,5 +19,8 @@ def chamfer(a, b) -> Chamfer:
         return Chamfer(*torch.ops.samplenet.chamfer(a, b))
     idx_ab, idx_ba = search_nearest(a, b, 1)[..., 0], search_nearest(b, a, 1)[..., 0]
     return Chamfer(
-        distance_to_neighbours(a, rows(b, idx_ab)), distance_to_neighbours(b, rows(a, idx_ba)), idx_ab, idx_ba
+        distance_to_neighbours(a, rows(b, idx_ab)),
+        distance_to_neighbours(b, rows(a, idx_ba)),
+        idx_ab,
+        idx_ba,
     )

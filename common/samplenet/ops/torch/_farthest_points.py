@@ -33,11 +33,16 @@ def farthest_points(points, m: int, start=0, chosen=None) -> Tensor:
     if chosen is not None:
         chosen = check_indices(op, "chosen", chosen, points, 2)
         if chosen.shape[1] == 0:
-            raise InputError(f"{op}: chosen must hold at least one index a cloud, got shape {tuple(chosen.shape)}")
+            raise InputError(
+                f"{op}: chosen must hold at least one index a cloud, got shape {tuple(chosen.shape)}"
+            )
     elif type(start) is int:  # known to the host, whatever the device
         if not 0 <= start < n:
             raise InputError(contract.out_of_range(op, "start", start, start, n))
-        chosen, checked = torch.full((batch, 1), start, dtype=torch.int64, device=points.device), True
+        chosen, checked = (
+            torch.full((batch, 1), start, dtype=torch.int64, device=points.device),
+            True,
+        )
     else:
         start = start if isinstance(start, Tensor) else torch.as_tensor(start, device=points.device)
         start = start.expand(batch) if start.ndim == 0 else start
@@ -45,7 +50,9 @@ def farthest_points(points, m: int, start=0, chosen=None) -> Tensor:
     if not serves_natively(points):
         return torch.ops.samplenet_framework.farthest_points(points, chosen, m)
     if points.is_cuda and not checked:  # to look at them here would make the host wait
-        torch._assert_async(((chosen >= 0) & (chosen < n)).all(), f"{op}: start or chosen must be in [0, N)")
+        torch._assert_async(
+            ((chosen >= 0) & (chosen < n)).all(), f"{op}: start or chosen must be in [0, N)"
+        )
     return torch.ops.samplenet.farthest_points(points, chosen, m)
 
 
@@ -53,7 +60,9 @@ def _distinct(chosen: Tensor, n: int) -> tuple[Tensor, Tensor]:
     """chosen (B, S) with the repeats moved to the end, order kept, and how many distinct ones come first (B,)."""
     batch, size = chosen.shape
     position = torch.arange(size, device=chosen.device).expand(batch, size)
-    first = chosen.new_full((batch, n), size).scatter_reduce(1, chosen, position, "amin")  # first place of each point
+    first = chosen.new_full((batch, n), size).scatter_reduce(
+        1, chosen, position, "amin"
+    )  # first place of each point
     is_first = first.gather(1, chosen) == position
     order = torch.argsort(torch.where(is_first, position, position + size), 1)
     return chosen.gather(1, order), is_first.sum(1)
@@ -63,7 +72,9 @@ def _distinct(chosen: Tensor, n: int) -> tuple[Tensor, Tensor]:
 def _farthest_points(points: Tensor, chosen: Tensor, m: int) -> Tensor:
     """The picking loop: chosen (B, S), then farthest-first; an operator, so that torch.compile does not unroll it."""
     kept, count = _distinct(chosen, points.shape[1])
-    nearest = points.new_full(points.shape[:2], math.inf)  # squared distance to the picked points; -1 once picked
+    nearest = points.new_full(
+        points.shape[:2], math.inf
+    )  # squared distance to the picked points; -1 once picked
     picks = chosen.new_empty((points.shape[0], m))
     for i in range(m):
         pick = torch.argmax(nearest, 1)  # ties: the lowest index

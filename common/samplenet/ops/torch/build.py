@@ -30,7 +30,11 @@ def _find(device: str) -> bool:
         return False
     built_for = native.built("torch", torch.__version__)["device"]
     if device not in ("cpu", "meta", built_for):  # meta: shapes alone
-        hint = "; build them again with: python -m samplenet.ops.build --torch --cuda" if device == "cuda" else ""
+        hint = (
+            "; build them again with: python -m samplenet.ops.build --torch --cuda"
+            if device == "cuda"
+            else ""
+        )
         message = f"samplenet: framework operations serve {device} tensors: the native ops are built for {built_for}"
         warnings.warn(message + hint, stacklevel=5)
         return False
@@ -42,9 +46,13 @@ def _register(path: str) -> bool:
     torch.ops.load_library(path)
     library = torch.library
     library.register_fake("samplenet::knn", _knn_shapes)
-    library.register_fake("samplenet::knn_backward", lambda grad, queries, points, idx: _like(queries, points))
+    library.register_fake(
+        "samplenet::knn_backward", lambda grad, queries, points, idx: _like(queries, points)
+    )
     library.register_fake("samplenet::chamfer", _chamfer_shapes)
-    library.register_fake("samplenet::chamfer_backward", lambda grad_a2b, grad_b2a, a, b, ab, ba: _like(a, b))
+    library.register_fake(
+        "samplenet::chamfer_backward", lambda grad_a2b, grad_b2a, a, b, ab, ba: _like(a, b)
+    )
     library.register_fake("samplenet::farthest_points", picks_shape)
     library.register_autograd("samplenet::knn", _knn_gradient, setup_context=_knn_save)
     library.register_autograd("samplenet::chamfer", _chamfer_gradient, setup_context=_chamfer_save)

@@ -24,7 +24,9 @@ def require(condition: Tensor, message: str) -> None:
 def check_clouds(op: str, **clouds) -> list[Tensor]:
     """Check the named clouds; return them in the dtype the op computes in."""
     # torch.as_tensor would move a tensor to the default device (`with torch.device("meta")`)
-    clouds = {name: c if isinstance(c, Tensor) else torch.as_tensor(c) for name, c in clouds.items()}
+    clouds = {
+        name: c if isinstance(c, Tensor) else torch.as_tensor(c) for name, c in clouds.items()
+    }
     devices = {name: str(c.device) for name, c in clouds.items()}
     if len(set(devices.values())) > 1:
         raise InputError(f"{op}: inputs must be on one device, got {devices}")
@@ -48,7 +50,9 @@ def check_indices(op: str, name: str, idx, points: Tensor, rank: int | None = No
     idx = idx if isinstance(idx, Tensor) else torch.as_tensor(idx, device=points.device)
     contract.check_index(op, name, tuple(idx.shape), _dtype(idx), points.shape[0], rank)
     if idx.device != points.device:
-        raise InputError(f"{op}: {name} must be on the device of points, {points.device}, got {idx.device}")
+        raise InputError(
+            f"{op}: {name} must be on the device of points, {points.device}, got {idx.device}"
+        )
     idx = idx.to(torch.int64)
     if idx.device.type == "cpu" and not torch.compiler.is_compiling() and idx.numel() > 0:
         low, high = (int(value) for value in torch.aminmax(idx))
