@@ -94,10 +94,10 @@ def spoilt(row, value, dtype="<f4"):
 
 
 BAD = {
-    "empty": (b"", "is no PLY file"),
-    "no ply": (b"OFF\n0 0 0\n", "is no PLY file"),
-    "page": (b"<html>" * 90, "is no PLY file"),
-    "bytes": (bytes(range(256)), "is no PLY file"),
+    "empty": (b"", "is not a PLY file"),
+    "no ply": (b"OFF\n0 0 0\n", "is not a PLY file"),
+    "page": (b"<html>" * 90, "is not a PLY file"),
+    "bytes": (bytes(range(256)), "is not a PLY file"),
     "cut header": (header(P)[:60], "its header has no line 'end_header'"),
     "no points": (header(P), f"is cut off: it holds 0 of {P} points"),
     "cut": (binary(cloud(9))[:-1], f"is cut off: it holds {P - 1} of {P} points"),
@@ -108,7 +108,7 @@ BAD = {
     "nan": (spoilt(3, np.nan), "not finite in point 3"),
     "infinity": (spoilt(0, -np.inf), "not finite in point 0"),
     "beyond float32": (spoilt(5, 1e300, "<f8"), "not finite in point 5"),
-    "text that is none": (text(cloud(9)).replace(b"0.", b"x."), "which is no number"),
+    "text that is none": (text(cloud(9)).replace(b"0.", b"x."), "which is not a number"),
 }
 
 

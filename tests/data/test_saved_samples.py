@@ -308,7 +308,7 @@ PLY_FAULTS = {
     "another cloud": (lambda f: (f / "car" / "x.ply").write_bytes(ply.encode(np.ones((M, 3)))),
                       "holds car/x, which is not in the test set"),
     "cut off": (cut("car/b.ply"), r"car/b\.ply is cut off.*write it again"),
-    "empty file": (sampler_of(b""), r"car/b\.ply is no PLY file"),
+    "empty file": (sampler_of(b""), r"car/b\.ply is not a PLY file"),
     "NaN": (sampler_of(ply.encode(np.full((M, 3), np.nan))), r"car/b\.ply .*not finite in point 0"),
     "no points": (sampler_of(ply.encode(np.zeros((0, 3)))), r"car/b\.ply has 0 points"),
     "fewer points": (sampler_of(ply.encode(np.zeros((M - 1, 3)))), r"car/b\.ply has 4 points, chair/a\.ply 5"),

@@ -138,7 +138,7 @@ def test_bad_files_are_named(root):
     spoil(root)
     with pytest.raises(InputError, match="2 of 34 train clouds") as caught:
         load(root)
-    assert "03001627/id00.ply is no PLY file" in str(caught.value)
+    assert "03001627/id00.ply is not a PLY file" in str(caught.value)
     assert "04379243/id01.ply has 5 points, asked for 6" in str(caught.value)
     with pytest.raises(
         InputError, match=r"1 of 4 test clouds.*\n.*03001627/id06.ply .* not finite in point 2"
@@ -156,7 +156,7 @@ def test_bad_files_are_skipped_on_request_and_move_no_other(root, caplog):
         got = load(root, skip_bad=True)
     assert "2 of 34 train clouds are skipped" in caplog.text
     assert (
-        "03001627/id00.ply is no PLY file" in caplog.text
+        "03001627/id00.ply is not a PLY file" in caplog.text
         and "04379243/id01.ply has 5 points" in caplog.text
     )
     kept = [

@@ -107,7 +107,7 @@ def test_a_ply_damaged_in_the_middle_of_an_epoch_is_in_memory_by_then(
     flags = ["--data-root", tmp_path / "data", "--classes", "chair", "--epochs", 3]
     train(tmp_path / "run", *flags)
     assert len(steps_done) == 6 and len(metrics(tmp_path / "run")) == 3
-    with pytest.raises(InputError, match=r"03001627/\d\d\.ply is no PLY file"):
+    with pytest.raises(InputError, match=r"03001627/\d\d\.ply is not a PLY file"):
         train(tmp_path / "next", *flags)
 
 

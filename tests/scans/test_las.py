@@ -77,7 +77,7 @@ def test_internal_waveforms_are_dropped_and_the_header_says_so(tmp_path):
 
 def test_rows_from_elsewhere_are_written_with_their_columns(tmp_path, rows):
     rows["x"] += 1e-7
-    with pytest.raises(InputError, match="holds no coordinates that are not finite"):
+    with pytest.raises(InputError, match="has no NaN or infinity"):
         broken = rows.copy()
         broken["x"][0] = np.nan
         scans.write(tmp_path / "a.las", scans.Scan(broken))
@@ -98,7 +98,7 @@ def test_rows_from_elsewhere_are_written_with_their_columns(tmp_path, rows):
     wide["classification"] = 300
     with pytest.raises(
         InputError,
-        match=".las has a dimension classification of its own for smaller numbers; rename",
+        match=".las has a standard dimension classification for smaller numbers; rename",
     ):
         scans.write(tmp_path / "c.las", scans.Scan(wide))
 
@@ -107,13 +107,13 @@ def test_headers_that_lie_are_refused_at_once(tmp_path):
     survey().write(tmp_path / "a.las")
     content = (tmp_path / "a.las").read_bytes()
     for at, words in (
-        (107, "its header promises 4294967295 points"),
-        (100, "its header promises 4294967295 records"),
+        (107, "it promises 4294967295 points"),
+        (100, "it promises 4294967295 records"),
     ):
         changed = content[:at] + b"\xff" * 4 + content[at + 4 :]
         (tmp_path / "b.las").write_bytes(changed)
         with pytest.raises(
-            InputError, match=rf"b\.las is damaged or cut off: {words}, more than the file can hold"
+            InputError, match=rf"b\.las is damaged or cut off: {words}, more than it can hold"
         ):
             scans.read(tmp_path / "b.las")
     for size, words in (

@@ -50,7 +50,7 @@ def test_stl_gives_three_points_a_triangle_of_every_solid(tmp_path):
         assert scan.notes == ("only coordinates are read from .stl",)
     (tmp_path / "cut.stl").write_bytes((tmp_path / "b.stl").read_bytes()[:-1])
     with pytest.raises(
-        InputError, match="cut.stl is no STL file, cut off or damaged: it holds 1 of 2 triangles"
+        InputError, match="cut.stl is not an STL file, cut off or damaged: it holds 1 of 2 triangles"
     ):
         scans.read(tmp_path / "cut.stl")
 

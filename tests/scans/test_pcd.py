@@ -65,7 +65,7 @@ def test_fields_of_several_numbers_and_the_viewpoint_are_kept(tmp_path, data):
     )
     for size in (len(content) // 2, len(content) - len(BODIES[data](rows)) + 7):
         (tmp_path / "cut.pcd").write_bytes(content[:size])
-        with pytest.raises(InputError, match=r"cut\.pcd is .*cut off|cut\.pcd is no PCD file"):
+        with pytest.raises(InputError, match=r"cut\.pcd is .*cut off|cut\.pcd is not a PCD file"):
             scans.read(tmp_path / "cut.pcd")
 
 
@@ -85,14 +85,14 @@ def test_headers_of_other_writers(tmp_path):
         ("SIZE 4 4", "SIZE 4", "6 fields, but 5 values in its line 'SIZE'"),
         ("TYPE F", "TYPE Q", "its field x has TYPE Q, SIZE 4 and COUNT 1"),
         ("COUNT 1", "COUNT 999999999999", "COUNT 999999999999"),
-        ("POINTS 4", "POINTS many", "its line 'POINTS' holds no number of points"),
+        ("POINTS 4", "POINTS many", "its line 'POINTS' is not a number of points"),
         ("POINTS 4", "POINTS 999999999999", "is cut off: it holds 4 of 999999999999 points"),
         ("POINTS 4", "POINTS 0", "has 0 points"),
         ("DATA binary", "DATA zipped", "has data of the kind 'zipped'"),
         ("DATA binary\n", "", "its header has no line 'DATA'"),
     ],
 )
-def test_a_damaged_header_is_told_with_what_is_missing(tmp_path, old, new, words):
+def test_a_damaged_header_is_refused_with_its_faulty_line(tmp_path, old, new, words):
     header = HEAD.format("binary").replace(old, new)
     (tmp_path / "a.pcd").write_bytes(header.encode() + four_points().tobytes())
     with pytest.raises(InputError, match=words):

@@ -142,7 +142,7 @@ def test_two_columns_of_one_name_are_refused_or_noted(tmp_path):
     np.savez(tmp_path / "a.npz", points=np.ones((4, 3)), x=np.arange(4))
     with pytest.raises(
         InputError,
-        match="a.npz holds an array 'x' beside the columns of 'points' called so; rename",
+        match="a.npz has an array 'x' and a column 'x' of 'points'; rename the array",
     ):
         scans.read(tmp_path / "a.npz")
     np.savez(
@@ -155,7 +155,7 @@ def test_two_columns_of_one_name_are_refused_or_noted(tmp_path):
         tmp_path / "b.ply", scans.read(tmp_path / "b.npz")
     )
     rows = np.zeros(2, [("x", "f4"), ("y", "f4"), ("z", "f4"), ("points", "f4")])
-    with pytest.raises(InputError, match="a column cannot be called points in .npz"):
+    with pytest.raises(InputError, match=".npz cannot have a column points; rename it"):
         scans.write(tmp_path / "c.npz", scans.Scan(rows))
 
 
@@ -212,7 +212,7 @@ def test_a_structured_npy_stays_one(tmp_path, rows):
 
 
 def bad_files(folder, rows):
-    """Name of a bad file -> what must be said of it."""
+    """Name of a bad file -> part of its error."""
     scans.write(folder / "whole.ply", scans.Scan(rows))
     content = (folder / "whole.ply").read_bytes()
     (folder / "cut.ply").write_bytes(content[:-9])
@@ -260,25 +260,25 @@ def bad_files(folder, rows):
         "huge.ply": "is cut off",
         "none.ply": "has 0 points",
         "flat.ply": "has no z; points need x, y and z",
-        "type.ply": "has a damaged header: its line 'property real z' is not of PLY",
+        "type.ply": "has a damaged header: its line 'property real z' is not valid PLY",
         "faces.ply": "has no vertices; its elements are face",
         "empty.ply": "is empty",
-        "text.ply": "is no PLY file: its first line is not 'ply'",
+        "text.ply": "is not a PLY file: its first line is not 'ply'",
         "two.npy": r"numbers of shape \(N, 3 or more\), got float64 of shape \(5, 2\)",
         "words.npy": r"got words of shape \(2, 3\)",
         "batch.npy": r"got float64 of shape \(2, 5, 3\); of a depth camera's picture save a.reshape",
         "none.npy": "has 0 points",
         "objects.npy": "holds Python objects; save an array of numbers",
         "no.npz": r"must hold an array 'points' of shape \(N, 3\), but holds a \(3,\)",
-        "cut.npz": "is damaged, cut off or no .npz file$",
+        "cut.npz": "is damaged, cut off or not a .npz file$",
         "two.xyz": "has 2 numbers in a line; points need x, y and z",
         "ragged.xyz": "cannot be read: line 2 has 2 numbers instead of 3",
         "few.xyz": "is cut off: it holds 2 of 5 points",
-        "first.xyz": "line 1 holds 'three', which is no number; begin it with # if it is no point",
-        "words.xyz": "line 1 holds 'two', which is no number$",
+        "first.xyz": "line 1 holds 'three', which is not a number; begin it with # if it is not a point",
+        "words.xyz": "line 1 holds 'two', which is not a number$",
         "none.txt": "has 0 points",
         "names.csv": "holds no numbers; it begins with 'x,y,z'",
-        "binary.xyz": "is no text",
+        "binary.xyz": "is not text",
         "cut.xyz.gz": "is cut off",
         "none.obj": "has 0 points",
         "line.obj": "has no z; points need x, y and z",

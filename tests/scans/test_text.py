@@ -91,7 +91,7 @@ def test_a_line_that_cannot_be_read_is_shown(tmp_path):
     ):
         scans.read(tmp_path / "a.txt")
     (tmp_path / "b.txt").write_text("1 2 3\n1 2 18\x105.0\n")
-    with pytest.raises(scans.InputError, match=r"line 2 holds '18\\x105.0', which is no number"):
+    with pytest.raises(scans.InputError, match=r"line 2 holds '18\\x105.0', which is not a number"):
         scans.read(tmp_path / "b.txt")
 
 

@@ -8,9 +8,9 @@
     .xyz .txt        a line of numbers for each point
     .csv .asc .pts .xyzn .xyzrgb .obj .off .stl .glb, and .gz of text and .ply: read only
 
-Faces and other things beside points are left out. From one format to another normals, colours and intensity get the
-names of the target, see `columns`; a sentence reports each change or loss. Importing this loads no reader's
-library.
+Faces and other things beside points are left out. From one format to another normals, colours and
+intensity get the names of the target, see `conversion`; a sentence reports each change or loss.
+Importing this package loads no reader's library.
 """
 
 from collections.abc import Callable
@@ -51,9 +51,9 @@ READERS = {
     ".off": mesh.read,
     ".glb": mesh.read,
 }
-READERS |= {
-    f"{known}.gz": reader for known, reader in READERS.items() if reader in (ply.read, text.read)
-}
+for _name, _reader in list(READERS.items()):
+    if _reader in (ply.read, text.read):
+        READERS[f"{_name}.gz"] = _reader
 WRITERS = {
     ".ply": ply.write,
     ".pcd": pcd.write,
@@ -64,24 +64,22 @@ WRITERS = {
     ".xyz": text.write,
     ".txt": text.write,
 }
-INDICES = {
-    ".npy": arrays.saved,
-    ".txt": lambda idx: "".join(f"{i}\n" for i in idx.tolist()).encode(),
-}
+INDICES = {".npy": arrays.saved, ".txt": text.write_indices}
 
 
 def extension(path: Path) -> str:
-    """Return the extension of a file in lower case; of a packed file both, such as ".ply.gz"."""
-    suffixes = [suffix.lower() for suffix in Path(path).suffixes]
-    return "".join(suffixes[-2:] if suffixes[-1:] == [".gz"] else suffixes[-1:])
+    """Return the extension of a file in lower case; both of a packed file, such as ".ply.gz"."""
+    path = Path(path)
+    suffix = path.suffix.lower()
+    return Path(path.stem).suffix.lower() + suffix if suffix == ".gz" else suffix
 
 
 def read(path: Path) -> Scan:
     """Read the cloud of a file. Points that are not finite are read too, see `Scan.finite`.
 
     Raises:
-        InputError: unknown extension, missing library, damaged or empty file, no x, y and z, or no finite point;
-            `NoCloud`, one of these, for text without points.
+        InputError: unknown extension, missing library, damaged or empty file, no x, y and z, or no
+            finite point; `NoCloud`, a kind of InputError, for text without points.
     """
     path = Path(path)
     reader = _known(path, READERS, "read")
@@ -90,13 +88,12 @@ def read(path: Path) -> Scan:
             raise Bad("is empty")
         scan = reader(path)
         _check(scan)
+    except NoNumbers as error:
+        raise NoCloud(f"{path} {error}") from error
     except Bad as error:
-        raise (NoCloud if isinstance(error, NoNumbers) else InputError)(
-            f"{path} {error}"
-        ) from error
-    except (
-        Exception
-    ) as error:  # each library fails in its own ways, for example by IndexError in a header cut off
+        raise InputError(f"{path} {error}") from error
+    except Exception as error:
+        # each library fails in its own ways, for example by IndexError in a header that is cut off
         if not path.exists():
             raise InputError(f"there is no file {path}") from error
         if isinstance(error, OSError) and error.filename:  # it could not be opened
@@ -104,7 +101,7 @@ def read(path: Path) -> Scan:
         elif isinstance(error, MemoryError):
             reason = "is too large for the memory of this machine, or damaged"
         else:
-            reason = f"is damaged, cut off or no {extension(path)} file"
+            reason = f"is damaged, cut off or not a {extension(path)} file"
         raise InputError(f"{path} {reason}") from error
     return scan
 
@@ -114,10 +111,9 @@ def _check(scan: Scan) -> None:
     if not len(scan.rows):
         raise Bad("has 0 points")
     for axis in "xyz":
-        if scan.rows[axis].dtype.kind not in "iuf" or scan.rows[axis].ndim != 1:
-            raise Bad(
-                f"must have one number for each {axis}, got {columns.contents(scan.rows[axis].dtype)}"
-            )
+        kind = scan.rows.dtype[axis]
+        if kind.kind not in "iuf":  # an axis of several numbers has the kind V
+            raise Bad(f"must have one number for each {axis}, got {columns.contents(kind.base)}")
     if not scan.finite.any():
         raise Bad(f"has no point with finite coordinates among its {len(scan.rows)}")
 
@@ -126,7 +122,7 @@ def write(path: Path, scan: Scan) -> list[str]:
     """Write a cloud in the format of the file's extension, whole or not at all.
 
     Returns:
-        A sentence on each kind of change: columns that are dropped, renamed or in another type.
+        A sentence on each kind of change: columns that are dropped, renamed or of another type.
     """
     path = Path(path)
     writer = _known(path, WRITERS, "write")
@@ -135,15 +131,14 @@ def write(path: Path, scan: Scan) -> list[str]:
     except Bad as error:
         raise InputError(f"{path} {error}") from error
     except Exception as error:
-        raise InputError(
-            f"{path} cannot be written as {extension(path)}; name another extension"
-        ) from error
+        fault = f"{path} cannot be written as {extension(path)}; name another extension"
+        raise InputError(fault) from error
     put(path, content)
     return notes
 
 
 def check_extension(path: Path, indices: bool = False) -> None:
-    """Raise InputError if neither `write` nor, for `indices`, `write_indices` knows the extension of the file."""
+    """Raise InputError if clouds, or for `indices` indices, have no format of this extension."""
     _known(path, INDICES if indices else WRITERS, "write")
 
 
@@ -153,7 +148,7 @@ def write_indices(path: Path, idx: NDArray) -> None:
 
 
 def put(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all; InputError where that fails."""
+    """Write a file whole or not at all; InputError if that fails."""
     try:
         write_atomic(path, content)
     except OSError as error:
@@ -161,14 +156,9 @@ def put(path: Path, content: bytes) -> None:
 
 
 def _known(path: Path, table: dict[str, Callable], verb: str) -> Callable:
-    known = table.get(extension(path))
-    if known is None:
-        only = (
-            f"{extension(path)} is read only; "
-            if extension(path) in READERS and table is WRITERS
-            else ""
-        )
-        raise InputError(
-            f"cannot {verb} {path}: {only}its extension must be one of {' '.join(table)}"
-        )
-    return known
+    suffix = extension(path)
+    if suffix in table:
+        return table[suffix]
+    read_only = f"{suffix} is read only; " if table is WRITERS and suffix in READERS else ""
+    known = " ".join(table)
+    raise InputError(f"cannot {verb} {path}: {read_only}its extension must be one of {known}")

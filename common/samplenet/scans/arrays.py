@@ -1,4 +1,4 @@
-"""NumPy's files: .npz with an array `points` and others of N rows beside it, and .npy."""
+"""NumPy's files: .npy, and .npz with an array `points` and further arrays of N rows."""
 
 import io
 from pathlib import Path
@@ -7,7 +7,8 @@ import numpy as np
 from numpy.lib import recfunctions
 from numpy.typing import NDArray
 
-from samplenet.scans import columns, text
+from samplenet.scans import columns, conversion, text
+from samplenet.scans.columns import Columns
 from samplenet.scans.errors import Bad
 from samplenet.scans.scan import Scan
 
@@ -19,57 +20,55 @@ def read_npz(path: Path) -> Scan:
     """
     arrays = _load(path)
     if isinstance(arrays, np.ndarray):
-        raise Bad("is no .npz file but one of .npy; rename it")
+        raise Bad("is not a .npz file but a .npy file; rename it")
     clouds = [name for name, array in arrays.items() if array.ndim == 2 and array.shape[1] >= 3]
-    if "points" not in clouds and len(clouds) != 1:
+    if "points" in clouds:
+        clouds = ["points"]
+    if len(clouds) != 1:
         shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items()) or "nothing"
         raise Bad(f"must hold an array 'points' of shape (N, 3), but holds {shapes}")
-    name = "points" if "points" in clouds else clouds[0]
-    points = arrays.pop(name)
-    axes, kept, left_out = _named(points), {}, []
-    for other, array in arrays.items():
+    cloud = clouds[0]
+    points = arrays.pop(cloud)
+    table, left_out = _named(points), []
+    axes = tuple(table)
+    for name, array in arrays.items():
         if not array.ndim or len(array) != len(points):
-            left_out.append(other)
-        elif other in axes:
-            raise Bad(
-                f"holds an array '{other}' beside the columns of '{name}' called so; rename it"
-            )
+            left_out.append(name)
+        elif name in axes:
+            raise Bad(f"has an array '{name}' and a column '{name}' of '{cloud}'; rename the array")
         else:
-            kept[other] = array
-    notes = (
-        (f"{', '.join(left_out)} left out: not one row for each of {len(points)} points",)
-        if left_out
-        else ()
-    )
-    return Scan(columns.rows_of({**axes, **kept}), "npz", (name, tuple(axes)), notes)
+            table[name] = array
+    notes = []
+    if left_out:
+        notes = [f"{', '.join(left_out)} left out: not one row for each of {len(points)} points"]
+    return Scan(columns.rows_of(table), "npz", (cloud, axes), tuple(notes))
 
 
 def read_npy(path: Path) -> Scan:
-    """Read an array (N, 3 or more), or a structured one with fields x, y and z."""
+    """Read an array (N, 3 or more), or a structured one with fields x, y and z.
+
+    `kept` is whether it is structured.
+    """
     array = _load(path)
     if isinstance(array, dict):
-        raise Bad("is no .npy file but one of .npz; rename it")
+        raise Bad("is not a .npy file but a .npz file; rename it")
     if array.dtype.names:
-        return Scan(array.ravel(), "npy", "structured")
-    return Scan(columns.rows_of(_named(array)), "npy")
+        return Scan(array.ravel(), "npy", True)
+    return Scan(columns.rows_of(_named(array)), "npy", False)
 
 
 def _load(path: Path) -> NDArray | dict[str, NDArray]:
     try:
         with open(path, "rb") as file:  # np.load leaves damaged files open
             content = np.load(file, allow_pickle=False)
-            return (
-                content
-                if isinstance(content, np.ndarray)
-                else {name: content[name] for name in content.files}
-            )
+            return content if isinstance(content, np.ndarray) else dict(content)
     except ValueError as error:
         if "Object arrays" in str(error):
             raise Bad("holds Python objects; save an array of numbers") from error
         raise
 
 
-def _named(array: NDArray) -> columns.Columns:
+def _named(array: NDArray) -> Columns:
     """Return the columns of (N, C): x, y, z, column_3, ..."""
     if array.ndim != 2 or array.shape[1] < 3 or array.dtype.kind not in "iuf":
         # not read as they are: (2, 5, 3) may be a picture of a depth camera, or a batch of clouds
@@ -81,35 +80,28 @@ def _named(array: NDArray) -> columns.Columns:
 
 
 def write_npz(scan: Scan, extension: str) -> tuple[bytes, list[str]]:
-    """Write an array of coordinates, `points` (N, 3) or the one that was read, and an array for everything else."""
-    table, notes = columns.for_format(scan, "npz", extension)
+    """Write the array that was read, or `points`, of the coordinates, and an array a column."""
+    table, notes = conversion.for_format(scan, "npz", extension)
     cloud, axes = scan.kept if scan.format == "npz" else ("points", tuple("xyz"))
     points = np.stack([table.pop(axis) for axis in axes], 1)
-    taken = {"file", "allow_pickle"} & {cloud, *table} | {cloud} & {
-        *table
-    }  # the first two are savez_compressed's own
+    reserved = {"file", "allow_pickle"}  # savez_compressed has arguments of these names
+    taken = reserved & {cloud, *table} | {cloud} & {*table}
     if taken:
-        raise Bad(
-            f"cannot be written: a column cannot be called {taken.pop()} in {extension}; rename it"
-        )
+        raise Bad(f"cannot be written: {extension} cannot have a column {taken.pop()}; rename it")
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **{cloud: points}, **table)
     return buffer.getvalue(), notes
 
 
 def write_npy(scan: Scan, extension: str) -> tuple[bytes, list[str]]:
-    """Write an array (N, C) in the one type that holds every column; a structured one if it was read as such."""
-    if scan.format == "npy" and not all(
-        name in ("x", "y", "z") or name.startswith("column_") for name in scan.rows.dtype.names
-    ):
+    """Write an array (N, C) of a type that holds every column; a structured one as it was read."""
+    if scan.format == "npy" and scan.kept:
         return saved(scan.rows), []
-    table, notes = columns.for_format(scan, "npy", extension)
+    table, notes = conversion.for_format(scan, "npy", extension)
     array = recfunctions.structured_to_unstructured(columns.rows_of(table))
     for name, column in zip(table, array.T, strict=True):
         if columns.changed(column, table[name]).any():
-            raise Bad(
-                f"cannot be written: {extension} would round {name}; write .npz, which does not"
-            )
+            raise Bad(f"cannot be written: {extension} would round {name}; write .npz instead")
     return saved(array), notes + text.lost_names(table, extension)
 
 

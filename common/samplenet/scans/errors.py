@@ -1,10 +1,10 @@
-"""Errors inside this package; `samplenet.scans` turns them into an InputError that begins with the path."""
+"""Errors inside this package; `samplenet.scans` turns them into InputErrors that name the file."""
 
 from samplenet.errors import InputError
 
 
 class Bad(Exception):
-    """The end of a sentence that begins with the path of the file."""
+    """A sentence without its beginning, the path of the file."""
 
 
 class NoNumbers(Bad):

@@ -1,4 +1,4 @@
-"""PLY: every property of the vertices, lists too, with comments and obj_info; other elements are skipped.
+"""PLY: every property of the vertices, lists too, with comments and obj_info; no other elements.
 
 Own code: trimesh has no public reader of all properties, and plyfile is under the GPL.
 """
@@ -11,50 +11,39 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from samplenet.scans import columns, text
+from samplenet.scans import columns, conversion, text
 from samplenet.scans.errors import Bad
 from samplenet.scans.scan import Scan, content
 
-KINDS = {
-    "char": "i1",
-    "uchar": "u1",
-    "short": "i2",
-    "ushort": "u2",
-    "int": "i4",
-    "uint": "u4",
-    "float": "f4",
-}
-KINDS |= {
-    "double": "f8",
-    "int8": "i1",
-    "uint8": "u1",
-    "int16": "i2",
-    "uint16": "u2",
-    "int32": "i4",
-    "uint32": "u4",
-}
-KINDS |= {"float32": "f4", "float64": "f8", "int64": "i8", "uint64": "u8"}  # the last two by meshio
-TYPES = {
-    "i1": "int8",
-    "u1": "uint8",
-    "i2": "int16",
-    "u2": "uint16",
-    "i4": "int",
-    "u4": "uint",
-    "f4": "float",
-}
-TYPES |= {"f8": "double"}  # of two names for a type that which every program reads, also meshio
-LACKING = columns.LACKING["ply"]
-FORMATS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
+KINDS = {  # PLY's types as NumPy's; int64 and uint64 are meshio's
+    "char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4",
+    "int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4",
+    "int64": "i8", "uint64": "u8",
+    "float": "f4", "double": "f8", "float32": "f4", "float64": "f8",
+}  # fmt: skip
+WRITTEN = {  # of two names for a type the one that every program reads, also meshio
+    "i1": "int8", "u1": "uint8", "i2": "int16", "u2": "uint16", "i4": "int", "u4": "uint",
+    "f4": "float", "f8": "double",
+}  # fmt: skip
+ORDERS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
 
 
 class Property(NamedTuple):
+    """A number or a list of each row.
+
+    Attributes:
+        kind: NumPy's type of the numbers.
+        length: NumPy's type of a list's length; "" without a list.
+    """
+
     name: str
-    kind: str  # of NumPy
-    length: str = ""  # of a list: the type of its length
+    kind: str
+    length: str = ""
 
 
 class Element(NamedTuple):
+    """A table: the vertices, the faces, a camera."""
+
     name: str
     count: int
     properties: list[Property]
@@ -64,16 +53,24 @@ class Element(NamedTuple):
         return any(item.length for item in self.properties)
 
     def dtype(self, order: str) -> np.dtype:
-        """One row without lists."""
-        return np.dtype([(item.name, order + item.kind) for item in self.properties])
+        """Return the type of a row; lists are objects."""
+        kinds = ["O" if item.length else order + item.kind for item in self.properties]
+        return np.dtype([(item.name, k) for item, k in zip(self.properties, kinds, strict=True)])
 
 
 class Header(NamedTuple):
-    order: str  # of bytes: < or >; "" for text
+    """The lines before the data.
+
+    Attributes:
+        order: of the bytes: "<" or ">"; "" for text.
+        remarks: lines of comment and obj_info.
+        size: bytes of the header.
+    """
+
+    order: str
     elements: list[Element]
-    remarks: list[str]  # lines of comment and obj_info
-    notes: list[str]  # on properties of one name
-    size: int  # bytes
+    remarks: list[str]
+    size: int
 
 
 class Kept(NamedTuple):
@@ -84,43 +81,52 @@ class Kept(NamedTuple):
 
 
 def read(path: Path) -> Scan:
-    """Read the vertices."""
+    """Read the vertices; `kept` is a `Kept`."""
     data = content(path)
     header = _header(data)
-    names = [element.name for element in header.elements]
-    if "vertex" not in names:
-        raise Bad(f"has no vertices; its elements are {', '.join(names) or 'missing'}")
-    vertex = header.elements[names.index("vertex")]
-    columns.check_axes([item.name for item in vertex.properties])
-    before = header.elements[: names.index("vertex")]
+    elements = [element.name for element in header.elements]
+    if "vertex" not in elements:
+        raise Bad(f"has no vertices; its elements are {', '.join(elements) or 'missing'}")
+    before = header.elements[: elements.index("vertex")]
+    vertex = header.elements[len(before)]
+    old = [item.name for item in vertex.properties]
+    columns.check_axes(old)
     if not vertex.count:
         raise Bad("has 0 points")
+    new = columns.distinct(old)
+    for i, name in enumerate(new):
+        vertex.properties[i] = vertex.properties[i]._replace(name=name)
+    notes = [
+        f"a second property {a} is called {b}" for a, b in zip(old, new, strict=True) if a != b
+    ]
     rows = (_binary if header.order else _ascii)(data, header, before, vertex)
-    lists = [item for item in vertex.properties if item.length]
-    lists = {item.name: item._replace(kind=LACKING.get(item.kind, item.kind)) for item in lists}
-    return Scan(rows, "ply", Kept(header.remarks, lists), tuple(header.notes))
+    lists = {}
+    for item in vertex.properties:
+        if item.length:
+            kind = conversion.LACKING["ply"].get(item.kind, item.kind)
+            lists[item.name] = item._replace(kind=kind)
+    return Scan(rows, "ply", Kept(header.remarks, lists), tuple(notes))
 
 
 def _header(data: bytes) -> Header:
     first = re.match(rb"ply[ \t]*(\r\n|\n|\r)", data)
     if not first:
-        raise Bad("is no PLY file: its first line is not 'ply'")
+        raise Bad("is not a PLY file: its first line is not 'ply'")
     newline = b"\r" if first[1] == b"\r" else b"\r?\n"
     end = re.search(rb"[\r\n]end_header[ \t]*(%b|\Z)" % newline, data)
     if not end:
         raise Bad("is damaged or cut off: its header has no line 'end_header'")
     order, elements, remarks = None, [], []
-    for line in data[
-        first.end() : end.start()
-    ].splitlines():  # bytes: comments may hold any character
-        line = line.decode(errors="surrogateescape")
+    # split as bytes: comments may hold any character, also those at which str.splitlines splits
+    for raw in data[first.end() : end.start()].splitlines():
+        line = raw.decode(errors="surrogateescape")
         match line.split():
             case []:
                 pass
             case ["comment" | "obj_info", *_]:
                 remarks.append(line)
-            case ["format", name, *_] if name in FORMATS:
-                order = FORMATS[name]
+            case ["format", name, *_] if name in ORDERS:
+                order = ORDERS[name]
             case ["element", name, count] if count.isdecimal():
                 elements.append(Element(name, int(count), []))
             case ["property", "list", length, kind, *name] if (
@@ -130,16 +136,10 @@ def _header(data: bytes) -> Header:
             case ["property", kind, *name] if elements and kind in KINDS and name:
                 elements[-1].properties.append(Property(" ".join(name), KINDS[kind]))
             case _:
-                raise Bad(f"has a damaged header: its line '{line.strip()[:60]}' is not of PLY")
+                raise Bad(f"has a damaged header: its line '{line.strip()[:60]}' is not valid PLY")
     if order is None:
         raise Bad("has a damaged header: its line 'format' is missing")
-    notes = []
-    for element in elements:
-        for i, name in enumerate(columns.distinct([item.name for item in element.properties])):
-            if name != element.properties[i].name:
-                notes.append(f"a second property {element.properties[i].name} is called {name}")
-                element.properties[i] = element.properties[i]._replace(name=name)
-    return Header(order, elements, remarks, notes, end.end())
+    return Header(order, elements, remarks, end.end())
 
 
 def _ascii(data: bytes, header: Header, before: list[Element], vertex: Element) -> NDArray:
@@ -149,11 +149,12 @@ def _ascii(data: bytes, header: Header, before: list[Element], vertex: Element) 
         for _ in range(element.count if element.properties else 0):
             if not stream.readline():
                 raise Bad(f"is cut off: it ends within its element {element.name}")
+    lines_before = stream.getvalue().count(b"\n", 0, stream.tell())
+    body = stream.read()
     if vertex.has_lists:
-        return _walk(_Words(stream.read().split()), vertex)
-    rows = text.parse(stream, vertex.dtype("="), vertex.count)
-    if len(rows) < vertex.count:
-        raise Bad(f"is cut off: it holds {len(rows)} of {vertex.count} points")
+        return _walk(_Words(body.split()), vertex)
+    rows = text.parse(body, vertex.dtype("="), vertex.count, lines_before)
+    columns.check_count(len(rows), vertex.count)
     return rows
 
 
@@ -163,16 +164,13 @@ def _binary(data: bytes, header: Header, before: list[Element], vertex: Element)
         if element.has_lists:
             _walk(body, element, keep=False)
         else:
-            body.at += element.count * element.dtype("<").itemsize
+            body.at += element.count * sum(int(item.kind[1]) for item in element.properties)
     if vertex.has_lists:
         return _walk(body, vertex)
     dtype = vertex.dtype(header.order)
-    held = max(len(data) - body.at, 0) // dtype.itemsize
-    if held < vertex.count:
-        raise Bad(f"is cut off: it holds {held} of {vertex.count} points")
-    return np.frombuffer(data, dtype, vertex.count, body.at).astype(
-        dtype.newbyteorder("="), copy=False
-    )
+    columns.check_count(max(len(data) - body.at, 0) // dtype.itemsize, vertex.count)
+    rows = np.frombuffer(data, dtype, vertex.count, body.at)
+    return rows.astype(dtype.newbyteorder("="), copy=False)
 
 
 class _Bytes:
@@ -182,6 +180,7 @@ class _Bytes:
         self.data, self.at, self.order = data, at, order
 
     def length(self, kind: str) -> int:
+        # not by `take`, which is slower: a mesh may have millions of faces to skip
         start, self.at = self.at, self.at + int(kind[1])
         if self.at > len(self.data):
             raise EOFError
@@ -214,61 +213,47 @@ class _Words:
 
 def _walk(body: _Bytes | _Words, element: Element, keep: bool = True) -> NDArray | None:
     """Read, or skip, rows with lists: only the rows themselves give the lists' lengths."""
-    values: dict[str, list] = {item.name: [] for item in element.properties}
-    done = 0
+    values: list[list] = [[] for _ in element.properties]
+    row = 0
     try:
-        while done < element.count:
-            for item in element.properties:
+        while row < element.count:
+            for item, column in zip(element.properties, values, strict=True):
                 count = body.length(item.length) if item.length else 1
                 if not keep:
                     body.at += count * int(item.kind[1])
                     continue
                 numbers = body.take(item.kind, count)
-                values[item.name].append(numbers if item.length else numbers[0])
-            done += 1
+                column.append(numbers.astype(item.kind) if item.length else numbers[0])
+            row += 1
     except EOFError:
-        raise Bad(
-            f"is cut off or damaged: it holds {done} of {element.count} rows of its element {element.name}"
-        ) from None
+        held = f"it holds {row} of {element.count} rows of its element {element.name}"
+        raise Bad(f"is cut off or damaged: {held}") from None
     except (ValueError, OverflowError):
-        raise Bad(
-            f"is damaged: row {done} of its element {element.name} holds no such numbers"
-        ) from None
+        where = f"row {row} of its element {element.name}"
+        raise Bad(f"is damaged: {where} holds numbers that do not fit their types") from None
     if not keep:
         return None
-    rows = np.empty(
-        element.count,
-        [(item.name, "O" if item.length else item.kind) for item in element.properties],
-    )
-    for item in element.properties:
-        column = values[item.name]
-        if item.length:
-            column = np.fromiter(
-                (numbers.astype(item.kind) for numbers in column), object, len(column)
-            )
-        rows[item.name] = column
+    rows = np.empty(element.count, element.dtype("="))
+    for name, column in zip(rows.dtype.names, values, strict=True):
+        # fromiter, as assignment would take lists of one length for a second axis
+        rows[name] = np.fromiter(column, rows.dtype[name], element.count)
     return rows
 
 
 def write(scan: Scan, extension: str) -> tuple[bytes, list[str]]:
-    """Write the content of a binary little-endian file; lists and comments if the rows were read from a .ply file."""
+    """Write the content of a binary little-endian file.
+
+    Lists and comments are written if the rows were read from a .ply file.
+    """
     kept = scan.kept if scan.format == "ply" else Kept([], {})
-    table, notes = columns.for_format(scan, "ply", extension)
-    lines = []
-    for name, array in table.items():
-        item = kept.lists.get(name)
-        kind = (
-            f"list {TYPES[item.length]} {TYPES[item.kind]}" if item else TYPES[array.dtype.str[1:]]
-        )
-        lines.append(f"property {kind} {name}")
+    table, notes = conversion.for_format(scan, "ply", extension)
     rows = columns.rows_of(table)
-    head = [
-        "ply",
-        "format binary_little_endian 1.0",
-        *kept.remarks,
-        f"element vertex {len(rows)}",
-        *lines,
-    ]
+    head = ["ply", "format binary_little_endian 1.0", *kept.remarks, f"element vertex {len(rows)}"]
+    for name, array in table.items():
+        if item := kept.lists.get(name):
+            head.append(f"property list {WRITTEN[item.length]} {WRITTEN[item.kind]} {name}")
+        else:
+            head.append(f"property {WRITTEN[array.dtype.str[1:]]} {name}")
     header = "\n".join([*head, "end_header", ""])
     return header.encode(errors="surrogateescape") + _body(rows, kept.lists), notes
 
@@ -279,9 +264,9 @@ def _body(rows: NDArray, lists: dict[str, Property]) -> bytes:
     parts = []
     for row in rows:
         for name, value in zip(rows.dtype.names, row, strict=True):
+            kind = rows.dtype[name]
             if name in lists:
-                parts.append(np.array(len(value), "<" + lists[name].length).tobytes())
-                parts.append(np.asarray(value, "<" + lists[name].kind).tobytes())
-            else:
-                parts.append(np.asarray(value, rows.dtype[name].newbyteorder("<")).tobytes())
-    return b"".join(parts)
+                parts.append(np.array(len(value), lists[name].length))
+                kind = lists[name].kind
+            parts.append(np.asarray(value, kind))
+    return b"".join(part.astype(part.dtype.newbyteorder("<")).tobytes() for part in parts)

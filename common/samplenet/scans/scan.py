@@ -1,4 +1,4 @@
-"""A cloud of one file, and the bytes of a file."""
+"""The cloud of a file, and the bytes of a file."""
 
 import contextlib
 import gzip
@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from samplenet.scans import columns
 from samplenet.scans.errors import Bad
 
-MAX_COMPRESSION = 256  # a file is not believed to unpack to more than this many times its own size
+# A file that says it unpacks to more than this many times its size is taken for damaged or hostile.
+MAX_COMPRESSION = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,11 +24,11 @@ class Scan:
     """A cloud of N points.
 
     Attributes:
-        rows: (N,) structured: x, y, z and everything else that the file stores for each point, as stored. A list
-            property of a PLY file is a column of arrays.
-        format: "ply", "pcd", "las", "npz", "npy" or "text": the format whose column names the rows have; "" if they
-            come from elsewhere.
-        kept: what the writer of the same format needs beside the rows, see the readers.
+        rows: (N,) structured: x, y, z and everything else that the file stores for each point, as
+            stored. A list property of a PLY file is a column of arrays.
+        format: "ply", "pcd", "las", "npz", "npy" or "text": the format whose column names the rows
+            have; "" if they come from elsewhere.
+        kept: data beside the rows that the writer of the same format needs, see the readers.
         notes: sentences about anything not read, or read in another way.
         whole_scales: `full_scales` of the whole file, if these are some of its points.
     """
@@ -40,11 +41,10 @@ class Scan:
 
     @cached_property
     def points(self) -> NDArray:
-        """Points (N, 3) in the precision of the file: float32, or float64 for anything longer and for whole numbers."""
+        """Points (N, 3): float32, or float64 if the file has longer types or whole numbers."""
         points = np.stack([self.rows[axis] for axis in "xyz"], 1)
-        return points.astype(
-            np.float32 if points.dtype in (np.float16, np.float32) else np.float64, copy=False
-        )
+        kind = np.float32 if points.dtype in (np.float16, np.float32) else np.float64
+        return points.astype(kind, copy=False)
 
     @cached_property
     def finite(self) -> NDArray[np.bool_]:
@@ -54,27 +54,25 @@ class Scan:
     @cached_property
     def colors(self) -> NDArray[np.uint8] | None:
         """Red, green and blue (N, 3) from 0 to 255; None if the file has no colours."""
-        color = columns.colors_of(self.rows)
-        return (
-            None
-            if color is None
-            else columns.rescale(color, self.full_scales["colours"], 255)[:, :3]
-        )
+        colors = columns.colors_of(self.rows)
+        if colors is None:
+            return None
+        return columns.rescale(colors, self.full_scales["colours"], 255)[:, :3]
 
     @cached_property
     def full_scales(self) -> dict[str, int]:
-        """The value of full colour and of full intensity, see `columns.full_scales`."""
+        """The values of full colour and of full intensity, see `columns.full_scales`."""
         return self.whole_scales or columns.full_scales(self.rows)
 
     def take(self, idx: NDArray) -> "Scan":
-        """Keep the points of these indices (m,), in that order."""
+        """Return the points of these indices (m,), in that order."""
         kept = self.kept[idx] if self.format == "las" else self.kept
         return replace(self, rows=self.rows[idx], kept=kept, whole_scales=self.full_scales)
 
 
 @contextlib.contextmanager
 def quiet(library: str) -> Iterator[None]:
-    """Silence a library's log: errors are reported in sentences of our own."""
+    """Silence a library's log: `samplenet.scans` reports errors in one sentence."""
     logger = logging.getLogger(library)
     level = logger.level
     logger.setLevel(logging.CRITICAL + 1)
