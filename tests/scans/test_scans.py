@@ -151,7 +151,7 @@ def test_two_columns_of_one_name_are_refused_or_noted(tmp_path):
         colors=np.ones((4, 3), np.uint8),
         red=np.zeros(4),
     )
-    assert "red dropped: .ply needs that name for another column" in scans.write(
+    assert "red dropped: .ply needs the name for another column" in scans.write(
         tmp_path / "b.ply", scans.read(tmp_path / "b.npz")
     )
     rows = np.zeros(2, [("x", "f4"), ("y", "f4"), ("z", "f4"), ("points", "f4")])

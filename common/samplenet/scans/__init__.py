@@ -51,9 +51,7 @@ READERS = {
     ".off": mesh.read,
     ".glb": mesh.read,
 }
-for _name, _reader in list(READERS.items()):
-    if _reader in (ply.read, text.read):
-        READERS[f"{_name}.gz"] = _reader
+READERS |= {f"{name}.gz": r for name, r in READERS.items() if r in (ply.read, text.read)}
 WRITERS = {
     ".ply": ply.write,
     ".pcd": pcd.write,

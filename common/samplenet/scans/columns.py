@@ -77,12 +77,6 @@ def contents(kind: np.dtype) -> str:
     return words.get(kind.kind, str(kind))
 
 
-def renamed(old: Iterable[str], new: Iterable[str], extension: str) -> list[str]:
-    """Return a sentence for each name that is not kept."""
-    pairs = zip(old, new, strict=True)
-    return [f"{a}: written as {b} in {extension}" for a, b in pairs if a != b]
-
-
 def find(rows: NDArray, quantity: str) -> tuple[str, ...]:
     """Return the names of the columns of normals, colours or intensity; () if there are none."""
     names = {name.lower(): name for name in rows.dtype.names}

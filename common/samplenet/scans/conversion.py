@@ -1,7 +1,5 @@
 """From one format to another: the names, scales and types that the target format uses."""
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -57,19 +55,12 @@ class _Conversion:
         self.notes: list[str] = []
 
     def convert(self) -> Columns:
-        if self.same_format:
-            table = {name: self.scan.rows[name] for name in self.scan.rows.dtype.names}
-        else:
-            table = self._renamed()
+        rows = self.scan.rows
+        same = {name: rows[name] for name in rows.dtype.names}
+        table = same if self.same_format else self._renamed()
         if not self.same_format or self.format in UNNAMED:
             table = {axis: table[axis] for axis in "xyz"} | table
-        table = self._without_others(table)
-        if self.format not in ("npz", "pcd"):  # the other formats have one number in each column
-            table = self._flat(table)
-        if self.format in ("ply", "pcd"):  # blanks separate names there
-            old, table = table, self._without_blanks(table)
-            self.notes += columns.renamed(old, table, self.extension)
-        return self._typed(table)
+        return self._typed(self._separate(table))
 
     def _renamed(self) -> Columns:
         """Give normals, colours and intensity the names of the format."""
@@ -85,8 +76,9 @@ class _Conversion:
         taken = {new for group in replaced.values() for new in group}
         for name in self.scan.rows.dtype.names:
             if name in taken and name not in replaced:
-                sentence = f"{name} dropped: {self.extension} needs that name for another column"
-                self.notes.append(sentence)
+                self.notes.append(
+                    f"{name} dropped: {self.extension} needs the name for another column"
+                )
                 continue
             for new, array in replaced.get(name, {name: self.scan.rows[name]}).items():
                 _add(table, new, array)
@@ -134,37 +126,29 @@ class _Conversion:
             self._note(f"{quantity} rounded to whole numbers from 0 to {target}")
         return result
 
-    def _without_others(self, table: Columns) -> Columns:
-        """Drop columns that the format cannot keep: only some keep words, dates or lists."""
-        kinds = "biuf"
-        if self.format == "npz":
-            kinds += "cSUmM"
-        elif self.format == "ply" and self.same_format:
-            kinds += "O"
+    def _separate(self, table: Columns) -> Columns:
+        """Drop columns that the format cannot keep, split and rename those that it cannot name."""
+        kinds = {"npz": "biufcSUmM", "ply": "biufO" if self.same_format else "biuf"}
+        result: Columns = {}
         for name, array in table.items():
-            if array.dtype.kind not in kinds:
+            if array.dtype.kind not in kinds.get(self.format, "biuf"):
                 words = columns.contents(array.dtype)
                 sentence = f"{name} dropped: it holds {words}, which {self.extension} cannot keep"
                 self.notes.append(sentence)
-        return {name: array for name, array in table.items() if array.dtype.kind in kinds}
-
-    def _flat(self, table: Columns) -> Columns:
-        """Split columns of several numbers a point."""
-        result: Columns = {}
-        for name, array in table.items():
-            parts = array.reshape(len(array), math.prod(array.shape[1:])).T
-            if len(parts) == 1:
-                _add(result, name, parts[0])
                 continue
-            for i, part in enumerate(parts):
-                _add(result, f"{name}_{i}", part)
-            self._note(f"{name} is split into {name}_0 to {name}_{len(parts) - 1}")
-        return result
-
-    def _without_blanks(self, table: Columns) -> Columns:
-        result: Columns = {}
-        for name, array in table.items():
-            _add(result, "_".join(name.split()), array)
+            parts = {name: array}
+            if array.ndim > 1 and self.format not in ("npz", "pcd"):  # others have one number
+                flat = array.reshape(len(array), -1).T
+                if len(flat) > 1:
+                    self._note(f"{name} is split into {name}_0 to {name}_{len(flat) - 1}")
+                    parts = {f"{name}_{i}": part for i, part in enumerate(flat)}
+                else:
+                    parts = {name: flat[0]}
+            for part, numbers in parts.items():
+                new = "_".join(part.split()) if self.format in ("ply", "pcd") else part
+                if new != part:  # blanks separate names there
+                    self._note(f"{part}: written as {new}")
+                _add(result, new, numbers)
         return result
 
     def _typed(self, table: Columns) -> Columns:
@@ -173,9 +157,13 @@ class _Conversion:
         Only what must be float32 in a .pcd file may be rounded, with a note.
         """
         changes: dict[tuple[str, str], dict[str, float]] = {}  # old, new -> name -> rounding
+        lacking = LACKING.get(self.format, {})
+        if not self.same_format:
+            lacking = lacking | UNCOMMON.get(self.format, {})
+        float32 = FLOAT32 if self.format == "pcd" and not self.same_format else ()
         for name, array in table.items():
-            kind = self._type(name, array.dtype)
-            if kind is None:
+            kind = "f4" if name in float32 else lacking.get(array.dtype.str[1:])
+            if kind is None or array.dtype == kind:
                 continue
             with np.errstate(over="ignore"):
                 copy = array.astype(kind)
@@ -193,15 +181,6 @@ class _Conversion:
             if rounding := max(roundings.values()):
                 self.notes[-1] += f", rounded by up to {rounding:.2g}; .ply and .npz keep them"
         return table
-
-    def _type(self, name: str, kind: np.dtype) -> str | None:
-        """Return the type that a column must be converted to; None if it can stay."""
-        lacking = LACKING.get(self.format, {})
-        if not self.same_format:
-            if self.format == "pcd" and name in FLOAT32 and kind != np.float32:
-                return "f4"
-            lacking = lacking | UNCOMMON.get(self.format, {})
-        return lacking.get(kind.str[1:])
 
     def _note(self, change: str) -> None:
         self.notes.append(f"{change} in {self.extension}")

@@ -143,7 +143,8 @@ def _converted(scan: Scan, extension: str, laspy: Any) -> tuple[Any, list[str]]:
     names = [f"{name}_" if name in reserved else name for name in table]
     # a name has at most 32 bytes; `distinct` may add three
     names = columns.distinct([name.encode()[:29].decode(errors="ignore") for name in names])
-    notes += columns.renamed(table, names, extension)
+    renamed = [(old, new) for old, new in zip(table, names, strict=True) if old != new]
+    notes += [f"{old}: written as {new} in {extension}" for old, new in renamed]
     table = dict(zip(names, table.values(), strict=True))
     extra = [name for name in names if name not in standard]
     las.add_extra_dims([laspy.ExtraBytesParams(name, table[name].dtype) for name in extra])

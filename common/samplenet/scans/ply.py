@@ -179,14 +179,6 @@ class _Bytes:
     def __init__(self, data: bytes, at: int, order: str):
         self.data, self.at, self.order = data, at, order
 
-    def length(self, kind: str) -> int:
-        # not by `take`, which is slower: a mesh may have millions of faces to skip
-        start, self.at = self.at, self.at + int(kind[1])
-        if self.at > len(self.data):
-            raise EOFError
-        order = "little" if self.order == "<" else "big"
-        return max(int.from_bytes(self.data[start : self.at], order, signed=kind[0] == "i"), 0)
-
     def take(self, kind: str, count: int) -> NDArray:
         start, self.at = self.at, self.at + count * int(kind[1])
         if self.at > len(self.data):
@@ -199,9 +191,6 @@ class _Words:
 
     def __init__(self, words: list[bytes]):
         self.words, self.at = words, 0
-
-    def length(self, kind: str) -> int:
-        return max(int(self.take(kind, 1)[0]), 0)
 
     def take(self, kind: str, count: int) -> NDArray:
         start, self.at = self.at, self.at + count
@@ -218,7 +207,7 @@ def _walk(body: _Bytes | _Words, element: Element, keep: bool = True) -> NDArray
     try:
         while row < element.count:
             for item, column in zip(element.properties, values, strict=True):
-                count = body.length(item.length) if item.length else 1
+                count = max(int(body.take(item.length, 1)[0]), 0) if item.length else 1
                 if not keep:
                     body.at += count * int(item.kind[1])
                     continue

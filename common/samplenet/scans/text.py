@@ -1,6 +1,7 @@
 """Text: a line of numbers for each point (.xyz .txt .csv .asc .pts .xyzn .xyzrgb), or .gz of it."""
 
 import csv
+import functools
 import io
 import math
 import re
@@ -315,12 +316,10 @@ def write(scan: Scan, extension: str) -> tuple[bytes, list[str]]:
     """Write the shortest digits that read back as the same numbers, without names of columns."""
     table, notes = conversion.for_format(scan, "text", extension)
     notes += lost_names(table, extension)
-    words = []
+    digits, words = functools.partial(np.format_float_positional, trim="-"), []
     for array in table.values():
-        if array.dtype.kind in "iu":
-            words.append([str(v) for v in array])
-        else:
-            words.append([np.format_float_positional(v, trim="-") for v in array])
+        shown = str if array.dtype.kind in "iu" else digits
+        words.append([shown(number) for number in array])
     lines = [" ".join(line) + "\n" for line in zip(*words, strict=True)]
     return "".join(lines).encode(), notes
 
