@@ -152,7 +152,7 @@ def test_faults_are_told_in_a_sentence(cloud, tmp_path, capsys):
         capsys, "sample", cloud, "-m", 5, "-o", tmp_path / "out.obj"
     )
     assert "one of .npy .txt" in refused(capsys, "sample", cloud, "-m", 5, "--indices", "-o", out)
-    assert "out.ply cannot be written: no folder" in refused(
+    assert "out.ply cannot be written: cannot create the folder" in refused(
         capsys, "sample", cloud, "-m", 5, "-o", cloud / "out.ply"
     )
     assert "nothing can be written there" in refused(
@@ -161,7 +161,7 @@ def test_faults_are_told_in_a_sentence(cloud, tmp_path, capsys):
     said = refused(capsys, "view", cloud, "--sampler", "grid", "--cell", 1e-9, "--no-open")
     assert f"{cloud}: cells of 1e-09 are too small" in said
     assert "is the input" in refused(capsys, "sample", cloud, "-m", 5, "-o", cloud)
-    assert "several clouds or a folder need a folder" in refused(
+    assert "must be a folder here" in refused(
         capsys, "sample", cloud, cloud, "-m", 5, "-o", out
     )
     assert "would both become" in refused(
@@ -499,7 +499,7 @@ def test_the_page_shows_the_cloud_and_its_sample(cloud, tmp_path, capsys, monkey
 
 def test_a_large_cloud_is_thinned_on_the_page(cloud, tmp_path, monkeypatch):
     pytest.importorskip("plotly", reason="pages need plotly")
-    monkeypatch.setattr("samplenet.console.view.SHOWN", 100)
+    monkeypatch.setattr("samplenet.console.view.MAX_SHOWN", 100)
     from samplenet.console import view
 
     scan = scans.read(cloud)

@@ -1,1 +1,1 @@
-"""The command `samplenet`."""
+"""The command `samplenet`: sample and view point clouds in files."""

@@ -1,4 +1,8 @@
-"""The console command: samplenet sample scan.ply -m 1024 -o out.ply, samplenet view scan.ply --sample out.ply."""
+"""The command `samplenet`.
+
+samplenet sample scan.ply -m 1024 -o out.ply
+samplenet view scan.ply --sample out.ply
+"""
 
 import argparse
 import os
@@ -21,30 +25,34 @@ from samplenet.errors import InputError
 from samplenet.runs.parser import Parser
 
 READ_ONLY = [extension for extension in scans.READERS if extension not in scans.WRITERS]
+PACKED = [extension for extension in READ_ONLY if extension.endswith(".gz")]
 HELP = f"""samplers:
   fps        farthest point sampling, starting from the file's first point
   random     uniformly at random, by --seed
-  grid       from each occupied cell of a grid the point nearest to the mean of its points: exactly m points, or
-             one for each cell of size --cell
-  samplenet  a trained SampleNet (--weights). A cloud of more than 16384 points is cut into patches, each patch is
-             sampled by the network, and farthest point sampling adds the rest of the m points. Weights trained
-             for one size can pick more points there, and exactly that many from smaller clouds
+  grid       from each occupied cell of a grid the point nearest to the mean of the cell's
+             points: exactly m points, or one for each cell of size --cell
+  samplenet  a trained SampleNet (--weights). A cloud of more than 16384 points is cut into
+             patches, each patch is sampled by the network, and farthest point sampling adds the
+             rest of the m points. Weights trained for one size can pick more points there, and
+             exactly that many from smaller clouds
 
-The sampled points are rows of the input: nothing is moved or rounded, and colours, normals and whatever else the file
-stores for a point stay with them. A line on stderr says what the format of the output cannot hold. Points with a
-coordinate that is not finite are never sampled; --indices still counts them.
+The sampled points are rows of the input: nothing is moved or rounded, and colours, normals and
+everything else that the file stores for a point stay with them. A line on stderr says what the
+format of the output cannot hold. Points with a coordinate that is not finite are never sampled;
+--indices still counts them.
 
 formats, by extension:
   read and written  {" ".join(scans.WRITERS)}
-  read only         {" ".join(extension for extension in READ_ONLY if not extension.endswith(".gz"))}
-  read only         {" ".join(extension for extension in READ_ONLY if extension.endswith(".gz"))}
-In a folder, samples of files that are read only become .ply. Text that holds no points, and .txt and .csv files with
-fewer rows of numbers than -m, are taken for notes and left out; a line names them.
+  read only         {" ".join(READ_ONLY[: -len(PACKED)])}
+                    {" ".join(PACKED)}
+In a folder, samples of files that are read only become .ply. Text that holds no points, and .txt
+and .csv files with fewer rows of numbers than -m, are taken for notes and left out; a line names
+them.
 """
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command. Returns the exit status: 2, after one sentence on stderr, if the input is at fault."""
+    """Run the command and return its exit status: 2, after one sentence, if the input is wrong."""
     args = _parser().parse_args(argv)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     warnings.formatwarning = lambda message, *_, **__: f"{message}\n"
@@ -64,105 +72,94 @@ def _parser() -> Parser:
     parser.set_defaults(debug=False)
     parser.add_argument("--version", action="version", version=f"samplenet {samplenet.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    shape = {
+    layout = {
         "formatter_class": argparse.RawDescriptionHelpFormatter,
         "epilog": HELP,
         "allow_abbrev": False,
     }
 
-    help = "choose m points of each cloud"
-    sample = commands.add_parser("sample", help=help, description=f"{help.capitalize()}.", **shape)
-    sample.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="a file of one cloud, or a folder of "
-                        "them: subfolders too, links are followed, OUT is left out")  # fmt: skip
-    sample.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="OUT", help="file, or folder"
-    )
-    sample.add_argument("--indices", action="store_true", help="write the numbers of the sampled points, counted "
-                        "from 0, to .npy or .txt")  # fmt: skip
+    text = "choose m points of each cloud"
+    sample = commands.add_parser("sample", help=text, description=f"{text}.".capitalize(), **layout)
     sample.set_defaults(run=_sample)
+    add = sample.add_argument
+    text = "a file of one cloud, or a folder of them: with subfolders and links, without OUT"
+    add("inputs", nargs="+", type=Path, metavar="INPUT", help=text)
+    add("-o", "--output", type=Path, required=True, metavar="OUT", help="file, or folder")
+    text = "write the indices of the sampled points, counted from 0, to .npy or .txt"
+    add("--indices", action="store_true", help=text)
 
-    help = "show a cloud with its sampled points: a page that works offline"
-    view = commands.add_parser("view", help=help, description=f"{help.capitalize()}.", **shape)
-    view.add_argument("input", type=Path, metavar="INPUT", help="a file of one cloud")
-    view.add_argument(
-        "--sample", type=Path, metavar="FILE", help="sampled points to show; or give -m or --cell"
-    )
-    view.add_argument(
-        "-o", "--output", type=Path, metavar="PAGE", help="default: INPUT's name with .html, here"
-    )
-    view.add_argument(
-        "--no-open", action="store_true", help="write the page only; do not open it in a browser"
-    )
-    view.add_argument("--open3d", action="store_true", help="an Open3D window instead of a page")
+    text = "show a cloud with its sampled points: a page that works offline"
+    view = commands.add_parser("view", help=text, description=f"{text}.".capitalize(), **layout)
     view.set_defaults(run=_view)
+    add = view.add_argument
+    add("input", type=Path, metavar="INPUT", help="a file of one cloud")
+    text = "file of sampled points to show; instead of -m or --cell"
+    add("--sample", type=Path, metavar="FILE", help=text)
+    text = "default: INPUT's name with .html, in the current folder"
+    add("-o", "--output", type=Path, metavar="PAGE", help=text)
+    add("--no-open", action="store_true", help="write the page but do not open it in a browser")
+    add("--open3d", action="store_true", help="open an Open3D window instead of a page")
 
+    weights = ", ".join(samplenet.list_weights())
     for command in (sample, view):
-        command.add_argument("-m", type=int, help="points to sample")
-        command.add_argument(
-            "--sampler", choices=("fps", "random", "grid", "samplenet"), default="fps"
-        )
-        names = ", ".join(samplenet.list_weights())
-        command.add_argument("--weights", metavar="NAME", help=f"of samplenet: {names} (default: the first "
-                             "progressive one), or a .safetensors file or run folder")  # fmt: skip
-        command.add_argument(
-            "--framework", choices=("torch", "tf"), help="of samplenet (default: what is installed)"
-        )
-        command.add_argument("--up", choices=("y", "z"), help="axis that points up, for samplenet and the view "
-                             "(default: z for las and laz, y for other files)")  # fmt: skip
-        command.add_argument(
-            "--cell", type=float, metavar="SIZE", help="of grid, instead of -m: side of a cell"
-        )
-        command.add_argument(
-            "--seed", type=int, default=0, help="of what is drawn at random (default: 0)"
-        )
+        add = command.add_argument
+        add("-m", type=int, help="points to sample")
+        add("--sampler", choices=("fps", "random", "grid", "samplenet"), default="fps")
+        text = f"trained sampler: {weights}, a .safetensors file or a run folder"
+        add("--weights", metavar="NAME", help=f"{text} (default: the first progressive one)")
+        text = "for --sampler samplenet (default: the installed one; torch if both are)"
+        add("--framework", choices=("torch", "tf"), help=text)
+        text = "axis that points up, for samplenet and view (default: z for .las and .laz, else y)"
+        add("--up", choices=("y", "z"), help=text)
+        text = "side of a cell, for --sampler grid instead of -m"
+        add("--cell", type=float, metavar="SIZE", help=text)
+        add("--seed", type=int, default=0, help="seed of random draws (default: 0)")
     return parser
 
 
 class Notes:
-    """Sentences about files, for stderr. Of many files, each sentence is printed once, with the number of files."""
+    """Sentences about files, for stderr; each is printed once, with the number of its files."""
 
     def __init__(self):
-        self.files: dict[str, list[Path]] = {}
-        self.counts: dict[str, int] = {}
+        self.added: dict[str, list[tuple[Path, int]]] = {}
 
     def add(self, file: Path, sentence: str, count: int = 0) -> None:
-        """Note a sentence about a file. A {} in it stands for `count`, added up over the files."""
-        self.files.setdefault(sentence, []).append(file)
-        self.counts[sentence] = self.counts.get(sentence, 0) + count
+        """Add a sentence about a file. A {} in it stands for the sum of the files' counts."""
+        self.added.setdefault(sentence, []).append((file, count))
 
     def print(self) -> None:
         """Print the notes, a line each."""
-        for sentence, paths in self.files.items():
-            others = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-            if self.counts[sentence]:
-                sentence = sentence.format(self.counts[sentence])
-            print(f"samplenet: note: {paths[0]}{others}: {sentence}", file=sys.stderr)
+        for sentence, added in self.added.items():
+            others = f" and {len(added) - 1} more" if len(added) > 1 else ""
+            if total := sum(count for _, count in added):
+                sentence = sentence.format(total)
+            print(f"samplenet: note: {added[0][0]}{others}: {sentence}", file=sys.stderr)
 
 
 def _picker(args) -> Callable[[NDArray, int, str], NDArray[np.int64]]:
-    """Return the function that the arguments ask for: points (N, 3), number of the cloud, axis up -> indices."""
-    if args.cell is not None and (args.sampler != "grid" or args.m is not None):
+    """Return the sampler of the flags: points (N, 3), number of the cloud, axis up -> indices."""
+    m, cell, sampler = args.m, args.cell, args.sampler
+    if cell is not None and (sampler != "grid" or m is not None):
         raise InputError("--cell is for --sampler grid without -m")
-    if args.cell is not None and not 0 < args.cell < float("inf"):
-        raise InputError(f"--cell must be a length above 0, got {args.cell}")
-    if args.cell is None and args.m is None:
+    if cell is not None and not 0 < cell < float("inf"):
+        raise InputError(f"--cell must be a length above 0, got {cell}")
+    if cell is None and m is None:
         raise InputError("-m is needed: how many points to sample")
-    if args.m is not None and args.m < 1:
-        raise InputError(f"-m must be at least 1, got {args.m}")
-    if args.weights is not None and args.sampler != "samplenet":
-        raise InputError(f"--weights is for --sampler samplenet, not {args.sampler}")
+    if m is not None and m < 1:
+        raise InputError(f"-m must be at least 1, got {m}")
+    if args.weights is not None and sampler != "samplenet":
+        raise InputError(f"--weights is for --sampler samplenet, not {sampler}")
     if args.seed < 0:
         raise InputError(f"--seed must be at least 0, got {args.seed}")
-    if args.sampler == "samplenet":
-        weights = args.weights or next(
-            name for name in samplenet.list_weights() if name.endswith("-progressive")
-        )
-        return pick.SampleNetPicker(weights, args.m, args.framework, args.seed)
+    if sampler == "samplenet":
+        progressive = [name for name in samplenet.list_weights() if name.endswith("-progressive")]
+        weights = args.weights or progressive[0]
+        return pick.SampleNetPicker(weights, m, args.framework, args.seed)
     return {
-        "fps": lambda points, *_: pick.farthest_points(points, args.m),
-        "random": lambda points, number, _: pick.at_random(points, args.m, args.seed, number),
-        "grid": lambda points, *_: pick.grid(points, args.m, args.cell),
-    }[args.sampler]
+        "fps": lambda points, *_: pick.farthest_points(points, m),
+        "random": lambda points, number, _: pick.at_random(points, m, args.seed, number),
+        "grid": lambda points, *_: pick.grid(points, m, cell),
+    }[sampler]
 
 
 def _read(path: Path, notes: Notes) -> scans.Scan:
@@ -171,10 +168,8 @@ def _read(path: Path, notes: Notes) -> scans.Scan:
     for sentence in scan.notes:
         notes.add(path, sentence)
     if not scan.finite.all():
-        left_out = len(scan.rows) - int(scan.finite.sum())
-        notes.add(
-            path, "left out {} points whose coordinates are not finite (NaN or infinity)", left_out
-        )
+        sentence = "left out {} points whose coordinates are not finite (NaN or infinity)"
+        notes.add(path, sentence, len(scan.rows) - int(scan.finite.sum()))
     return scan
 
 
@@ -186,24 +181,21 @@ def _up(args, path: Path, notes: Notes) -> str:
     return args.up or "y"
 
 
-def _indices(
-    path: Path, scan: scans.Scan, m: int | None, picker: Callable, *options
-) -> NDArray[np.int64]:
-    """Sample the finite points of a scan. The indices count all of its points."""
+def _indices(path: Path, scan: scans.Scan, m: int | None, picker: Callable, *options) -> NDArray:
+    """Sample the finite points of a scan; return int64 indices among all of its points."""
     finite, n = np.flatnonzero(scan.finite), len(scan.rows)
     if m is not None and m > len(finite):
         points = "1 point" if n == 1 else f"{n} points"
         if len(finite) < n:
             points += f", of which {len(finite)} are finite"
-        # a few rows of numbers in a .txt or .csv file are as likely a camera's pose, say, as a cloud
+        # a few rows of numbers in a .txt or .csv file are as likely a camera's pose as a cloud
         kind = scans.NoCloud if scans.extension(path) in (".txt", ".csv") else InputError
         raise kind(f"{path} has {points}; -m asks for {m}")
-    points = scan.points if len(finite) == n else scan.points[finite]
-    largest, limit = np.abs(points).max(), np.sqrt(np.finfo(points.dtype).max) / 4
-    if largest > limit:
-        raise InputError(
-            f"{path} has coordinates up to {largest:.2g}, too large to measure distances; is it damaged?"
-        )
+    points = scan.points[finite]
+    largest = np.abs(points).max()
+    if largest > np.sqrt(np.finfo(points.dtype).max) / 4:  # squared distances would be infinite
+        fault = f"has coordinates up to {largest:.2g}, too large to measure distances"
+        raise InputError(f"{path} {fault}; is it damaged?")
     try:
         return finite[picker(points, *options)]
     except InputError as error:
@@ -220,7 +212,7 @@ def _sample(args) -> int:
     for number, job in enumerate(tqdm(jobs, unit="file", disable=single or None)):
         try:
             sampled, points = _sample_file(args, job, number, picker, notes)
-        except Exception as error:  # whatever is wrong with a file, the others are sampled
+        except Exception as error:  # one bad file must not stop the others
             if single:
                 raise _named(job.source, error) from error
             if isinstance(error, scans.NoCloud) and not job.named:
@@ -232,18 +224,15 @@ def _sample(args) -> int:
                 traceback.print_exc()
     notes.print()
     if single:
-        print(
-            f"{jobs[0].target}: {sampled} of {points} points in {time.perf_counter() - start:.1f} s"
-        )
+        seconds = time.perf_counter() - start
+        print(f"{jobs[0].target}: {sampled} of {points} points in {seconds:.1f} s")
         return 0
     if no_clouds:
         names = ", ".join(no_clouds[:10])
         if len(no_clouds) > 10:
             names += f" and {len(no_clouds) - 10} more"
-        print(
-            f"samplenet: note: left out text without {args.m or 'any'} rows of numbers: {names}",
-            file=sys.stderr,
-        )
+        sentence = f"left out text without {args.m or 'any'} rows of numbers: {names}"
+        print(f"samplenet: note: {sentence}", file=sys.stderr)
     clouds = len(jobs) - len(no_clouds)
     print(f"{args.output}: {clouds - failed} of {clouds} clouds sampled")
     return 2 if failed or faults or not clouds else 0
@@ -252,7 +241,7 @@ def _sample(args) -> int:
 def _sample_file(
     args, job: files.Job, number: int, picker: Callable, notes: Notes
 ) -> tuple[int, int]:
-    """Write the sample of a cloud; return how many points it has, and how many the cloud has."""
+    """Write the sample of a cloud; return its number of points and the cloud's."""
     scan = _read(job.source, notes)
     up = _up(args, job.source, notes) if args.sampler == "samplenet" else "y"
     idx = _indices(job.source, scan, args.m, picker, number, up)
@@ -260,9 +249,8 @@ def _sample_file(
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(
-            f"{job.target} cannot be written: no folder {folder} can be made ({error.strerror})"
-        ) from error
+        reason = f"cannot create the folder {folder} ({error.strerror})"
+        raise InputError(f"{job.target} cannot be written: {reason}") from error
     if args.indices:
         scans.write_indices(job.target, idx)
     else:
@@ -274,9 +262,8 @@ def _sample_file(
 def _named(path: Path, error: Exception) -> InputError:
     """Turn an error into a sentence that names the file."""
     if not isinstance(error, (InputError, OSError)):
-        return InputError(
-            f"{path} could not be sampled ({type(error).__name__}: {error}); --debug shows where"
-        )
+        what = f"{type(error).__name__}: {error}"
+        return InputError(f"{path} could not be sampled ({what}); --debug shows the traceback")
     sentence = _sentence(error)
     return InputError(sentence if str(path) in sentence else f"{path}: {sentence}")
 
@@ -290,15 +277,15 @@ def _sentence(error: InputError | OSError) -> str:
 def _view(args) -> int:
     from samplenet.console import view
 
-    if args.sample and (args.m is not None or args.cell is not None):
+    samples = args.m is not None or args.cell is not None
+    if args.sample and samples:
         raise InputError("give either --sample or -m or --cell")
     if args.open3d:
         view.require_display()
     page = args.output or Path(args.input.stem + ".html")
     if page.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"-o {page} must end in .html")
-    picker = _picker(args) if args.m is not None or args.cell is not None else None
-    notes = Notes()
+    picker, notes = _picker(args) if samples else None, Notes()
     if args.input.is_dir():
         raise InputError(f"{args.input} is a folder; view shows one file")
     scan = _read(args.input, notes)

@@ -1,4 +1,4 @@
-"""The files that the console command samples, and the file that each sample goes to."""
+"""Which files the console command samples, and which file each sample is written to."""
 
 import os
 import tempfile
@@ -15,7 +15,7 @@ class Job(NamedTuple):
     Attributes:
         source: file to read.
         target: file to write.
-        named: whether the command line names the file, and not only a folder that holds it.
+        named: whether the command line names the file itself, not a folder that holds it.
     """
 
     source: Path
@@ -29,19 +29,20 @@ def plan(inputs: list[Path], output: Path, indices: bool) -> tuple[list[Job], li
     Args:
         inputs: files, and folders of files.
         output: a file, or a folder if there are several inputs or a folder among them.
-        indices: whether numbers of points are written instead of clouds.
+        indices: whether indices are written instead of clouds.
 
     Returns:
         The jobs, and one sentence for each folder that cannot be read.
     """
-    files, faults = [], []  # files: path, name in the output folder, named
+    jobs, faults = [], []
+    files = []  # path, name in the output folder, named
     for path in inputs:
         if path.is_dir():
             if output.exists() and output.samefile(path):
                 raise InputError(f"-o {output} is the input folder; name another")
             clouds = _clouds(path, output.resolve(), faults)
             if not clouds:
-                fault = f"{path} holds no file of a format that can be read; samplenet sample --help lists them"
+                fault = f"{path} holds no file of a format that samplenet sample --help lists"
                 raise InputError(faults[-1] if faults else fault)
             files += [(file, file.relative_to(path), False) for file in clouds]
         elif path.is_file():
@@ -50,32 +51,27 @@ def plan(inputs: list[Path], output: Path, indices: bool) -> tuple[list[Job], li
             raise InputError(f"there is no file or folder {path}")
     if output.is_dir() or len(files) > 1 or not files[0][2]:
         if output.is_file() or scans.extension(output) in scans.WRITERS:
-            raise InputError(
-                f"-o {output} is named like a file; several clouds or a folder need a folder"
-            )
-        jobs = [
-            Job(file, output / _target_name(name, indices), named) for file, name, named in files
-        ]
+            raise InputError(f"-o {output} is named like a file, but must be a folder here")
+        for file, name, named in files:
+            jobs.append(Job(file, output / _target_name(name, indices), named))
         _check_distinct(jobs)
         _check_writable(output)
     else:
         scans.check_extension(output, indices)
-        jobs = [Job(files[0][0], output, True)]
+        jobs.append(Job(files[0][0], output, True))
     sources = {job.source.resolve() for job in jobs}
-    for job in jobs:
-        if (
-            job.target.resolve() in sources
-            or job.target.exists()
-            and job.target.samefile(job.source)
-        ):
-            raise InputError(f"-o {job.target} is the input; name another file or folder")
+    for source, target, _ in jobs:
+        # samefile: the target may be the source under another name, such as a hard link
+        if target.resolve() in sources or target.exists() and target.samefile(source):
+            raise InputError(f"-o {target} is the input; name another file or folder")
     return jobs, faults
 
 
 def _clouds(folder: Path, output: Path, faults: list[str]) -> list[Path]:
     """List the files in a folder, and in all folders below it, that have the extension of a cloud.
 
-    Links to folders are followed. No folder is visited twice, and `output`, which an earlier call wrote, never.
+    Links to folders are followed. No folder is visited twice, and `output`, which an earlier call
+    may have written, is never visited.
     """
     root = folder.resolve()
     visited, files = {root, output}, []
@@ -93,7 +89,7 @@ def _clouds(folder: Path, output: Path, faults: list[str]) -> list[Path]:
             else:
                 visited.add(real)
         files += [Path(parent, name) for name in names]
-    # broken links are kept, to be errors when they are read; pipes and the like are not
+    # a broken link is kept, to be reported when it is read; a pipe, which could block, is not
     files = [file for file in files if file.is_file() or not file.exists()]
     return sorted(file for file in files if scans.extension(file) in scans.READERS)
 
@@ -103,9 +99,8 @@ def _target_name(name: Path, indices: bool) -> Path:
     extension = scans.extension(name)
     if extension in scans.WRITERS and not indices:
         return name
-    return name.with_name(
-        name.name[: len(name.name) - len(extension)] + (".npy" if indices else ".ply")
-    )
+    stem = name.name[: len(name.name) - len(extension)]
+    return name.with_name(stem + (".npy" if indices else ".ply"))
 
 
 def _check_distinct(jobs: list[Job]) -> None:
@@ -114,15 +109,17 @@ def _check_distinct(jobs: list[Job]) -> None:
     for job in jobs:
         rivals.setdefault(job.target, []).append(job)
     for target, group in rivals.items():
-        if len(group) > 1:  # notes.csv beside notes.ply is no rival
-            clouds = [job.source for job in group if job.named or _is_cloud(job.source)]
-            if len(clouds) > 1:
-                both = f"{clouds[0]} and {clouds[1]} would both become {target}"
-                raise InputError(f"{both}; rename one of them, or sample it separately")
+        if len(group) == 1:
+            continue
+        # read them: chair.csv beside chair.ply may be a table of prices
+        clouds = [job.source for job in group if job.named or _is_cloud(job.source)]
+        if len(clouds) > 1:
+            both = f"{clouds[0]} and {clouds[1]} would both become {target}"
+            raise InputError(f"{both}; rename one of them, or sample it separately")
 
 
 def _is_cloud(path: Path) -> bool:
-    """Return whether a file is a cloud, perhaps a damaged one, and not just any text."""
+    """Return whether a file is a cloud, perhaps a damaged one, and not some other text."""
     try:
         scans.read(path)
     except scans.NoCloud:
@@ -133,7 +130,7 @@ def _is_cloud(path: Path) -> bool:
 
 
 def _check_writable(folder: Path) -> None:
-    """Raise InputError if nothing can be written to a folder or, while it does not exist, to the nearest one above."""
+    """Raise InputError if a folder, or the nearest existing one above it, cannot be written."""
     nearest = folder.absolute()
     while not nearest.exists():
         nearest = nearest.parent

@@ -1,7 +1,7 @@
-"""Pick m points of one cloud of any size: farthest points, one per grid cell, at random, or by a trained SampleNet.
+"""Pick m points of one cloud of any size: by farthest points, a grid, chance or a SampleNet.
 
-Functions take points (N, 3), all finite, and return distinct indices (m,) in the order they were picked. Only
-`SampleNetPicker` needs a framework.
+Functions take points (N, 3), all finite, and return distinct indices (m,) in the order they were
+picked. Only `SampleNetPicker` needs a framework.
 """
 
 import numpy as np
@@ -19,9 +19,11 @@ MAX_CELLS = 1 << 19  # along an axis: the numbers of all cells have to fit into 
 def farthest_points(points: NDArray, m: int, chosen: NDArray | tuple = (0,)) -> NDArray[np.int64]:
     """Run farthest point sampling, with exactly the indices that `samplenet.ops` gives.
 
-    Points are sorted into blocks of neighbours. Each block keeps its bounding box and its farthest point, and a newly
-    picked point is compared only with the blocks that it may be nearer to than that. The distance to a box is rounded
-    as the distance to a point is, and rounding keeps order, so no block is missed.
+    In NumPy, as the command must work without a framework and its ops. Points are sorted into
+    blocks of neighbours. Each block keeps its bounding box and its farthest point, and a newly
+    picked point is compared only with the blocks that it may be nearer to than that. The distance
+    to a box is rounded like the distance to a point, and rounding keeps order, so no block is
+    missed.
 
     Args:
         chosen: indices to pick first, in this order; repeated ones count once.
@@ -30,22 +32,16 @@ def farthest_points(points: NDArray, m: int, chosen: NDArray | tuple = (0,)) -> 
     blocks = -(-n // BLOCK_POINTS)
     order = np.full(blocks * BLOCK_POINTS, n)  # n: no point
     order[:n] = np.argsort(_morton(points), kind="stable")
-    order = np.sort(
-        order.reshape(blocks, BLOCK_POINTS), 1
-    )  # so that of equal distances the lowest index comes first
+    # sorted, so that the lowest index of equal distances comes first
+    order = np.sort(order.reshape(blocks, BLOCK_POINTS), 1)
     position = np.empty(n + 1, np.int64)  # where each point is in `order`
     position[order] = np.arange(order.size).reshape(order.shape)
-    xyz = np.ascontiguousarray(
-        points[np.minimum(order, n - 1)].transpose(2, 0, 1)
-    )  # (3, blocks, BLOCK_POINTS)
+    xyz = np.moveaxis(points[np.minimum(order, n - 1)], 2, 0)  # (3, blocks, BLOCK_POINTS)
+    xyz = np.ascontiguousarray(xyz)
     low, high = xyz.min(2), xyz.max(2)
-    nearest = np.where(
-        order < n, kind(np.inf), kind(-2)
-    )  # squared distance to those picked; -1 once picked
-    reach, lead = (
-        nearest.max(1),
-        order[:, 0].copy(),
-    )  # a block's largest distance, and which point has it
+    # squared distance to the nearest picked point; -1 once picked, -2 for no point
+    nearest = np.where(order < n, kind(np.inf), kind(-2))
+    reach, lead = nearest.max(1), order[:, 0].copy()  # a block's largest one, and whose it is
     first = list(dict.fromkeys(np.asarray(chosen).tolist()))[:m]
     picks = np.empty(m, np.int64)
     for i in range(m):
@@ -54,7 +50,7 @@ def farthest_points(points: NDArray, m: int, chosen: NDArray | tuple = (0,)) -> 
         picks[i], nearest[block, slot] = pick, -1
         picked = xyz[:, block, slot, None]
         near = _square(np.maximum(np.maximum(low - picked, picked - high), 0)) < reach
-        near[block] = True
+        near[block] = True  # also if its reach was 0: its farthest point was just picked
         near = np.flatnonzero(near)
         closer = np.minimum(nearest[near], _square(xyz[:, near] - picked[..., None]))
         far = closer.argmax(1)
@@ -70,7 +66,7 @@ def _square(delta: NDArray) -> NDArray:
 
 
 def _morton(points: NDArray) -> NDArray[np.int64]:
-    """Number the points along a Z curve of 1024 cells a side: neighbours on the curve are neighbours in space."""
+    """Number the points along a Z curve of 1024 cells a side: its neighbours are near in space."""
     low = points.min(0)
     side = (points.max(0) - low).max() or 1
     code = np.zeros(len(points), np.int64)
@@ -83,12 +79,12 @@ def _morton(points: NDArray) -> NDArray[np.int64]:
 
 
 def grid(points: NDArray, m: int | None = None, cell: float | None = None) -> NDArray[np.int64]:
-    """Pick one point of each occupied cell of a grid: the point nearest to the mean of the cell's points.
+    """Pick from each occupied cell of a grid the point nearest to the mean of the cell's points.
 
     Args:
-        m: number of points, without `cell`. The cells are as large as they can be while at least m are occupied;
-            farthest point sampling picks m of their points. Where so many points coincide that fewer than m cells are
-            occupied, it adds the rest.
+        m: number of points, without `cell`. The cells are as large as they can be while at least m
+            are occupied; farthest point sampling picks m of their points. Where so many points
+            coincide that fewer than m cells are occupied, it adds the rest.
         cell: side of a cell; the number of points follows from it.
     """
     if cell is not None:
@@ -100,7 +96,7 @@ def grid(points: NDArray, m: int | None = None, cell: float | None = None) -> ND
 
 
 def _cell_size(points: NDArray, m: int) -> float:
-    """Search for the largest cells of which m or more are occupied, if there are."""
+    """Search for the largest side at which m or more cells are occupied, if there is any."""
     span = float(np.ptp(points, axis=0).max()) or 1.0  # 0 if all points coincide
     size = span
     while size > span / MAX_CELLS and len(np.unique(_cells(points, size))) < m:
@@ -116,41 +112,43 @@ def _cell_size(points: NDArray, m: int) -> float:
 
 
 def _cells(points: NDArray, size: float) -> NDArray[np.int64]:
-    """Number the cells, and return each point's."""
+    """Return the number of each point's cell, (N,)."""
     steps = (points - points.min(0)) / size
     if not steps.max() <= 2 * MAX_CELLS:
-        raise InputError(
-            f"cells of {size} are too small: more than {2 * MAX_CELLS} would lie along the cloud"
-        )
+        fault = f"more than {2 * MAX_CELLS} would lie along the cloud"
+        raise InputError(f"cells of {size} are too small: {fault}")
     x, y, z = steps.astype(np.int64).T
     return (x * (y.max() + 1) + y) * (z.max() + 1) + z
 
 
 def _one_per_cell(points: NDArray, cells: NDArray[np.int64]) -> NDArray[np.int64]:
     _, cells, counts = np.unique(cells, return_inverse=True, return_counts=True)
+    # relative to the first point: sums of large coordinates would round away the differences
     sums = [np.bincount(cells, column) for column in (points - points[0]).T]
     means = np.stack(sums, 1) / counts[:, None] + points[0]
     dist2 = ((points - means[cells]) ** 2).sum(1)
-    order = np.lexsort((dist2, cells))  # stable: of equal distances the lowest index
+    order = np.lexsort((dist2, cells))  # stable: the lowest index of equal distances
     return order[np.cumsum(counts) - counts]
 
 
 def at_random(points: NDArray, m: int, seed: int, number: int) -> NDArray[np.int64]:
-    """Draw m points, by the seed and the cloud's number alone."""
+    """Draw m points at random; only the seed and the cloud's number decide which."""
     return random_indices(len(points), m, seed, np.array([number]))[0].astype(np.int64)
 
 
 class SampleNetPicker:
     """Pick points by a trained SampleNet.
 
-    Clouds of up to 16384 points are sampled whole. Larger clouds are cut into m / sampler.m patches (at least one):
-    each is the points nearest to one of as many farthest points. The network gets at most 16384 points of a patch,
-    drawn at random and normalised. If it returns fewer than m points in all, farthest point sampling adds the rest.
-    The bundled networks were trained on whole shapes; expect worse samples of patches that look different.
+    Clouds of up to 16384 points are sampled whole. Larger clouds are cut into m / sampler.m patches
+    (at least one): each is the points nearest to one of as many farthest points. The network gets
+    at most 16384 points of a patch, drawn at random and normalised. If it returns fewer than m
+    points in all, farthest point sampling adds the rest. The bundled networks were trained on whole
+    shapes; expect worse samples of patches that look different.
 
     Args:
-        weights: name or file, see `samplenet.load_pretrained`. A progressive sampler serves every m. A sampler of a
-            single size serves that size, and any larger one for clouds that are cut into patches.
+        weights: name or file, see `samplenet.load_pretrained`. A progressive sampler serves every
+            m. A sampler of a single size serves that size, and any larger one for clouds that are
+            cut into patches.
         seed: of the random points within patches.
     """
 
@@ -163,9 +161,8 @@ class SampleNetPicker:
         self.in_torch = framework == "torch"
         if not self.in_torch:
             import samplenet.quiet_tensorflow  # noqa: F401
-        size = (
-            m if self.fixed_size and m < self.largest_m else None
-        )  # raises: these weights cannot give fewer
+        # an m below the fixed size is passed on for the error that load_pretrained raises
+        size = m if self.fixed_size and m < self.largest_m else None
         self.sampler = pretrained.load_pretrained(weights, size, framework)
 
     def __call__(self, points: NDArray, number: int = 0, up: str = "y") -> NDArray[np.int64]:
@@ -173,12 +170,14 @@ class SampleNetPicker:
 
         Args:
             number: the cloud's number, among several.
-            up: "y" or "z", the axis that points up in the cloud. The bundled samplers know clouds with y up.
+            up: "y" or "z", the axis that points up in the cloud. The bundled samplers were trained
+                with y up.
         """
         if self.fixed_size and self.m != self.largest_m and len(points) <= MAX_WHOLE_CLOUD:
             raise InputError(
-                f"weights {self.weights} sample {self.largest_m} points of a cloud of {len(points)}, not {self.m}; "
-                f"take a progressive sampler (more points only of a cloud of over {MAX_WHOLE_CLOUD})"
+                f"weights {self.weights} sample {self.largest_m} points of a cloud of "
+                f"{len(points)}, not {self.m}; take a progressive sampler (these weights sample "
+                f"more points only of clouds of over {MAX_WHOLE_CLOUD})"
             )
         share = min(self.m, self.largest_m)
         rng = np.random.default_rng((self.seed, number))
@@ -192,7 +191,7 @@ class SampleNetPicker:
         return farthest_points(points, self.m, np.concatenate(picked))
 
     def _patches(self, points: NDArray, share: int) -> list[NDArray[np.int64]]:
-        """Cut a cloud into patches: the indices of the points of each."""
+        """Cut a cloud into patches, each an array of indices."""
         count = 1 if len(points) <= MAX_WHOLE_CLOUD else self.m // share
         if count == 1:
             return [np.arange(len(points))]
@@ -206,7 +205,7 @@ class SampleNetPicker:
         return np.split(np.argsort(nearest, kind="stable"), np.cumsum(sizes)[:-1])
 
     def _match(self, points: NDArray, share: int, up: str) -> NDArray[np.int64]:
-        """Sample one patch: indices (share,)."""
+        """Sample `share` points of one patch (n, 3); return their indices in it."""
         x, y, z = points.T
         turned = np.stack((x, z, -y) if up == "z" else (x, y, z), 1)[None]
         cloud = normalise(turned, self.normalisation)
