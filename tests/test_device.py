@@ -1,4 +1,4 @@
-"""Which GPU there is, what a framework says that cannot use it, and what TensorFlow prints. No GPU is needed."""
+"""The GPU that is found, and the advice if a framework cannot use it. No GPU is needed."""
 
 import ast
 import os
@@ -73,7 +73,7 @@ def test_pytorch_says_which_device_serves_it_and_why(cuda, driver, available, wo
     assert serves == available and words in sentence
 
 
-def test_debug_shows_tensorflows_log_and_an_idle_gpu_is_told_once(smi):
+def test_debug_shows_tensorflows_log_and_an_idle_gpu_is_reported_once(smi):
     """Without it the log is not shown: tests/faults/test_bad_input.py."""
     tf = pytest.importorskip("tensorflow")
     if tf.config.list_physical_devices("GPU"):

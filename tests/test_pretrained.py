@@ -57,7 +57,7 @@ def test_some_come_with_the_library_and_are_small():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_card_tells_what_the_weights_are(name):
+def test_a_card_describes_the_weights(name):
     card = pretrained.card(name)
     assert set(card) >= CARD
     assert name.endswith("-progressive") == (len(card["sizes"]) > 1)
@@ -82,30 +82,30 @@ def test_both_frameworks_give_the_same_sample(name, clouds):
     assert np.mean(idx == same) > 0.9
 
 
-def test_a_file_makes_its_sampler(tmp_path, clouds):
+def test_a_file_gives_its_sampler(tmp_path, clouds):
     torch = pytest.importorskip("torch", reason="the PyTorch side needs PyTorch")
     from samplenet.torch import SampleNet
 
     torch.manual_seed(0)
     sampler = SampleNet(6, k=4, conv_widths=(8, 8), fc_widths=(16,), output_order="3m").eval()
-    about = {"sizes": [3, 6], "normalisation": "box_side"}
-    weights.save(sampler, tmp_path / "sampler.safetensors", about)
-    for place in (tmp_path, tmp_path / "sampler.safetensors"):  # a run folder as well
-        again = samplenet.load_pretrained(place, framework="torch")
+    metadata = {"sizes": [3, 6], "normalisation": "box_side"}
+    weights.save(sampler, tmp_path / "sampler.safetensors", metadata)
+    for path in (tmp_path, tmp_path / "sampler.safetensors"):  # a run folder as well
+        again = samplenet.load_pretrained(path, framework="torch")
         assert again.config == sampler.config
         np.testing.assert_array_equal(
             call("torch", again, clouds)[1], call("torch", sampler, clouds)[1]
         )
     assert call("torch", samplenet.load_pretrained(tmp_path, m=4), clouds)[1].shape == (2, 4)
-    assert about.items() <= pretrained.card(tmp_path).items()
+    assert metadata.items() <= pretrained.card(tmp_path).items()
     assert pick.SampleNetPicker(tmp_path, 4, framework="torch").normalisation == "box_side"
-    weights.save(sampler, tmp_path / "sampler.safetensors")  # which tells neither
+    weights.save(sampler, tmp_path / "sampler.safetensors")  # without sizes and normalisation
     with pytest.raises(InputError, match="sample 6 points, not 4"):
         samplenet.load_pretrained(tmp_path, m=4)
     assert pick.SampleNetPicker(tmp_path, 6, framework="torch").normalisation == "unit_sphere"
 
 
-def test_what_cannot_be_loaded_is_named(tmp_path, monkeypatch):
+def test_weights_that_cannot_be_loaded_are_named(tmp_path, monkeypatch):
     torch = pytest.importorskip("torch", reason="the PyTorch side needs PyTorch")
     load = samplenet.load_pretrained
     with pytest.raises(
@@ -123,14 +123,14 @@ def test_what_cannot_be_loaded_is_named(tmp_path, monkeypatch):
         load(tmp_path / "gone.safetensors")
     weights.save(torch.nn.Linear(2, 2), tmp_path / "other.safetensors")
     with pytest.raises(
-        InputError, match=r"other\.safetensors does not say which SampleNet it is of"
+        InputError, match=r"other\.safetensors does not hold the settings of a SampleNet"
     ):
         load(tmp_path / "other.safetensors")
     weights.save(
         torch.nn.Linear(2, 2), tmp_path / "newer.safetensors", {"network": {"m": 3, "heads": 2}}
     )
     with pytest.raises(
-        InputError, match=r"newer\.safetensors are of a SampleNet with other settings .*'heads'"
+        InputError, match=r"newer\.safetensors have settings that this version's SampleNet .*'heads'"
     ):
         load(tmp_path / "newer.safetensors", framework="torch")
     whole = (pretrained.FOLDER / f"{NAMES[0]}.safetensors").read_bytes()
@@ -149,7 +149,7 @@ def test_what_cannot_be_loaded_is_named(tmp_path, monkeypatch):
         load(NAMES[0])
 
 
-def test_a_sampler_is_of_the_framework_that_is_imported_else_of_the_one_installed_pytorch_first(
+def test_the_default_framework_is_the_imported_one_else_the_installed_one_pytorch_first(
     monkeypatch,
 ):
     imported, installed, neither = (
@@ -169,7 +169,7 @@ def test_a_sampler_is_of_the_framework_that_is_imported_else_of_the_one_installe
         assert pretrained.choose_framework("tf") == "tf"
 
 
-def test_a_run_becomes_one_of_the_weights(tmp_path, monkeypatch):
+def test_a_run_is_added_to_the_weights(tmp_path, monkeypatch):
     torch = pytest.importorskip("torch", reason="the PyTorch side needs PyTorch")
     from samplenet.pretrained import __main__ as releasing
     from samplenet.torch import SampleNet
@@ -250,8 +250,8 @@ def test_a_normalised_tensor_is_a_tensor_with_the_numbers_of_an_array(clouds, fr
         tf = pytest.importorskip("tensorflow", reason="the Keras side needs TensorFlow")
         tensor = tf.cast(100 * clouds, dtype)
         array = tf.cast(tensor, tf.float64).numpy()
-    for how in ("unit_sphere", "box_side", "box_diagonal"):
-        got, want = samplenet.normalise(tensor, how), samplenet.normalise(array, how)
+    for name in ("unit_sphere", "box_side", "box_diagonal"):
+        got, want = samplenet.normalise(tensor, name), samplenet.normalise(array, name)
         assert (
             isinstance(got, type(tensor))
             and got.device == tensor.device

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Write files whole or not at all."""
 
 import contextlib
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def naming(path: Path):
-    """Add `path` to any OSError raised inside; "No space left on device" names no file by itself."""
+    """Add `path` to any OSError raised inside: "No space left on device" names no file."""
     try:
         yield
     except OSError as error:
@@ -17,16 +17,17 @@ def naming(path: Path):
 
 
 def write_atomic(path: Path, content: bytes, previous: Path | None = None) -> None:
-    """Write a file so that a reader, or a kill at any moment, sees the old content or the new one.
+    """Write a file so that readers see its old content or its new one, even after a kill.
 
-    With `previous` the old file is kept under that name, and a kill may leave it there alone.
+    With `previous` the old file is kept under that name; a kill between the two renamings leaves
+    only that one.
     """
     part = path.with_name(path.name + ".part")
     try:
         with naming(path), open(part, "wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            os.fsync(file.fileno())  # or a power cut could leave the new name with no content
         if previous and path.exists():
             os.replace(path, previous)
         os.replace(part, path)

@@ -1,4 +1,4 @@
-"""Time several functions in one run: taken in turns, so that a busy moment of the machine meets all of them."""
+"""Time several functions in turns, so that a busy moment of the machine slows all of them."""
 
 import statistics
 import time
@@ -7,10 +7,7 @@ from typing import NamedTuple
 
 
 class Seconds(NamedTuple):
-    """Attributes:
-    median: what a call takes.
-    best: the fastest call, nearest to an idle machine's.
-    """
+    """Times of a function's calls; the best is the nearest to that of an idle machine."""
 
     median: float
     best: float
@@ -19,15 +16,15 @@ class Seconds(NamedTuple):
 def in_turns(
     functions: dict[Hashable, Callable[[], object]], turns: int, warm_up: int = 1
 ) -> dict[Hashable, Seconds]:
-    """Time each function once a turn; the turns of `warm_up` come first and do not count.
+    """Time each function once a turn, after `warm_up` turns that do not count.
 
-    A function must return when its work is done: one that leaves it to a device waits for the device itself.
+    A function must return when its work is done: if a device does the work, it must wait for it.
     """
-    found = {key: [] for key in functions}
+    times = {key: [] for key in functions}
     for turn in range(warm_up + turns):
         for key, function in functions.items():
             begin = time.perf_counter()
             function()
             if turn >= warm_up:
-                found[key].append(time.perf_counter() - begin)
-    return {key: Seconds(statistics.median(times), min(times)) for key, times in found.items()}
+                times[key].append(time.perf_counter() - begin)
+    return {key: Seconds(statistics.median(times[key]), min(times[key])) for key in functions}

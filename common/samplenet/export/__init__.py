@@ -1,4 +1,4 @@
-"""Trained samplers for other runtimes; batch norm is folded into the layers, batch and clouds may have any size.
+"""Export trained samplers to other runtimes.
 
     python -m samplenet.export --weights classification-32 -o sampler.onnx
 
@@ -7,11 +7,12 @@
 | `NAME.onnx` | ONNX, standard operations of opset 18 | an ONNX runtime |
 | `NAME.pt2` | a `torch.export` program of PyTorch's own operations | PyTorch |
 | `NAME/` | a SavedModel of TensorFlow's own operations | TensorFlow |
-| `NAME.keras` | the Keras model as it is, which can be trained on | TensorFlow and `import samplenet.tf` |
+| `NAME.keras` | the Keras model, for further training | TensorFlow and `import samplenet.tf` |
 
-All map a normalised `cloud` (B, N, 3) float32, N >= m, to `points` (B, m, 3), the matched sample, `idx` (B, m), which
-input points those are, and `queries` (B, m, 3), the simplified points. The first c points that a progressive sampler
-gives are its sample of size c, for c up to m.
+All but `.keras` have batch norm folded into the layers. All map a normalised `cloud` (B, N, 3)
+float32 of any B and N >= m to `points` (B, m, 3), the matched sample, `idx` (B, m), which input
+points those are, and `queries` (B, m, 3), the simplified points. The first c points that a
+progressive sampler gives are its sample of size c, for c up to m.
 """
 
 import importlib
@@ -28,31 +29,27 @@ from samplenet.export.network import Network, fold
 __all__ = ["Network", "export", "fold", "framework", "load"]
 
 OUTPUTS = ("points", "idx", "queries")
-FRAMEWORKS = {".onnx": None, ".pt2": "torch", "": "tf", ".keras": "tf"}  # that a format needs
+FRAMEWORKS = {".onnx": None, ".pt2": "torch", "": "tf", ".keras": "tf"}  # by suffix; None: either
 
 
 def framework(path) -> str | None:
-    """The framework whose sampler `export` needs for this file; None: either's serves."""
+    """Return the framework whose samplers `export` can write to this path; None: either's."""
     suffix = Path(path).suffix
     if suffix not in FRAMEWORKS:
-        raise InputError(
-            f"{path} must end in .onnx, .pt2 or .keras, or be a folder's name without a suffix"
-        )
+        known = ".onnx, .pt2 or .keras, or be a folder's name without a suffix"
+        raise InputError(f"{path} must end in {known}")
     return FRAMEWORKS[suffix]
 
 
 def export(sampler, path) -> None:
-    """Write a trained `SampleNet` to `path`, whole or not at all; the name's end is the format, see above.
+    """Write a trained `SampleNet` to `path`, whole or not at all, in the format of its suffix.
 
     Raises:
-        InputError: an unknown format, a package that is missing, or a folder that holds something else.
+        InputError: an unknown format, a missing package, or a folder that holds something else.
     """
-    path, suffix = Path(path), Path(path).suffix
-    if (
-        framework(path) == "tf"
-        and suffix
-        and not type(sampler).__module__.startswith("samplenet.tf")
-    ):
+    path, needed = Path(path), framework(path)
+    suffix = path.suffix
+    if suffix == ".keras" and not type(sampler).__module__.startswith("samplenet.tf"):
         raise InputError(f"{path}: only samplers of samplenet.tf can be saved as .keras")
     if path.is_dir() and not (path / "saved_model.pb").exists():
         raise InputError(f"{path} is a folder that holds no SavedModel; choose another name")
@@ -60,13 +57,12 @@ def export(sampler, path) -> None:
     with tempfile.TemporaryDirectory(prefix=f"{path.name}.", dir=path.parent) as folder:
         new = Path(folder) / path.name
         if suffix == ".onnx":
-            new.write_bytes(
-                _module("samplenet.export.onnx").build(fold(sampler)).SerializeToString()
-            )
+            model = _module("samplenet.export.onnx").build(fold(sampler))
+            new.write_bytes(model.SerializeToString())
         elif suffix == ".keras":
             sampler.save(new)
         else:
-            _module(f"samplenet.{framework(path)}.export").save(fold(sampler), new)
+            _module(f"samplenet.{needed}.export").save(fold(sampler), new)
         if suffix:
             os.replace(new, path)
         else:
@@ -74,35 +70,39 @@ def export(sampler, path) -> None:
 
 
 def load(path) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
-    """What `export` wrote, as a function of clouds: float32 (B, N, 3) -> arrays "points", "idx" and "queries"."""
+    """Return an exported sampler as a function of arrays.
+
+    It maps clouds (B, N, 3) float32 to a dictionary of "points", "idx" and "queries".
+    """
     path, kind = Path(path), framework(path)
     if not path.exists():
         raise InputError(f"no exported sampler {path}")
     if kind is None:
         session = _module("onnxruntime").InferenceSession(path, providers=["CPUExecutionProvider"])
-        return lambda clouds: dict(
-            zip(OUTPUTS, session.run(OUTPUTS, {"cloud": clouds}), strict=True)
-        )
+        run = session.run
+        return lambda clouds: dict(zip(OUTPUTS, run(OUTPUTS, {"cloud": clouds}), strict=True))
     if kind == "torch":
         torch = _module("torch")
         module = torch.export.load(path).module()
-        return lambda clouds: {
-            name: out.numpy() for name, out in module(torch.from_numpy(clouds)).items()
-        }
+        return lambda clouds: _arrays(module(torch.from_numpy(clouds)))
     tf = _module("tensorflow")
     if path.suffix:
-        _module("samplenet.tf")
+        _module("samplenet.tf")  # registers the Keras classes that the file names
         model = tf.keras.models.load_model(path)
-        return lambda clouds: {name: out.numpy() for name, out in model(clouds)._asdict().items()}
+        return lambda clouds: _arrays(model(clouds)._asdict())
     saved = tf.saved_model.load(path)
-    return lambda clouds: {name: out.numpy() for name, out in saved(clouds).items()}
+    return lambda clouds: _arrays(saved(clouds))
+
+
+def _arrays(outputs: dict) -> dict[str, np.ndarray]:
+    return {name: tensor.numpy() for name, tensor in outputs.items()}
 
 
 def _module(name: str):
+    """Import a module; InputError names the extra of a missing package."""
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         extra = {"torch": "torch", "tensorflow": "tf", "keras": "tf"}.get(error.name, "export")
-        raise InputError(
-            f'{error.name} is not installed: install samplenet with its extra "{extra}"'
-        ) from error
+        fault = f'{error.name} is not installed: install samplenet with its extra "{extra}"'
+        raise InputError(fault) from error

@@ -1,4 +1,4 @@
-"""The layers of a trained sampler without batch norm, as arrays: what every exported format is made of."""
+"""The layers of a trained sampler as arrays, without batch norm: the input of every export."""
 
 from typing import NamedTuple
 
@@ -15,10 +15,12 @@ class Layer(NamedTuple):
 
 
 class Network(NamedTuple):
-    """Per-point layers, max over the points, fully connected layers; a ReLU after all but the last, which gives Q.
+    """Per-point layers, max over the points, fully connected layers.
+
+    A ReLU follows each layer but the last, which gives Q.
 
     Attributes:
-        m: points of a sample; the last layer's 3m values lie as (m, 3).
+        m: points of a sample; the last layer's 3m values are in the order (m, 3).
     """
 
     m: int
@@ -27,32 +29,27 @@ class Network(NamedTuple):
 
 
 def fold(sampler) -> Network:
-    """The network of a `SampleNet`, of either framework, with each batch norm folded into the layer before it."""
-    arrays, epsilon = weights.arrays(sampler), sampler.config["bn_epsilon"]
+    """Return a `SampleNet`'s network, each batch norm folded into the layer before it."""
+    # float64, so that folding rounds each weight only once
+    arrays = {name: array.astype(np.float64) for name, array in weights.arrays(sampler).items()}
+    epsilon = sampler.config["bn_epsilon"]
 
     def layers(name: str, norm: str, count: int) -> list[Layer]:
         return [_folded(arrays, f"{name}{i}", f"{norm}{i}", epsilon) for i in range(1, count + 1)]
 
     convs = layers("conv", "bn", len(sampler.config["conv_widths"]))
     fcs = layers("fc", "bn_fc", len(sampler.config["fc_widths"]) + 1)
-    if sampler.output_order == "3m":
+    if sampler.output_order == "3m":  # as in the released PyTorch code: all x, all y, all z
         rows = np.arange(3 * sampler.m).reshape(3, sampler.m).T.ravel()
-        fcs[-1] = Layer(*(a[rows] for a in fcs[-1]))
+        fcs[-1] = Layer(fcs[-1].weight[rows], fcs[-1].bias[rows])
     return Network(sampler.m, convs, fcs)
 
 
 def _folded(arrays: dict[str, np.ndarray], layer: str, norm: str, epsilon: float) -> Layer:
-    """In float64, so that folding adds one rounding of each weight."""
-    weight, bias = (
-        arrays[f"{layer}.weight"].astype(np.float64),
-        arrays[f"{layer}.bias"].astype(np.float64),
-    )
+    weight, bias = arrays[f"{layer}.weight"], arrays[f"{layer}.bias"]
     weight = weight.reshape(weight.shape[:2])  # a convolution's window is 1
     if f"{norm}.weight" in arrays:
-        gain, offset, mean, variance = (
-            arrays[f"{norm}.{name}"].astype(np.float64)
-            for name in ("weight", "bias", "running_mean", "running_var")
-        )
-        gain = gain / np.sqrt(variance + epsilon)
-        weight, bias = gain[:, None] * weight, gain * (bias - mean) + offset
+        gain = arrays[f"{norm}.weight"] / np.sqrt(arrays[f"{norm}.running_var"] + epsilon)
+        weight = gain[:, None] * weight
+        bias = gain * (bias - arrays[f"{norm}.running_mean"]) + arrays[f"{norm}.bias"]
     return Layer(weight.astype(np.float32), bias.astype(np.float32))

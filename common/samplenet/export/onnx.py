@@ -1,4 +1,4 @@
-"""A sampler as an ONNX model of standard operations, written as a graph: no framework takes part."""
+"""Build an ONNX model of standard operations from a sampler's layers, without a framework."""
 
 import numpy as np
 import onnx
@@ -8,11 +8,14 @@ from samplenet.export.network import Network
 
 OPSET = 18
 
-# Planes are (B, 3, *): one plane a coordinate, so that distances are added up in the fixed order of samplenet.ops.
-# The loop runs as often as the cloud with the most repeated points needs; the others' last steps write nowhere.
+# Planes are (B, 3, *), one for each coordinate, so that squared distances are summed in the fixed
+# order of samplenet.ops. The first half matches each query to its nearest point and moves points
+# that were matched before (`again`) to the end; the loop replaces these by farthest points. It runs
+# as often as the cloud with the most repeated points needs: the others' last steps write nothing.
 MODEL = """
 <ir_version: 8, opset_import: ["": {opset}, "samplenet": 1], producer_name: "samplenet">
-sampler (float[B, N, 3] cloud) => (float[B, {m}, 3] points, int64[B, {m}] idx, float[B, {m}, 3] queries)
+sampler (float[B, N, 3] cloud)
+ => (float[B, {m}, 3] points, int64[B, {m}] idx, float[B, {m}, 3] queries)
 <int64[1] first = {{1}}, int64[1] second = {{2}}, int64[3] spatial = {{1, 3, 1}},
  int64 size = {{{m}}}, int64[1] sizes = {{{m}}}, int64[3] shape = {{0, {m}, 3}}, bool yes = {{1}},
  float[1] picked = {{-1}}>
@@ -47,8 +50,8 @@ sampler (float[B, N, 3] cloud) => (float[B, {m}, 3] points, int64[B, {m}] idx, f
   minus = Expand (picked, taken)
   left = ScatterElements <axis = 2> (from_nearest, near_row, minus)
   idx, rest = Loop (steps, yes, kept, left) <body = step (
-    int64 i, bool on, int64[B, {m}] picks, float[B, 1, N] far) => (bool go, int64[B, {m}] next_picks,
-    float[B, 1, N] next_far)
+    int64 i, bool on, int64[B, {m}] picks, float[B, 1, N] far) =>
+    (bool go, int64[B, {m}] next_picks, float[B, 1, N] next_far)
   {{
     pick = ArgMax <axis = 2> (far)
     pick_planes = Expand (pick, spatial)
@@ -90,7 +93,7 @@ dist2 (a, b) => (sum)
 
 
 def build(network: Network) -> onnx.ModelProto:
-    """cloud (B, N, 3) float32, N >= m -> points (B, m, 3), idx (B, m) int64, queries (B, m, 3)."""
+    """Build the model: cloud (B, N, 3) float32 -> points, queries (B, m, 3), idx (B, m) int64."""
     m = network.m
     arrays = {"position": np.arange(m), "earlier": np.tri(m, k=-1, dtype=bool)}
     lines, last = [], "planes"

@@ -1,10 +1,11 @@
-"""Trained samplers by name, and the sampler of a finished run or of a file that `samplenet.weights.save` wrote.
+"""Open trained samplers: those of the library by name, those of finished runs, and saved ones.
 
-The weights were trained by the committed presets on the built-in shapes: `card` says on what, by which command, and
-how well they do. Clouds have to be normalised as theirs were, and turned the same way (y up):
+The library's weights were trained by the committed presets on the built-in shapes: `card` has their
+data, command and accuracy. Clouds must be normalised as in the training, with y up:
 
     sampler = samplenet.load_pretrained("classification-32", framework="torch")
-    clouds = samplenet.normalise(scans, samplenet.pretrained.card("classification-32")["normalisation"])  # tensors
+    card = samplenet.pretrained.card("classification-32")
+    clouds = samplenet.normalise(scans, card["normalisation"])  # tensors (B, N, 3)
     sampled = sampler(clouds)  # sampled.idx (B, 32): which points of the scans
 """
 
@@ -18,71 +19,67 @@ from samplenet.errors import InputError
 from samplenet.sampled import Prefix
 
 FOLDER = Path(__file__).resolve().parent
-PACKAGES = {
-    "torch": "torch",
-    "tf": "tensorflow",
-}  # by framework, in the order in which they are taken
+PACKAGES = {"torch": "torch", "tf": "tensorflow"}  # by framework, the preferred one first
 
 
 def list_weights() -> list[str]:
-    """The names of the trained samplers that come with the library."""
+    """Return the names of the trained samplers that come with the library."""
     return sorted(path.stem for path in FOLDER.glob("*.safetensors"))
 
 
 def card(name) -> dict:
-    """Read what is known of the weights `name`, or of those in a file or a run folder.
+    """Read the record of the weights `name`, or of those in a file or a run folder.
 
-    Of those that come with the library: "m", "sizes" (several: a progressive sampler), "num_points", "normalisation"
-    (see `normalise`), "experiment", "data", "command", "revision", "metrics", and "network", the settings of
-    `SampleNet`. Of a run: the first four and "network"; of another file: the metadata that `samplenet.weights.save`
-    was given.
+    The library's weights have "m", "sizes" (several: a progressive sampler), "num_points",
+    "normalisation" (see `normalise`), "experiment", "data", "command", "revision", "metrics", and
+    "network", the settings of `SampleNet`. A run has the first four and "network"; another file has
+    the metadata that `samplenet.weights.save` was given.
     """
     path = _file(name)
     metadata = weights.metadata(path)
     if "network" not in metadata:
-        raise InputError(
-            f"{path} does not say which SampleNet it is of; make one and use samplenet.weights.load"
-        )
+        advice = "make one and use samplenet.weights.load"
+        raise InputError(f"{path} does not hold the settings of a SampleNet; {advice}")
     m = metadata["network"]["m"]
-    beside = json.loads(path.with_suffix(".json").read_text()) if path.parent == FOLDER else {}
-    return {"m": m, "sizes": [m], **metadata, **beside}
+    if path.parent == FOLDER:
+        metadata |= json.loads(path.with_suffix(".json").read_text())
+    return {"m": m, "sizes": [m], **metadata}
 
 
 def load_pretrained(name, m: int | None = None, framework: str | None = None):
     """Open a trained sampler, for inference.
 
     Args:
-        name: one of `list_weights()`, a finished run folder, or a file that `samplenet.weights.save` wrote.
-        m: points to sample. A progressive sampler serves every m; of others it is their own, or None.
-        framework: "torch" or "tf"; without it the one that is imported already, else the one that is installed;
-            PyTorch if both are.
+        name: one of `list_weights()`, a finished run folder, or a file of `samplenet.weights.save`.
+        m: points to sample. A progressive sampler serves every m; other samplers only their own m.
+            None: all that the sampler was trained for.
+        framework: "torch" or "tf"; None: the one that is already imported, else the one that is
+            installed; PyTorch if both are.
 
     Returns:
-        `samplenet.torch.SampleNet` in eval mode, `samplenet.tf.SampleNet`, or with m of a progressive one a
-        `samplenet.Prefix` of it: call it on normalised clouds (B, N, 3).
+        `samplenet.torch.SampleNet` in eval mode or `samplenet.tf.SampleNet`; if m is given for a
+        progressive sampler, a `samplenet.Prefix` of it. Call it on normalised clouds (B, N, 3).
 
     Raises:
-        InputError: unknown name, damaged file, an m that these weights do not serve, or a framework that is not
-            installed.
+        InputError: unknown name, damaged file, an m that these weights do not serve, or a framework
+            that is not installed.
     """
-    about, framework = card(name), choose_framework(framework)
-    fixed_size = len(about["sizes"]) == 1
-    if m is not None and m != about["m"] and fixed_size:
+    record, framework = card(name), choose_framework(framework)
+    fixed_size = len(record["sizes"]) == 1
+    if m is not None and m != record["m"] and fixed_size:
         progressive = [other for other in list_weights() if other.endswith("-progressive")]
-        raise InputError(
-            f"weights {name} sample {about['m']} points, not {m}; those for every m: {progressive}"
-        )
+        fault = f"weights {name} sample {record['m']} points, not {m}"
+        raise InputError(f"{fault}; those for every m: {progressive}")
     try:
-        sampler = _make(framework, about["network"])
+        sampler = _build(framework, record["network"])
     except TypeError as error:
-        raise InputError(
-            f"weights {name} are of a SampleNet with other settings than this one's ({error})"
-        ) from error
+        fault = f"weights {name} have settings that this version's SampleNet does not know"
+        raise InputError(f"{fault} ({error})") from error
     weights.load(sampler, _file(name))
     return sampler if m is None or fixed_size else Prefix(sampler, m)
 
 
-def _make(framework: str, network: dict):
+def _build(framework: str, network: dict):
     if framework == "torch":
         from samplenet.torch import SampleNet
 
@@ -101,14 +98,13 @@ def _file(name) -> Path:
     if path.suffix == ".safetensors":
         return path
     if str(name) not in list_weights():
-        raise InputError(
-            f"no weights {str(name)!r}; known: {', '.join(list_weights())}, or a .safetensors file"
-        )
+        known = ", ".join(list_weights())
+        raise InputError(f"no weights {str(name)!r}; known: {known}, or a .safetensors file")
     return FOLDER / f"{name}.safetensors"
 
 
 def choose_framework(asked: str | None) -> str:
-    """Choose the framework that is asked for, else as `load_pretrained` says; InputError if it is not installed."""
+    """Return the given framework, or the default of `load_pretrained`; InputError without any."""
     if asked not in (None, *PACKAGES):
         raise InputError(f"framework must be 'torch' or 'tf', got {asked!r}")
     imported = [framework for framework, package in PACKAGES.items() if package in sys.modules]
@@ -117,10 +113,7 @@ def choose_framework(asked: str | None) -> str:
     for framework in imported + installed:
         if asked in (None, framework):
             return framework
+    advice = "install samplenet with its extra"
     if asked:
-        raise InputError(
-            f'{PACKAGES[asked]} is not installed; install samplenet with its extra "{asked}"'
-        )
-    raise InputError(
-        'neither PyTorch nor TensorFlow is installed; install samplenet with its extra "torch" or "tf"'
-    )
+        raise InputError(f'{PACKAGES[asked]} is not installed; {advice} "{asked}"')
+    raise InputError(f'neither PyTorch nor TensorFlow is installed; {advice} "torch" or "tf"')

@@ -1,9 +1,11 @@
-"""Put a finished run among the weights that come with the library.
+"""Add the sampler of a finished run to the weights that come with the library.
 
-    python -m samplenet.pretrained classification-32 --run results/quick/classification/samplenet-32-seed0 \\
+    python -m samplenet.pretrained classification-32 \\
+        --run results/quick/classification/samplenet-32-seed0 \\
         --results results/quick/classification/evaluation
 
-Writes the run's sampler.safetensors and the card beside it: sizes, data, command, and its matched rows of results.json.
+Writes the run's sampler.safetensors and, beside it, a card: experiment, data, command, revision and
+its rows of results.json with matched points.
 """
 
 import json
@@ -26,24 +28,25 @@ def release(name: str, folder: Path, results: Path) -> None:
     Raises:
         InputError: the run has not finished, or the evaluation has no row of it.
     """
-    found = json.loads((results / "results.json").read_text())
-    if found.get("schema") != 2:
+    evaluation = json.loads((results / "results.json").read_text())
+    if evaluation.get("schema") != 2:
         raise InputError(f"{results} is of an earlier version; evaluate again")
-    trained = json.loads((folder / "environment.json").read_text())
+    environment = json.loads((folder / "environment.json").read_text())
     run = open_run(folder)
     metrics = []
-    for row in found["rows"]:
-        method, of_seed = row["method"], row["protocol"] == "matched" and row["seed"] == run.seed
-        if of_seed and method["sampler"] == run.name and method["m"] in run.sizes:
+    for row in evaluation["rows"]:
+        method = row["method"]
+        matched = row["protocol"] == "matched" and method["m"] in run.sizes
+        if matched and (method["sampler"], row["seed"]) == (run.name, run.seed):
             metrics.append({"m": method["m"], **{key: row[key] for key in CARD_KEYS if key in row}})
     if not metrics:
         raise InputError(f"{results} has no row of {run.name}, seed {run.seed}, m in {run.sizes}")
     card = {
-        "experiment": found["experiment"],
-        "data": found["data"],
-        "command": trained["command"],
-        "revision": trained["revision"],
-        "evaluated_by": found["command"],
+        "experiment": evaluation["experiment"],
+        "data": evaluation["data"],
+        "command": environment["command"],
+        "revision": environment["revision"],
+        "evaluated_by": evaluation["command"],
         "metrics": metrics,
     }
     shutil.copyfile(folder / "sampler.safetensors", FOLDER / f"{name}.safetensors")
@@ -51,14 +54,14 @@ def release(name: str, folder: Path, results: Path) -> None:
 
 
 def start() -> None:
+    """Run the command."""
     parser = Parser("samplenet.pretrained", description=__doc__.splitlines()[0])
-    parser.add_argument("name", help="the name that load_pretrained will know it by")
-    parser.add_argument(
-        "--run", type=Path, required=True, help="finished run folder of a train_samplenet.py"
-    )
-    parser.add_argument(
-        "--results", type=Path, required=True, help="evaluation folder with its results.json"
-    )
+    parser.add_argument("name", help="its name for load_pretrained")
+    for flag, folder in (
+        ("--run", "finished run folder of a train_samplenet.py"),
+        ("--results", "evaluation folder with a results.json"),
+    ):
+        parser.add_argument(flag, type=Path, required=True, help=folder)
     flags = parser.parse_args()
     release(flags.name, flags.run, flags.results)
 
