@@ -279,7 +279,7 @@ def bad_files(folder, rows):
         "none.txt": "has 0 points",
         "names.csv": "holds no numbers; it begins with 'x,y,z'",
         "binary.xyz": "is not text",
-        "cut.xyz.gz": "is cut off",
+        "cut.xyz.gz": "is damaged, cut off or not a .xyz.gz file$",
         "none.obj": "has 0 points",
         "line.obj": "has no z; points need x, y and z",
         "scan.e57": "its extension must be one of .ply",

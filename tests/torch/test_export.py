@@ -135,7 +135,7 @@ def test_what_cannot_be_exported_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     monkeypatch.delitem(sys.modules, "samplenet.export.onnx", raising=False)
     with pytest.raises(
-        InputError, match=r'onnx is not installed: install samplenet with its extra "export"'
+        InputError, match=r'onnx is not installed; install samplenet with its extra "export"'
     ):
         export.export(sampler, tmp_path / "s.onnx")
     assert not list(tmp_path.iterdir())

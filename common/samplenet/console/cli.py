@@ -31,10 +31,14 @@ HELP = f"""samplers:
   random     uniformly at random, by --seed
   grid       from each occupied cell of a grid the point nearest to the mean of the cell's
              points: exactly m points, or one for each cell of size --cell
-  samplenet  a trained SampleNet (--weights). A cloud of more than 16384 points is cut into
-             patches, each patch is sampled by the network, and farthest point sampling adds the
-             rest of the m points. Weights trained for one size can pick more points there, and
-             exactly that many from smaller clouds
+  samplenet  a trained SampleNet. A cloud of more than 16384 points is cut into patches, each
+             patch is sampled by the network, and farthest point sampling adds the rest of the m
+             points. Weights trained for one size can pick more points there, and exactly that many
+             from smaller clouds. The weights below were trained with y up: --up z turns the cloud
+
+weights: a .safetensors file, a run folder, or one of
+  {" ".join(samplenet.list_weights())}
+  (default: the first progressive one)
 
 The sampled points are rows of the input: nothing is moved or rounded, and colours, normals and
 everything else that the file stores for a point stay with them. A line on stderr says what the
@@ -45,9 +49,9 @@ formats, by extension:
   read and written  {" ".join(scans.WRITERS)}
   read only         {" ".join(READ_ONLY[: -len(PACKED)])}
                     {" ".join(PACKED)}
-In a folder, samples of files that are read only become .ply. Text that holds no points, and .txt
-and .csv files with fewer rows of numbers than -m, are taken for notes and left out; a line names
-them.
+In a folder, subfolders and links are followed, and OUT is left out. Samples of files that are read
+only become .ply. Text that holds no points, and .txt and .csv files with fewer rows of numbers than
+-m, are taken for notes and left out; a line names them.
 """
 
 
@@ -82,37 +86,32 @@ def _parser() -> Parser:
     sample = commands.add_parser("sample", help=text, description=f"{text}.".capitalize(), **layout)
     sample.set_defaults(run=_sample)
     add = sample.add_argument
-    text = "a file of one cloud, or a folder of them: with subfolders and links, without OUT"
-    add("inputs", nargs="+", type=Path, metavar="INPUT", help=text)
+    add(
+        "inputs", nargs="+", type=Path, metavar="INPUT", help="file of one cloud, or folder of them"
+    )
     add("-o", "--output", type=Path, required=True, metavar="OUT", help="file, or folder")
-    text = "write the indices of the sampled points, counted from 0, to .npy or .txt"
-    add("--indices", action="store_true", help=text)
+    add("--indices", action="store_true", help="write indices of points, from 0, to .npy or .txt")
 
     text = "show a cloud with its sampled points: a page that works offline"
     view = commands.add_parser("view", help=text, description=f"{text}.".capitalize(), **layout)
     view.set_defaults(run=_view)
     add = view.add_argument
     add("input", type=Path, metavar="INPUT", help="a file of one cloud")
-    text = "file of sampled points to show; instead of -m or --cell"
-    add("--sample", type=Path, metavar="FILE", help=text)
-    text = "default: INPUT's name with .html, in the current folder"
-    add("-o", "--output", type=Path, metavar="PAGE", help=text)
+    add("--sample", type=Path, metavar="FILE", help="sampled points, instead of -m or --cell")
+    add("-o", "--output", type=Path, metavar="PAGE", help="default: INPUT's name with .html, here")
     add("--no-open", action="store_true", help="write the page but do not open it in a browser")
     add("--open3d", action="store_true", help="open an Open3D window instead of a page")
 
-    weights = ", ".join(samplenet.list_weights())
     for command in (sample, view):
         add = command.add_argument
         add("-m", type=int, help="points to sample")
         add("--sampler", choices=("fps", "random", "grid", "samplenet"), default="fps")
-        text = f"trained sampler: {weights}, a .safetensors file or a run folder"
-        add("--weights", metavar="NAME", help=f"{text} (default: the first progressive one)")
-        text = "for --sampler samplenet (default: the installed one; torch if both are)"
-        add("--framework", choices=("torch", "tf"), help=text)
-        text = "axis that points up, for samplenet and view (default: z for .las and .laz, else y)"
-        add("--up", choices=("y", "z"), help=text)
-        text = "side of a cell, for --sampler grid instead of -m"
-        add("--cell", type=float, metavar="SIZE", help=text)
+        add("--weights", metavar="NAME", help="trained sampler, see below")
+        add("--framework", choices=("torch", "tf"), help="default: what is installed, torch first")
+        add(
+            "--up", choices=("y", "z"), help="axis that points up (default: z for las, laz; else y)"
+        )
+        add("--cell", type=float, metavar="SIZE", help="side of a cell of grid, instead of -m")
         add("--seed", type=int, default=0, help="seed of random draws (default: 0)")
     return parser
 
@@ -280,8 +279,8 @@ def _view(args) -> int:
     samples = args.m is not None or args.cell is not None
     if args.sample and samples:
         raise InputError("give either --sample or -m or --cell")
-    if args.open3d:
-        view.require_display()
+    if args.open3d and not view.has_display():
+        raise InputError("--open3d needs a display, and there is none; leave it out for a page")
     page = args.output or Path(args.input.stem + ".html")
     if page.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"-o {page} must end in .html")

@@ -20,12 +20,6 @@ def has_display() -> bool:
     return not sys.platform.startswith("linux") or not variables.isdisjoint(os.environ)
 
 
-def require_display() -> None:
-    """Raise InputError if no window can open."""
-    if not has_display():
-        raise InputError("--open3d needs a display, and there is none; leave it out for a page")
-
-
 def page(scan: Scan, sample: np.ndarray, title: str, up: str) -> bytes:
     """Return an HTML page that works offline.
 

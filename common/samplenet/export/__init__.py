@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from samplenet.errors import InputError
+from samplenet.errors import InputError, needs_extra
 from samplenet.export.network import Network, fold
 
 __all__ = ["Network", "export", "fold", "framework", "load"]
@@ -54,19 +54,26 @@ def export(sampler, path) -> None:
     if path.is_dir() and not (path / "saved_model.pb").exists():
         raise InputError(f"{path} is a folder that holds no SavedModel; choose another name")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f"{path.name}.", dir=path.parent) as folder:
+    with (
+        needs_extra(needed or "export"),
+        tempfile.TemporaryDirectory(prefix=f"{path.name}.", dir=path.parent) as folder,
+    ):
         new = Path(folder) / path.name
-        if suffix == ".onnx":
-            model = _module("samplenet.export.onnx").build(fold(sampler))
-            new.write_bytes(model.SerializeToString())
-        elif suffix == ".keras":
+        if suffix == ".keras":
             sampler.save(new)
+        elif suffix == ".onnx":
+            import samplenet.export.onnx as onnx
+
+            new.write_bytes(onnx.build(fold(sampler)).SerializeToString())
         else:
-            _module(f"samplenet.{needed}.export").save(fold(sampler), new)
+            writer = importlib.import_module(f"samplenet.{needed}.export")
+            writer.save(fold(sampler), new)
         if suffix:
             os.replace(new, path)
         else:
-            _module("samplenet.data.archive").replace_folder(path, new)
+            from samplenet.data.archive import replace_folder
+
+            replace_folder(path, new)
 
 
 def load(path) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
@@ -74,35 +81,30 @@ def load(path) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
 
     It maps clouds (B, N, 3) float32 to a dictionary of "points", "idx" and "queries".
     """
-    path, kind = Path(path), framework(path)
+    path, needed = Path(path), framework(path)
     if not path.exists():
         raise InputError(f"no exported sampler {path}")
-    if kind is None:
-        session = _module("onnxruntime").InferenceSession(path, providers=["CPUExecutionProvider"])
-        run = session.run
-        return lambda clouds: dict(zip(OUTPUTS, run(OUTPUTS, {"cloud": clouds}), strict=True))
-    if kind == "torch":
-        torch = _module("torch")
-        module = torch.export.load(path).module()
-        return lambda clouds: _arrays(module(torch.from_numpy(clouds)))
-    tf = _module("tensorflow")
-    if path.suffix:
-        _module("samplenet.tf")  # registers the Keras classes that the file names
-        model = tf.keras.models.load_model(path)
-        return lambda clouds: _arrays(model(clouds)._asdict())
-    saved = tf.saved_model.load(path)
-    return lambda clouds: _arrays(saved(clouds))
+    with needs_extra(needed or "export"):
+        if needed is None:
+            import onnxruntime
+
+            run = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]).run
+            return lambda clouds: dict(zip(OUTPUTS, run(OUTPUTS, {"cloud": clouds}), strict=True))
+        if needed == "torch":
+            import torch
+
+            module = torch.export.load(path).module()
+            return lambda clouds: _arrays(module(torch.from_numpy(clouds)))
+        import tensorflow as tf
+
+        if path.suffix:
+            import samplenet.tf  # noqa: F401  (registers the Keras classes that the file names)
+
+            model = tf.keras.models.load_model(path)
+            return lambda clouds: _arrays(model(clouds)._asdict())
+        saved = tf.saved_model.load(path)
+        return lambda clouds: _arrays(saved(clouds))
 
 
 def _arrays(outputs: dict) -> dict[str, np.ndarray]:
     return {name: tensor.numpy() for name, tensor in outputs.items()}
-
-
-def _module(name: str):
-    """Import a module; InputError names the extra of a missing package."""
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        extra = {"torch": "torch", "tensorflow": "tf", "keras": "tf"}.get(error.name, "export")
-        fault = f'{error.name} is not installed: install samplenet with its extra "{extra}"'
-        raise InputError(fault) from error

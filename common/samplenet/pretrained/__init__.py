@@ -108,8 +108,7 @@ def choose_framework(asked: str | None) -> str:
     if asked not in (None, *PACKAGES):
         raise InputError(f"framework must be 'torch' or 'tf', got {asked!r}")
     imported = [framework for framework, package in PACKAGES.items() if package in sys.modules]
-    others = [framework for framework in PACKAGES if framework not in imported]
-    installed = [framework for framework in others if importlib.util.find_spec(PACKAGES[framework])]
+    installed = [name for name, package in PACKAGES.items() if importlib.util.find_spec(package)]
     for framework in imported + installed:
         if asked in (None, framework):
             return framework

@@ -109,11 +109,8 @@ def _compressed(data: bytes, start: int, dtype: np.dtype, count: int) -> NDArray
     if len(body) < packed or size > MAX_COMPRESSION * packed or size < count * dtype.itemsize:
         held = f"it holds {len(body)} of {packed} compressed bytes for {count} points"
         raise Bad(f"is damaged or cut off: {held}")
-    try:
-        unpacked = lzf.decompress(body, size)
-    except ValueError:
-        unpacked = None
-    if unpacked is None or len(unpacked) < count * dtype.itemsize:
+    unpacked = lzf.decompress(body, size) or b""
+    if len(unpacked) < count * dtype.itemsize:
         raise Bad("is damaged: its points cannot be unpacked")
     rows, at = np.empty(count, dtype), 0
     for name in dtype.names:

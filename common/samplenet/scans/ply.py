@@ -73,15 +73,8 @@ class Header(NamedTuple):
     size: int
 
 
-class Kept(NamedTuple):
-    """Lines of comment and obj_info, and the properties that are lists."""
-
-    remarks: list[str]
-    lists: dict[str, Property]
-
-
 def read(path: Path) -> Scan:
-    """Read the vertices; `kept` is a `Kept`."""
+    """Read the vertices; `kept` is the lines of comment and obj_info, and the list properties."""
     data = content(path)
     header = _header(data)
     elements = [element.name for element in header.elements]
@@ -105,7 +98,7 @@ def read(path: Path) -> Scan:
         if item.length:
             kind = conversion.LACKING["ply"].get(item.kind, item.kind)
             lists[item.name] = item._replace(kind=kind)
-    return Scan(rows, "ply", Kept(header.remarks, lists), tuple(notes))
+    return Scan(rows, "ply", (header.remarks, lists), tuple(notes))
 
 
 def _header(data: bytes) -> Header:
@@ -152,19 +145,20 @@ def _ascii(data: bytes, header: Header, before: list[Element], vertex: Element) 
     lines_before = stream.getvalue().count(b"\n", 0, stream.tell())
     body = stream.read()
     if vertex.has_lists:
-        return _walk(_Words(body.split()), vertex)
+        return _walk(_Numbers(body.split(), 0, ""), vertex)
     rows = text.parse(body, vertex.dtype("="), vertex.count, lines_before)
     columns.check_count(len(rows), vertex.count)
     return rows
 
 
 def _binary(data: bytes, header: Header, before: list[Element], vertex: Element) -> NDArray:
-    body = _Bytes(data, header.size, header.order)
+    body = _Numbers(data, header.size, header.order)
     for element in before:
         if element.has_lists:
             _walk(body, element, keep=False)
         else:
-            body.at += element.count * sum(int(item.kind[1]) for item in element.properties)
+            for item in element.properties:
+                body.skip(item.kind, element.count)
     if vertex.has_lists:
         return _walk(body, vertex)
     dtype = vertex.dtype(header.order)
@@ -173,34 +167,27 @@ def _binary(data: bytes, header: Header, before: list[Element], vertex: Element)
     return rows.astype(dtype.newbyteorder("="), copy=False)
 
 
-class _Bytes:
-    """Numbers of a binary file, one after another."""
+class _Numbers:
+    """Numbers of a file, one after another: its bytes, or with an order of "" its words."""
 
-    def __init__(self, data: bytes, at: int, order: str):
+    def __init__(self, data: bytes | list[bytes], at: int, order: str):
         self.data, self.at, self.order = data, at, order
 
+    def skip(self, kind: str, count: int) -> None:
+        self.at += count * int(kind[1]) if self.order else count
+
     def take(self, kind: str, count: int) -> NDArray:
-        start, self.at = self.at, self.at + count * int(kind[1])
+        start = self.at
+        self.skip(kind, count)
         if self.at > len(self.data):
             raise EOFError
-        return np.frombuffer(self.data, self.order + kind, count, start)
-
-
-class _Words:
-    """Numbers of a text file, one after another."""
-
-    def __init__(self, words: list[bytes]):
-        self.words, self.at = words, 0
-
-    def take(self, kind: str, count: int) -> NDArray:
-        start, self.at = self.at, self.at + count
-        if self.at > len(self.words):
-            raise EOFError
+        if self.order:
+            return np.frombuffer(self.data, self.order + kind, count, start)
         number = float if kind[0] == "f" else int
-        return np.array([number(word) for word in self.words[start : self.at]], kind)
+        return np.array([number(word) for word in self.data[start : self.at]], kind)
 
 
-def _walk(body: _Bytes | _Words, element: Element, keep: bool = True) -> NDArray | None:
+def _walk(body: _Numbers, element: Element, keep: bool = True) -> NDArray | None:
     """Read, or skip, rows with lists: only the rows themselves give the lists' lengths."""
     values: list[list] = [[] for _ in element.properties]
     row = 0
@@ -209,7 +196,7 @@ def _walk(body: _Bytes | _Words, element: Element, keep: bool = True) -> NDArray
             for item, column in zip(element.properties, values, strict=True):
                 count = max(int(body.take(item.length, 1)[0]), 0) if item.length else 1
                 if not keep:
-                    body.at += count * int(item.kind[1])
+                    body.skip(item.kind, count)
                     continue
                 numbers = body.take(item.kind, count)
                 column.append(numbers.astype(item.kind) if item.length else numbers[0])
@@ -234,17 +221,17 @@ def write(scan: Scan, extension: str) -> tuple[bytes, list[str]]:
 
     Lists and comments are written if the rows were read from a .ply file.
     """
-    kept = scan.kept if scan.format == "ply" else Kept([], {})
+    remarks, lists = scan.kept if scan.format == "ply" else ([], {})
     table, notes = conversion.for_format(scan, "ply", extension)
     rows = columns.rows_of(table)
-    head = ["ply", "format binary_little_endian 1.0", *kept.remarks, f"element vertex {len(rows)}"]
+    head = ["ply", "format binary_little_endian 1.0", *remarks, f"element vertex {len(rows)}"]
     for name, array in table.items():
-        if item := kept.lists.get(name):
+        if item := lists.get(name):
             head.append(f"property list {WRITTEN[item.length]} {WRITTEN[item.kind]} {name}")
         else:
             head.append(f"property {WRITTEN[array.dtype.str[1:]]} {name}")
     header = "\n".join([*head, "end_header", ""])
-    return header.encode(errors="surrogateescape") + _body(rows, kept.lists), notes
+    return header.encode(errors="surrogateescape") + _body(rows, lists), notes
 
 
 def _body(rows: NDArray, lists: dict[str, Property]) -> bytes:
