@@ -94,12 +94,8 @@ def test_debug_shows_tensorflows_log_and_an_idle_gpu_is_reported_once(smi):
     command = [sys.executable, ROOT / "classification/evaluate.py", *flags]
     said = subprocess.run(command, env=environment, capture_output=True, text=True).stderr
     assert "before absl::InitializeLog" in said
-    assert (
-        said.count(
-            "evaluate.py: TensorFlow computes on the CPU, not on the GPU (NVIDIA H200, driver 580.65.06)"
-        )
-        == 1
-    )
+    sentence = "TensorFlow computes on the CPU, not on the GPU (NVIDIA H200, driver 580.65.06)"
+    assert said.count(f"evaluate.py: {sentence}") == 1
     assert "bash setup.sh tf viz makes .venv-tf" in said
 
 

@@ -130,7 +130,7 @@ def test_weights_that_cannot_be_loaded_are_named(tmp_path, monkeypatch):
         torch.nn.Linear(2, 2), tmp_path / "newer.safetensors", {"network": {"m": 3, "heads": 2}}
     )
     with pytest.raises(
-        InputError, match=r"newer\.safetensors have settings that this version's SampleNet .*'heads'"
+        InputError, match=r"newer\.safetensors have settings that this version's .*'heads'"
     ):
         load(tmp_path / "newer.safetensors", framework="torch")
     whole = (pretrained.FOLDER / f"{NAMES[0]}.safetensors").read_bytes()

@@ -18,7 +18,7 @@ from samplenet.data import shapes
 
 @pytest.fixture
 def cloud(tmp_path):
-    """chair.ply: 600 points, with a colour and far from the origin."""
+    """Write chair.ply: 600 points, with a colour and far from the origin."""
     points = shapes.generate("chair", 0, split="test", num_points=600)
     rows = np.zeros(
         600, [("x", "f8"), ("y", "f8"), ("z", "f8"), ("red", "u1"), ("green", "u1"), ("blue", "u1")]
@@ -32,11 +32,11 @@ def cloud(tmp_path):
 
 
 def run(*words):
-    return cli.main([str(word) for word in words])
+    return cli.main(" ".join(map(str, words)).split())
 
 
 def refused(capsys, *words):
-    """The sentence that a command ends with."""
+    """Return the sentence that a command ends with."""
     assert run(*words) == 2
     captured = capsys.readouterr()
     assert captured.err.startswith("samplenet: error: ") and captured.err.count("\n") == 1
@@ -46,43 +46,27 @@ def refused(capsys, *words):
 @pytest.mark.parametrize("sampler", ["fps", "random", "grid"])
 def test_samples_are_rows_of_the_input(cloud, tmp_path, sampler, capsys):
     out = tmp_path / "out.ply"
-    assert run("sample", cloud, "--sampler", sampler, "-m", 50, "-o", out) == 0
+    assert run(f"sample {cloud} --sampler {sampler} -m 50 -o {out}") == 0
     assert "50 of 600 points" in capsys.readouterr().out
-    assert (
-        run(
-            "sample", cloud, "--sampler", sampler, "-m", 50, "-o", tmp_path / "idx.npy", "--indices"
-        )
-        == 0
-    )
+    assert run(f"sample {cloud} --sampler {sampler} -m 50 -o {tmp_path / 'idx.npy'} --indices") == 0
     idx = np.load(tmp_path / "idx.npy")
     assert len(set(idx.tolist())) == 50
     np.testing.assert_array_equal(scans.read(out).rows, scans.read(cloud).rows[idx])
 
 
 def test_the_output_has_the_format_of_its_extension(cloud, tmp_path):
-    run("sample", cloud, "-m", 5, "-o", tmp_path / "a.xyz")
+    run(f"sample {cloud} -m 5 -o {tmp_path / 'a.xyz'}")
     idx = pick.farthest_points(scans.read(cloud).points, 5)
     np.testing.assert_array_equal(
         scans.read(tmp_path / "a.xyz").points, scans.read(cloud).points[idx]
     )
-    run("sample", cloud, "-m", 5, "--indices", "-o", tmp_path / "a.txt")
+    run(f"sample {cloud} -m 5 --indices -o {tmp_path / 'a.txt'}")
     assert (tmp_path / "a.txt").read_text().split() == [str(i) for i in idx]
 
 
 def test_random_draws_follow_the_seed(cloud, tmp_path):
     for seed, name in ((0, "a"), (0, "b"), (1, "c")):
-        run(
-            "sample",
-            cloud,
-            "--sampler",
-            "random",
-            "-m",
-            9,
-            "--seed",
-            seed,
-            "-o",
-            tmp_path / f"{name}.npz",
-        )
+        run(f"sample {cloud} --sampler random -m 9 --seed {seed} -o {tmp_path / name}.npz")
     a, b, c = (scans.read(tmp_path / f"{name}.npz").points.tolist() for name in "abc")
     assert a == b != c
 
@@ -94,7 +78,7 @@ def test_a_folder_is_sampled_into_a_folder_and_one_bad_file_stops_no_other(cloud
     np.save(folder / "b.npy", np.random.default_rng(0).normal(size=(90, 3)))
     (folder / "cut.ply").write_bytes((folder / "deep" / "chair.ply").read_bytes()[:-1])
     (folder / "notes.md").write_text("no cloud")
-    assert run("sample", folder, "-m", 40, "-o", out) == 2
+    assert run(f"sample {folder} -m 40 -o {out}") == 2
     captured = capsys.readouterr()
     assert "cut.ply is cut off" in captured.err and "2 of 3 clouds sampled" in captured.out
     assert sorted(str(p.relative_to(out)) for p in out.rglob("*.*")) == ["b.npy", "deep/chair.ply"]
@@ -121,62 +105,56 @@ def test_a_folder_of_one_file_is_sampled_into_a_new_folder(cloud, tmp_path):
         source.parent.mkdir(parents=True)
         source.write_bytes(cloud.read_bytes())
         folder = tmp_path / "in" / name[:3]
-        assert run("sample", folder, "-m", 4, "-o", tmp_path / "out" / name[:3]) == 0
+        assert run(f"sample {folder} -m 4 -o {tmp_path / 'out' / name[:3]}") == 0
         assert len(scans.read(tmp_path / "out" / name).rows) == 4
 
 
 def test_a_second_run_does_not_sample_what_the_first_wrote(cloud, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for m in (40, 20):
-        assert run("sample", ".", "-m", m, "-o", "samples") == 0
+        assert run(f"sample . -m {m} -o samples") == 0
     assert [str(path) for path in (tmp_path / "samples").rglob("*")] == [
         str(tmp_path / "samples" / "chair.ply")
     ]
     assert len(scans.read(tmp_path / "samples" / "chair.ply").rows) == 20
-    assert run("sample", "samples", "-m", 10, "-o", "fewer") == 0
-    assert "is the input" in refused(capsys, "sample", "samples", "-m", 10, "-o", "samples")
+    assert run("sample samples -m 10 -o fewer") == 0
+    assert "is the input" in refused(capsys, "sample samples -m 10 -o samples")
     (tmp_path / "samples" / "deep").mkdir()
     (tmp_path / "samples" / "deep" / "a.ply").write_bytes(cloud.read_bytes())
-    assert run("sample", "samples/deep", "-m", 10, "-o", "samples") == 0  # asked for by name
+    assert run("sample samples/deep -m 10 -o samples") == 0  # asked for by name
     assert len(scans.read(tmp_path / "samples" / "a.ply").rows) == 10
 
 
-def test_faults_are_told_in_a_sentence(cloud, tmp_path, capsys):
+def test_faults_are_reported_in_a_sentence(cloud, tmp_path, capsys):
     out = tmp_path / "out.ply"
-    assert "has 600 points; -m asks for 601" in refused(
-        capsys, "sample", cloud, "-m", 601, "-o", out
-    )
-    assert "-m must be at least 1, got 0" in refused(capsys, "sample", cloud, "-m", 0, "-o", out)
-    assert "-m is needed" in refused(capsys, "sample", cloud, "-o", out)
+    assert "has 600 points; -m asks for 601" in refused(capsys, f"sample {cloud} -m 601 -o {out}")
+    assert "-m must be at least 1, got 0" in refused(capsys, f"sample {cloud} -m 0 -o {out}")
+    assert "-m is needed" in refused(capsys, f"sample {cloud} -o {out}")
     assert "extension must be one of" in refused(
-        capsys, "sample", cloud, "-m", 5, "-o", tmp_path / "out.obj"
+        capsys, f"sample {cloud} -m 5 -o {tmp_path / 'out.obj'}"
     )
-    assert "one of .npy .txt" in refused(capsys, "sample", cloud, "-m", 5, "--indices", "-o", out)
+    assert "one of .npy .txt" in refused(capsys, f"sample {cloud} -m 5 --indices -o {out}")
     assert "out.ply cannot be written: cannot create the folder" in refused(
-        capsys, "sample", cloud, "-m", 5, "-o", cloud / "out.ply"
+        capsys, f"sample {cloud} -m 5 -o {cloud / 'out.ply'}"
     )
     assert "nothing can be written there" in refused(
-        capsys, "sample", cloud.parent, "-m", 5, "-o", cloud / "a"
+        capsys, f"sample {cloud.parent} -m 5 -o {cloud / 'a'}"
     )
-    said = refused(capsys, "view", cloud, "--sampler", "grid", "--cell", 1e-9, "--no-open")
+    said = refused(capsys, f"view {cloud} --sampler grid --cell 1e-09 --no-open")
     assert f"{cloud}: cells of 1e-09 are too small" in said
-    assert "is the input" in refused(capsys, "sample", cloud, "-m", 5, "-o", cloud)
-    assert "must be a folder here" in refused(
-        capsys, "sample", cloud, cloud, "-m", 5, "-o", out
-    )
+    assert "is the input" in refused(capsys, f"sample {cloud} -m 5 -o {cloud}")
+    assert "must be a folder here" in refused(capsys, f"sample {cloud} {cloud} -m 5 -o {out}")
     assert "would both become" in refused(
-        capsys, "sample", cloud, cloud, "-m", 5, "-o", tmp_path / "both"
+        capsys, f"sample {cloud} {cloud} -m 5 -o {tmp_path / 'both'}"
     )
-    assert "there is no file" in refused(
-        capsys, "sample", tmp_path / "gone.ply", "-m", 5, "-o", out
-    )
-    assert "--cell is for" in refused(capsys, "sample", cloud, "--cell", 0.1, "-o", out)
+    assert "there is no file" in refused(capsys, f"sample {tmp_path / 'gone.ply'} -m 5 -o {out}")
+    assert "--cell is for" in refused(capsys, f"sample {cloud} --cell 0.1 -o {out}")
     options = ("--sampler", "samplenet", "--weights", "wrong")
     assert "no weights 'wrong'; known: classification-32" in refused(
-        capsys, "sample", cloud, *options, "-m", 5, "-o", out
+        capsys, f"sample {cloud}", *options, f"-m 5 -o {out}"
     )
     options = ("--sampler", "samplenet", "--weights", "classification-32")
-    said = refused(capsys, "sample", cloud, *options, "-m", 5, "-o", out)
+    said = refused(capsys, f"sample {cloud}", *options, f"-m 5 -o {out}")
     assert "sample 32 points, not 5" in said and "classification-progressive" in said
     assert [file.name for file in tmp_path.iterdir()] == [cloud.name]
 
@@ -194,19 +172,12 @@ def test_points_that_are_not_finite_are_left_out_and_still_counted_by_indices(
     tmp_path, capsys, sampler
 ):
     cloud = holed(tmp_path / "depth.npy")
-    assert (
-        run(
-            "sample", cloud, "--sampler", sampler, "-m", 40, "--indices", "-o", tmp_path / "idx.npy"
-        )
-        == 0
-    )
+    assert run(f"sample {cloud} --sampler {sampler} -m 40 --indices -o {tmp_path / 'idx.npy'}") == 0
     captured = capsys.readouterr()
     assert sorted(np.load(tmp_path / "idx.npy").tolist()) == list(range(20, 60))
     assert captured.err.count("\n") == 1 and "depth.npy: left out 20 points" in captured.err
     assert "40 of 60 points" in captured.out
-    said = refused(
-        capsys, "sample", cloud, "--sampler", sampler, "-m", 41, "-o", tmp_path / "out.ply"
-    )
+    said = refused(capsys, f"sample {cloud} --sampler {sampler} -m 41 -o {tmp_path / 'out.ply'}")
     assert "has 60 points, of which 40 are finite; -m asks for 41" in said
 
 
@@ -216,20 +187,20 @@ def test_no_input_is_overwritten_and_paths_of_another_kind_are_named(tmp_path, c
     np.save(tmp_path / "out" / "in" / "a.npy", np.eye(3))
     np.save(tmp_path / "more" / "in" / "a.npy", np.eye(3))
     two = (tmp_path / "out" / "in" / "a.npy", tmp_path / "more")
-    said = refused(capsys, "sample", *two, "-m", 1, "-o", tmp_path / "out")
+    said = refused(capsys, "sample", *two, f"-m 1 -o {tmp_path / 'out'}")
     assert "a.npy is the input" in said and len(np.load(two[0])) == 3
-    said = refused(capsys, "sample", tmp_path / "more", "-m", 1, "-o", tmp_path / "more")
+    said = refused(capsys, f"sample {tmp_path / 'more'} -m 1 -o {tmp_path / 'more'}")
     assert "more is the input folder" in said
-    assert "is a folder; view shows one file" in refused(capsys, "view", tmp_path / "more")
+    assert "is a folder; view shows one file" in refused(capsys, f"view {tmp_path / 'more'}")
     assert "File name too long" in refused(
-        capsys, "sample", "a" * 300, "-m", 1, "-o", tmp_path / "b.npy"
+        capsys, f"sample {'a' * 300} -m 1 -o {tmp_path / 'b.npy'}"
     )
 
 
 def test_coordinates_whose_distances_would_be_infinite_are_refused(tmp_path, capsys):
     np.save(tmp_path / "huge.npy", np.full((9, 3), 1e20, np.float32))
     assert "has coordinates up to 1e+20" in refused(
-        capsys, "sample", tmp_path / "huge.npy", "-m", 3, "-o", tmp_path / "o.ply"
+        capsys, f"sample {tmp_path / 'huge.npy'} -m 3 -o {tmp_path / 'o.ply'}"
     )
 
 
@@ -237,7 +208,7 @@ def test_in_a_folder_points_that_are_not_finite_are_added_up(tmp_path, capsys):
     (tmp_path / "in").mkdir()
     for name, holes in (("a.npy", 1), ("b.npy", 2), ("c.npy", 0)):
         holed(tmp_path / "in" / name, holes=holes)
-    assert run("sample", tmp_path / "in", "-m", 5, "-o", tmp_path / "out") == 0
+    assert run(f"sample {tmp_path / 'in'} -m 5 -o {tmp_path / 'out'}") == 0
     assert f"{tmp_path / 'in' / 'a.npy'} and 1 more: left out 3 points" in capsys.readouterr().err
 
 
@@ -245,14 +216,12 @@ def test_the_page_shows_the_finite_points(tmp_path, capsys):
     pytest.importorskip("plotly", reason="pages need plotly")
     cloud, page = holed(tmp_path / "depth.npy"), tmp_path / "a.html"
     assert (
-        run(
-            "view", cloud, "--sample", holed(tmp_path / "sample.npy", 7, 3), "-o", page, "--no-open"
-        )
+        run(f"view {cloud} --sample {holed(tmp_path / 'sample.npy', 7, 3)} -o {page} --no-open")
         == 0
     )
     assert "40 points" in page.read_text() and "4 sampled" in page.read_text()
     assert "depth.npy and 1 more: left out 23 points" in capsys.readouterr().err
-    assert run("view", cloud, "-m", 9, "-o", page, "--no-open") == 0
+    assert run(f"view {cloud} -m 9 -o {page} --no-open") == 0
     assert "9 sampled" in page.read_text()
 
 
@@ -262,7 +231,7 @@ def test_text_that_holds_no_points_is_left_out_of_a_folder_but_not_if_it_is_name
     cloud.with_name("README.txt").write_text("Scanned on Monday.\n")
     cloud.with_name("chair.csv").write_text("name,price\nchair,3\n")  # does not take chair.ply away
     cloud.with_name("pose.txt").write_text("1 0 0 3\n0 1 0 0\n0 0 1 0\n0 0 0 1\n")
-    assert run("sample", tmp_path, "-m", 5, "-o", tmp_path / "out") == 0
+    assert run(f"sample {tmp_path} -m 5 -o {tmp_path / 'out'}") == 0
     captured = capsys.readouterr()
     assert "1 of 1 clouds sampled" in captured.out
     assert captured.err.count("\n") == 1
@@ -271,9 +240,9 @@ def test_text_that_holds_no_points_is_left_out_of_a_folder_but_not_if_it_is_name
     )
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["chair.ply"]
     for name in ("README.txt", "pose.txt"):
-        assert name in refused(capsys, "sample", tmp_path / name, "-m", 5, "-o", tmp_path / "a.ply")
+        assert name in refused(capsys, f"sample {tmp_path / name} -m 5 -o {tmp_path / 'a.ply'}")
     cloud.with_name("damaged.txt").write_text("0 0 0\n1 1 1\n2 two 2\n")
-    assert run("sample", tmp_path, "-m", 2, "-o", tmp_path / "out") == 2
+    assert run(f"sample {tmp_path} -m 2 -o {tmp_path / 'out'}") == 2
     assert "samplenet: error: " in capsys.readouterr().err
 
 
@@ -281,7 +250,7 @@ def test_formats_that_are_read_only_become_ply_in_a_folder(cloud, tmp_path, caps
     for name in ("a.csv", "b.pts", "c.XYZ.gz"):
         content = b"0 0 0\n1 0 0\n2 0 0\n"
         (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
-    assert run("sample", tmp_path, "-m", 2, "-o", tmp_path / "out") == 0
+    assert run(f"sample {tmp_path} -m 2 -o {tmp_path / 'out'}") == 0
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "a.ply",
         "b.ply",
@@ -289,7 +258,7 @@ def test_formats_that_are_read_only_become_ply_in_a_folder(cloud, tmp_path, caps
         "chair.ply",
     ]
     (tmp_path / "a.pts").write_text("0 0 0\n1 0 0\n2 0 0\n")
-    said = refused(capsys, "sample", tmp_path, "-m", 2, "-o", tmp_path / "new")
+    said = refused(capsys, f"sample {tmp_path} -m 2 -o {tmp_path / 'new'}")
     assert (
         "a.csv and " in said
         and "a.pts would both become" in said
@@ -310,7 +279,7 @@ def test_links_to_folders_are_followed_and_each_folder_is_visited_once(cloud, tm
     (scanned / "gone.ply").symlink_to(tmp_path / "nowhere.ply")
     (tmp_path / "in" / "out").symlink_to(tmp_path / "out")
     for _ in range(2):  # the second call does not sample what the first wrote
-        assert run("sample", tmp_path / "in", "-m", 5, "-o", tmp_path / "out") == 2
+        assert run(f"sample {tmp_path / 'in'} -m 5 -o {tmp_path / 'out'}") == 2
         captured = capsys.readouterr()
         assert "2 of 3 clouds sampled" in captured.out and "there is no file" in captured.err
         written = sorted(
@@ -324,7 +293,7 @@ def test_whatever_is_wrong_with_a_file_the_others_are_sampled(cloud, tmp_path, c
         pick, "farthest_points", lambda points, m: np.arange(m) if len(points) == 600 else 1 / 0
     )
     holed(tmp_path / "a.npy", holes=0)
-    assert run("sample", tmp_path, "-m", 5, "-o", tmp_path / "out") == 2
+    assert run(f"sample {tmp_path} -m 5 -o {tmp_path / 'out'}") == 2
     captured = capsys.readouterr()
     assert (
         "a.npy could not be sampled (ZeroDivisionError" in captured.err
@@ -332,7 +301,7 @@ def test_whatever_is_wrong_with_a_file_the_others_are_sampled(cloud, tmp_path, c
     )
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["chair.ply"]
     assert "could not be sampled" in refused(
-        capsys, "sample", tmp_path / "a.npy", "-m", 5, "-o", tmp_path / "a.ply"
+        capsys, f"sample {tmp_path / 'a.npy'} -m 5 -o {tmp_path / 'a.ply'}"
     )
 
 
@@ -348,7 +317,7 @@ def test_a_folder_that_cannot_be_read_is_an_error_and_the_others_are_sampled(
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refuse)  # root may read any folder
-    assert run("sample", tmp_path, "-m", 5, "-o", tmp_path / "out") == 2
+    assert run(f"sample {tmp_path} -m 5 -o {tmp_path / 'out'}") == 2
     captured = capsys.readouterr()
     assert (
         "locked cannot be read (Permission denied)" in captured.err
@@ -356,24 +325,24 @@ def test_a_folder_that_cannot_be_read_is_an_error_and_the_others_are_sampled(
     )
 
 
-def test_a_folder_that_cannot_be_written_is_told_once(cloud, tmp_path, capsys):
+def test_a_folder_that_cannot_be_written_is_reported_once(cloud, tmp_path, capsys):
     (tmp_path / "b.ply").write_bytes(cloud.read_bytes())
     (tmp_path / "taken").write_text("")
     assert "nothing can be written there" in refused(
-        capsys, "sample", tmp_path, "-m", 5, "-o", tmp_path / "taken" / "a"
+        capsys, f"sample {tmp_path} -m 5 -o {tmp_path / 'taken' / 'a'}"
     )
 
 
-def test_what_readers_and_writers_change_is_told_once(cloud, tmp_path, capsys):
+def test_changes_by_readers_and_writers_are_reported_once(cloud, tmp_path, capsys):
     for name in ("a.csv", "b.csv"):
         (tmp_path / name).write_text("e,n,h\n0,0,0\n1,0,0\n2,0,0\n")
-    assert run("sample", tmp_path, "-m", 2, "-o", tmp_path / "out") == 0
+    assert run(f"sample {tmp_path} -m 2 -o {tmp_path / 'out'}") == 0
     captured = capsys.readouterr()
     assert (
         captured.err.count("\n") == 1
         and "a.csv and 1 more: its columns e, n, h are taken" in captured.err
     )
-    assert run("sample", cloud, "-m", 2, "-o", tmp_path / "a.pcd") == 0
+    assert run(f"sample {cloud} -m 2 -o {tmp_path / 'a.pcd'}") == 0
     captured = capsys.readouterr()
     assert f"samplenet: note: {tmp_path / 'a.pcd'}: red, green, blue" in captured.err
 
@@ -396,16 +365,13 @@ def test_z_points_up_in_las_files_unless_up_is_given(tmp_path, capsys, monkeypat
         (["fps"], None, 0),
     ):
         ups = []
-        assert (
-            run("sample", tmp_path / "in", "-m", 5, "-o", tmp_path / "out", "--sampler", *options)
-            == 0
-        )
+        assert run(f"sample {tmp_path / 'in'} -m 5 -o {tmp_path / 'out'} --sampler", *options) == 0
         assert ups == [expected, expected] * (expected is not None)
         assert capsys.readouterr().err.count("z is taken to point up") == notes
     pytest.importorskip("plotly", reason="pages need plotly")
     page = tmp_path / "a.html"
     for path, up in ((tmp_path / "in" / "a.las", "z"), (holed(tmp_path / "b.npy"), "y")):
-        run("view", path, "-o", page, "--no-open")
+        run(f"view {path} -o {page} --no-open")
         camera = json.loads(re.search(r'"camera":\{.*?"up":(\{[^}]*\})', page.read_text())[1])
         assert camera[up] == 1
 
@@ -417,7 +383,7 @@ def test_a_trained_sampler_picks_as_it_does_from_python(cloud, tmp_path, framewo
 
     options = ("--sampler", "samplenet", "--framework", framework, "--indices")
     for m in (20, 200):  # within the sizes it was trained for, and beyond
-        assert run("sample", cloud, *options, "-m", m, "-o", tmp_path / "idx.npy") == 0
+        assert run(f"sample {cloud}", *options, f"-m {m} -o {tmp_path / 'idx.npy'}") == 0
         sampler = samplenet.load_pretrained("classification-progressive", m, framework)
         normal = samplenet.normalise(scans.read(cloud).points[None])
         if framework == "torch":
@@ -488,13 +454,13 @@ def test_the_page_shows_the_cloud_and_its_sample(cloud, tmp_path, capsys, monkey
     monkeypatch.setattr("webbrowser.open", opened.append)
     monkeypatch.setenv("DISPLAY", ":0")
     page = tmp_path / "a.html"
-    assert run("view", cloud, "-m", 20, "-o", page, "--no-open") == 0
+    assert run(f"view {cloud} -m 20 -o {page} --no-open") == 0
     text = page.read_text()
     assert "600 points" in text and "20 sampled" in text and "plotly.js v" in text and not opened
-    run("sample", cloud, "-m", 7, "-o", tmp_path / "s.ply")
-    assert run("view", cloud, "--sample", tmp_path / "s.ply", "-o", page) == 0
+    run(f"sample {cloud} -m 7 -o {tmp_path / 's.ply'}")
+    assert run(f"view {cloud} --sample {tmp_path / 's.ply'} -o {page}") == 0
     assert "7 sampled" in page.read_text() and opened == [page.as_uri()]
-    assert "must end in .html" in refused(capsys, "view", cloud, "-o", tmp_path / "a.png")
+    assert "must end in .html" in refused(capsys, f"view {cloud} -o {tmp_path / 'a.png'}")
 
 
 def test_a_large_cloud_is_thinned_on_the_page(cloud, tmp_path, monkeypatch):
@@ -533,7 +499,7 @@ def test_a_window_needs_a_display(cloud, capsys, monkeypatch):
     monkeypatch.setattr("sys.platform", "linux")
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
-    assert "needs a display" in refused(capsys, "view", cloud, "-m", 5, "--open3d")
+    assert "needs a display" in refused(capsys, f"view {cloud} -m 5 --open3d")
 
 
 def test_the_command_loads_no_framework_for_other_samplers(cloud, tmp_path):

@@ -1,7 +1,9 @@
-"""Judge what `samplenet sample` did with the files of make.py: python judge.py FOLDER, in the same environment.
+"""Judge the samples that `samplenet sample` took of the files of make.py.
 
-FOLDER/runs.json is the manifest with the exit `code` of each run, what it `said`, its `output`, and the `index` that
-a second run wrote. plyfile, laspy, pypcd4, Open3D, PCL and NumPy read the files. verdicts.json: `verdict` and `why`.
+python judge.py FOLDER, in the environment of requirements.txt. FOLDER/runs.json is the manifest
+with each run's exit `code`, its messages (`said`), its `output`, and the `index` that a second run
+wrote. plyfile, laspy, pypcd4, Open3D, PCL and NumPy read the files. Writes FOLDER/verdicts.json,
+which adds `verdict` and `why`.
 """
 
 import contextlib
@@ -21,9 +23,9 @@ import plyfile
 import pypcd4
 
 LIBRARY_WORDS = re.compile(
-    r"Traceback|\w(Error|Exception|Warning)\b|pydantic|codec|invalid literal|could not convert|dtype|<class|Errno"
-    r"|buffer|unpack|NoneType|object has no|ndarray|lazrs|plyfile|pypcd4|struct\b|allow_pickle|literal_eval|utf-8'"
-    r"|index out of|list index|<U\d|position \d|\bnp\.|0x\w{6}"
+    r"Traceback|\w(Error|Exception|Warning)\b|pydantic|codec|invalid literal|could not convert"
+    r"|dtype|<class|Errno|buffer|unpack|NoneType|object has no|ndarray|lazrs|plyfile|pypcd4|struct\b"
+    r"|allow_pickle|literal_eval|utf-8'|index out of|list index|<U\d|position \d|\bnp\.|0x\w{6}"
 )
 COLOURS, NORMALS = ("red", "green", "blue"), ("nx", "ny", "nz")
 
@@ -35,7 +37,7 @@ def split_ply(path):
 
 
 def table(path):
-    """Columns of a file by name, as a library of its format reads them."""
+    """Return the columns of a file by name, as a library of its format reads them."""
     suffix = path.suffix.lower()
     if suffix == ".ply":
         header, rest = split_ply(path)
@@ -77,7 +79,10 @@ def table(path):
 
 
 def pcd_columns(path):
-    """Fields of a PCD file. pypcd4 reads only the compressed ones: it does not take all headers of PCL and Open3D."""
+    """Return the fields of a PCD file.
+
+    pypcd4 reads only the compressed files: it refuses some headers of PCL and Open3D.
+    """
     data = path.read_bytes()
     start = data.index(b"\n", data.index(b"\nDATA") + 1) + 1
     head = {
@@ -106,7 +111,7 @@ def pcd_columns(path):
 
 
 def by_ply_names(columns):
-    """The same columns, and colours and normals under the names of PLY."""
+    """Add the colours and normals of columns under the names of PLY."""
     named = dict(columns)
     packed = next((columns[name] for name in ("rgb", "rgba") if name in columns), None)
     if packed is not None:
@@ -130,7 +135,7 @@ def same(a, b):
 
 
 def like(wanted, got):
-    """Whether values are the same, or are as colours in the units of another format."""
+    """Return whether values are the same, perhaps as colours in the units of another format."""
     scaled = np.asarray(wanted, np.float64) if np.asarray(wanted).dtype != object else None
     return same(wanted, got) or (
         scaled is not None and (same(np.round(scaled * 255), got) or same(scaled * 257, got))
@@ -138,7 +143,7 @@ def like(wanted, got):
 
 
 def faults_of_sample(run, folder):
-    """What is not as it should be in a sample, a sentence each; none if all is."""
+    """Return a sentence for each fault of a sample."""
     path, output, said = (
         folder / run["file"],
         folder / run["output"],
@@ -149,9 +154,8 @@ def faults_of_sample(run, folder):
     if not len(index) == len(got["x"]) == len(set(index.tolist())) or index.max() >= len(
         whole["x"]
     ):
-        return [
-            f"{len(got['x'])} rows, {len(set(index.tolist()))} indices to {index.max()} of {len(whole['x'])} points"
-        ]
+        indices = f"{len(set(index.tolist()))} indices to {index.max()} of {len(whole['x'])} points"
+        return [f"{len(got['x'])} rows, {indices}"]
     xyz, mine = (
         np.stack([np.asarray(rows[axis], "f8") for axis in "xyz"]) for rows in (whole, got)
     )
@@ -237,7 +241,7 @@ def faults_of_header(path, output, said):
 
 
 def faults_seen_elsewhere(output, whole, index):
-    """What Open3D and PCL read from a PLY or PCD file that was converted."""
+    """Return a sentence for each quantity that Open3D or PCL misreads in a converted file."""
     if output.suffix not in (".ply", ".pcd"):
         return []
     want = by_ply_names({name: np.asarray(values)[index] for name, values in whole.items()})
@@ -274,7 +278,7 @@ def faults_seen_elsewhere(output, whole, index):
 
 
 def unclear(said, name):
-    """Why a message is not understood at once, or None."""
+    """Return why a message is not understood at once, or None."""
     if found := LIBRARY_WORDS.search(said) or re.search(r"(?m)^(?!samplenet: |$).*", said):
         return f"words from inside a library: {found[0]!r}"
     text = re.sub(rf"\S*{re.escape(name)}", "F", said)

@@ -1,8 +1,10 @@
-"""Write point clouds with other people's libraries and programs: python make.py FOLDER, in the environment of requirements.txt.
+"""Write point clouds with other people's libraries and programs.
 
-FOLDER/manifest.json lists the files: `writer`, `clause` (what is tried), `refuse` (True where nothing can be sampled, "may" where a reader
-may do either) and `out` (extension to sample into). An .npz beside a file holds the columns that its writer stored; without one, judge.py
-reads the file with a library of its format. Coordinates are multiples of 1/64, so that each format and text stores the same numbers.
+python make.py FOLDER, in the environment of requirements.txt. FOLDER/manifest.json lists the files:
+`writer`, `clause` (what is tried), `refuse` (True if nothing can be sampled, "may" if a reader may
+sample or refuse) and `out` (extension to sample into). An .npz beside a file holds the columns that
+its writer stored; without it judge.py reads the file with a library of its format. Coordinates are
+multiples of 1/64, so that each format and text stores the same numbers.
 """
 # ruff: noqa: B023, E501  (each lambda is called at once; a line a file)
 
@@ -29,48 +31,34 @@ import pypcd4
 import trimesh
 
 FOLDER = Path(sys.argv[1]).resolve()
-FORMATS = (
-    ".ply",
-    ".pcd",
-    ".las",
-    ".laz",
-    ".npy",
-    ".npz",
-    ".xyz",
-    ".txt",
-)  # those that `samplenet sample` writes
+# those that `samplenet sample` writes
+FORMATS = (".ply", ".pcd", ".las", ".laz", ".npy", ".npz", ".xyz", ".txt")
 MANIFEST, NOT_MADE = [], []
 RANDOM, N = np.random.default_rng(0), 60
 XYZ = np.unique(RANDOM.integers(-500, 500, (N, 3)), axis=0) / 64
 RGB = RANDOM.integers(0, 256, (N, 3), np.uint8)
 NORMALS = np.eye(3)[RANDOM.integers(0, 3, N)] * RANDOM.choice([-1, 1], (N, 1))
-INTENSITY, LABEL, ROUGH = (
-    RANDOM.integers(0, 1000, N) / 4,
-    RANDOM.integers(0, 40, N),
-    RANDOM.standard_normal((N, 3)),
-)
+INTENSITY, LABEL = RANDOM.integers(0, 1000, N) / 4, RANDOM.integers(0, 40, N)
+ROUGH = RANDOM.standard_normal((N, 3))
 UTM, FACES = XYZ + [448000.125, 5411000.375, 290], np.arange(N).reshape(-1, 3)
 NAN = np.where(RANDOM.random((N, 1)) < 0.3, np.nan, XYZ)
 
 
 def columns(xyz=XYZ, rgb=None, normals=None, **more):
-    """Columns by the names that PLY gives them."""
+    """Return columns under the names that PLY gives them."""
     named = dict(zip("xyz", np.asarray(xyz).T, strict=True))
-    named |= (
-        {} if rgb is None else dict(zip(("red", "green", "blue"), np.asarray(rgb).T, strict=True))
-    )
-    return (
-        named
-        | ({} if normals is None else dict(zip(("nx", "ny", "nz"), normals.T, strict=True)))
-        | more
-    )
+    if rgb is not None:
+        named |= dict(zip(("red", "green", "blue"), np.asarray(rgb).T, strict=True))
+    if normals is not None:
+        named |= dict(zip(("nx", "ny", "nz"), normals.T, strict=True))
+    return named | more
 
 
 RICH = columns(rgb=RGB, normals=NORMALS, intensity=INTENSITY)
 
 
 def records(named, **types):
-    """Structured array of columns: colours uchar, the others float, but for `types`."""
+    """Join columns to a structured array: colours uchar, others float or as `types` says."""
     kinds = [(n, types.get(n, "u1" if n in ("red", "green", "blue") else "f4")) for n in named]
     array = np.zeros(len(named["x"]), kinds)
     for name, values in named.items():
@@ -79,7 +67,7 @@ def records(named, **types):
 
 
 def vertices(path):
-    """Columns of an obj, off or stl file: the numbers that its writer wrote."""
+    """Read the columns of an obj, off or stl file: the numbers that its writer wrote."""
     data = path.read_bytes()
     if path.suffix == ".stl" and len(data) == 84 + 50 * int.from_bytes(data[80:84], "little"):
         triangles = np.frombuffer(
@@ -89,11 +77,8 @@ def vertices(path):
     lines = [line.split() for line in data.decode("latin-1").lower().splitlines() if line.strip()]
     if path.suffix == ".off":
         start = len(lines[0]) == 1
-        return columns(
-            np.array(
-                [line[:3] for line in lines[start + 1 : start + 1 + int(lines[start][0])]], float
-            )
-        )
+        rows = lines[start + 1 : start + 1 + int(lines[start][0])]
+        return columns(np.array([line[:3] for line in rows], float))
     return columns(np.array([line[1:4] for line in lines if line[0] in ("v", "vertex")], float))
 
 
@@ -106,9 +91,7 @@ def add_file(writer, name, clause, write, holds=None, refuse=False, out=None):
         path.stat()
         if holds is not None:
             np.savez(path.parent / "holds.npz", **(holds(path) if callable(holds) else holds))
-    except (
-        Exception
-    ) as error:  # a program or a way of the library is missing: this file is left out
+    except Exception as error:  # a program is missing, or a function of this library's version
         shutil.rmtree(path.parent)
         NOT_MADE.append(f"not made: {name} by {writer}: {type(error).__name__}")
         return

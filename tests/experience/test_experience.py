@@ -1,6 +1,7 @@
-"""Files that other people's libraries and programs wrote are sampled exactly, or refused in clear words.
+"""Files of other people's libraries and programs are sampled exactly, or refused in clear words.
 
-By hand: python tests/experience/test_experience.py [FOLDER]. FOLDER keeps the files, also for the next call.
+By hand: python tests/experience/test_experience.py [FOLDER]. FOLDER keeps the files for the next
+call.
 """
 
 import collections
@@ -24,7 +25,7 @@ SIZES = {"one point": 1, "shipped test data": 4}  # -m by clause, else 8
 
 
 def producers():
-    """Return the Python that has the writing libraries, in an environment of 1.2 GB that the first call makes."""
+    """Return the Python of an environment with the writing libraries; create it first (1.2 GB)."""
     python = ENVIRONMENT / "bin" / "python"
     if not python.exists():
         venv.create(ENVIRONMENT, with_pip=True)
@@ -55,7 +56,7 @@ def sample(*arguments):
 
 
 def experience(python, folder):
-    """Make the files unless the folder has them, sample and judge each; return the verdicts of judge.py."""
+    """Write the files unless they exist, sample and judge each; return the verdicts of judge.py."""
     if not (folder / "manifest.json").exists():
         subprocess.run([python, HERE / "make.py", folder], check=True)
     runs = json.loads((folder / "manifest.json").read_text())
@@ -77,10 +78,10 @@ def summary(verdicts):
     counts = collections.defaultdict(collections.Counter)
     for v in verdicts:
         counts[v["writer"], Path(v["file"]).suffix][v["verdict"]] += 1
-    lines = [
-        f"| {writer} | {suffix} | {', '.join(f'{n} {name}' for name, n in sorted(outcomes.items()))} |"
-        for (writer, suffix), outcomes in sorted(counts.items())
-    ]
+    lines = []
+    for (writer, suffix), outcomes in sorted(counts.items()):
+        cell = ", ".join(f"{n} {name}" for name, n in sorted(outcomes.items()))
+        lines.append(f"| {writer} | {suffix} | {cell} |")
     totals = collections.Counter(v["verdict"] for v in verdicts)
     end = f"{len(verdicts)} files: " + ", ".join(f"{n} {name}" for name, n in totals.most_common())
     return "\n".join(["| writer | format | files |", "| --- | --- | --- |", *lines, "", end])
@@ -97,9 +98,7 @@ def test_files_of_other_programs_are_sampled_exactly_or_refused_clearly(tmp_path
         python = producers()
     except subprocess.CalledProcessError as error:
         pytest.skip(f"the libraries of {HERE / 'requirements.txt'} cannot be installed: {error}")
-    with (
-        capsys.disabled()
-    ):  # the table, and which files could not be made, are to be seen where all is well too
+    with capsys.disabled():  # show the table, and the files that could not be made, in any case
         verdicts = experience(python, tmp_path / "files")
         print(summary(verdicts))
     assert len(verdicts) >= 150

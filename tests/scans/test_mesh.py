@@ -8,7 +8,8 @@ from samplenet import InputError, scans
 
 def test_obj_gives_every_vertex_as_often_as_it_is_written(tmp_path):
     (tmp_path / "a.obj").write_text(
-        "mtllib none.mtl\nv 1 2 3 1 0 0 # red\n v 4 5 6 0 0 0.5\nv 1 2 3 1 0 0\nv 7 8 9 0 0 0\nvt 0 0\nvn 0 0 1\n"
+        "mtllib none.mtl\nv 1 2 3 1 0 0 # red\n v 4 5 6 0 0 0.5\nv 1 2 3 1 0 0\nv 7 8 9 0 0 0\n"
+        "vt 0 0\nvn 0 0 1\n"
         "usemtl a\nf 1/1/1 2/1/1 3/1/1\nusemtl b\nf 2 3 1\n"
     )
     scan = scans.read(tmp_path / "a.obj")
@@ -49,9 +50,7 @@ def test_stl_gives_three_points_a_triangle_of_every_solid(tmp_path):
         np.testing.assert_array_equal(scan.points, np.concatenate(twice).reshape(-1, 3))
         assert scan.notes == ("only coordinates are read from .stl",)
     (tmp_path / "cut.stl").write_bytes((tmp_path / "b.stl").read_bytes()[:-1])
-    with pytest.raises(
-        InputError, match="cut.stl is not an STL file, cut off or damaged: it holds 1 of 2 triangles"
-    ):
+    with pytest.raises(InputError, match="is not an STL file.*: it holds 1 of 2 triangles"):
         scans.read(tmp_path / "cut.stl")
 
 

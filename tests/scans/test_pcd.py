@@ -73,7 +73,8 @@ def test_headers_of_other_writers(tmp_path):
     (tmp_path / "old.pcd").write_text("COLUMNS x y z\nPOINTS 2\nDATA ascii\n1 2 3\n4 5 nan\n")
     assert scans.read(tmp_path / "old.pcd").finite.tolist() == [True, False]
     (tmp_path / "crlf.pcd").write_bytes(
-        b"FIELDS x y z\r\nSIZE 4 4 4\r\nTYPE F F F\r\nWIDTH 2\r\nHEIGHT 1\r\nDATA ascii\r\n1 2 3\r\n4 5 6\r\n"
+        b"FIELDS x y z\r\nSIZE 4 4 4\r\nTYPE F F F\r\nWIDTH 2\r\nHEIGHT 1\r\n"
+        b"DATA ascii\r\n1 2 3\r\n4 5 6\r\n"
     )
     assert scans.read(tmp_path / "crlf.pcd").points.tolist() == [[1, 2, 3], [4, 5, 6]]
 

@@ -1,4 +1,4 @@
-"""What is written is read by other programs: Open3D, PCL, plyfile and meshio, each where it is installed."""
+"""Other programs read the files: Open3D, PCL, plyfile and meshio, each if it is installed."""
 
 import shutil
 import subprocess
@@ -13,7 +13,7 @@ SOURCES = [".ply", ".pcd", ".npz", ".las"]
 
 @pytest.fixture(params=SOURCES)
 def scan(request, tmp_path, rows):
-    """A cloud read from each format."""
+    """Return a cloud that was read from each format."""
     if request.param == ".las":
         pytest.importorskip("laspy", reason=".las needs laspy")
     scans.write(tmp_path / f"source{request.param}", scans.Scan(rows))

@@ -1,4 +1,4 @@
-"""Every format: rows come back as they were, or a sentence says what changed; bad files are refused in a sentence."""
+"""Every format: rows come back unchanged or with a note, and bad files are refused clearly."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ LIBRARIES = {".las": "laspy", ".laz": "lazrs", ".glb": "trimesh", ".off": "trime
 
 
 def needed(extension):
-    """Skip where the library of this format is not installed."""
+    """Skip the test if the library of this format is not installed."""
     if extension in LIBRARIES:
         pytest.importorskip(
             LIBRARIES[extension], reason=f"{extension} needs {LIBRARIES[extension]}"
@@ -60,7 +60,7 @@ def test_colours_normals_and_intensity_go_from_format_to_format(tmp_path, rows, 
     np.testing.assert_array_equal(scans.read(tmp_path / f"c{source}").colors, colors)
 
 
-def test_every_change_is_told_in_a_sentence(tmp_path, rows):
+def test_every_change_is_reported_in_a_sentence(tmp_path, rows):
     far = rows.astype(
         [(name, "f8" if name in "xyz" else rows.dtype[name]) for name in rows.dtype.names]
     )
@@ -212,7 +212,7 @@ def test_a_structured_npy_stays_one(tmp_path, rows):
 
 
 def bad_files(folder, rows):
-    """Name of a bad file -> part of its error."""
+    """Write bad files; return a part of the error of each by its name."""
     scans.write(folder / "whole.ply", scans.Scan(rows))
     content = (folder / "whole.ply").read_bytes()
     (folder / "cut.ply").write_bytes(content[:-9])
@@ -266,7 +266,7 @@ def bad_files(folder, rows):
         "text.ply": "is not a PLY file: its first line is not 'ply'",
         "two.npy": r"numbers of shape \(N, 3 or more\), got float64 of shape \(5, 2\)",
         "words.npy": r"got words of shape \(2, 3\)",
-        "batch.npy": r"got float64 of shape \(2, 5, 3\); of a depth camera's picture save a.reshape",
+        "batch.npy": r"of shape \(2, 5, 3\); of a depth camera's picture save a.reshape",
         "none.npy": "has 0 points",
         "objects.npy": "holds Python objects; save an array of numbers",
         "no.npz": r"must hold an array 'points' of shape \(N, 3\), but holds a \(3,\)",
@@ -274,7 +274,7 @@ def bad_files(folder, rows):
         "two.xyz": "has 2 numbers in a line; points need x, y and z",
         "ragged.xyz": "cannot be read: line 2 has 2 numbers instead of 3",
         "few.xyz": "is cut off: it holds 2 of 5 points",
-        "first.xyz": "line 1 holds 'three', which is not a number; begin it with # if it is not a point",
+        "first.xyz": "holds 'three', which is not a number; begin it with # if it is not a point",
         "words.xyz": "line 1 holds 'two', which is not a number$",
         "none.txt": "has 0 points",
         "names.csv": "holds no numbers; it begins with 'x,y,z'",
@@ -327,8 +327,8 @@ def test_a_missing_library_is_named(tmp_path, rows):
     code = """import sys
 sys.modules |= {"laspy": None, "trimesh": None}
 from samplenet import scans
-calls = lambda: scans.read("a.las"), lambda: scans.read("a.glb"), lambda: scans.write("b.laz", scans.read("a.ply"))
-for call in calls:
+write = lambda: scans.write("b.laz", scans.read("a.ply"))
+for call in lambda: scans.read("a.las"), lambda: scans.read("a.glb"), write:
     try:
         call()
     except scans.InputError as error:
@@ -338,10 +338,8 @@ for call in calls:
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     las, glb, laz = done.stdout.splitlines()
-    assert (
-        las
-        == 'a.las needs laspy[lazrs]; pip install "laspy[lazrs]", or the library with its extra "io"'
-    )
+    advice = 'pip install "laspy[lazrs]", or the library with its extra "io"'
+    assert las == f"a.las needs laspy[lazrs]; {advice}"
     assert glb.startswith("a.glb needs trimesh;") and laz.startswith("b.laz needs laspy[lazrs];")
 
 

@@ -67,7 +67,7 @@ def test_empty_cells_and_windows_nan_are_not_finite(tmp_path):
     assert scans.read(tmp_path / "b.xyz").finite.tolist() == [True, False]
 
 
-def test_columns_that_are_not_read_are_told(tmp_path):
+def test_columns_that_are_not_read_are_reported(tmp_path):
     (tmp_path / "a.csv").write_text("x,y,z,tree\n1,2,3,oak\n")
     assert scans.read(tmp_path / "a.csv").notes == ("tree dropped: words, not numbers",)
     (tmp_path / "b.csv").write_text("east,north,height\n1,2,3\n")
