@@ -24,8 +24,9 @@ import pypcd4
 
 LIBRARY_WORDS = re.compile(
     r"Traceback|\w(Error|Exception|Warning)\b|pydantic|codec|invalid literal|could not convert"
-    r"|dtype|<class|Errno|buffer|unpack|NoneType|object has no|ndarray|lazrs|plyfile|pypcd4|struct\b"
-    r"|allow_pickle|literal_eval|utf-8'|index out of|list index|<U\d|position \d|\bnp\.|0x\w{6}"
+    r"|dtype|<class|Errno|buffer|unpack|NoneType|object has no|ndarray|lazrs|plyfile|pypcd4"
+    r"|struct\b|allow_pickle|literal_eval|utf-8'|index out of|list index|<U\d|position \d|\bnp\."
+    r"|0x\w{6}"
 )
 COLOURS, NORMALS = ("red", "green", "blue"), ("nx", "ny", "nz")
 
