@@ -16,7 +16,7 @@ GPU = device.Gpu("NVIDIA H200", "580.65.06")
 
 @pytest.fixture
 def smi(tmp_path, monkeypatch):
-    """Function of what nvidia-smi is to print and its status."""
+    """Return a function that installs an nvidia-smi with a given output and exit status."""
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 

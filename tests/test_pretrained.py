@@ -29,14 +29,14 @@ CARD = {
 
 @pytest.fixture(scope="module")
 def clouds():
-    """Two clouds that no sampler was trained on, (2, 1024, 3)."""
+    """Return two clouds (2, 1024, 3) that no sampler was trained on."""
     return np.stack(
         [shapes.generate(name, 0, split="test", num_points=1024) for name in ("chair", "car")]
     )
 
 
 def call(framework, sampler, clouds):
-    """points, idx of a sampler of either framework, as arrays."""
+    """Return points and idx of a sampler of either framework, as arrays."""
     if framework == "torch":
         import torch
 

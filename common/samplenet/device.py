@@ -30,7 +30,7 @@ class Gpu(NamedTuple):
 
 
 def gpu() -> Gpu | None:
-    """Return the first GPU of nvidia-smi; None without, or if CUDA_VISIBLE_DEVICES hides all."""
+    """Return nvidia-smi's first GPU, or None; None also if CUDA_VISIBLE_DEVICES hides all."""
     if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1") or not shutil.which("nvidia-smi"):
         return None
     query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]

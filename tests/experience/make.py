@@ -331,7 +331,7 @@ def mesh_library_files():
 
 
 def las_file(version, kind, xyz=XYZ, offsets=(0, 0, 0), **extra):
-    """Function of a path that writes a LAS file; `extra`: dimensions by name as (type, values)."""
+    """Return a function that writes a LAS file; `extra` maps names to (type, values)."""
     las = laspy.LasData(laspy.LasHeader(version=version, point_format=kind))
     las.header.scales, las.header.offsets = [1 / 64] * 3, list(offsets)
     for name, (type_, _) in extra.items():
@@ -614,7 +614,7 @@ def pypcd4_files():
 
 
 def shipped_files():
-    """Test data inside the source packages of laspy, meshio and pypcd4, and inside pymeshlab's wheel."""
+    """Copy test data out of the packages of laspy, meshio, pypcd4 and pymeshlab."""
     sources, packages = FOLDER / "sources", ("laspy==2.7.0", "meshio==5.3.5", "pypcd4==1.5.1")
     for name, package in ((package.split("=")[0], package) for package in packages):
         pip = [
@@ -659,7 +659,7 @@ def shipped_files():
 
 
 def compressed_glb(path):
-    """A glb file whose vertices only a Draco decoder can tell, as Blender and gltf-pipeline write them."""
+    """Write a glb file that needs a Draco decoder, as Blender and gltf-pipeline write them."""
     draco = "KHR_draco_mesh_compression"
     packed = {
         "attributes": {"POSITION": 0},
@@ -680,7 +680,7 @@ def compressed_glb(path):
 
 
 def damaged_files():
-    """Files of which nothing can be sampled, made of those above."""
+    """Write damaged copies of the files above, of which nothing can be sampled."""
     add = partial(add_file, "damaged", refuse=True)
     add("draco.glb", "7 compressed vertices", compressed_glb)
     kept = {Path(entry["file"]).name: FOLDER / entry["file"] for entry in reversed(MANIFEST)}
@@ -722,7 +722,7 @@ def damaged_files():
 
 
 def conversions():
-    """Clouds with colours, normals and intensity, to be sampled into each other format that keeps them."""
+    """Write clouds with colours, normals and intensity, to be sampled into other formats."""
     double = columns(UTM, RGB, NORMALS)
     ply, utm = records(RICH), records(double, x="f8", y="f8", z="f8")
     for out in (".pcd", ".las", ".laz", ".npz", ".ply", ".npy", ".xyz"):

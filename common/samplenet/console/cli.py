@@ -136,7 +136,7 @@ class Notes:
 
 
 def _picker(args) -> Callable[[NDArray, int, str], NDArray[np.int64]]:
-    """Return the sampler of the flags: points (N, 3), number of the cloud, axis up -> indices."""
+    """Return the sampler that the flags choose: points, the cloud's number, axis up -> indices."""
     m, cell, sampler = args.m, args.cell, args.sampler
     if cell is not None and (sampler != "grid" or m is not None):
         raise InputError("--cell is for --sampler grid without -m")

@@ -166,7 +166,7 @@ class SampleNetPicker:
         self.sampler = pretrained.load_pretrained(weights, size, framework)
 
     def __call__(self, points: NDArray, number: int = 0, up: str = "y") -> NDArray[np.int64]:
-        """Pick m of points (N, 3).
+        """Pick m of the points (N, 3).
 
         Args:
             number: the cloud's number, among several.

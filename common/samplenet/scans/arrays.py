@@ -80,7 +80,7 @@ def _named(array: NDArray) -> Columns:
 
 
 def write_npz(scan: Scan, extension: str) -> tuple[bytes, list[str]]:
-    """Write the array that was read, or `points`, of the coordinates, and an array a column."""
+    """Return a file with the coordinates as one array and an array for each other column."""
     table, notes = conversion.for_format(scan, "npz", extension)
     cloud, axes = scan.kept if scan.format == "npz" else ("points", tuple("xyz"))
     points = np.stack([table.pop(axis) for axis in axes], 1)
@@ -94,7 +94,7 @@ def write_npz(scan: Scan, extension: str) -> tuple[bytes, list[str]]:
 
 
 def write_npy(scan: Scan, extension: str) -> tuple[bytes, list[str]]:
-    """Write an array (N, C) of a type that holds every column; a structured one as it was read."""
+    """Return a file of one array (N, C) whose type holds every column, or structured as read."""
     if scan.format == "npy" and scan.kept:
         return saved(scan.rows), []
     table, notes = conversion.for_format(scan, "npy", extension)

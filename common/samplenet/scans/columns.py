@@ -101,7 +101,7 @@ def _fits(quantity: str, names: list[str], kinds: list[np.dtype]) -> bool:
 
 
 def colors_of(rows: NDArray) -> NDArray | None:
-    """Return red, green, blue and, if there is one, alpha (N, 3 or 4) as stored; None without."""
+    """Return red, green, blue and perhaps alpha (N, 3 or 4) as stored; None without colours."""
     names = find(rows, "colours")
     if not names:
         return None

@@ -116,7 +116,7 @@ def _drop_copc_records(las: Any) -> bool:
 
 
 def write(scan: Scan, extension: str) -> tuple[bytes, list[str]]:
-    """Write the content of a file, compressed for .laz; LAS 1.4 if the rows are from elsewhere."""
+    """Return a file's content, compressed for .laz; LAS 1.4 if it was read from another format."""
     compress = extension == ".laz"
     laspy = _laspy(compress)
     las, notes = (scan.kept, []) if scan.format == "las" else _converted(scan, extension, laspy)

@@ -54,7 +54,7 @@ def read(path: Path) -> Scan:
 
 
 def _dtype(header: dict[str, list[str]], names: list[str]) -> np.dtype:
-    """Return the type of a point."""
+    """Return the type of a point, by the lines TYPE, SIZE and COUNT."""
     values = {}
     for key, default in (("TYPE", "F"), ("SIZE", "4"), ("COUNT", "1")):
         values[key] = header.get(key, [default] * len(names))
@@ -74,7 +74,7 @@ def _dtype(header: dict[str, list[str]], names: list[str]) -> np.dtype:
 
 
 def _count(header: dict[str, list[str]]) -> int:
-    """Return the number of points."""
+    """Return the number of points, by POINTS or else WIDTH and HEIGHT."""
     points = header.get("POINTS") or [*header.get("WIDTH", []), *header.get("HEIGHT", [])]
     if not points or not all(word.isdecimal() for word in points):
         raise Bad("has a damaged header: its line 'POINTS' is not a number of points")
@@ -122,7 +122,7 @@ def _compressed(data: bytes, start: int, dtype: np.dtype, count: int) -> NDArray
 
 
 def write(scan: Scan, extension: str) -> tuple[bytes, list[str]]:
-    """Write the content of a binary file: not organised, as a sample has no rows and columns."""
+    """Return a binary file, which is not organised: a sample has no rows and columns."""
     table, notes = conversion.for_format(scan, "pcd", extension)
     rows = columns.rows_of(table)
     kinds = [rows.dtype[name] for name in table]

@@ -217,9 +217,9 @@ def _walk(body: _Numbers, element: Element, keep: bool = True) -> NDArray | None
 
 
 def write(scan: Scan, extension: str) -> tuple[bytes, list[str]]:
-    """Write the content of a binary little-endian file.
+    """Return a binary little-endian file.
 
-    Lists and comments are written if the rows were read from a .ply file.
+    It has lists and comments if the rows were read from a .ply file.
     """
     remarks, lists = scan.kept if scan.format == "ply" else ([], {})
     table, notes = conversion.for_format(scan, "ply", extension)

@@ -313,7 +313,7 @@ def _fault(
 
 
 def write(scan: Scan, extension: str) -> tuple[bytes, list[str]]:
-    """Write the shortest digits that read back as the same numbers, without names of columns."""
+    """Return the shortest digits that read back as the same numbers, without column names."""
     table, notes = conversion.for_format(scan, "text", extension)
     notes += lost_names(table, extension)
     digits, words = functools.partial(np.format_float_positional, trim="-"), []
@@ -325,7 +325,7 @@ def write(scan: Scan, extension: str) -> tuple[bytes, list[str]]:
 
 
 def write_indices(idx: NDArray) -> bytes:
-    """Write the content of a file with an index a line."""
+    """Return a file with one index a line."""
     return "".join(f"{i}\n" for i in idx.tolist()).encode()
 
 
