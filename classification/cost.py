@@ -27,7 +27,7 @@ import pointnet
 from evaluate import BASELINES, load_sampler
 from samplenet.atomic import write_atomic
 from samplenet.errors import InputError
-from samplenet.report import cost as costs
+from samplenet.report import cost_table
 from samplenet.runs import evaluation, experiments
 from samplenet.runs.environment import command, environment
 from samplenet.runs.script import main
@@ -180,9 +180,9 @@ def row(sampler: str, m: int, metric: str, value: float, device: str = "any") ->
 
 def report(results: dict) -> str:
     """The Markdown text of cost.json's content."""
-    setting, command, method = costs.notes(results, EXPERIMENT)
+    setting, command, method = cost_table.notes(results, EXPERIMENT)
     return (
-        f"{setting}\n\n    {command}\n\n{costs.table(results, EXPERIMENT).markdown()}\n\n{method}\n"
+        f"{setting}\n\n    {command}\n\n{cost_table.table(results, EXPERIMENT).markdown()}\n\n{method}\n"
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import cost
 import pointnet
-from samplenet.report import cost as costs
+from samplenet.report import cost_table
 from samplenet.runs.script import main
 from samplenet.tf import SampleNet
 from samplenet.tf.cost import count
@@ -64,7 +64,7 @@ RESULTS = {
 
 def test_each_device_has_its_columns_and_each_value_its_change():
     head, _, full, sampled, paper = (
-        costs.table(RESULTS, cost.EXPERIMENT).markdown().splitlines()[2:]
+        cost_table.table(RESULTS, cost.EXPERIMENT).markdown().splitlines()[2:]
     )
     columns = [f"{what}, {d}, {unit}" for what, unit in (("time a cloud", "ms"), ("peak memory", "MB"))
                for d in ("CPU", "GPU")]  # fmt: skip

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from samplenet import InputError
-from samplenet.report import page, published, tables, variants
-from samplenet.report.results import Results, read
+from samplenet.report import evaluations, page, published, tables
+from samplenet.report.results import Results
 from samplenet.runs.experiments import discover
 
 ROOT = Path(__file__).parents[2]
@@ -182,10 +182,9 @@ def test_ablations_stand_below_the_unchanged_sampler(preset):
     variant("lambda-10", "samplenet", 0.5)
     variant("lambda-0.1", "samplenet", 0.6, steps=(1, 0.25))
     variant("k-2", "samplenet", 0.7)
-    unchanged = read(home / "evaluation", EXPERIMENTS)
-    found = variants.table(
-        home / "evaluation", unchanged, variants.variants(home / "evaluation", EXPERIMENTS)
-    )
+    main = evaluations.read_evaluation(home / "evaluation", preset, EXPERIMENTS)
+    changed = evaluations.ablations(home / "evaluation", preset, EXPERIMENTS)
+    found = evaluations.table(preset, main, changed)
     assert found.lines == [
         ["unchanged", "SampleNet", "64", "90.0", "82.0 ± 1.4", "87.6", "", "0.5"],  # of two seeds
         ["k = 2", "SampleNet", "64", "90.0", "70.0", "71.0", "", ""],
@@ -201,7 +200,8 @@ def test_ablations_stand_below_the_unchanged_sampler(preset):
         f"| evaluation, k = 2: full cloud |  |  | abcdef0123+changes | {place}/evaluation | {evaluate} |",
     ):
         assert listed.count(line) == 1
-    assert not variants.variants(preset / "registration-cars" / "evaluation", EXPERIMENTS)
+    without = preset / "registration-cars" / "evaluation"
+    assert not evaluations.ablations(without, preset, EXPERIMENTS)
 
 
 def written(folder):
@@ -515,7 +515,7 @@ def test_published_numbers_bear_their_marks(preset):
     for reference in (
         r for experiment in EXPERIMENTS.values() for r in published.references(experiment)
     ):
-        assert all(r["mark"] in published.MARKS for r in reference.rows) and reference.legend()
+        assert all(r["mark"] in published.MARKS for r in reference.rows) and reference.legend
     assert published.MARKS["guide"][0] == "unverified"
 
 

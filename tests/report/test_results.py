@@ -186,7 +186,7 @@ def test_without_matplotlib_the_table_is_written_and_the_error_says_what_to_inst
 ):
     write(tmp_path, {**RESULTS, "rows": [ROW, {**ROW, "sampler": "fps", "m": 8}]})
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(InputError, match="figures need matplotlib.*viz extra"):
+    with pytest.raises(InputError, match='matplotlib is not installed; .* its extra "viz"'):
         summary.write(tmp_path, EXPERIMENTS["classification"])
     assert "full cloud 90.0" in (tmp_path / "table.md").read_text()
 

@@ -1,4 +1,4 @@
-"""Numbers that others published (published.yaml of an experiment), and whether ours may be compared with them."""
+"""Numbers that others published (published.yaml), and whether ours compare with them."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from samplenet.report.results import Results
 from samplenet.report.rows import in_order, select
 from samplenet.runs.experiments import Experiment
 
-# what a mark of the file is called in a table, and what that means
+# a row's mark in the file: what the column `source` says, and what that means
 MARKS = {
     "log": ("log", "read in training logs published with a later paper"),
     "poster": ("poster", "digitised from a published curve; accuracies by ±0.7 points"),
@@ -20,7 +20,10 @@ MARKS = {
 
 @dataclass(frozen=True)
 class Reference:
-    """One table of published.yaml; `data` is empty where nothing of ours stands beside it, `clouds` 0 if not known."""
+    """One table of published.yaml, whose head explains the fields; all numbers in rows are text.
+
+    `data` is empty for a table that none of ours stands beside; `clouds` is 0 if unknown.
+    """
 
     experiment: Experiment
     title: str
@@ -28,7 +31,7 @@ class Reference:
     protocol: str
     words: str
     points: int
-    rows: list[dict]  # the value of the lines' key, mark, and the value of each method, all as text
+    rows: list[dict]
     data: str = ""
     task: str = ""
     network: str = ""
@@ -37,42 +40,41 @@ class Reference:
 
     @property
     def methods(self) -> list[str]:
-        """Those with a value, in display order; the full cloud is none of them."""
+        """The methods with a value in display order, without the full cloud."""
         own = (self.experiment.lines, "mark", "none")
         return in_order(name for row in self.rows for name in row if name not in own)
 
     @property
     def lines(self) -> list:
-        """The lines with a value, without that of the full cloud."""
-        found = [row[self.experiment.lines] for row in self.rows if "none" not in row]
-        return (
-            [int(m) for m in found if int(m) <= self.points]
-            if self.experiment.lines == "m"
-            else found
-        )
+        """The lines with a value, without the line of the full cloud."""
+        key = self.experiment.lines
+        found = [row[key] for row in self.rows if "none" not in row]
+        return [*map(int, found)] if key == "m" else found
 
     def row(self, line) -> dict:
-        """The row of a line; {} where nothing is published."""
+        """Return the row of a line; {} if nothing is published."""
         return next((row for row in self.rows if row[self.experiment.lines] == str(line)), {})
 
+    @property
     def full(self) -> str:
-        """The value of the full cloud with its mark; empty where none is published."""
-        return next(
-            (f"{row['none']} ({MARKS[row['mark']][0]})" for row in self.rows if "none" in row), ""
-        )
+        """The value of the full cloud with its mark; empty if none is published."""
+        row = next((row for row in self.rows if "none" in row), None)
+        return f"{row['none']} ({MARKS[row['mark']][0]})" if row else ""
 
+    @property
     def legend(self) -> str:
-        """What the words of the column `source` mean."""
-        meanings = (MARKS[mark] for mark in dict.fromkeys(row["mark"] for row in self.rows))
+        """The meaning of the words in the column `source`."""
+        meanings = [MARKS[mark] for mark in dict.fromkeys(row["mark"] for row in self.rows)]
         return "; ".join(f"“{name}”: {meaning}" for name, meaning in meanings) + "."
 
+    @property
     def extent(self) -> str:
-        """How many clouds or pairs, where that is known, of how many points."""
+        """The number of clouds or pairs, if known, and of their points."""
         count = f"{self.clouds} test " if self.clouds else ""
         return f"{count}{self.experiment.items} of {self.points} points"
 
     def hindrances(self, results: Results, preset: str) -> list[str]:
-        """Why a difference between `results` and this would mean nothing; [] when it means something."""
+        """List what makes a difference between `results` and this meaningless; [] if it is fair."""
         full = select(results.rows, sampler="none", metric=self.metric)
         n, points = (full[0]["n"], full[0]["m"]) if full else (0, 0)
         found = []
@@ -87,50 +89,46 @@ class Reference:
         return found
 
     def note(self, results: Results, preset: str) -> str:
-        """What the published numbers are of, and whether ours may be compared with them."""
-        what = f"{self.words} ({self.extent()})"
+        """Say what the published numbers are of, and whether ours compare with them."""
+        words = f"{self.words} ({self.extent})"
         if hindrances := self.hindrances(results, preset):
-            text = f"The published numbers are of {what} with the published settings. Here: {'; '.join(hindrances)}. "
-            text += "They do not compare with ours, and no difference is given."
-        elif self.differs:
-            text = f"Published and ours are of {what}, but {self.differs}; the difference is ours − published."
+            text = (
+                f"The published numbers are of {words} with the published settings. Here: "
+                f"{'; '.join(hindrances)}. They do not compare with ours, and no difference is "
+                "given."
+            )
         else:
-            text = f"Published and ours are of the same {what}; the difference is ours − published."
-        full = f" Published for all {self.points} points: {self.full()}." if self.full() else ""
-        return f"{text}{full} Source {self.legend()}"
+            of = f"{words}, but {self.differs}" if self.differs else f"the same {words}"
+            text = f"Published and ours are of {of}; the difference is ours − published."
+        full = f" Published for all {self.points} points: {self.full}." if self.full else ""
+        return f"{text}{full} Source {self.legend}"
 
 
 def references(experiment: Experiment) -> list[Reference]:
-    """The published tables of an experiment, those that stand beside ours first; none without a published.yaml."""
+    """Read the published tables of an experiment, those that stand beside ours first."""
     path = experiment.folder / "published.yaml"
     if not path.exists():
         return []
-    import yaml  # not at the top: the console's viewer draws without it
+    import yaml  # not at the top: the console's viewer works without PyYAML
 
+    found = []
     try:
-        tables = yaml.load(
-            path.read_text(), yaml.BaseLoader
-        )  # which keeps every number as it is printed: 87.80
-        found = []
-        for table in tables:
-            whole = {"points": int(table["points"]), "clouds": int(table.get("clouds", 0))}
-            found.append(Reference(experiment, **{**table, **whole}))
+        # BaseLoader keeps a number as it is printed: 87.80
+        for table in yaml.load(path.read_text(), yaml.BaseLoader):
+            counts = {"points": int(table["points"]), "clouds": int(table.get("clouds", 0))}
+            found.append(Reference(experiment, **{**table, **counts}))
     except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} is not a list of published tables ({error})") from error
     return sorted(found, key=lambda reference: not reference.data)
 
 
 def beside(experiment: Experiment, task: str) -> list[Reference]:
-    """The published tables that stand beside our numbers with this task network."""
-    return [
-        reference
-        for reference in references(experiment)
-        if reference.data and reference.task == task
-    ]
+    """List the published tables that stand beside our numbers with this task network."""
+    return [found for found in references(experiment) if found.data and found.task == task]
 
 
 def difference(ours: float, published: str, digits: int) -> str:
-    """ours - published, signed, as text; from the nearer end of a range, "within" inside it."""
+    """Write ours - published with its sign; from a range's nearer end, or "within" the range."""
     low, high = (float(end) for end in (published.split("–") * 2)[:2])
     if low < high and low <= ours <= high:
         return "within"

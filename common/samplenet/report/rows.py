@@ -1,10 +1,13 @@
-"""Rows of results.json: choosing among them, and their table of lines and columns."""
+"""Rows of results.json: choosing among them, and arranging them in lines and columns."""
 
+from collections import defaultdict
 from typing import NamedTuple
 
 import numpy as np
 
-# label and colour of the samplers in the order of the tables; any other name comes after these
+from samplenet.runs.experiments import Metric
+
+# label and colour of the samplers, in the order of the tables; other samplers follow
 SAMPLERS = {
     "none": ("full cloud", "black"),
     "icp": ("ICP on full cloud", "#7a5195"),
@@ -16,34 +19,34 @@ SAMPLERS = {
     "samplenet": ("SampleNet", "#c1272d"),
     "samplenet_progressive": ("SampleNet-Progressive", "#8e2a72"),
 }
-FULL_CLOUD = ("none", "icp")  # these see all N points: no column of a table, a level in a figure
+FULL_CLOUD = ("none", "icp")  # see all N points: no column of a table, a level in a figure
 BASELINES = ("random", "fps", "fps_same_start")
 PROTOCOLS = ("matched", "soft", "generated")
 
 
 def label(sampler: str) -> str:
-    """The sampler's name for readers."""
+    """Return the sampler's name for readers."""
     return SAMPLERS.get(sampler, (sampler, None))[0]
 
 
 def color(sampler: str) -> str | None:
-    """The sampler's colour in tables and figures."""
+    """Return the sampler's colour in tables and figures, or None for an unknown sampler."""
     return SAMPLERS.get(sampler, (sampler, None))[1]
 
 
 def in_order(samplers) -> list[str]:
-    """Sort samplers as the tables have them, without repeats; unknown ones stay in their order, after those."""
+    """Sort samplers in the order of the tables, without repeats; unknown ones come last."""
     rank = {name: i for i, name in enumerate(SAMPLERS)}
     return sorted(dict.fromkeys(samplers), key=lambda name: rank.get(name, len(rank)))
 
 
 def select(rows: list[dict], **match) -> list[dict]:
-    """The rows that have these values."""
+    """Return the rows that have these values."""
     return [row for row in rows if all(row.get(key) == value for key, value in match.items())]
 
 
 class Column(NamedTuple):
-    """A column of a table: the value of its key, what else its methods have in common, and the protocol."""
+    """A column of a table: its method, further keys that tell the method apart, the protocol."""
 
     name: str
     rest: tuple[tuple[str, object], ...] = ()
@@ -56,10 +59,10 @@ class Column(NamedTuple):
 
 
 class Pivot:
-    """Rows of one metric as lines and columns; seeds share a cell, full clouds have none.
+    """Rows of one metric arranged in lines and columns; the seeds of a method share a cell.
 
-    Keys of the method that neither lines nor columns stand for, and that differ between rows, tell columns apart too:
-    no cell holds the numbers of two methods.
+    Rows on full clouds are left out. A key of the method that is neither `lines` nor `columns` and
+    differs between rows makes columns of its own, so that no cell mixes two methods.
 
     Args:
         lines, columns: keys of the rows, as an experiment states them.
@@ -67,10 +70,10 @@ class Pivot:
 
     def __init__(self, rows: list[dict], lines: str, columns: str):
         rows = [row for row in rows if row.get("sampler") not in FULL_CLOUD]
-        values = {}
+        values = defaultdict(set)
         for row in rows:
             for key, value in row.get("method", {}).items():
-                values.setdefault(key, set()).add(value)
+                values[key].add(value)
         further = [key for key in values if key not in (lines, columns) and len(values[key]) > 1]
         self.cells = {}
         for row in rows:
@@ -79,60 +82,52 @@ class Pivot:
             self.cells.setdefault((row.get(lines, "all"), column), []).append(row)
         found = dict.fromkeys(line for line, _ in self.cells)
         self.lines = sorted(found, reverse=True) if lines == "m" else list(found)
-        names = in_order(column.name for _, column in self.cells)
+        columns = dict.fromkeys(column for _, column in self.cells)
+        names = in_order(column.name for column in columns)
+        protocols = dict.fromkeys([*PROTOCOLS, *sorted(column.protocol for column in columns)])
+        order = {protocol: i for i, protocol in enumerate(protocols)}
         self.columns = sorted(
-            {column for _, column in self.cells}, key=lambda column: _place(column, names)
+            columns, key=lambda c: (names.index(c.name), str(c.rest), order[c.protocol])
         )
 
-    def __getitem__(self, place: tuple) -> list[dict]:
-        """The rows of a line and a column."""
-        return self.cells.get(place, [])
+    def __getitem__(self, cell: tuple) -> list[dict]:
+        """Return the rows of a cell (line, column)."""
+        return self.cells.get(cell, [])
 
 
-def _place(column: Column, names: list[str]) -> tuple:
-    known = column.protocol in PROTOCOLS
-    protocol = PROTOCOLS.index(column.protocol) if known else len(PROTOCOLS)
-    return names.index(column.name), str(column.rest), protocol, column.protocol
+def mean(rows: list[dict], metric: Metric) -> float:
+    """Return the mean over the rows of all seeds, in the metric's unit."""
+    return metric.scale * np.mean([row["value"] for row in rows])
 
 
-def mean(rows: list[dict], scale: float = 1) -> float:
-    """The mean over the rows, which are those of the seeds."""
-    return scale * np.mean([row["value"] for row in rows])
-
-
-def cell(rows: list[dict], scale: float = 1, digits: int = 1) -> str:
-    """One value times `scale`, or the mean over seeds and their standard deviation; empty without rows."""
+def cell(rows: list[dict], metric: Metric) -> str:
+    """Write one value, or the mean over seeds ± their standard deviation; "" without rows."""
     if not rows:
         return ""
-    values = scale * np.array([row["value"] for row in rows])
+    values, digits = metric.scale * np.array([row["value"] for row in rows]), metric.digits
     if len(rows) > 1:
         return f"{values.mean():.{digits}f} ± {values.std(ddof=1):.{digits}f}"
     return f"{values[0]:.{digits}f}"
 
 
 def samplers_of(rows: list[dict]) -> list[str]:
-    """The samplers of the rows in display order, without those on full clouds."""
+    """List the samplers of the rows in display order, without those on full clouds."""
     return in_order(row["sampler"] for row in rows if row.get("sampler", "none") not in FULL_CLOUD)
 
 
 def seeds(rows: list[dict], columns: str) -> dict[str, list[int]]:
-    """The seeds that each method of the columns was trained or drawn with."""
-    found = {}
+    """List the seeds of each method, named by the key `columns`, without those on full clouds."""
+    found = defaultdict(set)
     for row in rows:
         if row.get("sampler") not in FULL_CLOUD:
-            found.setdefault(str(row.get(columns, "")), set()).add(row["seed"])
+            found[str(row.get(columns, ""))].add(row["seed"])
     return {name: sorted(found[name]) for name in in_order(found)}
 
 
 def shown_size(rows: list[dict]) -> int | None:
-    """The sample size that most learned samplers were scored at, of several the smallest; None without samplers."""
-    scored = {
-        (row["m"], row["sampler"])
-        for row in rows
-        if "m" in row and row.get("sampler", "none") not in FULL_CLOUD
-    }
-    sizes = {m for m, _ in scored}
-    learned = {
-        m: sum(size == m and sampler not in BASELINES for size, sampler in scored) for m in sizes
-    }
-    return max(learned, key=lambda m: (learned[m], -m), default=None)
+    """Return the sample size with most learned samplers, of several the smallest; None if none."""
+    learned = defaultdict(set)
+    for row in rows:
+        if "m" in row and row.get("sampler", "none") not in FULL_CLOUD:
+            learned[row["m"]] |= {row["sampler"]} - {*BASELINES}
+    return max(learned, key=lambda m: (len(learned[m]), -m), default=None)

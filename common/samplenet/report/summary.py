@@ -14,43 +14,39 @@ def write(folder: Path, experiment: Experiment) -> str:
     """Write table.md and the figures of an evaluation.
 
     Returns:
-        The table, the paths of what was written, and what was left out.
+        The table, the paths of the files, and the figures that could not be drawn.
     """
     folder = Path(folder)
     results = read(folder, {experiment.name: experiment})
-    text = tables.markdown(
-        [tables.introduction(results), f"    {results.command}", *tables.every(results)]
-    )
+    parts = [tables.introduction(results), f"    {results.command}", *tables.every(results)]
+    text = tables.markdown(parts)
     write_atomic(folder / "table.md", text.encode())
-    for (
-        name
-    ) in experiment.figures:  # an old figure would stand beside numbers it does not belong to
+    # first of all, as a figure that cannot be drawn any more would show older numbers
+    for name in experiment.figures:
         (folder / name).unlink(missing_ok=True)
-    gallery = read_gallery(folder)
-    lines = [str(folder / "table.md")]
+    gallery, lines = read_gallery(folder), [str(folder / "table.md")]
     for name, make in makers(experiment).items():
         figure = make(results, gallery)
         if figure is None:
             continue
-        try:
-            content = (
-                interactive.page(figure, results.data)
-                if name.endswith(".html")
-                else png.draw(figure)
-            )
-        except interactive.Unavailable as reason:
-            lines.append(f"{name} is left out: {reason}")
-            continue
+        if not name.endswith(".html"):
+            content = png.draw(figure)
+        else:
+            try:
+                content = interactive.page(figure, results.data)
+            except InputError as reason:
+                lines.append(f"{name} is left out: {reason}")
+                continue
         write_atomic(folder / name, content)
         lines.append(str(folder / name))
     return text + "\n" + "\n".join(lines)
 
 
 def makers(experiment: Experiment) -> dict[str, Callable]:
-    """The functions that make an experiment's figures, by the name of the figure's file.
+    """Return the functions that make an experiment's figures, by the file's name.
 
     Raises:
-        InputError: experiment.py names a function that is neither in the experiment's figures.py nor in the library's.
+        InputError: neither the experiment's figures.py nor the library's has such a function.
     """
     path = experiment.folder / "figures.py"
     own = load_module(path) if path.exists() else None
@@ -59,6 +55,7 @@ def makers(experiment: Experiment) -> dict[str, Callable]:
         found[file] = getattr(own, name, None) or getattr(figures, name, None)
         if found[file] is None:
             raise InputError(
-                f"{experiment.folder / 'experiment.py'}: no function {name} makes {file}; write it to {path}"
+                f"{experiment.folder / 'experiment.py'}: no function {name} makes {file}; "
+                f"write it to {path}"
             )
     return found

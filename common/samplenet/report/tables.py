@@ -1,9 +1,14 @@
-"""Tables of results, alone and beside published numbers. One Table becomes Markdown here and HTML in page.html.j2."""
+"""Tables of results, alone and beside published numbers.
+
+A `Table` becomes Markdown here and HTML in page.html.j2.
+"""
 
 import html
+from itertools import pairwise
 from typing import NamedTuple
 
 from samplenet.report import published
+from samplenet.report.published import Reference
 from samplenet.report.results import Results
 from samplenet.report.rows import (
     BASELINES,
@@ -23,8 +28,8 @@ from samplenet.runs.experiments import Experiment, Metric
 
 NOT_RUN = "not run"
 PROTOCOLS_NOTE = (
-    "Columns without a word are matched: a subset of the input; soft are the softly projected points and generated the "
-    "simplified points themselves, no subset."
+    "Columns without a word are matched: a subset of the input; soft are the softly projected "
+    "points and generated the simplified points themselves, no subset."
 )
 
 
@@ -37,7 +42,7 @@ class Head(NamedTuple):
 
 
 class Table(NamedTuple):
-    """Lines of text below heads; the cells (line, column) of `strong` stand out."""
+    """Lines of text below heads; the cells (line, column) in `strong` are bold."""
 
     title: str
     heads: list[Head]
@@ -46,59 +51,67 @@ class Table(NamedTuple):
 
     @property
     def edges(self) -> list[int]:
-        """The columns that begin a group, but for the first."""
-        return [
-            j for j in range(1, len(self.heads)) if self.heads[j].group != self.heads[j - 1].group
-        ]
+        """The first column of each group but the first."""
+        pairs = enumerate(pairwise(self.heads), 1)
+        return [j for j, (left, right) in pairs if left.group != right.group]
 
     @property
     def groups(self) -> list[tuple[str, int]]:
         """Name and number of columns of each group."""
         starts = [0, *self.edges, len(self.heads)]
-        return [(self.heads[a].group, b - a) for a, b in zip(starts, starts[1:], strict=False)]
+        return [(self.heads[start].group, end - start) for start, end in pairwise(starts)]
 
     def markdown(self) -> str:
-        """The table as Markdown; what a cell holds cannot end it."""
+        """Write the table as Markdown."""
+        title = f"**{self.title}**"
         if not self.lines:
-            return f"**{self.title}**"
-        lines = [[f"{head.text}, {head.group}" if head.group else head.text for head in self.heads]]
+            return title
+        heads = [f"{head.text}, {head.group}" if head.group else head.text for head in self.heads]
+        rows = [_row(heads), _row(["---"] * len(heads))]
         for i, line in enumerate(self.lines):
-            lines.append(
-                [f"**{text}**" if (i, j) in self.strong else text for j, text in enumerate(line)]
-            )
-        rows = [
-            "| " + " | ".join(" ".join(text.replace("|", "\\|").split()) for text in line) + " |"
-            for line in lines
-        ]
-        rows.insert(1, "| " + " | ".join(["---"] * len(self.heads)) + " |")
-        return f"**{self.title}**\n\n" + "\n".join(rows)
+            cells = list(line)
+            for j in range(len(line)):
+                if (i, j) in self.strong:
+                    cells[j] = f"**{line[j]}**"
+            rows.append(_row(cells))
+        return f"{title}\n\n" + "\n".join(rows)
+
+
+def _row(cells: list[str]) -> str:
+    """Write a row of a Markdown table; neither "|" nor a line break in a text ends its cell."""
+    return "| " + " | ".join(" ".join(text.replace("|", "\\|").split()) for text in cells) + " |"
 
 
 def markdown(parts: list) -> str:
-    """Join texts and tables to a Markdown file; what comes from a file cannot become markup."""
+    """Join texts and tables to a Markdown file, with the HTML in them escaped."""
     texts = [part.markdown() if isinstance(part, Table) else part for part in parts if part]
     return html.escape("\n\n".join(texts) + "\n", quote=False)
 
 
 def metric_of(experiment: Experiment, name: str) -> Metric:
-    """How a metric is shown; one that the experiment does not state, by its name."""
+    """Return how a metric is shown; its name is the title if the experiment does not state it."""
     return experiment.metrics.get(name) or Metric(title=name, digits=4)
 
 
 def levels(rows: list[dict], metric: Metric) -> str:
-    """The values on full clouds as words in brackets; empty without such rows."""
-    found = [(sampler, select(rows, sampler=sampler)) for sampler in FULL_CLOUD]
-    words = [
-        f"{label(sampler)} {cell(rows, metric.scale, metric.digits)}"
-        for sampler, rows in found
-        if rows
-    ]
+    """Write the values on full clouds in brackets; "" without such rows."""
+    words = []
+    for sampler in FULL_CLOUD:
+        if full := select(rows, sampler=sampler):
+            words.append(f"{label(sampler)} {cell(full, metric)}")
     return f" ({'; '.join(words)})" if words else ""
 
 
 def line_heads(experiment: Experiment) -> list[Head]:
-    """The heads of the first columns, which name a line: sizes come with their sampling ratio."""
+    """Return the heads of the columns that name a line: a size m comes with its ratio N/m."""
     return [Head("m"), Head("ratio")] if experiment.lines == "m" else [Head(experiment.lines)]
+
+
+def line_cells(experiment: Experiment, line, num_points: int) -> list[str]:
+    """Return the texts of the columns that name a line."""
+    if experiment.lines != "m":
+        return [str(line)]
+    return [str(line), f"{num_points / line:g}" if num_points else ""]
 
 
 def column_heads(columns: list[Column], group: str = "") -> list[Head]:
@@ -106,176 +119,162 @@ def column_heads(columns: list[Column], group: str = "") -> list[Head]:
     return [Head(column.label, group, color(column.name)) for column in columns]
 
 
-def line_cells(experiment: Experiment, line, num_points: int) -> list[str]:
-    """The text of the first columns."""
-    return (
-        [str(line), f"{num_points / line:g}" if num_points else ""]
-        if experiment.lines == "m"
-        else [str(line)]
-    )
-
-
 def compared(
-    results: Results, metric: str, preset: str, reference=None, planned: dict | None = None
+    results: Results,
+    name: str,
+    preset: str,
+    reference: Reference | None = None,
+    planned: dict[str, list] | None = None,
 ) -> Table:
-    """Matched points: a column a method; then what is published and, where the comparison is fair, how far off ours is.
+    """Tabulate a metric on matched points, a column for each method, beside published numbers.
+
+    Where a comparison is fair, more columns hold the differences.
 
     Args:
-        planned: lines by method; a cell of these without a number says "not run".
+        name: of the metric.
+        planned: lines by method; a cell among them that has no number says "not run".
     """
-    experiment, look, planned = (
-        results.experiment,
-        metric_of(results.experiment, metric),
-        planned or {},
-    )
-    rows = [
-        row
-        for row in select(results.rows, metric=metric, protocol="matched")
-        if _in_table(row, experiment)
-    ]
+    experiment, metric = results.experiment, metric_of(results.experiment, name)
+    planned, by_size = planned or {}, experiment.lines == "m"
+    matched = select(results.rows, metric=name, protocol="matched")
+    rows = [row for row in matched if _in_table(row, experiment)]
     pivot = Pivot(rows, experiment.lines, experiment.columns)
-    full = select(rows, sampler="none")
-    n = full[0]["m"] if full else reference.points if reference else 0
-    ours = list(pivot.columns)
-    ours += [Column(name) for name in planned if name not in [column.name for column in ours]]
-    names = in_order(column.name for column in ours)
-    ours.sort(key=lambda column: names.index(column.name))
-    lines = dict.fromkeys([*pivot.lines, *(line for kinds in planned.values() for line in kinds)])
+    n = results.size[1] or (reference.points if reference else 0)
+
+    lines = dict.fromkeys(pivot.lines)
+    for planned_lines in planned.values():
+        lines |= dict.fromkeys(planned_lines)
     theirs = reference.methods if reference else []
     if reference:
-        lines |= dict.fromkeys(
-            line for line in reference.lines if experiment.lines != "m" or line <= n
-        )
-    fair = reference is not None and not reference.hindrances(results, preset)
-    apart = [column for column in ours if fair and column.name in theirs]
+        lines |= dict.fromkeys(m for m in reference.lines if not by_size or m <= n)
+    measured = [column.name for column in pivot.columns]
+    missing = [Column(method) for method in planned if method not in measured]
+    order = in_order([*measured, *planned])
+    ours = sorted([*pivot.columns, *missing], key=lambda column: order.index(column.name))
+    fair = reference and not reference.hindrances(results, preset)
+    subtracted = [column for column in ours if fair and column.name in theirs]
 
-    heads = line_heads(experiment) + column_heads(ours)
-    heads += [Head(label(name), "published", color(name)) for name in theirs]
-    heads += [Head("source", "published")] if theirs else []
-    heads += column_heads(apart, "ours − published")
-    first, made, strong = len(line_heads(experiment)), [], set()
-    for line in sorted(lines, reverse=True) if experiment.lines == "m" else lines:
+    heads = line_heads(experiment)
+    first = len(heads)
+    heads += column_heads(ours)
+    if theirs:
+        heads += [Head(label(method), "published", color(method)) for method in theirs]
+        heads.append(Head("source", "published"))
+    heads += column_heads(subtracted, "ours − published")
+    body, strong = [], set()
+    for line in sorted(lines, reverse=True) if by_size else lines:
         cells = {column: pivot[line, column] for column in ours}
         texts = line_cells(experiment, line, n)
         for column in ours:
-            missing = NOT_RUN if line in planned.get(column.name, ()) else ""
-            texts.append(cell(cells[column], look.scale, look.digits) or missing)
-        if reference:
+            empty = NOT_RUN if line in planned.get(column.name, ()) else ""
+            texts.append(cell(cells[column], metric) or empty)
+        if theirs:
             row = reference.row(line)
-            texts += [row.get(name, "") for name in theirs]
+            texts += [row.get(method, "") for method in theirs]
             texts.append(published.MARKS[row["mark"]][0] if set(theirs) & set(row) else "")
-            for column in apart:
-                both = cells[column] and column.name in row
-                value = mean(cells[column], look.scale) if both else 0
-                texts.append(
-                    published.difference(value, row[column.name], look.digits) if both else ""
-                )
-        strong |= {
-            (len(made), first + ours.index(c))
-            for c in best(results.rows, experiment, metric, cells)
-        }
-        made.append(texts)
-    title = reference.title if reference else look.title
-    return Table(title + levels(rows, look), heads, made, frozenset(strong))
+            for column in subtracted:
+                text = ""
+                if cells[column] and column.name in row:
+                    value = mean(cells[column], metric)
+                    text = published.difference(value, row[column.name], metric.digits)
+                texts.append(text)
+        for column in best(results.rows, experiment, name, cells):
+            strong.add((len(body), first + ours.index(column)))
+        body.append(texts)
+    title = reference.title if reference else metric.title
+    return Table(title + levels(rows, metric), heads, body, frozenset(strong))
 
 
 def _in_table(row: dict, experiment: Experiment) -> bool:
-    """Whether a row belongs to the table over all classes; a table with classes as lines or columns has them all."""
+    """Return whether the table over all classes, or that with a line for each, has this row."""
     return "class" not in row or "class" in (experiment.lines, experiment.columns)
 
 
 def every(results: Results) -> list[Table]:
-    """Each metric in a table of all protocols: those the experiment states, other ones, then those of one class."""
-    experiment, tables = results.experiment, {}
+    """Tabulate all metrics and protocols: the experiment's metrics, others, then single classes."""
+    experiment, groups = results.experiment, {}
     for row in results.rows:
         of_class = "" if _in_table(row, experiment) else row["class"]
-        tables.setdefault((row["metric"], of_class), []).append(row)
-    stated = [(metric, "") for metric in experiment.metrics if (metric, "") in tables]
-    plain = [key for key in tables if not key[1]]
-    made = []
-    for metric, of_class in dict.fromkeys([*stated, *plain, *tables]):
-        rows, look = tables[metric, of_class], metric_of(experiment, metric)
+        groups.setdefault((row["metric"], of_class), []).append(row)
+    rank = {(name, ""): i for i, name in enumerate(experiment.metrics)}
+    tables = []
+    for name, of_class in sorted(groups, key=lambda key: rank.get(key, len(rank) + bool(key[1]))):
+        rows, metric = groups[name, of_class], metric_of(experiment, name)
         pivot = Pivot(rows, experiment.lines, experiment.columns)
-        heads = line_heads(experiment) + column_heads(pivot.columns)
         lines = []
         for line in pivot.lines:
-            values = [
-                cell(pivot[line, column], look.scale, look.digits) for column in pivot.columns
-            ]
+            values = [cell(pivot[line, column], metric) for column in pivot.columns]
             lines.append(line_cells(experiment, line, results.size[1]) + values)
-        title = look.title + (f": {of_class}" if of_class else "") + levels(rows, look)
-        made.append(Table(title, heads, lines))
-    return made
+        heads = line_heads(experiment) + column_heads(pivot.columns)
+        title = metric.title + (f": {of_class}" if of_class else "") + levels(rows, metric)
+        tables.append(Table(title, heads, lines))
+    return tables
 
 
 def rule(results: Results, tables: list[Table]) -> str:
-    """How many items and seeds the numbers are of, and what the bold ones mean."""
+    """Say how many items and seeds the numbers are of, and what the bold ones mean."""
     experiment, items = results.experiment, results.experiment.items
     found = seeds(results.headline(protocol="matched"), experiment.columns)
     counts = {name: len(numbers) for name, numbers in found.items() if name not in BASELINES}
     several = max(counts.values(), default=1) > 1
     parts = [f"{results.size[0]} test {items}."]
     if counts:
-        parts.append(
-            f"Training seeds: {', '.join(f'{label(name)} {count}' for name, count in counts.items())}."
-        )
+        listed = ", ".join(f"{label(name)} {count}" for name, count in counts.items())
+        parts.append(f"Training seeds: {listed}.")
     if several:
         parts.append("± is the standard deviation over seeds.")
     if any(table.strong for table in tables):
         over = f"test {items}" + (" and seeds" if several else "")
         parts.append(
-            "Bold: the best of a line and what ties with it, a difference under 2√(a² + b²), where a and b are the two "
-            f"standard errors over {over}. {experiment.caveat}"
+            "Bold: the best of a line and what ties with it, a difference under 2√(a² + b²), where "
+            f"a and b are the two standard errors over {over}. {experiment.caveat}"
         )
     return " ".join(parts).strip()
 
 
 def introduction(results: Results) -> str:
-    """What the tables of one results.json are of, and how far their means may be trusted."""
+    """Say what the tables of one results.json are of, and how large their means' errors are."""
     experiment, (n, points) = results.experiment, results.size
-    look, matched = experiment.metrics[experiment.headline], results.headline(protocol="matched")
-    parts = [
-        f"Data: {results.data}, {n} test {experiment.items}"
-        + (f" of {points} points." if points else ".")
-    ]
-    parts += [experiment.note, PROTOCOLS_NOTE]
-    errors = [
-        standard_error(results.rows, experiment, experiment.headline, [row]) for row in matched
-    ]
-    if most := look.scale * max((error for error in errors if error is not None), default=0):
+    name, metric = experiment.headline, experiment.metrics[experiment.headline]
+    extent = f"{n} test {experiment.items}" + (f" of {points} points" if points else "")
+    parts = [f"Data: {results.data}, {extent}.", experiment.note, PROTOCOLS_NOTE]
+    errors = []
+    for row in results.headline(protocol="matched"):
+        errors.append(standard_error(results.rows, experiment, name, [row]) or 0)
+    if most := metric.scale * max(errors, default=0):
         parts.append(
-            f"A mean's standard error over {experiment.items} is at most {most:.{look.digits}f}; a difference under "
-            f"{2 * 2**0.5 * most:.{look.digits}f} (two standard errors of a difference) may be a tie, and what seeds "
-            f"differ by comes on top. {experiment.caveat}"
+            f"A mean's standard error over {experiment.items} is at most "
+            f"{most:.{metric.digits}f}; a difference under {2 * 2**0.5 * most:.{metric.digits}f} "
+            "(two standard errors of a difference) may be a tie, and what seeds differ by comes on "
+            f"top. {experiment.caveat}"
         )
     found = seeds(results.headline(), experiment.columns)
-    parts.append(
-        f"Seeds: {', '.join(f'{label(name)} {numbers}' for name, numbers in found.items())}."
-    )
+    listed = ", ".join(f"{label(method)} {numbers}" for method, numbers in found.items())
+    parts.append(f"Seeds: {listed}.")
     return " ".join(part.strip() for part in parts if part)
 
 
 def others(experiment: Experiment, task: str) -> tuple[str, list[Table]]:
-    """The published tables that stand beside no numbers of the evaluation with this task network.
+    """Tabulate the published numbers that the evaluation with this task network does not show.
 
     Returns:
-        What they are and what the words of the column `source` mean, and the tables; empty where there are none.
+        A note that explains them and the words of the column `source`, and the tables; "" and []
+        if there are none.
     """
-    alone = [
-        found for found in published.references(experiment) if not found.data or found.task != task
-    ]
-    tables = []
-    for reference in alone:
-        names = [*(["none"] if reference.full() else []), *reference.methods]
+    tables, legends = [], {}
+    for reference in published.references(experiment):
+        if reference.data and reference.task == task:
+            continue  # `compared` shows it
+        names = [*(["none"] if reference.full else []), *reference.methods]
         heads = [Head(text) for text in (experiment.lines, *map(label, names), "source")]
         lines = []
         for row in reference.rows:
             values = [row.get(name, "") for name in names]
             lines.append([row[experiment.lines], *values, published.MARKS[row["mark"]][0]])
-        tables.append(
-            Table(f"{reference.title} ({reference.words}, {reference.extent()})", heads, lines)
-        )
-    legend = " ".join(dict.fromkeys(f"Source {reference.legend()}" for reference in alone))
-    return (
-        f"Published by others; nothing of ours stands beside these here. {legend}" if alone else ""
-    ), tables
+        title = f"{reference.title} ({reference.words}, {reference.extent})"
+        tables.append(Table(title, heads, lines))
+        legends[f"Source {reference.legend}"] = None
+    if not tables:
+        return "", []
+    words = "Published by others; nothing of ours stands beside these here."
+    return " ".join([words, *legends]), tables

@@ -1,4 +1,4 @@
-"""Which methods are the best of a line, as far as the number of test items and seeds can say."""
+"""Which methods are the best of a line, within the error that items and seeds leave."""
 
 import numpy as np
 
@@ -7,20 +7,21 @@ from samplenet.runs.experiments import Experiment
 
 
 def best(rows: list[dict], experiment: Experiment, metric: str, line: dict) -> set:
-    """The keys of `line` with the best mean, and those that tie with it; none where a standard error is unknown.
+    """Return the keys of the cell with the best mean and of those that tie with it.
 
     Args:
         rows: all rows of the results.
-        line: the rows of each cell, by any key; cells without rows are passed over.
+        line: the rows of each cell, by any key; cells without rows are ignored. If the standard
+            error of a cell is unknown, no key is returned.
     """
-    errors = {
-        key: standard_error(rows, experiment, metric, cell) for key, cell in line.items() if cell
-    }
+    line = {key: cell for key, cell in line.items() if cell}
+    errors = {key: standard_error(rows, experiment, metric, cell) for key, cell in line.items()}
     if len(errors) < 2 or None in errors.values():
         return set()
     sign = 1 if experiment.metrics[metric].better == "higher" else -1
-    means = {key: sign * np.mean([row["value"] for row in line[key]]) for key in errors}
+    means = {key: sign * np.mean([row["value"] for row in cell]) for key, cell in line.items()}
     top = max(means, key=means.get)
+    # a tie: less apart than two standard errors of the difference of two independent means
     room = {key: 2 * np.hypot(errors[top], errors[key]) for key in means}
     return {key for key in means if key == top or means[top] - means[key] < room[key]}
 
@@ -28,27 +29,23 @@ def best(rows: list[dict], experiment: Experiment, metric: str, line: dict) -> s
 def standard_error(
     rows: list[dict], experiment: Experiment, metric: str, cell: list[dict]
 ) -> float | None:
-    """The standard error of the mean of one cell's rows, over test items and, where there are several, over seeds.
-
-    None where it is unknown. All seeds are scored on the same items, so more of them leave the part of the items as it
-    is.
-    """
+    """Return the standard error of a cell's mean, over test items and seeds; None if unknown."""
     known = experiment.metrics.get(metric)
     if not (known and known.spread and known.better):
         return None
-    values = np.array([row["value"] for row in cell])
-    if known.spread == "share":
-        over_items = [row["value"] * (1 - row["value"]) / row["n"] for row in cell]
-    else:
-        over_items = []
-        for row in cell:
-            same = {
-                key: row.get(key)
-                for key in (*row.get("method", ("sampler", "m")), "protocol", "seed", "class")
-            }
-            for spread in select(rows, metric=known.spread, **same):
-                over_items.append((known.spread_factor * spread["value"]) ** 2 / spread["n"])
+    over_items = []
+    for row in cell:
+        if known.spread == "share":  # the variance of a share p of n items is p (1 - p) / n
+            over_items.append(row["value"] * (1 - row["value"]) / row["n"])
+            continue
+        keys = (*row.get("method", ("sampler", "m")), "protocol", "seed", "class")
+        same = {key: row.get(key) for key in keys}
+        for spread in select(rows, metric=known.spread, **same):
+            over_items.append((known.spread_factor * spread["value"]) ** 2 / spread["n"])
     if len(over_items) < len(cell):
         return None
-    over_seeds = values.var(ddof=1) / len(values) if len(values) > 1 else 0
+    values = [row["value"] for row in cell]
+    over_seeds = np.var(values, ddof=1) / len(values) if len(values) > 1 else 0
+    # All seeds are scored on the same items, so the part of the items is averaged and not
+    # divided by the number of seeds.
     return float(np.mean(over_items) + over_seeds) ** 0.5

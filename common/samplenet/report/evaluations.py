@@ -1,0 +1,101 @@
+"""The evaluations of a preset: main ones, and the ablations beside each.
+
+An ablation is in the folder `ablation/<name>/evaluation`. Its name is `<setting>-<value>` for a
+changed setting, `<network>` for another task network, or `<network>-to-<network>` for samplers that
+another network judges than the one they were trained for.
+"""
+
+import os
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from samplenet.report.results import Results, code_of, read, read_environment, read_log
+from samplenet.report.rows import PROTOCOLS, cell, label, select
+from samplenet.report.tables import Head, Table
+from samplenet.runs.experiments import Experiment
+
+SYMBOLS = {"lambda": "λ"}
+SETTING = re.compile(r"([a-z_]+)-(\d+(?:\.\d+)?)")
+ABLATED = ("snet", "samplenet")
+
+
+class Evaluation(NamedTuple):
+    """One results.json below a preset's folder.
+
+    Attributes:
+        words: what an ablation changes; empty for a main evaluation.
+        path: its folder, relative to the preset's.
+        runs: those of the results, with folders relative to the preset's and the code of each run.
+    """
+
+    words: str
+    path: str
+    results: Results
+    runs: list[dict]
+
+
+def read_evaluation(
+    path: Path, preset: Path, experiments: dict[str, Experiment], words: str = ""
+) -> Evaluation:
+    """Read the evaluation in the folder `path` below the folder `preset`."""
+    results, below, runs = read(path, experiments), path.relative_to(preset), []
+    for run in results.runs:
+        folder = os.path.normpath(below / str(run.get("folder", "")))
+        runs.append({**run, "folder": folder, **code_of(read_environment(preset / folder))})
+    return Evaluation(words, below.as_posix(), results, runs)
+
+
+def ablations(path: Path, preset: Path, experiments: dict[str, Experiment]) -> list[Evaluation]:
+    """Read the ablations beside a main evaluation: settings by name and value, then networks."""
+
+    def order(folder: Path) -> tuple:
+        setting = SETTING.fullmatch(folder.parent.name)
+        return (0, setting[1], float(setting[2])) if setting else (1, folder.parent.name, 0)
+
+    folders = [found.parent for found in path.parent.glob("ablation/*/evaluation/results.json")]
+    evaluations = []
+    for folder in sorted(folders, key=order):
+        words = describe(folder.parent.name)
+        evaluations.append(read_evaluation(folder, preset, experiments, words))
+    return evaluations
+
+
+def describe(name: str) -> str:
+    """Put an ablation's name into words."""
+    if setting := SETTING.fullmatch(name):
+        return f"{SYMBOLS.get(setting[1], setting[1])} = {setting[2]}"
+    if pair := re.fullmatch(r"(\w+)-to-(\w+)", name):
+        return f"trained for {pair[1]}, judged by {pair[2]}"
+    return f"trained for and judged by {name}"
+
+
+def table(preset: Path, main: Evaluation, changed: list[Evaluation]) -> Table:
+    """Tabulate the headline by protocol, a line for each ablation and sampler.
+
+    The samplers of the main evaluation, of the sizes that the ablations have, come first.
+    """
+    results = main.results
+    metric = results.experiment.metrics[results.experiment.headline]
+
+    def ablated(evaluation):
+        return [run for run in evaluation.runs if run.get("sampler") in ABLATED]
+
+    sizes, lines = set(), []
+    for evaluation in changed:
+        sizes |= {run["m"] for run in ablated(evaluation)}
+    for evaluation in [main._replace(words="unchanged"), *changed]:
+        results = evaluation.results
+        full = cell(results.headline(sampler="none"), metric)
+        shown = [run for run in ablated(evaluation) if run["m"] in sizes]
+        for sampler, m in dict.fromkeys((run["sampler"], run["m"]) for run in shown):
+            values = []
+            for protocol in PROTOCOLS:
+                rows = results.headline(sampler=sampler, m=m, protocol=protocol)
+                values.append(cell(rows, metric))
+            logs = [read_log(preset / run["folder"]) for run in select(shown, sampler=sampler, m=m)]
+            sigmas = [log[-1].get("projection_loss", 0) for log in logs if log]
+            sigma = f"{sum(sigmas) / len(sigmas):.2g}" if any(sigmas) else ""
+            lines.append([evaluation.words, label(sampler), str(m), full, *values, sigma])
+    names = ("what differs", "sampler", "m", "all points", *PROTOCOLS, "σ at the end")
+    return Table(f"Ablations. {metric.title}", [Head(name) for name in names], lines)
