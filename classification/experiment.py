@@ -1,4 +1,4 @@
-"""What this experiment asks, runs and shows; read by reproduce.sh, the page of results, the images and the tests."""
+"""What this experiment asks, runs and shows: all that reproduce.sh, page and tests know of it."""
 
 from pathlib import Path
 
@@ -8,23 +8,16 @@ IN_ALL = True
 DATA_SET = "ModelNet40"
 ITEMS = "clouds"
 LINES, COLUMNS = "m", "sampler"
+SHARE = dict(scale=100, digits=1, better="higher")  # shown in percent
 METRICS = {
-    "accuracy": dict(title="Accuracy, %", scale=100, digits=1, better="higher", spread="share"),
-    "accuracy_class_mean": dict(
-        title="Mean of the classes' accuracies, %", scale=100, digits=1, better="higher"
-    ),
-    "map_macro": dict(
-        title="Retrieval: mAP, mean over classes, %", scale=100, digits=1, better="higher"
-    ),
-    "map_micro": dict(
-        title="Retrieval: mAP, mean over queries, %", scale=100, digits=1, better="higher"
-    ),
+    "accuracy": dict(title="Accuracy, %", spread="share", **SHARE),
+    "accuracy_class_mean": dict(title="Mean of the classes' accuracies, %", **SHARE),
+    "map_macro": dict(title="Retrieval: mAP, mean over classes, %", **SHARE),
+    "map_micro": dict(title="Retrieval: mAP, mean over queries, %", **SHARE),
     "map_paper": dict(
-        title="Retrieval: mAP as the predecessor counts it, the query in its own gallery at rank 1, mean over "
-        "queries, %",
-        scale=100,
-        digits=1,
-        better="higher",
+        title="Retrieval: mAP as the predecessor counts it, the query in its own gallery at rank "
+        "1, mean over queries, %",
+        **SHARE,
     ),
 }
 FIGURES = {
@@ -40,16 +33,13 @@ COST = {
         "ratio": "32",
         "parameters": "“memory” +6 %",
         "macs": "−90 %",
-        "note": "The paper's claim is as a later book quotes it, unverified; what it calls memory is taken to be the "
-        "parameters.",
+        "note": "The paper's claim is as a later book quotes it, unverified; what it calls memory "
+        "is taken to be the parameters.",
     },
 }
 MODELS = ("pointnet", "vanilla")  # besides the user's own
-FLAGS = {
-    "--model": dict(
-        metavar="NAME", help="classifier: pointnet, vanilla, or your own as FILE.py:CLASS"
-    )
-}
+MODEL_HELP = "classifier: pointnet, vanilla, or your own as FILE.py:CLASS"
+FLAGS = {"--model": dict(metavar="NAME", help=MODEL_HELP)}
 PAIR = ["snet", "samplenet"]
 DEFAULT = {"smoke": (PAIR, [8]), "quick": (PAIR, [32]), "paper": (PAIR, None)}
 
@@ -60,7 +50,7 @@ PROGRESSIVE_SIZES = {
     "paper": [2**i for i in range(1, 11)],
 }
 ABLATION_SIZE = {"smoke": 8, "quick": 32, "paper": 32}
-# settings of SampleNet, changed one at a time; the smoke preset runs the first two
+# one setting of SampleNet changed at a time; the smoke preset runs the first two
 ABLATIONS = {
     "k-2": ["--k", 2],
     "lambda-0": ["--lmbda", 0],
@@ -72,7 +62,7 @@ ABLATIONS = {
 
 
 def check(flags):
-    """Refuse flags that make no sense here; make the path of the user's own classifier absolute."""
+    """Refuse flags that make no sense; make the path of the user's own classifier absolute."""
     if flags.experiments == ["ablation"] and (flags.sizes or flags.samplers):
         raise ValueError(
             "the ablation has its own size and samplers; leave --sizes and --samplers out"
@@ -93,12 +83,12 @@ def check(flags):
 
 
 def variant(flags):
-    """The classifier that --model names."""
+    """Return the name of the classifier that --model chooses, for the results folder."""
     return (flags.model or "").rpartition(":")[2]
 
 
 def runs(plan):
-    """Add the table of samplers, and what they cost."""
+    """Add the runs of the main table, and the measurement of costs."""
     preset, task = plan.preset, add_classifier(plan)
     of_paper = preset == "paper" and plan.progressive and not plan.flags.model
     samplers = plan.add_sampling(
@@ -107,14 +97,19 @@ def runs(plan):
         SIZES[preset],
         PROGRESSIVE_SIZES[preset],
         progressive_flags=["--gamma", 0.5, "--delta", 0.0333333],
+        # the progressive samplers of the paper are scored by the vanilla PointNet
         progressive_task=add_classifier(plan, "vanilla") if of_paper else None,
     )
     add_cost(plan, task, samplers)
 
 
 def ablation(plan):
-    """Add samplers with one setting changed, and samplers scored by another classifier than they were trained for."""
+    """Add samplers with one setting changed, and some that another classifier scores.
+
+    The latter are scored by a classifier they were not trained for: does a sample serve both?
+    """
     m, seeds = ABLATION_SIZE[plan.preset], plan.flags.seeds
+    # the preset's classifier, and the one beside it
     home, other = ("pointnet", "vanilla") if plan.preset == "paper" else ("vanilla", "pointnet")
     task, other_task = add_classifier(plan), add_classifier(plan, other)
     own, others = [], []
@@ -124,20 +119,17 @@ def ablation(plan):
             others.append(plan.add_sampler(kind, [m], seed, other_task, below=f"ablation/{other}"))
     plan.add_scores(task, "evaluation", ["random", "fps"], runs=".", wants=own)
     add_cost(plan, task, own)
-    for name, changes in list(ABLATIONS.items())[: 2 if plan.preset == "smoke" else None]:
-        folder = f"ablation/{name}"
-        changed = [
-            plan.add_sampler("samplenet", [m], seed, task, changes, folder) for seed in seeds
-        ]
+    names = list(ABLATIONS)[:2] if plan.preset == "smoke" else ABLATIONS
+    for name in names:
+        folder, changed = f"ablation/{name}", []
+        for seed in seeds:
+            run = plan.add_sampler("samplenet", [m], seed, task, ABLATIONS[name], folder)
+            changed.append(run)
         plan.add_scores(task, f"{folder}/evaluation", runs=folder, sizes=[m], wants=changed)
-    folder = f"ablation/{other}"
-    plan.add_scores(
-        other_task, f"{folder}/evaluation", ["random", "fps"], runs=folder, sizes=[m], wants=others
-    )
-    for folder, judge, samplers in (
-        (f"{home}-to-{other}", other_task, own),
-        (f"{other}-to-{home}", task, others),
-    ):
+    folder, scored = f"ablation/{other}", dict(sizes=[m], wants=others)
+    plan.add_scores(other_task, f"{folder}/evaluation", ["random", "fps"], runs=folder, **scored)
+    crossed = ((f"{home}-to-{other}", other_task, own), (f"{other}-to-{home}", task, others))
+    for folder, judge, samplers in crossed:
         paths = [plan.path(sampler) for sampler in samplers]
         plan.add_scores(judge, f"ablation/{folder}/evaluation", paths, sizes=[m], needs=samplers)
 
@@ -146,18 +138,16 @@ EXTRAS = {"ablation": ablation}
 
 
 def add_classifier(plan, model=""):
-    """Add the training of the preset's classifier or the user's, or of the named one beside it."""
+    """Add the training of the preset's classifier or the user's, or of `model` beside it."""
     own = plan.flags.model
-    flags = ["--model", own] if own else []
+    flags = ["--model", model or own] if model or own else []
     if own and own not in MODELS:
         flags.append("--no-xla")  # XLA cannot compile every layer
-    return plan.add_task(
-        "train_classifier.py", "classifier", [*flags, *(["--model", model] if model else [])], model
-    )
+    return plan.add_task("train_classifier.py", "classifier", flags, model)
 
 
 def add_cost(plan, task, samplers):
-    """Add the measurement of what samplers and classifier cost, at one size each."""
+    """Add the measurement of the costs of samplers and classifier."""
     sizes = plan.fitting([32]) if plan.flags.num_points else []
     script = dict(script="cost.py", output="cost.json", exclusive=True, data=False)
     plan.add_scores(task, "cost", ["fps"], runs=".", sizes=sizes, wants=samplers, **script)

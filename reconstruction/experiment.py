@@ -1,19 +1,17 @@
-"""What this experiment asks, runs and shows; read by reproduce.sh, the page of results, the images and the tests."""
+"""What this experiment asks, runs and shows: all that reproduce.sh, page and tests know of it."""
 
 QUESTION = (
-    "How well does a frozen autoencoder rebuild a cloud from m of its N points? NRE is the error over that from all "
-    "points: 1 is as good as all."
+    "How well does a frozen autoencoder rebuild a cloud from m of its N points? NRE is the error "
+    "over that from all points: 1 is as good as all."
 )
 FRAMEWORK = "tf"
 IN_ALL = True
 DATA_SET, DATA_FLAG = "ShapeNetCore", "--shapenet-root"
+ROOT_HELP = "that of reconstruction, beside another --data-root"
+SKIP_HELP = "reconstruction: leave out clouds that cannot be used"
 FLAGS = {
-    "--shapenet-root": dict(
-        metavar="DIR", help="that of reconstruction, beside another --data-root"
-    ),
-    "--skip-bad": dict(
-        action="store_true", help="reconstruction: leave out clouds that cannot be used"
-    ),
+    "--shapenet-root": dict(metavar="DIR", help=ROOT_HELP),
+    "--skip-bad": dict(action="store_true", help=SKIP_HELP),
 }
 ITEMS = "clouds"
 LINES, COLUMNS = "m", "sampler"
@@ -32,8 +30,8 @@ METRICS = {
     ),
 }
 NOTE = (
-    "NRE is the Chamfer distance of a cloud to what the autoencoder rebuilds from its sample, over that to what it "
-    "rebuilds from the whole cloud: 1 is as good as all points."
+    "NRE is the Chamfer distance of a cloud to what the autoencoder rebuilds from its sample, over "
+    "that to what it rebuilds from the whole cloud: 1 is as good as all points."
 )
 FIGURES = {"nre.png": "by_ratio", "gallery.png": "gallery", "histogram.png": "nre_histogram"}
 SIZES = {"smoke": [8], "quick": [32, 16], "paper": [1024, 512, 256, 128, 64, 32, 16]}
@@ -45,8 +43,7 @@ PROGRESSIVE_SIZES = {
 
 
 def runs(plan):
-    """Add the table of samplers."""
-    task = plan.add_task(
-        "train_autoencoder.py", "autoencoder", ["--skip-bad"] if plan.flags.skip_bad else []
-    )
+    """Add the runs of the table of samplers."""
+    flags = ["--skip-bad"] if plan.flags.skip_bad else []
+    task = plan.add_task("train_autoencoder.py", "autoencoder", flags)
     plan.add_sampling(task, ["random", "fps"], SIZES[plan.preset], PROGRESSIVE_SIZES[plan.preset])

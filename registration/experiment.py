@@ -1,4 +1,4 @@
-"""What this experiment asks, runs and shows; read by reproduce.sh, the page of results, the images and the tests."""
+"""What this experiment asks, runs and shows: all that reproduce.sh, page and tests know of it."""
 
 import functools
 import subprocess
@@ -12,6 +12,7 @@ IN_ALL = True
 DATA_SET = "ModelNet40"
 ITEMS = "pairs"
 LINES, COLUMNS = "m", "sampler"
+SHARE = dict(scale=100, digits=1, better="higher")  # shown in percent
 METRICS = {
     "rotation_error_deg": dict(
         title="Mean rotation error, degrees", better="lower", spread="rotation_error_std_deg"
@@ -20,20 +21,17 @@ METRICS = {
     "rotation_error_std_deg": dict(
         title="Standard deviation of the rotation error over pairs, degrees"
     ),
-    "share_under_5_deg": dict(
-        title="Pairs with an error under 5 degrees, %", scale=100, digits=1, better="higher"
-    ),
-    "share_under_10_deg": dict(
-        title="Pairs with an error under 10 degrees, %", scale=100, digits=1, better="higher"
-    ),
+    "share_under_5_deg": dict(title="Pairs with an error under 5 degrees, %", **SHARE),
+    "share_under_10_deg": dict(title="Pairs with an error under 10 degrees, %", **SHARE),
     "auc": dict(
-        title="Area under the precision curve (share of pairs under an error, 0 to 180 degrees), at best 1",
+        title="Area under the precision curve (share of pairs under an error, 0 to 180 degrees), "
+        "at best 1",
         digits=3,
         better="higher",
     ),
     "sampling_consistency": dict(
-        title="Sampling consistency, thousandths: squared Chamfer distance between the template's sample and the "
-        "source's turned back; 0 is the same points",
+        title="Sampling consistency, thousandths: squared Chamfer distance between the template's "
+        "sample and the source's turned back; 0 is the same points",
         scale=1000,
         better="lower",
     ),
@@ -43,8 +41,8 @@ METRICS = {
         better="lower",
     ),
     "rotation_error_paper_deg": dict(
-        title="Mean rotation error in the paper's convention, degrees: twice the geodesic angle. Only these and the "
-        "next compare with published numbers",
+        title="Mean rotation error in the paper's convention, degrees: twice the geodesic angle. "
+        "Only these and the next compare with published numbers",
         better="lower",
         spread="rotation_error_std_deg",
         spread_factor=2,
@@ -74,7 +72,7 @@ PROGRESSIVE_SIZES = {
 
 
 def runs(plan):
-    """Add the table of samplers, with ICP where Open3D is installed."""
+    """Add the runs of the table of samplers, with ICP if Open3D is installed."""
     plan.add_sampling(
         plan.add_task("train_pcrnet.py", "pcrnet"),
         ["random", "fps", "fps_same_start"],
@@ -86,7 +84,6 @@ def runs(plan):
 
 @functools.cache
 def has_open3d():
-    """Whether Open3D can be imported; a system library that it needs may be missing."""
-    return not subprocess.run(
-        [sys.executable, "-c", "import open3d"], capture_output=True
-    ).returncode
+    """Return whether Open3D can be imported: it may be installed and lack a system library."""
+    command = [sys.executable, "-c", "import open3d"]
+    return subprocess.run(command, capture_output=True).returncode == 0
