@@ -7,7 +7,7 @@ from samplenet.report.results import Results
 from samplenet.report.rows import in_order, select
 from samplenet.runs.experiments import Experiment
 
-# a row's mark in the file: what the column `source` says, and what that means
+# how far a row's numbers are verified: its mark -> the word in the column `source`, its meaning
 MARKS = {
     "log": ("log", "read in training logs published with a later paper"),
     "poster": ("poster", "digitised from a published curve; accuracies by ±0.7 points"),
@@ -20,9 +20,21 @@ MARKS = {
 
 @dataclass(frozen=True)
 class Reference:
-    """One table of published.yaml, whose head explains the fields; all numbers in rows are text.
+    """One table of published.yaml.
 
-    `data` is empty for a table that none of ours stands beside; `clouds` is 0 if unknown.
+    Attributes:
+        metric, protocol: of the numbers, as in results.json.
+        words: what readers call the data.
+        points: N.
+        rows: the line (such as m), its mark, and the value of each method as text, in the unit of
+            our table of the metric; "a–b" is a range.
+        data: what results.json calls the same data. Empty: the table stands by itself, else beside
+            our numbers of the metric.
+        task: the task network, if it is not that of the folder `evaluation`: the table then stands
+            beside `evaluation-<task>`.
+        network: the task network, where results.json names it.
+        clouds: size of the test set; 0 if unknown.
+        differs: how our data differ from the published data all the same.
     """
 
     experiment: Experiment
@@ -52,20 +64,21 @@ class Reference:
         return [*map(int, found)] if key == "m" else found
 
     def row(self, line) -> dict:
-        """Return the row of a line; {} if nothing is published."""
-        return next((row for row in self.rows if row[self.experiment.lines] == str(line)), {})
+        """Return the row of a line, {} if nothing is published for it; full clouds have no line."""
+        key = self.experiment.lines
+        return next((row for row in self.rows if row[key] == str(line) and "none" not in row), {})
 
     @property
     def full(self) -> str:
         """The value of the full cloud with its mark; empty if none is published."""
         row = next((row for row in self.rows if "none" in row), None)
-        return f"{row['none']} ({MARKS[row['mark']][0]})" if row else ""
+        return f"{row['none']} ({source(row)})" if row else ""
 
     @property
     def legend(self) -> str:
         """The meaning of the words in the column `source`."""
         meanings = [MARKS[mark] for mark in dict.fromkeys(row["mark"] for row in self.rows)]
-        return "; ".join(f"“{name}”: {meaning}" for name, meaning in meanings) + "."
+        return "; ".join(f"“{word}”: {meaning}" for word, meaning in meanings) + "."
 
     @property
     def extent(self) -> str:
@@ -102,6 +115,11 @@ class Reference:
             text = f"Published and ours are of {of}; the difference is ours − published."
         full = f" Published for all {self.points} points: {self.full}." if self.full else ""
         return f"{text}{full} Source {self.legend}"
+
+
+def source(row: dict) -> str:
+    """Return what the column `source` says of a row; "" for an empty row."""
+    return MARKS[row["mark"]][0] if row else ""
 
 
 def references(experiment: Experiment) -> list[Reference]:

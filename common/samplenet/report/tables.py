@@ -102,23 +102,6 @@ def levels(rows: list[dict], metric: Metric) -> str:
     return f" ({'; '.join(words)})" if words else ""
 
 
-def line_heads(experiment: Experiment) -> list[Head]:
-    """Return the heads of the columns that name a line: a size m comes with its ratio N/m."""
-    return [Head("m"), Head("ratio")] if experiment.lines == "m" else [Head(experiment.lines)]
-
-
-def line_cells(experiment: Experiment, line, num_points: int) -> list[str]:
-    """Return the texts of the columns that name a line."""
-    if experiment.lines != "m":
-        return [str(line)]
-    return [str(line), f"{num_points / line:g}" if num_points else ""]
-
-
-def column_heads(columns: list[Column], group: str = "") -> list[Head]:
-    """Return the heads of the methods' columns."""
-    return [Head(column.label, group, color(column.name)) for column in columns]
-
-
 def compared(
     results: Results,
     name: str,
@@ -141,48 +124,78 @@ def compared(
     pivot = Pivot(rows, experiment.lines, experiment.columns)
     n = results.size[1] or (reference.points if reference else 0)
 
+    # lines and columns: those measured, those planned, those published
     lines = dict.fromkeys(pivot.lines)
     for planned_lines in planned.values():
         lines |= dict.fromkeys(planned_lines)
-    theirs = reference.methods if reference else []
     if reference:
         lines |= dict.fromkeys(m for m in reference.lines if not by_size or m <= n)
+    lines = sorted(lines, reverse=True) if by_size else list(lines)
     measured = [column.name for column in pivot.columns]
     missing = [Column(method) for method in planned if method not in measured]
     order = in_order([*measured, *planned])
     ours = sorted([*pivot.columns, *missing], key=lambda column: order.index(column.name))
-    fair = reference and not reference.hindrances(results, preset)
-    subtracted = [column for column in ours if fair and column.name in theirs]
 
-    heads = line_heads(experiment)
-    first = len(heads)
-    heads += column_heads(ours)
-    if theirs:
-        heads += [Head(label(method), "published", color(method)) for method in theirs]
-        heads.append(Head("source", "published"))
-    heads += column_heads(subtracted, "ours − published")
-    body, strong = [], set()
-    for line in sorted(lines, reverse=True) if by_size else lines:
-        cells = {column: pivot[line, column] for column in ours}
-        texts = line_cells(experiment, line, n)
-        for column in ours:
+    columns = _line_columns(experiment, lines, n)
+    first, strong = len(columns), set()
+    for column in ours:
+        texts = []
+        for line in lines:
             empty = NOT_RUN if line in planned.get(column.name, ()) else ""
-            texts.append(cell(cells[column], metric) or empty)
-        if theirs:
-            row = reference.row(line)
-            texts += [row.get(method, "") for method in theirs]
-            texts.append(published.MARKS[row["mark"]][0] if set(theirs) & set(row) else "")
-            for column in subtracted:
-                text = ""
-                if cells[column] and column.name in row:
-                    value = mean(cells[column], metric)
-                    text = published.difference(value, row[column.name], metric.digits)
-                texts.append(text)
-        for column in best(results.rows, experiment, name, cells):
-            strong.add((len(body), first + ours.index(column)))
-        body.append(texts)
+            texts.append(cell(pivot[line, column], metric) or empty)
+        columns.append((_head(column), texts))
+    for i, line in enumerate(lines):
+        cells = {j: pivot[line, column] for j, column in enumerate(ours, first)}
+        strong |= {(i, j) for j in best(results.rows, experiment, name, cells)}
+    if reference:
+        columns += _published_columns(reference, lines)
+        if not reference.hindrances(results, preset):
+            both = [column for column in ours if column.name in reference.methods]
+            columns += [_difference(reference, lines, pivot, column, metric) for column in both]
     title = reference.title if reference else metric.title
-    return Table(title + levels(rows, metric), heads, body, frozenset(strong))
+    return _table(title + levels(rows, metric), columns, strong)
+
+
+def _table(title: str, columns: list[tuple[Head, list[str]]], strong=()) -> Table:
+    """Join columns, each a head and its texts, to a table."""
+    lines = zip(*(texts for _, texts in columns), strict=True)
+    return Table(title, [head for head, _ in columns], [*map(list, lines)], frozenset(strong))
+
+
+def _line_columns(experiment: Experiment, lines: list, num_points: int) -> list:
+    """Return the columns that name a line: a size m comes with its sampling ratio N/m."""
+    columns = [(Head(experiment.lines), [str(line) for line in lines])]
+    if experiment.lines == "m":
+        known = [f"{num_points / m:g}" for m in lines] if num_points else [""] * len(lines)
+        columns.append((Head("ratio"), known))
+    return columns
+
+
+def _head(column: Column, group: str = "") -> Head:
+    return Head(column.label, group, color(column.name))
+
+
+def _published_columns(reference: Reference, lines: list) -> list:
+    """Return a column for each published method, and the source of each line."""
+    rows, columns = [reference.row(line) for line in lines], []
+    for method in reference.methods:
+        texts = [row.get(method, "") for row in rows]
+        columns.append((Head(label(method), "published", color(method)), texts))
+    sources = [published.source(row) for row in rows]
+    return [*columns, (Head("source", "published"), sources)] if columns else []
+
+
+def _difference(
+    reference: Reference, lines: list, pivot: Pivot, column: Column, metric: Metric
+) -> tuple[Head, list[str]]:
+    """Return the column of how far a method of ours is from the published one."""
+    texts = []
+    for line in lines:
+        ours, theirs = pivot[line, column], reference.row(line).get(column.name)
+        value = mean(ours, metric) if ours else 0
+        known = ours and theirs
+        texts.append(published.difference(value, theirs, metric.digits) if known else "")
+    return _head(column, "ours − published"), texts
 
 
 def _in_table(row: dict, experiment: Experiment) -> bool:
@@ -201,13 +214,12 @@ def every(results: Results) -> list[Table]:
     for name, of_class in sorted(groups, key=lambda key: rank.get(key, len(rank) + bool(key[1]))):
         rows, metric = groups[name, of_class], metric_of(experiment, name)
         pivot = Pivot(rows, experiment.lines, experiment.columns)
-        lines = []
-        for line in pivot.lines:
-            values = [cell(pivot[line, column], metric) for column in pivot.columns]
-            lines.append(line_cells(experiment, line, results.size[1]) + values)
-        heads = line_heads(experiment) + column_heads(pivot.columns)
+        columns = _line_columns(experiment, pivot.lines, results.size[1])
+        for column in pivot.columns:
+            texts = [cell(pivot[line, column], metric) for line in pivot.lines]
+            columns.append((_head(column), texts))
         title = metric.title + (f": {of_class}" if of_class else "") + levels(rows, metric)
-        tables.append(Table(title, heads, lines))
+        tables.append(_table(title, columns))
     return tables
 
 
@@ -270,7 +282,7 @@ def others(experiment: Experiment, task: str) -> tuple[str, list[Table]]:
         lines = []
         for row in reference.rows:
             values = [row.get(name, "") for name in names]
-            lines.append([row[experiment.lines], *values, published.MARKS[row["mark"]][0]])
+            lines.append([row[experiment.lines], *values, published.source(row)])
         title = f"{reference.title} ({reference.words}, {reference.extent})"
         tables.append(Table(title, heads, lines))
         legends[f"Source {reference.legend}"] = None
