@@ -1,4 +1,4 @@
-"""Point features (colour, intensity, normals, labels) carried through the projection of a trained sampler.
+"""Carry point features (colour, normals, labels) through the projection of a trained sampler.
 
 python examples/features.py
 """
@@ -15,11 +15,12 @@ shown = [shapes.generate(name, 0, split="test", num_points=1024) for name in ("c
 clouds = torch.from_numpy(np.stack(shown))
 sampler = samplenet.load_pretrained("classification-32", framework="torch")
 
-# Two features a point. They are linear in the coordinates, so that what the projection does to them can be checked.
+# Two features for each point. They are linear in the coordinates, so the projection's effect on them
+# can be checked.
 colour = torch.tensor([[0.5, 0.0], [0.0, 0.5], [0.1, 0.2]])
 features = clouds @ colour  # (B, 1024, 2)
 
-# While training: features at the projected points, by the weights that project the points, differentiable in them.
+# While training: features at the projected points, by the same weights, and differentiable in them.
 queries = sampler.simplify(clouds)  # (B, 32, 3)
 projected = sampler.project(clouds, queries)
 carried = sampler.project.propagate(clouds, features, queries)  # (B, 32, 2)
@@ -28,24 +29,20 @@ print(f"same weights: {torch.allclose(carried, projected @ colour, atol=1e-5)}")
 (gradient,) = torch.autograd.grad(carried.sum(), sampler.project.parameters())
 print(f"the temperature learns from features: {gradient.abs().item() > 0}")
 
-# At inference a sample is input points, and takes their features along.
+# At inference a sample consists of input points, and takes their features along.
 with torch.no_grad():
     sampled = sampler(clouds)
 matched = gather(features, sampled.idx)
-print(
-    f"matched: features {tuple(matched.shape)}, those of the points: {torch.equal(matched, sampled.points @ colour)}"
-)
+same = torch.equal(matched, sampled.points @ colour)
+print(f"matched: features {tuple(matched.shape)}, those of the points: {same}")
 
-# The other way round, points and sample having changed places: what a network says of the 32 points, here three parts
-# by height, goes to all 1024 of them.
+# The other way round, sample and cloud change places: what a network predicts for the 32 points,
+# here one of three parts by height, is carried to all 1024 points.
 height = clouds[..., 1]
-part = (height > height.quantile(1 / 3, 1, True)).long() + (
-    height > height.quantile(2 / 3, 1, True)
-).long()
+low, high = height.quantile(torch.tensor([1 / 3, 2 / 3]), 1, True)  # (B, 1) each
+part = (height > low).long() + (height > high).long()
 of_sample = torch.nn.functional.one_hot(part.gather(1, sampled.idx), 3).float()  # (B, 32, 3)
-back = SoftProjection(k=3, temperature=0.1).propagate(
-    sampled.points, of_sample, clouds
-)  # (B, 1024, 3)
-print(
-    f"back on all points: {tuple(back.shape)}, right part for {(back.argmax(2) == part).float().mean().item():.0%}"
-)
+to_all = SoftProjection(k=3, temperature=0.1)
+back = to_all.propagate(sampled.points, of_sample, clouds)  # (B, 1024, 3)
+right = (back.argmax(2) == part).float().mean().item()
+print(f"back on all points: {tuple(back.shape)}, right part for {right:.0%}")

@@ -1,4 +1,4 @@
-"""Joint fine-tuning: a sampler is trained on a frozen classifier, then both are trained on 4 of 128 points.
+"""Train a sampler on a frozen classifier, then fine-tune both together, on 4 of 128 points.
 
 python examples/joint_finetuning.py
 """
@@ -27,7 +27,7 @@ class Classifier(nn.Module):
 
 
 def load(split, per_class):
-    """Built-in shapes: clouds (B, 128, 3), labels (B,)."""
+    """Generate built-in shapes: clouds (B, 128, 3), labels (B,)."""
     names = [(name, i) for i in range(per_class) for name in CLASSES]
     clouds = np.stack([shapes.generate(name, i, split=split, num_points=128) for name, i in names])
     return torch.from_numpy(clouds), torch.arange(len(CLASSES)).repeat(per_class)
@@ -61,16 +61,15 @@ def report(stage):
 torch.manual_seed(0)
 clouds, labels = load("train", 60)
 test_clouds, test_labels = load("test", 20)
-task, sampler = (
-    Classifier(),
-    SampleNet(m=4, k=4, temperature=0.2, conv_widths=(16, 32, 32), fc_widths=(32,)),
-)
+task = Classifier()
+sampler = SampleNet(m=4, k=4, temperature=0.2, conv_widths=(16, 32, 32), fc_widths=(32,))
 
 train(task.parameters(), 100, 1e-2, lambda clouds, labels: cross_entropy(task(clouds), labels))
 task.requires_grad_(False)
 train(sampler.parameters(), 100, 1e-2, sampled_loss)
 report("sampler trained, classifier frozen")
 
-task.requires_grad_(True)  # a smaller step: the classifier has learned from whole clouds already
+# a smaller learning rate: the classifier has learned from whole clouds already
+task.requires_grad_(True)
 train([*task.parameters(), *sampler.parameters()], 100, 3e-3, sampled_loss)
 report("both fine-tuned")

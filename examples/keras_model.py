@@ -1,4 +1,6 @@
-"""SampleNet in front of your own Keras model, trained by `fit`: which 4 of 128 points does a frozen classifier need?
+"""Put SampleNet in front of your own Keras model and train it by `fit`.
+
+Which 4 of 128 points does a trained, frozen classifier need?
 
 python examples/keras_model.py
 """
@@ -32,20 +34,19 @@ class Sampled(keras.Model):
     def call(self, clouds, training=False):
         sampled = self.sampler(clouds, training=training)
         if training:
-            self.add_loss(
-                5 * simplification_loss(sampled.queries, clouds) + projection_loss(self.sampler)
-            )
+            self.add_loss(5 * simplification_loss(sampled.queries, clouds))
+            self.add_loss(projection_loss(self.sampler))
         return self.task(sampled.points)
 
 
 def load(split, per_class):
-    """Built-in shapes: clouds (B, 128, 3), labels (B,)."""
+    """Generate built-in shapes: clouds (B, 128, 3), labels (B,)."""
     names = [(name, i) for i in range(per_class) for name in CLASSES]
     clouds = np.stack([shapes.generate(name, i, split=split, num_points=128) for name, i in names])
     return clouds, np.tile(np.arange(len(CLASSES)), per_class)
 
 
-def ready(model, lr):
+def compiled(model, lr):
     entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(lr), entropy, metrics=["accuracy"])
     return model
@@ -59,26 +60,18 @@ keras.utils.set_random_seed(0)
 clouds, labels = load("train", 60)
 test_clouds, test_labels = load("test", 20)
 
-layers = [
-    keras.layers.Dense(32, "relu"),
-    keras.layers.Dense(64, "relu"),
-    keras.layers.GlobalMaxPooling1D(),
-]
-task = ready(
-    keras.Sequential([keras.Input((None, 3)), *layers, keras.layers.Dense(len(CLASSES))]), 1e-2
-)
+points = [keras.layers.Dense(32, "relu"), keras.layers.Dense(64, "relu")]
+head = [keras.layers.GlobalMaxPooling1D(), keras.layers.Dense(len(CLASSES))]
+task = compiled(keras.Sequential([keras.Input((None, 3)), *points, *head]), 1e-2)
 task.fit(clouds, labels, batch_size=64, epochs=20, verbose=0)
 task.trainable = False
 
 sampler = SampleNet(m=4, k=4, temperature=0.2, conv_widths=(16, 32, 32), fc_widths=(32,))
-model = ready(Sampled(sampler, task), 1e-2)
+model = compiled(Sampled(sampler, task), 1e-2)
 history = model.fit(clouds, labels, batch_size=64, epochs=30, verbose=0).history["loss"]
 print(f"loss {history[0]:.2f} -> {history[-1]:.2f}")
 
 print(f"all 128 points: accuracy {accuracy(test_clouds):.2f}")
-for name, pick in (
-    ("random", RandomSampler(4)),
-    ("FPS", FarthestPointSampler(4)),
-    ("SampleNet", sampler),
-):
+samplers = {"random": RandomSampler(4), "FPS": FarthestPointSampler(4), "SampleNet": sampler}
+for name, pick in samplers.items():
     print(f"4 points, {name}: accuracy {accuracy(pick(test_clouds).points):.2f}")

@@ -1,6 +1,7 @@
-"""SampleNet instead of farthest point sampling in a set abstraction layer of a PointNet++.
+"""Replace farthest point sampling in a set abstraction layer of a PointNet++ by SampleNet.
 
-A sampler maps clouds (B, N, 3) to `.points` (B, m, 3): any of samplenet.torch serves as the layer's centres.
+A sampler maps clouds (B, N, 3) to `.points` (B, m, 3), the centres of the layer; any sampler of
+samplenet.torch will do.
 
     python examples/pointnet2.py
 """
@@ -27,12 +28,11 @@ class SetAbstraction(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(3, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU())
 
     def forward(self, clouds):
-        """(B, N, 3) -> centres (B, m, 3), their features (B, m, width), and what the sampler gave."""
+        """Map clouds (B, N, 3) to centres (B, m, 3), features (B, m, width) and the sample."""
         sampled = self.sampler(clouds)
         _, idx = knn(sampled.points.detach(), clouds, self.k)  # (B, m, k)
-        near = (
-            gather(clouds, idx) - sampled.points[:, :, None]
-        )  # (B, m, k, 3), differentiable in the centres
+        # differentiable in the centres
+        near = gather(clouds, idx) - sampled.points[:, :, None]  # (B, m, k, 3)
         return sampled.points, self.mlp(near).amax(2), sampled
 
 
@@ -56,11 +56,9 @@ labels = torch.arange(len(CLASSES)).repeat(16)
 
 for name in ("FPS", "SampleNet"):
     torch.manual_seed(0)
-    sampler = (
-        FarthestPointSampler(M)
-        if name == "FPS"
-        else SampleNet(M, conv_widths=(16, 32), fc_widths=(32,))
-    )
+    sampler = FarthestPointSampler(M)
+    if name == "SampleNet":
+        sampler = SampleNet(M, conv_widths=(16, 32), fc_widths=(32,))
     net = PointNet2(sampler)
     optimizer = torch.optim.Adam(net.parameters(), 1e-2)
     for step in range(31):
@@ -68,11 +66,8 @@ for name in ("FPS", "SampleNet"):
         logits, sampled = net(clouds)
         entropy = loss = cross_entropy(logits, labels)
         if name == "SampleNet":
-            loss = (
-                entropy
-                + simplification_loss(sampled.queries, clouds)
-                + 0.1 * projection_loss(sampler)
-            )
+            simplification = simplification_loss(sampled.queries, clouds)
+            loss = entropy + simplification + 0.1 * projection_loss(sampler)
         loss.backward()
         optimizer.step()
         if step in (0, 30):

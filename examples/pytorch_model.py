@@ -1,4 +1,6 @@
-"""SampleNet in front of your own PyTorch model: which 4 of 128 points does a trained, frozen classifier need?
+"""Put SampleNet in front of your own PyTorch model.
+
+Which 4 of 128 points does a trained, frozen classifier need?
 
 python examples/pytorch_model.py
 """
@@ -33,7 +35,7 @@ class Classifier(nn.Module):
 
 
 def load(split, per_class):
-    """Built-in shapes: clouds (B, 128, 3), labels (B,)."""
+    """Generate built-in shapes: clouds (B, 128, 3), labels (B,)."""
     names = [(name, i) for i in range(per_class) for name in CLASSES]
     clouds = np.stack([shapes.generate(name, i, split=split, num_points=128) for name, i in names])
     return torch.from_numpy(clouds), torch.arange(len(CLASSES)).repeat(per_class)
@@ -70,11 +72,8 @@ for step in range(150):
     if step in (0, 149):
         print(f"step {step}: loss {loss.item():.2f}")
 
-sampler.eval()  # from now on .points are input points, .idx which ones
+sampler.eval()  # from now on .points are input points, and .idx their indices
 print(f"all 128 points: accuracy {accuracy(test_clouds, test_labels):.2f}")
-for name, pick in (
-    ("random", RandomSampler(4)),
-    ("FPS", FarthestPointSampler(4)),
-    ("SampleNet", sampler),
-):
+samplers = {"random": RandomSampler(4), "FPS": FarthestPointSampler(4), "SampleNet": sampler}
+for name, pick in samplers.items():
     print(f"4 points, {name}: accuracy {accuracy(pick(test_clouds).points, test_labels):.2f}")
