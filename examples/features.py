@@ -15,8 +15,8 @@ shown = [shapes.generate(name, 0, split="test", num_points=1024) for name in ("c
 clouds = torch.from_numpy(np.stack(shown))
 sampler = samplenet.load_pretrained("classification-32", framework="torch")
 
-# Two features for each point. They are linear in the coordinates, so the projection's effect on them
-# can be checked.
+# Two features for each point. They are linear in the coordinates, so that the projection's effect
+# on them can be checked.
 colour = torch.tensor([[0.5, 0.0], [0.0, 0.5], [0.1, 0.2]])
 features = clouds @ colour  # (B, 1024, 2)
 
