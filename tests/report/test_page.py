@@ -28,7 +28,8 @@ ENVIRONMENT = {
 }
 MODELNET40 = "modelnet40_ply_hdf5_2048"
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-# the browser is asked for the page as it stands once loaded, when nothing has come into view yet: so all is in view
+# The browser returns the page as soon as it is loaded, before anything has come into view: with
+# this script everything is in view at once.
 SEEN = """<script>
 window.errors = [];
 window.addEventListener("error", (event) => window.errors.push(event.message));
@@ -195,9 +196,10 @@ def test_ablations_stand_below_the_unchanged_sampler(preset):
     assert "λ = 0.1" in bare(written(preset)) and "λ = 0.1" in (preset / "tables.md").read_text()
     listed = (preset / "tables.md").read_text()
     place, evaluate = "classification/ablation/k-2", "python evaluate.py --out x"
+    name, revision = "evaluation, k = 2: full cloud", "abcdef0123+changes"
     for line in (
         f"| SampleNet, k = 2 | 64 | 0 |  | {place}/samplenet | python train.py |",
-        f"| evaluation, k = 2: full cloud |  |  | abcdef0123+changes | {place}/evaluation | {evaluate} |",
+        f"| {name} |  |  | {revision} | {place}/evaluation | {evaluate} |",
     ):
         assert listed.count(line) == 1
     without = preset / "registration-cars" / "evaluation"
@@ -298,8 +300,9 @@ def test_markdown_has_the_same_tables(preset):
 def test_tables_say_which_revision_made_which_run_where_the_code_changed_between(preset):
     home = preset / "classification"
     sentence = (
-        "The code changed between these numbers. Revision 0123456789 made classification/samplenet-64-seed0; "
-        "abcdef0123+changes made classification/evaluation (+changes: and what was not committed)."
+        "The code changed between these numbers. Revision 0123456789 made "
+        "classification/samplenet-64-seed0; abcdef0123+changes made classification/evaluation "
+        "(+changes: and what was not committed)."
     )
     assert sentence in written(preset) and sentence in (preset / "tables.md").read_text()
     assert (
@@ -350,8 +353,8 @@ def test_what_comes_from_files_is_no_markup(tmp_path):
     environment = {name: evil for name in ("revision", "python", "machine")} | {
         "libraries": {evil: evil}
     }
-    evaluation(tmp_path / "quick" / "classification" / "evaluation", "classification", rows, evil, runs=runs,
-               environment=environment)  # fmt: skip
+    folder = tmp_path / "quick" / "classification" / "evaluation"
+    evaluation(folder, "classification", rows, evil, runs=runs, environment=environment)
     text = written(tmp_path / "quick")
     assert evil not in text and text.count("&lt;script&gt;") > 8
     names = [trace["name"] for trace in figures(text)[0]["data"]]
@@ -509,8 +512,8 @@ def test_without_plotly_the_tables_stand_and_a_sentence_says_so(preset, monkeypa
 def test_published_numbers_bear_their_marks(preset):
     text = bare(written(preset))
     line = re.search(r'<tr><th scope="row">64</th>.*?</tr>', text).group()
-    assert line.endswith("<td>31.69</td><td>46.42</td><td>70.45</td><td>79.86</td><td>unverified</td></tr>".replace(
-        "<td>31.69", '<td class="edge">31.69'))  # fmt: skip
+    numbers = '<td class="edge">31.69</td><td>46.42</td><td>70.45</td><td>79.86</td>'
+    assert line.endswith(f"{numbers}<td>unverified</td></tr>")
     assert "“unverified”: as later papers are recalled" in text and "“poster”: digitised" in text
     for reference in (
         r for experiment in EXPERIMENTS.values() for r in published.references(experiment)
@@ -594,8 +597,10 @@ def test_what_differs_from_the_published_test_set_is_said(tmp_path):
     )
     text = bare(written(folder))
     for words in (
-        "of ShapeNetCore (clouds of 2048 points), but ours are other test shapes, of another draw of the split; the",
-        "about each axis (500 test pairs of 1024 points), but ours are other draws of the pairs; the difference",
+        "of ShapeNetCore (clouds of 2048 points), but ours are other test shapes, of another draw "
+        "of the split; the difference",
+        "about each axis (500 test pairs of 1024 points), but ours are other draws of the pairs; "
+        "the difference",
     ):
         assert words in text
     assert (

@@ -88,7 +88,8 @@ ROWS = {
 TABLES = {
     "classification": (
         "90.0", "at most 5.0", "under 14.1", "SampleNet [0, 1]",
-        "**Accuracy, % (full cloud 90.0)**\n\n| m | ratio | FPS | SampleNet | SampleNet, soft | mine |\n"
+        "**Accuracy, % (full cloud 90.0)**\n\n"
+        "| m | ratio | FPS | SampleNet | SampleNet, soft | mine |\n"
         "| --- | --- | --- | --- | --- | --- |\n"
         "| 32 | 2 | 50.0 |  |  |  |\n| 8 | 8 | 25.0 | 55.0 ± 7.1 | 70.0 | 12.3 |\n",
         "**Mean of the classes' accuracies, % (full cloud 80.0)**\n\n"
@@ -96,7 +97,8 @@ TABLES = {
         "over classes, %**\n\n| m | ratio | FPS |\n| --- | --- | --- |\n| 8 | 8 | 45.7 |",
     ),
     "registration": (
-        "(full cloud 3.50; ICP on full cloud 6.25)", "at most 2.00", "geodesic angle", "takes pairs as independent",
+        "(full cloud 3.50; ICP on full cloud 6.25)",
+        "at most 2.00", "geodesic angle", "takes pairs as independent",
         "| m | ratio | random | FPS | FPS, same start | S-NET, generated | SampleNet |\n"
         "| --- | --- | --- | --- | --- | --- | --- |\n| 16 | 4 |  | 8.00 |  |  |  |\n"
         "| 8 | 8 | 30.00 | 12.00 | 10.00 | 9.00 | 8.50 ± 0.71 |\n",
@@ -109,7 +111,8 @@ TABLES = {
         "| 16 | 4 |  | 2.00 |  |  |\n| 8 | 8 | 5.12 | 3.00 | 2.50 | 2.50 ± 0.71 |\n",
         "**Mean Chamfer distance, 1e-4 (full cloud 5.40)**\n\n"
         "| m | ratio | FPS |\n| --- | --- | --- |\n| 8 | 8 | 16.20 |",
-        "**Mean NRE: chair (full cloud 1.00)**\n\n| m | ratio | FPS |\n| --- | --- | --- |\n| 8 | 8 | 4.00 |",
+        "**Mean NRE: chair (full cloud 1.00)**\n\n"
+        "| m | ratio | FPS |\n| --- | --- | --- |\n| 8 | 8 | 4.00 |",
         "**Mean NRE by earth mover's distance: chair**",
     ),
 }  # fmt: skip
@@ -320,8 +323,10 @@ def test_menus_choose_the_cloud_and_the_view():
         "full cloud",
         "FPS, m = 3",
     ]
-    shown = [[trace["name"] for trace, on in zip(drawn["data"], button["args"][0]["visible"], strict=True) if on]
-             for button in views["buttons"]]  # fmt: skip
+    shown = []
+    for button in views["buttons"]:
+        traces = zip(drawn["data"], button["args"][0]["visible"], strict=True)
+        shown.append([trace["name"] for trace, visible in traces if visible])
     assert [len(names) for names in shown] == [2, 2, 4] and len(
         drawn["data"]
     ) == 1 + 1 + 1 + 3  # the source once

@@ -10,14 +10,9 @@ from samplenet.errors import InputError
 from samplenet.report.figures import Axis, Lines, Scene
 
 CONFIG = {"displaylogo": False, "responsive": True}
-MENU = {
-    "type": "dropdown",
-    "y": 1,
-    "xanchor": "left",
-    "yanchor": "bottom",
-    "showactive": True,
-    "pad": {"b": 6},
-}
+# a menu above the figure, and the legend of clouds below it
+MENU = {"type": "dropdown", "y": 1, "xanchor": "left", "yanchor": "bottom", "pad": {"b": 6}}
+LEGEND = {"orientation": "h", "x": 0.5, "xanchor": "center", "y": 0, "yanchor": "top"}
 
 
 @contextlib.contextmanager
@@ -66,7 +61,7 @@ def _menu(names: list[str], changes: list[list[dict]], x: float = 0, active: int
         # a menu is as wide as its longest label
         label = textwrap.shorten(plain(name), 60, placeholder=" …")
         buttons.append({"label": label, "method": "update", "args": change})
-    return {**MENU, "x": x, "active": active, "buttons": buttons}
+    return {**MENU, "showactive": True, "x": x, "active": active, "buttons": buttons}
 
 
 def _curves(figure: Lines) -> dict:
@@ -176,14 +171,7 @@ def _clouds(scene: Scene) -> dict:
             "uirevision": "kept",
         },
         "margin": {"l": 0, "r": 0, "t": 44, "b": 0},
-        "legend": {
-            "orientation": "h",
-            "x": 0.5,
-            "xanchor": "center",
-            "y": 0,
-            "yanchor": "top",
-            "itemsizing": "constant",
-        },
+        "legend": {**LEGEND, "itemsizing": "constant"},
         "showlegend": True,
         "updatemenus": [],
     }
