@@ -11,7 +11,7 @@ from samplenet.report.figures import Axis, Lines, Scene
 
 CONFIG = {"displaylogo": False, "responsive": True}
 # a menu above the figure, and the legend of clouds below it
-MENU = {"type": "dropdown", "y": 1, "xanchor": "left", "yanchor": "bottom", "pad": {"b": 6}}
+MENU = dict(type="dropdown", y=1, xanchor="left", yanchor="bottom", showactive=True, pad={"b": 6})
 LEGEND = {"orientation": "h", "x": 0.5, "xanchor": "center", "y": 0, "yanchor": "top"}
 
 
@@ -61,7 +61,7 @@ def _menu(names: list[str], changes: list[list[dict]], x: float = 0, active: int
         # a menu is as wide as its longest label
         label = textwrap.shorten(plain(name), 60, placeholder=" …")
         buttons.append({"label": label, "method": "update", "args": change})
-    return {**MENU, "showactive": True, "x": x, "active": active, "buttons": buttons}
+    return {**MENU, "x": x, "active": active, "buttons": buttons}
 
 
 def _curves(figure: Lines) -> dict:
