@@ -181,9 +181,8 @@ def row(sampler: str, m: int, metric: str, value: float, device: str = "any") ->
 def report(results: dict) -> str:
     """The Markdown text of cost.json's content."""
     setting, command, method = cost_table.notes(results, EXPERIMENT)
-    return (
-        f"{setting}\n\n    {command}\n\n{cost_table.table(results, EXPERIMENT).markdown()}\n\n{method}\n"
-    )
+    table = cost_table.table(results, EXPERIMENT).markdown()
+    return f"{setting}\n\n    {command}\n\n{table}\n\n{method}\n"
 
 
 def measure_all(config: Config) -> None:
