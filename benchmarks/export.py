@@ -6,6 +6,7 @@ Each runtime has a process of its own and is timed call by call. On a machine wi
 again when it is idle for the median.
 """
 
+import dataclasses
 import importlib.util
 import multiprocessing
 import os
@@ -36,15 +37,15 @@ RUNTIMES = {  # what is timed: the packages it needs
 def first_points(name: str, size: int, file: Path) -> None:
     """Write a sampler of the first `size` points that the weights `name` simplify to."""
     sampler = load_pretrained(name)
-    if size > sampler.m or sampler.output_order != "m3":
+    if size > sampler.m or sampler.settings.output_order != "m3":
         raise InputError(
             f"--size must be at most the {sampler.m} points of {name}, a sampler of classification"
         )
-    last = f"fc{len(sampler.config['fc_widths']) + 1}."
+    last = f"fc{len(sampler.settings.fc_widths) + 1}."
     arrays = {
         n: a[: 3 * size] if last in n and a.ndim else a for n, a in weights.arrays(sampler).items()
     }
-    save_checkpoint(file, arrays, {"network": {**sampler.config, "m": size}})
+    save_checkpoint(file, arrays, {"network": {**dataclasses.asdict(sampler.settings), "m": size}})
 
 
 def prepare(runtime: str, file: Path, cloud: np.ndarray):

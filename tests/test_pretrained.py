@@ -92,7 +92,7 @@ def test_a_file_gives_its_sampler(tmp_path, clouds):
     weights.save(sampler, tmp_path / "sampler.safetensors", metadata)
     for path in (tmp_path, tmp_path / "sampler.safetensors"):  # a run folder as well
         again = samplenet.load_pretrained(path, framework="torch")
-        assert again.config == sampler.config
+        assert again.settings == sampler.settings
         np.testing.assert_array_equal(
             call("torch", again, clouds)[1], call("torch", sampler, clouds)[1]
         )

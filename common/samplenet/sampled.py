@@ -1,5 +1,6 @@
-"""What every sampler returns, and the random draw that every framework shares."""
+"""What every sampler returns, the settings of a SampleNet, and the draw of random points."""
 
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,11 +9,11 @@ from samplenet.errors import InputError
 
 
 class Sampled(NamedTuple):
-    """The m points a sampler made of a batch of clouds.
+    """The m points that a sampler returns for each cloud of a batch.
 
     Attributes:
-        points: (B, m, 3), what the task network gets: softly projected while training, input points otherwise.
-        idx: (B, m), which input points those are; None while training.
+        points: (B, m, 3), for the task network: softly projected in training, else input points.
+        idx: (B, m), the indices of those input points; None in training.
         queries: (B, m, 3), the simplified cloud Q; None for baselines.
     """
 
@@ -21,12 +22,71 @@ class Sampled(NamedTuple):
     queries: Any
 
 
+@dataclass(frozen=True)
+class Settings:
+    """The settings of a `SampleNet` in either framework; the defaults are those of classification.
+
+    Attributes:
+        m: points to sample, at most N.
+        k, temperature, min_sigma: of the soft projection; see `SoftProjection`.
+        projection: False gives S-NET (arXiv 1812.01659): in training the task network sees Q itself.
+        conv_widths: per-point widths, the last is the bottleneck. Classification and registration
+            (64, 64, 64, 128, 128), reconstruction (64, 128, 128, 256, 128).
+        fc_widths: hidden widths. Classification and registration (256, 256, 256), reconstruction
+            (256, 256).
+        fc_batch_norm: batch norm in the hidden layers. Reconstruction False, the others True.
+        output_batch_norm: batch norm after the last layer. Classification True, the others False.
+        output_order: layout of the last layer's 3m values, "m3" (classification, reconstruction) or
+            "3m" (registration). The released networks differ in it, and their weights must load.
+        bn_epsilon, bn_momentum: classification 1e-3 and a schedule (`set_momentum`), the others
+            1e-5 and 0.9; the momentum is the share of the running statistics kept at each step.
+    """
+
+    m: int
+    k: int = 7
+    temperature: float = 1.0
+    min_sigma: float = 0.0
+    projection: bool = True
+    conv_widths: tuple[int, ...] = (64, 64, 64, 128, 128)
+    fc_widths: tuple[int, ...] = (256, 256, 256)
+    fc_batch_norm: bool = True
+    output_batch_norm: bool = True
+    output_order: str = "m3"
+    bn_epsilon: float = 1e-3
+    bn_momentum: float = 0.9
+
+    def __post_init__(self):
+        if not isinstance(self.m, int) or self.m < 1:
+            raise InputError(f"SampleNet: m must be a whole number of at least 1, got {self.m!r}")
+        if self.output_order not in ("m3", "3m"):
+            raise InputError(
+                f"SampleNet: output_order must be 'm3' or '3m', got {self.output_order!r}"
+            )
+        # a weights file gives lists, and equal settings must compare equal
+        object.__setattr__(self, "conv_widths", tuple(self.conv_widths))
+        object.__setattr__(self, "fc_widths", tuple(self.fc_widths))
+
+    def check_clouds(self, shape: tuple) -> None:
+        """Raise InputError unless m points can be sampled from clouds of this shape, (B, N, 3).
+
+        Sizes that a TensorFlow graph does not know yet are None, and pass.
+        """
+        if len(shape) != 3 or shape[2] not in (3, None):
+            raise InputError(f"SampleNet: points must have shape (B, N, 3), got {shape}")
+        n = shape[1]
+        if n is not None and n < self.m:
+            raise InputError(
+                f"SampleNet: m must be at most N, got m = {self.m} for clouds of N = {n} points"
+            )
+
+
 class Prefix:
-    """The sampler of m points that a progressive one holds: the first m of the whole cloud's order.
+    """The sampler of m points within a progressive SampleNet: the first m points of its order.
 
     Args:
         sampler: a trained `SampleNet`.
-        m: points to sample, in [1, N]. Above `sampler.m` there are no simplified points: `queries` is None.
+        m: points to sample, in [1, N]. Above `sampler.m` there are not m simplified points, so
+            `queries` is None.
     """
 
     def __init__(self, sampler, m: int):
@@ -35,36 +95,44 @@ class Prefix:
         self.sampler, self.m, self.project = sampler, m, sampler.project
 
     def __call__(self, points, cloud=None) -> Sampled:
-        """points (B, N, 3); `cloud` is ignored."""
+        """Sample points (B, N, 3); `cloud` is ignored."""
         ordered = self.sampler.order(points, self.m)
-        return ordered._replace(
-            queries=ordered.queries[:, : self.m] if self.m <= self.sampler.m else None
-        )
+        queries = ordered.queries[:, : self.m] if self.m <= self.sampler.m else None
+        return ordered._replace(queries=queries)
 
 
-def largest_size(sizes: list[int], limit: int, words: str) -> int:
-    """The m of a sampler for all of `sizes`; InputError unless they are distinct and in [1, limit], called `words`."""
+def largest_size(sizes: list[int], limit: int, limit_name: str) -> int:
+    """Return the largest of a sampler's sizes: the m of a SampleNet that serves all of them.
+
+    Raises:
+        InputError: the sizes repeat, or are not in [1, limit]; `limit_name` says what the limit is.
+    """
     for m in sizes:
         if not 1 <= m <= limit:
-            raise InputError(f"--sample-sizes must be in [1, {words}] = [1, {limit}], got {m}")
+            raise InputError(f"--sample-sizes must be in [1, {limit_name}] = [1, {limit}], got {m}")
     if len(set(sizes)) < len(sizes) or not sizes:
         raise InputError(f"--sample-sizes must be sizes that differ, got {sizes}")
     return max(sizes)
 
 
 def in_order(sampler, clouds: np.ndarray, m: int, batch_size: int) -> np.ndarray:
-    """The first m points of each cloud (n, N, 3) in the sampler's order, (n, m, 3): its samples of every size to m."""
+    """Order clouds (n, N, 3) by a progressive sampler and return their first m points, (n, m, 3).
+
+    Every prefix of them is the sample of that size.
+    """
     starts = range(0, len(clouds), batch_size)
     return np.concatenate([sampler.order(clouds[i : i + batch_size], m).points for i in starts])
 
 
 def random_indices(n: int, m: int, seed: int, cloud: np.ndarray) -> np.ndarray:
-    """m distinct indices below n for each cloud, (B, m) int32, drawn by (seed, cloud) alone.
+    """Draw m distinct indices below n for each cloud, (B, m) int32.
 
-    The draw never depends on the batch a cloud came in, and a smaller m gives a prefix of a larger one.
-    `cloud` (B,) holds each cloud's number in its data set.
+    `cloud` (B,) holds each cloud's number in its data set. It and the seed alone decide the draw,
+    whatever batch the cloud is in, and a smaller m gives a prefix of a larger one.
     """
     if not 1 <= m <= n:
         raise InputError(f"m must be in [1, N] = [1, {n}], got {m}")
-    draws = [np.random.default_rng((seed, int(c))).permutation(n)[:m] for c in cloud]
-    return np.stack(draws).astype(np.int32) if draws else np.zeros((0, m), np.int32)
+    indices = np.zeros((len(cloud), m), np.int32)
+    for row, number in zip(indices, cloud, strict=True):
+        row[:] = np.random.default_rng((seed, int(number))).permutation(n)[:m]
+    return indices

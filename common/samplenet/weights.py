@@ -1,14 +1,18 @@
-"""The weights of a network in one safetensors file, for either framework, under the released PyTorch code's names.
+"""Weights of a network in one safetensors file that either framework reads.
+
+Names and layouts are those of the released PyTorch code:
 
     conv1.weight (out, in, 1), conv1.bias    bn1.weight, bn1.bias, bn1.running_mean, bn1.running_var
     fc1.weight (out, in), fc1.bias           bn_fc1.weight, ...          project._temperature ()
 
-A PyTorch module's file holds its state dict. A Keras model made of `samplenet.tf` layers has its weights renamed and
-transposed: conv1/fc/kernel (in, out) is conv1.weight, fc1/bn/gamma is bn_fc1.weight. Importing this loads no framework.
+For a PyTorch module that is its state dict. The weights of a Keras model of `samplenet.tf` layers
+are renamed and transposed: conv1/fc/kernel (in, out) is conv1.weight, fc1/bn/gamma is
+bn_fc1.weight. Importing this module loads no framework.
 
-The file of a `SampleNet` also holds its settings, from which `samplenet.load_pretrained` makes the sampler.
+The file of a `SampleNet` also holds its settings, so that `samplenet.load_pretrained` can build it.
 """
 
+import dataclasses
 import pickle
 import sys
 from collections.abc import Callable
@@ -19,8 +23,9 @@ import numpy as np
 
 from samplenet.errors import InputError
 from samplenet.runs.checkpoint import read, save_checkpoint
+from samplenet.sampled import Settings
 
-KERAS = {
+KERAS_NAMES = {
     "kernel": "weight",
     "gamma": "weight",
     "beta": "bias",
@@ -28,13 +33,18 @@ KERAS = {
     "moving_variance": "running_var",
     "temperature": "_temperature",
 }
-COUNTER = "num_batches_tracked"  # PyTorch's, and no weight: Keras has none
+LAYOUTS = {  # from a Keras weight to the array in the file, and back
+    "conv": (lambda a: a.T[..., None], lambda a: a[..., 0].T),
+    "dense": (np.transpose, np.transpose),
+    "as it is": (np.asarray, np.asarray),
+}
+COUNTER = "num_batches_tracked"  # PyTorch's count of batch norm steps, which Keras does not have
+PTH_ERRORS = (pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError, AttributeError)
 
 
 class _Slot(NamedTuple):
-    """A weight of a model: its shape in the file, and how to get and set it."""
+    """How to read and write a weight of a model, as an array in the file's layout."""
 
-    shape: tuple
     read: Callable[[], np.ndarray]
     write: Callable[[np.ndarray], object]
 
@@ -45,61 +55,61 @@ def save(model, path, metadata: dict | None = None) -> None:
     bfloat16 is written as float32.
 
     Args:
-        metadata: JSON that the file shall hold as well; a `SampleNet`'s settings are added as "network".
-            `samplenet.load_pretrained` and `samplenet sample` read two more: "sizes", what it was trained for (several:
-            a progressive sampler, which serves every m; without it one of its own m), and "normalisation", how its
-            clouds were normalised (a word of `samplenet.normalise`; without it "unit_sphere").
+        metadata: JSON to keep in the file; a `SampleNet`'s settings are added as "network".
+            `samplenet.load_pretrained` and `samplenet sample` read two more keys. "sizes" lists the
+            sample sizes it was trained for: a sampler of several sizes is progressive and serves
+            every m, without the key it serves its own m. "normalisation" says how its clouds were
+            normalised, as `samplenet.normalise` calls it; without the key "unit_sphere".
     """
-    network = getattr(model, "config", None)  # of a SampleNet
     metadata = dict(metadata or {})
-    if isinstance(network, dict):
-        metadata["network"] = network
+    settings = getattr(model, "settings", None)
+    if isinstance(settings, Settings):
+        metadata["network"] = dataclasses.asdict(settings)
     save_checkpoint(Path(path), arrays(model), metadata)
 
 
 def arrays(model) -> dict[str, np.ndarray]:
-    """The weights of a torch module or a built Keras model under their released names, as `save` writes them."""
+    """Return the weights of a torch module or a built Keras model under their released names."""
     return {name: slot.read() for name, slot in _slots(model).items()}
 
 
 def metadata(path) -> dict:
-    """Read what `save` was given as metadata of the weights in `path`; {} for those of other programs."""
+    """Read the metadata that `save` wrote with the weights; {} for files of other programs."""
     return read(_existing(path))[1]
 
 
 def load(model, path, part: str = "") -> None:
-    """Put the weights in `path` into a torch module or a built Keras model, whichever framework wrote them.
+    """Read weights of either framework into a torch module or a built Keras model.
 
     Batch norm's count of steps, which Keras does not have, may be missing.
 
     Args:
-        path: any safetensors file with these names, or a .pth file of the released code (a state dict, or a
-            snapshot that holds one under "model"; needs PyTorch, and unpickles tensors only).
-        part: read only the names below it: "sampler" of a PCRNet saved with its sampler.
+        path: any safetensors file with these names, or a .pth file of the released code (a state
+            dict, or a snapshot with one under "model"; needs PyTorch, and unpickles tensors only).
+        part: read only the names below this one, as "sampler" in a PCRNet saved with its sampler.
 
     Raises:
-        InputError: when the file is missing or damaged, or its names and shapes are not the model's; all that differ
-            are listed, and nothing is changed.
+        InputError: the file is missing or damaged, or its names and shapes differ from the model's;
+            every difference is listed, and the model is unchanged.
     """
     path, slots = _existing(path), _slots(model)
-    arrays = _read_pth(path) if path.suffix in (".pth", ".pt") else read(path)[0]
+    stored = _read_pth(path) if path.suffix in (".pth", ".pt") else read(path)[0]
     if part:
-        inside = part + "."
-        arrays = {
-            name.removeprefix(inside): a for name, a in arrays.items() if name.startswith(inside)
-        }
-    needed = {name for name in slots if not name.endswith(COUNTER)}
-    extra = {name for name in arrays if not name.endswith(COUNTER)} - set(slots)
-    faults = [f"{name} is missing" for name in sorted(needed - set(arrays))]
-    faults += [f"{name} is not in the model" for name in sorted(extra)]
-    shared = [name for name in slots if name in arrays]
+        below = [name for name in stored if name.startswith(f"{part}.")]
+        stored = {name.removeprefix(f"{part}."): stored[name] for name in below}
+    missing = sorted(slots.keys() - stored.keys())
+    unknown = sorted(stored.keys() - slots.keys())
+    faults = [f"{name} is missing" for name in missing if not name.endswith(COUNTER)]
+    faults += [f"{name} is not in the model" for name in unknown if not name.endswith(COUNTER)]
+    shared = [name for name in slots if name in stored]
     for name in shared:
-        if arrays[name].shape != slots[name].shape:
-            faults.append(f"{name} has shape {arrays[name].shape}, needed {slots[name].shape}")
+        got, needed = stored[name].shape, slots[name].read().shape
+        if got != needed:
+            faults.append(f"{name} has shape {got}, needed {needed}")
     if faults:
         raise InputError(f"weights {path} do not fit this model: {'; '.join(faults)}")
     for name in shared:
-        slots[name].write(arrays[name])
+        slots[name].write(stored[name])
 
 
 def _existing(path) -> Path:
@@ -116,92 +126,77 @@ def _read_pth(path: Path) -> dict[str, np.ndarray]:
         state = torch.load(path, map_location="cpu", weights_only=True)
         state = state.get("model", state)
         return {name: _array(tensor) for name, tensor in state.items()}
-    except (
-        pickle.UnpicklingError,
-        RuntimeError,
-        OSError,
-        EOFError,
-        ValueError,
-        AttributeError,
-    ) as error:
+    except PTH_ERRORS as error:
         raise InputError(
             f"weights {path} are damaged or hold more than tensors ({error})"
         ) from error
 
 
 def _array(tensor) -> np.ndarray:
-    cpu = tensor.detach().cpu()
-    return (cpu.float() if str(cpu.dtype) == "torch.bfloat16" else cpu).numpy()
+    tensor = tensor.detach().cpu()
+    if str(tensor.dtype) == "torch.bfloat16":  # NumPy has no such type
+        tensor = tensor.float()
+    return tensor.numpy()
 
 
 def _slots(model) -> dict[str, _Slot]:
+    """Return the weights of a model by their released names."""
+    # a model of a framework that was never imported cannot be here, so none is imported for it
     torch, keras = sys.modules.get("torch"), sys.modules.get("keras")
     if torch and isinstance(model, torch.nn.Module):
         return _torch_slots(model)
     if keras and isinstance(model, keras.layers.Layer):
         return _keras_slots(model)
-    raise InputError(
-        f"weights: the model must be a torch module or a Keras model, got {type(model).__name__}"
-    )
+    got = type(model).__name__
+    raise InputError(f"weights: the model must be a torch module or a Keras model, got {got}")
 
 
 def _torch_slots(module) -> dict[str, _Slot]:
-    """The state dict of a module; what torch.compile and DDP put around it leaves no trace in the names."""
     torch = sys.modules["torch"]
 
     def slot(tensor):
-        return _Slot(
-            tuple(tensor.shape), lambda: _array(tensor), lambda a: tensor.copy_(torch.tensor(a))
-        )
+        return _Slot(lambda: _array(tensor), lambda a: tensor.copy_(torch.tensor(a)))
 
-    state = module.state_dict().items()
-    return {
-        name.replace("_orig_mod.", "").removeprefix("module."): slot(tensor)
-        for name, tensor in state
-    }
+    slots = {}
+    for name, tensor in module.state_dict().items():
+        # torch.compile and DistributedDataParallel add to the names of what they wrap
+        slots[name.replace("_orig_mod.", "").removeprefix("module.")] = slot(tensor)
+    return slots
 
 
 def _keras_slots(model) -> dict[str, _Slot]:
-    """The weights of a built Keras model by their released names."""
     if not model.built:
         raise InputError(
             f"weights: the Keras model {model.name} has no weights yet; call it on a cloud first"
         )
+
+    def slot(variable, layout):
+        to_file, from_file = LAYOUTS[layout]
+        return _Slot(lambda: to_file(np.asarray(variable)), lambda a: variable.assign(from_file(a)))
+
     slots = {}
     for variable in model.weights:
         name, layout = _released(variable.path.removeprefix(model.name + "/"), len(variable.shape))
         if name in slots:
             raise InputError(f"weights: two weights of {model.name} would be called {name}")
-        slots[name] = _keras_slot(variable, layout)
+        slots[name] = slot(variable, layout)
     return slots
 
 
-def _keras_slot(variable, layout: str) -> _Slot:
-    shape = tuple(variable.shape)
-    if layout == "conv":
-        return _Slot(
-            (*shape[::-1], 1),
-            lambda: np.asarray(variable).T[..., None],
-            lambda a: variable.assign(a[..., 0].T),
-        )
-    if layout == "dense":
-        return _Slot(shape[::-1], lambda: np.asarray(variable).T, lambda a: variable.assign(a.T))
-    return _Slot(shape, lambda: np.asarray(variable), variable.assign)
-
-
 def _released(path: str, rank: int) -> tuple[str, str]:
-    """A Keras path below its model -> the released name, and how its array lies ("conv", "dense" or "as it is")."""
-    *where, leaf = path.split("/")
+    """Return the released name of a Keras path below its model, and the key of its layout."""
+    *scopes, leaf = path.split("/")
     layout = "dense" if leaf == "kernel" else "as it is"
     if leaf == "kernel" and rank != 2:
         raise InputError(
-            f"weights: {path} has rank {rank}; only the kernels of dense layers have a released layout"
+            f"weights: {path} has rank {rank}; only kernels of dense layers have a released layout"
         )
-    if len(where) > 1 and where[-1] in ("fc", "bn"):  # the two halves of a Block
-        half, block = where.pop(), where.pop()
+    # a Block holds a dense layer "fc" and a batch norm "bn": the released code has one layer each
+    if len(scopes) > 1 and scopes[-1] in ("fc", "bn"):
+        half, block = scopes.pop(), scopes.pop()
         if half == "fc" and "conv" in block and leaf == "kernel":
             layout = "conv"
         if half == "bn":
             block = block.replace("conv", "bn") if "conv" in block else f"bn_{block}"
-        where.append(block)
-    return ".".join([*where, KERAS.get(leaf, leaf)]), layout
+        scopes.append(block)
+    return ".".join([*scopes, KERAS_NAMES.get(leaf, leaf)]), layout

@@ -56,8 +56,8 @@ def test_the_defaults_are_the_published_settings(scripts, monkeypatch):
     assert [getattr(config, name) for name in names] == [16, 0.01, 1e-4, 1, 0, 1 / 64, 1e-4]
     sampler = script.build(config, 2048)
     assert (sampler.project.k, sampler.project.min_sigma) == (16, 1e-4)
-    assert (sampler.config["bn_epsilon"], sampler.config["bn_momentum"]) == (1e-5, 0.9)
-    assert sampler.config["output_order"] == "m3"
+    assert (sampler.settings.bn_epsilon, sampler.settings.bn_momentum) == (1e-5, 0.9)
+    assert sampler.settings.output_order == "m3"
 
 
 def test_a_run_learns_and_leaves_what_explains_it(tmp_path, train, metrics):

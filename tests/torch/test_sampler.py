@@ -1,6 +1,7 @@
 """Twin of tests/tf/test_sampler.py, and what only PyTorch promises: compilation, autocast, devices, deep copies."""
 
 import copy
+import dataclasses
 
 import numpy as np
 import pytest
@@ -297,7 +298,7 @@ def test_set_momentum_is_the_share_that_is_kept():
 def test_state_and_config_round_trip(changes):
     sampler = small(**changes)
     sampler(CLOUD)
-    fresh = SampleNet(**sampler.config)
+    fresh = SampleNet(**dataclasses.asdict(sampler.settings))
     fresh.load_state_dict(sampler.state_dict())
     for other in (fresh, copy.deepcopy(sampler)):
         assert torch.equal(other.eval()(CLOUD).points, sampler.eval()(CLOUD).points)

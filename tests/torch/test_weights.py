@@ -95,10 +95,8 @@ def test_keras_networks_of_blocks_have_distinct_names():
 
     net = Net()
     net(CLOUD)
-    slots = {
-        name: slot.shape for name, slot in weights._slots(net).items() if name.endswith("weight")
-    }
-    assert slots == {
+    arrays = weights.arrays(net)
+    assert {name: arrays[name].shape for name in arrays if name.endswith("weight")} == {
         "t_net.conv1.weight": (4, 3, 1),
         "t_net.bn1.weight": (4,),
         "t_net.late_conv1.weight": (5, 4, 1),

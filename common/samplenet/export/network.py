@@ -32,14 +32,15 @@ def fold(sampler) -> Network:
     """Return a `SampleNet`'s network, each batch norm folded into the layer before it."""
     # float64, so that folding rounds each weight only once
     arrays = {name: array.astype(np.float64) for name, array in weights.arrays(sampler).items()}
-    epsilon = sampler.config["bn_epsilon"]
+    settings = sampler.settings
 
     def layers(name: str, norm: str, count: int) -> list[Layer]:
+        epsilon = settings.bn_epsilon
         return [_folded(arrays, f"{name}{i}", f"{norm}{i}", epsilon) for i in range(1, count + 1)]
 
-    convs = layers("conv", "bn", len(sampler.config["conv_widths"]))
-    fcs = layers("fc", "bn_fc", len(sampler.config["fc_widths"]) + 1)
-    if sampler.output_order == "3m":  # as in the released PyTorch code: all x, all y, all z
+    convs = layers("conv", "bn", len(settings.conv_widths))
+    fcs = layers("fc", "bn_fc", len(settings.fc_widths) + 1)
+    if settings.output_order == "3m":  # as in the released PyTorch code: all x, all y, all z
         rows = np.arange(3 * sampler.m).reshape(3, sampler.m).T.ravel()
         fcs[-1] = Layer(fcs[-1].weight[rows], fcs[-1].bias[rows])
     return Network(sampler.m, convs, fcs)
