@@ -12,7 +12,7 @@ from samplenet.errors import InputError
 from samplenet.ops.tf import fan_out
 from samplenet.runs.run import finished_run
 from samplenet.tf.layers import Block
-from samplenet.tf.state import set_state
+from samplenet.tf.state import State
 
 ORTHOGONALITY_WEIGHT = 0.001
 
@@ -164,7 +164,7 @@ def load_task(folder: str) -> tuple[keras.Model, list[str], SimpleNamespace]:
         hold_out=float,
     )
     net = build(config.model, len(meta["names"]), config.num_points)
-    set_state(net, arrays, source=folder)
+    State(net).restore(arrays, folder)
     net.trainable = False  # batch norm keeps its stored statistics
     return net, meta["names"], config
 

@@ -13,7 +13,7 @@ from samplenet.errors import InputError
 from samplenet.ops import tf as ops
 from samplenet.runs.run import finished_run
 from samplenet.tf.layers import Block
-from samplenet.tf.state import set_state
+from samplenet.tf.state import State
 
 CONV_WIDTHS = (64, 128, 128, 256, 128)  # per point, the last is the bottleneck
 FC_WIDTHS = (256, 256)
@@ -70,7 +70,7 @@ def load_task(folder: str) -> tuple[Autoencoder, SimpleNamespace]:
         loss=str,
     )
     net = build(config.num_points)
-    set_state(net, arrays, source=folder)
+    State(net).restore(arrays, folder)
     net.trainable = False
     return net, config
 

@@ -10,7 +10,7 @@ import rigid
 from samplenet.errors import InputError
 from samplenet.ops.torch import chamfer, gather
 from samplenet.runs.run import finished_run
-from samplenet.torch.state import set_state
+from samplenet.torch.state import State
 
 INPUT_SHAPES = ("bcn", "bnc")
 INITS = ("default", "he")
@@ -129,7 +129,7 @@ def load_task(folder: str) -> tuple[PCRNet, SimpleNamespace]:
         iterations=int,
     )
     net = PCRNet(input_shape="bnc", iterations=config.iterations, translation=config.translation)
-    set_state(net, arrays, source=folder)
+    State(net).restore(arrays, folder)
     return net.requires_grad_(False).eval(), config
 
 

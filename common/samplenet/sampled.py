@@ -29,15 +29,15 @@ class Settings:
     Attributes:
         m: points to sample, at most N.
         k, temperature, min_sigma: of the soft projection; see `SoftProjection`.
-        projection: False gives S-NET (arXiv 1812.01659): in training the task network sees Q itself.
+        projection: False gives S-NET (arXiv 1812.01659): in training, the task network sees Q.
         conv_widths: per-point widths, the last is the bottleneck. Classification and registration
             (64, 64, 64, 128, 128), reconstruction (64, 128, 128, 256, 128).
         fc_widths: hidden widths. Classification and registration (256, 256, 256), reconstruction
             (256, 256).
         fc_batch_norm: batch norm in the hidden layers. Reconstruction False, the others True.
         output_batch_norm: batch norm after the last layer. Classification True, the others False.
-        output_order: layout of the last layer's 3m values, "m3" (classification, reconstruction) or
-            "3m" (registration). The released networks differ in it, and their weights must load.
+        output_order: layout of the last layer's 3m values: "m3" in classification and
+            reconstruction, "3m" in registration. The released networks differ, and must load.
         bn_epsilon, bn_momentum: classification 1e-3 and a schedule (`set_momentum`), the others
             1e-5 and 0.9; the momentum is the share of the running statistics kept at each step.
     """

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from samplenet.errors import InputError
-from samplenet.runs.checkpoint import read, save_checkpoint
+from samplenet.runs.checkpoint import misfits, read, save_checkpoint
 from samplenet.sampled import Settings
 
 KERAS_NAMES = {
@@ -97,18 +97,14 @@ def load(model, path, part: str = "") -> None:
     if part:
         below = [name for name in stored if name.startswith(f"{part}.")]
         stored = {name.removeprefix(f"{part}."): stored[name] for name in below}
-    missing = sorted(slots.keys() - stored.keys())
-    unknown = sorted(stored.keys() - slots.keys())
-    faults = [f"{name} is missing" for name in missing if not name.endswith(COUNTER)]
-    faults += [f"{name} is not in the model" for name in unknown if not name.endswith(COUNTER)]
-    shared = [name for name in slots if name in stored]
-    for name in shared:
-        got, needed = stored[name].shape, slots[name].read().shape
-        if got != needed:
-            faults.append(f"{name} has shape {got}, needed {needed}")
+    optional = {name for name in slots.keys() ^ stored.keys() if name.endswith(COUNTER)}
+    needed = sorted(slots.keys() - optional)
+    faults = misfits(stored, {name: slots[name].read().shape for name in needed})
+    unknown = sorted(stored.keys() - slots.keys() - optional)
+    faults += [f"{name} is not in the model" for name in unknown]
     if faults:
         raise InputError(f"weights {path} do not fit this model: {'; '.join(faults)}")
-    for name in shared:
+    for name in slots.keys() & stored.keys():
         slots[name].write(stored[name])
 
 

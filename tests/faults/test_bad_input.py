@@ -714,9 +714,9 @@ def runs(import_scripts, tmp_path_factory):
                 scripts.train_samplenet.build(sampler_config, N),
             )
         library = "torch" if experiment == "registration" else "tf"
-        get_state = importlib.import_module(f"samplenet.{library}.state").get_state
-        write_run(folder / "task", config, get_state(net), names=["car", "chair"])
-        write_run(folder / "sampler", sampler_config, get_state(sampler))
+        State = importlib.import_module(f"samplenet.{library}.state").State
+        write_run(folder / "task", config, State(net).arrays(), names=["car", "chair"])
+        write_run(folder / "sampler", sampler_config, State(sampler).arrays())
         weights.save(
             sampler, folder / "sampler" / "sampler.safetensors", {"sizes": [4], "num_points": N}
         )

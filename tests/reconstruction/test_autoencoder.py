@@ -9,13 +9,13 @@ import pytest
 import autoencoder
 from samplenet.ops import reference
 from samplenet.tf.layers import BatchNorm
-from samplenet.tf.state import get_state
+from samplenet.tf.state import State
 
 CLOUD = np.random.default_rng(0).normal(size=(5, 40, 3)).astype(np.float32)
 
 
 def test_layer_sizes_are_the_published_ones():
-    sizes = {name: array.size for name, array in get_state(autoencoder.build(2048)).items()}
+    sizes = {name: array.size for name, array in State(autoencoder.build(2048)).arrays().items()}
     expected = {}
     for i, (kernel, width) in enumerate(
         ((192, 64), (8192, 128), (16384, 128), (32768, 256), (32768, 128)), 1

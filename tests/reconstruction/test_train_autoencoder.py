@@ -10,7 +10,7 @@ from samplenet.data import ply
 from samplenet.ops import check_inputs
 from samplenet.runs import settings
 from samplenet.runs.checkpoint import load_checkpoint
-from samplenet.tf.state import set_state
+from samplenet.tf.state import State
 
 TINY = ["--shapes-per-class", "10", "--num-points", "32", "--batch-size", "8", "--epochs", "2"]
 
@@ -48,7 +48,7 @@ def test_a_run_learns_and_leaves_what_explains_it(tmp_path, scripts, train, load
         assert (tmp_path / name).stat().st_size > 100
     arrays, _ = load_checkpoint(tmp_path / "last.safetensors")
     net = scripts.autoencoder.build(32)
-    set_state(net, arrays)
+    State(net).restore(arrays)
     validation = scripts.autoencoder.open_clouds(load(), "val").points
     judged = scripts.autoencoder.errors(net, validation, 3).mean()
     assert judged == pytest.approx(lines[-1]["validation_chamfer"], rel=1e-4)

@@ -7,7 +7,7 @@ from samplenet import InputError
 from samplenet.ops import check_inputs, reference
 from samplenet.runs import settings
 from samplenet.runs.checkpoint import load_checkpoint
-from samplenet.tf.state import get_state
+from samplenet.tf.state import State
 
 TINY = ["--batch-size", "8", "--epochs", "2", "--sample-sizes", "6"]
 
@@ -32,7 +32,7 @@ def test_gradients_are_added_in_one_order(train, tmp_path, served, most_added, k
 
 def test_layer_sizes_are_the_published_ones(scripts):
     config = scripts.train_samplenet.Config(sample_sizes=[64])
-    arrays = get_state(scripts.train_samplenet.build(config, 2048))
+    arrays = State(scripts.train_samplenet.build(config, 2048)).arrays()
     kernels = [
         arrays[f"{layer}/fc/kernel"].size
         for layer in (*(f"conv{i}" for i in range(1, 6)), "fc1", "fc2", "fc3")
@@ -134,7 +134,7 @@ def test_the_autoencoder_stays_as_it_is(scripts, task, train, tmp_path, monkeypa
     )
     train(tmp_path / "run")
     arrays, _ = load_checkpoint(task / "last.safetensors")
-    for name, array in get_state(nets[0][0]).items():
+    for name, array in State(nets[0][0]).arrays().items():
         np.testing.assert_array_equal(array, arrays[name], err_msg=name)
 
 

@@ -17,7 +17,7 @@ from samplenet.ops import check_inputs
 from samplenet.runs import settings
 from samplenet.runs.checkpoint import load_checkpoint
 from samplenet.runs.run import Run
-from samplenet.torch.state import get_state, set_state
+from samplenet.torch.state import State
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = str(ROOT / "registration" / "train_pcrnet.py")
@@ -116,7 +116,7 @@ def test_errors_are_those_of_the_trained_network(tmp_path, metrics):
     config = settings.load(train_pcrnet.Config, TINY)
     net = train_pcrnet.build(config)
     arrays, _ = load_checkpoint(tmp_path / "run" / "last.safetensors")
-    set_state(net, arrays)
+    State(net).restore(arrays)
     _, judged = train_pcrnet.make_pairs(config)
     judged = train_pcrnet.on_device(judged, torch.device("cpu"))
     errors = train_pcrnet.rotation_errors(net, judged, 3)
@@ -163,7 +163,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(tmp_path):
 
 def test_a_state_that_does_not_fit_is_named_and_changes_nothing():
     net = train_pcrnet.build(settings.load(train_pcrnet.Config, TINY))
-    arrays = get_state(net)
+    arrays = State(net).arrays()
     before = {name: array.copy() for name, array in arrays.items()}
     for change, words in (
         ({"fc6.bias": np.zeros(3, np.float32)}, r"fc6.bias has shape \(3,\), needed \(7,\)"),
@@ -173,8 +173,8 @@ def test_a_state_that_does_not_fit_is_named_and_changes_nothing():
             name: np.zeros_like(array) for name, array in arrays.items() if name != "fc6.bias"
         } | change
         with pytest.raises(InputError, match=f"run/x does not fit this network: {words}"):
-            set_state(net, damaged, source="run/x")
-    for name, array in get_state(net).items():
+            State(net).restore(damaged, "run/x")
+    for name, array in State(net).arrays().items():
         np.testing.assert_array_equal(array, before[name])
 
 

@@ -18,7 +18,7 @@ from samplenet.tf import (
     set_momentum,
     simplification_loss,
 )
-from samplenet.tf.state import get_state, set_state
+from samplenet.tf.state import State
 
 CLOUD = np.random.default_rng(0).normal(size=(4, 50, 3)).astype(np.float32)
 SMALL = {"conv_widths": (8, 8), "fc_widths": (16,), "k": 4}
@@ -204,17 +204,17 @@ def test_state_round_trip_and_refusal_of_another_model(tmp_path):
     sampler, other = SampleNet(6, **SMALL), SampleNet(6, **SMALL)
     sampler(CLOUD), other(CLOUD)
     path = tmp_path / "s.safetensors"
-    save_checkpoint(path, get_state(sampler), {})
-    set_state(other, load_checkpoint(path)[0])
+    save_checkpoint(path, State(sampler).arrays(), {})
+    State(other).restore(load_checkpoint(path)[0])
     np.testing.assert_array_equal(other(CLOUD).queries, sampler(CLOUD).queries)
     wider = SampleNet(7, **SMALL)
     wider(CLOUD)
-    before = get_state(wider)
+    before = State(wider).arrays()
     with pytest.raises(
-        InputError, match=r"s.safetensors does not fit this model: fc2.*\(16, 18\).*\(16, 21\)"
+        InputError, match=r"s.safetensors does not fit this network: fc2.*\(16, 18\).*\(16, 21\)"
     ):
-        set_state(wider, load_checkpoint(path)[0], source="s.safetensors")
-    for name, value in get_state(wider).items():
+        State(wider).restore(load_checkpoint(path)[0], "s.safetensors")
+    for name, value in State(wider).arrays().items():
         np.testing.assert_array_equal(value, before[name])
 
 
@@ -226,8 +226,8 @@ def test_every_variable_has_a_name_of_its_own(networks):
         net(np.zeros((1, 3), np.float32))
     optimizer = keras.optimizers.SGD()
     optimizer.build(net.trainable_variables)
-    assert len(get_state(net)) == 2
-    state = get_state(net, optimizer)
+    assert len(State(net).arrays()) == 2
+    state = State(net, optimizer).arrays()
     assert len(state) == len(net.variables) + len(optimizer.variables)
     assert {"seed/0", "seed/1"} <= set(state)
 
@@ -335,12 +335,12 @@ def test_set_momentum_reaches_every_layer_of_a_traced_model():
     sampler(CLOUD)
     step = tf.function(lambda: sampler(CLOUD, training=True).queries)
     set_momentum(sampler, 1.0)
-    before = get_state(sampler)["fc1/bn/moving_mean"].copy()
+    before = State(sampler).arrays()["fc1/bn/moving_mean"].copy()
     step()
-    np.testing.assert_array_equal(get_state(sampler)["fc1/bn/moving_mean"], before)
+    np.testing.assert_array_equal(State(sampler).arrays()["fc1/bn/moving_mean"], before)
     set_momentum(sampler, 0.5)
     step()
-    assert not np.array_equal(get_state(sampler)["fc1/bn/moving_mean"], before)
+    assert not np.array_equal(State(sampler).arrays()["fc1/bn/moving_mean"], before)
 
 
 # baselines

@@ -44,7 +44,7 @@ def test_torch_round_trip_is_the_state_dict(path):
 def test_keras_round_trip_through_torch(path, tmp_path):
     pytest.importorskip("tensorflow", reason="the Keras side needs TensorFlow")
     from samplenet.tf import SampleNet as KerasSampleNet
-    from samplenet.tf.state import get_state
+    from samplenet.tf.state import State
 
     first, second = KerasSampleNet(6, **SMALL), KerasSampleNet(6, **SMALL)
     with pytest.raises(InputError, match="call it on a cloud first"):
@@ -62,8 +62,8 @@ def test_keras_round_trip_through_torch(path, tmp_path):
     assert same(trained(), between)
     weights.save(between, tmp_path / "back.safetensors")
     weights.load(second, tmp_path / "back.safetensors")
-    for name, value in get_state(first).items():
-        np.testing.assert_array_equal(value, get_state(second)[name])
+    for name, value in State(first).arrays().items():
+        np.testing.assert_array_equal(value, State(second).arrays()[name])
     # what safetensors' own reader gives loads strictly as well
     trained(3).load_state_dict(
         {

@@ -68,3 +68,14 @@ def load_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], dict]:
     if not path.is_file():
         raise InputError(f"there is no checkpoint {path}")
     return read(path, ours=True)
+
+
+def misfits(arrays: dict[str, np.ndarray], shapes: dict[str, tuple]) -> list[str]:
+    """Name each of `shapes` that the arrays lack or have in another shape."""
+    faults = []
+    for name, shape in shapes.items():
+        if name not in arrays:
+            faults.append(f"{name} is missing")
+        elif arrays[name].shape != shape:
+            faults.append(f"{name} has shape {arrays[name].shape}, needed {shape}")
+    return faults

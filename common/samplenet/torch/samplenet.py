@@ -26,7 +26,7 @@ class SampleNet(nn.Module):
 
     Inference refuses coordinates that are NaN or infinite, in eager mode on the CPU.
 
-    Parameters have the released code's names: conv1.., bn1.., fc1.., bn_fc1.., project._temperature.
+    Parameters have the released code's names: conv1, bn1, fc1, bn_fc1, project._temperature.
 
     Args:
         settings, named: the fields of `samplenet.sampled.Settings`, by position or by name: m, and
