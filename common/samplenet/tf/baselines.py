@@ -1,4 +1,4 @@
-"""Baselines: samplers that need no training. Like a trained `SampleNet`, each maps (B, N, 3) to `Sampled`."""
+"""Baselines: samplers without training, called on clouds (B, N, 3) as a `SampleNet` is."""
 
 import keras
 import numpy as np
@@ -15,54 +15,50 @@ def check_finite(name: str, points) -> None:
 
     Only in eager mode and on the CPU: elsewhere the check would make the host wait.
     """
-    if (
-        not tf.executing_eagerly()
-        or isinstance(points, keras.KerasTensor)
-        or "GPU" in getattr(points, "device", "")
-    ):
+    if not tf.executing_eagerly() or isinstance(points, keras.KerasTensor):
         return
-    if not np.isfinite(np.asarray(points)).all():
+    if "GPU" not in getattr(points, "device", "") and not np.isfinite(np.asarray(points)).all():
         raise InputError(contract.non_finite(name, "points"))
 
 
 class RandomSampler:
-    """m input points drawn uniformly, without repeats.
+    """Draw m input points uniformly, without repeats.
 
     Args:
         m: points to draw, at most N.
-        seed: with the cloud's number it decides the draw.
+        seed: with the cloud's number, decides the draw.
     """
 
-    project = None
+    project = None  # evaluations look for a soft projection, and find none
 
     def __init__(self, m: int, seed: int = 0):
         self.m, self.seed = m, seed
 
     def __call__(self, points, cloud=None) -> Sampled:
-        """points (B, N, 3); cloud (B,): each cloud's number in its data set, 0..B-1 if not given."""
+        """Sample points (B, N, 3); cloud (B,), their numbers in the data set, else 0..B-1."""
         check_finite("RandomSampler", points)
         batch, n = points.shape[:2]
-        idx = random_indices(n, self.m, self.seed, np.arange(batch) if cloud is None else cloud)
-        idx = tf.convert_to_tensor(idx)
+        cloud = np.arange(batch) if cloud is None else cloud
+        idx = tf.convert_to_tensor(random_indices(n, self.m, self.seed, cloud))
         return Sampled(ops.gather(points, idx), idx, None)
 
 
 class FarthestPointSampler:
-    """Farthest point sampling of m points.
+    """Pick m points by farthest point sampling.
 
     Args:
         m: points to pick, at most N.
-        start: the first point of every cloud; "random": one of its own for each, as `RandomSampler(1, seed)` draws.
-        seed: with the cloud's number it decides a random start.
+        start: first point of every cloud; "random" draws one for each, as `RandomSampler(1, seed)`.
+        seed: with the cloud's number, decides a random start.
     """
 
-    project = None
+    project = None  # evaluations look for a soft projection, and find none
 
     def __init__(self, m: int, start: int | str = 0, seed: int = 0):
         self.m, self.start, self.seed = m, start, seed
 
     def __call__(self, points, cloud=None) -> Sampled:
-        """points (B, N, 3); cloud (B,): each cloud's number in its data set, 0..B-1 if not given."""
+        """Sample points (B, N, 3); cloud (B,), their numbers in the data set, else 0..B-1."""
         check_finite("FarthestPointSampler", points)
         start = self.start
         if start == "random":

@@ -1,4 +1,4 @@
-"""The layers the networks are built from: batch norm with a schedule, and dense + norm + ReLU."""
+"""The layers of every network: batch norm with a schedule, and dense + batch norm + ReLU."""
 
 import keras
 import tensorflow as tf
@@ -6,18 +6,17 @@ import tensorflow as tf
 
 @keras.saving.register_keras_serializable("samplenet")
 class BatchNorm(keras.layers.BatchNormalization):
-    """Keras' batch norm on TensorFlow's fused kernel (about 1.5 times faster on CPU), with a settable momentum.
+    """Keras' batch norm on TensorFlow's fused kernel, about 1.5 times faster on the CPU.
 
-    Normalises each feature (last axis) over all other axes and, under a strategy of several replicas, over all of
-    them. `set_momentum` changes the decay of the running statistics while training, without a new graph. float64 takes
-    Keras' own path, without either.
+    Each feature (last axis) is normalised over all other axes, of all replicas where a strategy has
+    several. `set_momentum` changes the decay of the running statistics in training, without a new
+    graph. float64 takes Keras' own path, which has neither.
     """
 
     def build(self, input_shape):
         super().build(input_shape)
-        self.decay = tf.Variable(
-            self.momentum, dtype=tf.float32, trainable=False
-        )  # a schedule's state, no weight
+        # a variable, as a schedule changes it in a compiled step; the schedule's, so not a weight
+        self.decay = tf.Variable(self.momentum, dtype=tf.float32, trainable=False)
 
     def call(self, inputs, training=None, mask=None):
         if not training or not self.trainable or inputs.dtype == tf.float64:
@@ -29,7 +28,7 @@ class BatchNorm(keras.layers.BatchNormalization):
         return out
 
     def _fused(self, inputs):
-        """Normalised inputs, mean, and variance without bias."""
+        """Return the normalised inputs, the mean and the unbiased variance."""
         out, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=tf.reshape(inputs, (1, 1, -1, inputs.shape[-1])),
             scale=tf.cast(self.gamma, tf.float32),
@@ -42,35 +41,34 @@ class BatchNorm(keras.layers.BatchNormalization):
         return tf.reshape(out, tf.shape(inputs)), mean, variance
 
     def _synchronized(self, inputs):
-        """The same over all replicas, whose parts of the batch are of one size."""
+        """Return what `_fused` does, over all replicas; each has an equal part of the batch."""
         axes = list(range(inputs.shape.rank - 1))
         features = tf.cast(inputs, tf.float32)
         context = tf.distribute.get_replica_context()
         mean = context.all_reduce("MEAN", tf.reduce_mean(features, axes))
-        # about the common mean: the mean of squares less the square of the mean loses digits
+        # of deviations: the mean of squares minus the square of the mean would lose digits
         variance = context.all_reduce("MEAN", tf.reduce_mean(tf.square(features - mean), axes))
         out = tf.nn.batch_normalization(
             features, mean, variance, self.beta, self.gamma, self.epsilon
         )
-        count = tf.cast(
-            context.num_replicas_in_sync * tf.size(inputs) // inputs.shape[-1], tf.float32
-        )
+        size = context.num_replicas_in_sync * tf.size(inputs)
+        count = tf.cast(size // inputs.shape[-1], tf.float32)
         return tf.cast(out, inputs.dtype), mean, variance * count / (count - 1)
 
 
 def set_momentum(model: keras.Model, momentum: float) -> None:
-    """Set the decay of the running statistics of every `BatchNorm` of a built model."""
+    """Set the share of the running statistics that every `BatchNorm` of a built model keeps."""
     for layer in model._flatten_layers():
         if isinstance(layer, BatchNorm):
             layer.decay.assign(momentum)
 
 
 class Block(keras.layers.Layer):
-    """Dense, batch norm, ReLU on the last axis: the per-point and the fully connected block of every network here.
+    """Dense, batch norm and ReLU on the last axis: of each point, or of a whole cloud's features.
 
     Args:
         units: output width.
-        batch_norm, relu: leave either out with False.
+        batch_norm, relu: False leaves it out.
         epsilon, momentum: of the batch norm.
     """
 

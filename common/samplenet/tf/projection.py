@@ -9,13 +9,15 @@ from samplenet.ops import tf as ops
 
 @keras.saving.register_keras_serializable("samplenet")
 class SoftProjection(keras.layers.Layer):
-    """Replace each query by a weighted mean of its k nearest points: weights softmax(-d2 / t2) (SampleNet, sec. 3).
+    """Replace each query by a weighted mean of its k nearest points (SampleNet, sec. 3).
+
+    The weights are softmax(-d**2 / sigma), sigma = max(t**2, min_sigma), d the distance to a point.
 
     Args:
         k: neighbours averaged. Classification 7, registration 8, reconstruction 16.
         temperature: initial t.
         trainable_temperature: whether t is learned.
-        min_sigma: lower bound on sigma = t2. Classification 0, registration 1e-2, reconstruction 1e-4.
+        min_sigma: lower bound on sigma. Classification 0, registration 1e-2, reconstruction 1e-4.
     """
 
     def __init__(self, k=7, temperature=1.0, trainable_temperature=True, min_sigma=0.0, **kwargs):
@@ -29,7 +31,7 @@ class SoftProjection(keras.layers.Layer):
 
     @property
     def sigma(self) -> tf.Tensor:
-        """max(t2, min_sigma), what the softmax divides by; the projection loss is this."""
+        """max(t**2, min_sigma), the softmax's divisor and the projection loss."""
         return tf.maximum(tf.square(tf.convert_to_tensor(self.temperature)), self.min_sigma)
 
     def build(self, points_shape, queries_shape=None):
@@ -41,11 +43,11 @@ class SoftProjection(keras.layers.Layer):
         )
 
     def call(self, points, queries):
-        """points (B, N, 3), queries (B, m, 3) -> (B, m, 3)."""
+        """Project queries (B, m, 3) onto points (B, N, 3): (B, m, 3)."""
         return self.propagate(points, points, queries)
 
     def propagate(self, points, features, queries) -> tf.Tensor:
-        """Features of the points at the queries, by the same weights: features (B, N, C) -> (B, m, C)."""
+        """Carry features (B, N, C) of the points to the queries, by the same weights: (B, m, C)."""
         if not self.built:
             self.build(points.shape)
         dist2, idx = ops.knn(queries, points, self.k)  # (B, m, k)

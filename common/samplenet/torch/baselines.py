@@ -1,4 +1,4 @@
-"""Baselines: samplers that need no training. Like a trained `SampleNet`, each maps (B, N, 3) to `Sampled`."""
+"""Baselines: samplers without training, called on clouds (B, N, 3) as a `SampleNet` is."""
 
 import numpy as np
 import torch
@@ -15,56 +15,54 @@ def check_finite(name: str, points) -> None:
     Only in eager mode and on the CPU: elsewhere the check would make the host wait.
     """
     points = torch.as_tensor(points)
-    if (
-        points.device.type == "cpu"
-        and not torch.compiler.is_compiling()
-        and not points.isfinite().all()
-    ):
+    if points.device.type != "cpu" or torch.compiler.is_compiling():
+        return
+    if not points.isfinite().all():
         raise InputError(contract.non_finite(name, "points"))
 
 
 class RandomSampler:
-    """m input points drawn uniformly, without repeats; the same ones as `samplenet.tf.RandomSampler` draws.
+    """Draw m input points uniformly, without repeats; `samplenet.tf.RandomSampler` draws the same.
 
     Args:
         m: points to draw, at most N.
-        seed: with the cloud's number it decides the draw.
+        seed: with the cloud's number, decides the draw.
     """
 
-    project = None
+    project = None  # evaluations look for a soft projection, and find none
 
     def __init__(self, m: int, seed: int = 0):
         self.m, self.seed = m, seed
 
     def __call__(self, points, cloud=None) -> Sampled:
-        """points (B, N, 3); cloud (B,): each cloud's number in its data set, 0..B-1 if not given.
+        """Sample points (B, N, 3); cloud (B,), their numbers in the data set, else 0..B-1.
 
-        The draw happens on the host, which waits for a `cloud` that lies on a GPU.
+        The host draws, and waits for a `cloud` that is on a GPU.
         """
         check_finite("RandomSampler", points)
         batch, n = points.shape[:2]
-        cloud = cloud.cpu().numpy() if isinstance(cloud, torch.Tensor) else cloud
-        idx = random_indices(n, self.m, self.seed, np.arange(batch) if cloud is None else cloud)
+        cloud = np.arange(batch) if cloud is None else torch.as_tensor(cloud).cpu().numpy()
+        idx = random_indices(n, self.m, self.seed, cloud)
         idx = torch.as_tensor(idx, dtype=torch.int64, device=points.device)
         return Sampled(ops.gather(points, idx), idx, None)
 
 
 class FarthestPointSampler:
-    """Farthest point sampling of m points.
+    """Pick m points by farthest point sampling.
 
     Args:
         m: points to pick, at most N.
-        start: the first point of every cloud; "random": one of its own for each, as `RandomSampler(1, seed)` draws.
-        seed: with the cloud's number it decides a random start.
+        start: first point of every cloud; "random" draws one for each, as `RandomSampler(1, seed)`.
+        seed: with the cloud's number, decides a random start.
     """
 
-    project = None
+    project = None  # evaluations look for a soft projection, and find none
 
     def __init__(self, m: int, start: int | str = 0, seed: int = 0):
         self.m, self.start, self.seed = m, start, seed
 
     def __call__(self, points, cloud=None) -> Sampled:
-        """points (B, N, 3); cloud (B,): each cloud's number in its data set, 0..B-1 if not given."""
+        """Sample points (B, N, 3); cloud (B,), their numbers in the data set, else 0..B-1."""
         check_finite("FarthestPointSampler", points)
         start = self.start
         if start == "random":

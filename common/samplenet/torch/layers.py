@@ -1,14 +1,14 @@
-"""What the networks share: the batch norm momentum in the convention of the whole library."""
+"""The batch norm momentum, in the convention of the whole library."""
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
 def set_momentum(model: nn.Module, momentum: float) -> None:
-    """Set the decay of the running statistics of every batch norm of a model.
+    """Set the share of the running statistics that every batch norm of a model keeps.
 
-    `momentum` is the share kept at each step, as in `samplenet.tf`; PyTorch's own attribute is the share replaced,
-    1 - momentum. A compiled model compiles again when it changes.
+    That is `samplenet.tf`'s convention; PyTorch's attribute is the share replaced, 1 - momentum.
+    A compiled model is compiled again when it changes.
     """
     for module in model.modules():
         if isinstance(module, _BatchNorm):
