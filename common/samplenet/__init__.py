@@ -1,8 +1,9 @@
 """SampleNet: learn which few points of a point cloud a task needs (CVPR 2020, arXiv 1912.03663).
 
-Importing this package loads no framework. The sampler lives in `samplenet.tf` (Keras) and `samplenet.torch`, the
-ops in `samplenet.ops`, the data sets in `samplenet.data`; `samplenet.weights` keeps a network's weights for both, and
-`samplenet.load_pretrained` gives trained samplers.
+Importing this package loads no framework. The sampler is in `samplenet.tf` (Keras) and
+`samplenet.torch`, the ops in `samplenet.ops`, the data sets in `samplenet.data`.
+`samplenet.weights` saves a network for either framework, and `samplenet.load_pretrained` opens
+trained samplers.
 """
 
 import importlib
@@ -35,7 +36,8 @@ _MODULES = {
 
 
 def __getattr__(name: str):
-    """Import a public name when it is first used: reproduce.py reads this package before NumPy is installed."""
+    """Import a public name at its first use."""
+    # not at the top: reproduce.py imports from this package before NumPy is installed
     for module, names in _MODULES.items():
         if name == module or name in names:
             imported = importlib.import_module(f"{__name__}.{module}")

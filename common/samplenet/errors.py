@@ -4,16 +4,15 @@ import contextlib
 
 
 class InputError(ValueError):
-    """A fault of the input in one sentence: what is wrong, the value, and what to do about it."""
+    """A fault of the input, in one sentence: what is wrong, the value, and what to do about it."""
 
-    __init__ = (
-        Exception.__init__
-    )  # or a tf.function that raises it while traced would raise another type
+    # only with this very __init__ does TensorFlow keep the type of errors in a traced function
+    __init__ = Exception.__init__
 
 
 @contextlib.contextmanager
 def needs_extra(extra: str):
-    """Turn the lack of a package that is imported inside into an InputError that names the extra."""
+    """Raise an InputError that names the extra if an import inside lacks its package."""
     try:
         yield
     except ModuleNotFoundError as error:

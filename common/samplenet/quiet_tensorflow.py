@@ -1,7 +1,8 @@
-"""Import TensorFlow without its log, which --debug shows. Programs import this before all else that imports TensorFlow.
+"""Import TensorFlow without its log; --debug shows it.
 
-During the import its libraries log to stderr, partly in spite of TF_CPP_MIN_LOG_LEVEL. Lines of other programs are
-shown after the import.
+A program imports this module before anything else that imports TensorFlow. TensorFlow's libraries
+log to stderr while they are imported, some of them whatever TF_CPP_MIN_LOG_LEVEL says, so stderr
+goes to a temporary file meanwhile. Lines in it that are not TensorFlow's are shown afterwards.
 """
 
 import contextlib
@@ -10,22 +11,23 @@ import re
 import sys
 import tempfile
 
-# absl's lines, the older ones with a date, and what they continue
 LOG = re.compile(
-    r"[IWEF]\d{4} |\d{4}-\d\d-\d\d .*: [IWEF] |WARNING: All log messages before|To enable the following"
+    r"[IWEF]\d{4} "  # absl
+    r"|\d{4}-\d\d-\d\d .*: [IWEF] "  # TensorFlow's older format
+    r"|WARNING: All log messages before|To enable the following"
 )
 
 written = None
 if "--debug" not in sys.argv and sys.stderr is not None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with contextlib.suppress(OSError):  # without a folder for temporary files the log is shown
+    with contextlib.suppress(OSError):  # where no temporary file can be written, the log is shown
         written = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115
 if written is None:
     import tensorflow
 else:
     with written:
         sys.stderr.flush()
-        stderr = os.dup(2)
+        stderr = os.dup(2)  # the libraries write to the descriptor, not to sys.stderr
         os.dup2(written.fileno(), 2)
         try:
             import tensorflow  # noqa: F401

@@ -1,7 +1,8 @@
-"""What inference costs: parameters, multiply-adds (MACs), time and peak memory of any function of point clouds."""
+"""Measure a function of point clouds: parameters, multiply-adds (MACs), time and peak memory."""
 
 import math
 import multiprocessing
+import re
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -14,15 +15,15 @@ import tensorflow as tf
 from samplenet.errors import InputError
 from samplenet.timing import in_turns
 
-CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+CALLS = ("PartitionedCall", "StatefulPartitionedCall")  # run their body once
 CLEAR = Path("/proc/self/clear_refs")
 
 
 class Count(NamedTuple):
     """Attributes:
     parameters: numbers in the variables a function reads, without batch norm's running statistics.
-    macs: multiply-adds of the matrix products and convolutions that its result needs. Norms, activations and distances
-        between points are no part of it.
+    macs: multiply-adds of the matrix products and convolutions that its result needs. Norms,
+        activations and distances between points are not counted.
     """
 
     parameters: int
@@ -30,35 +31,32 @@ class Count(NamedTuple):
 
 
 def count(function: Callable, shape: tuple[int, ...]) -> Count:
-    """What one call of `function` on float32 of this shape takes, read off its graph.
+    """Count what one call of `function` on float32 of this shape takes, from its graph.
 
     Raises:
-        InputError: a product of unknown size, of a kind not known here, or within a loop.
+        InputError: a product's size or kind is not known, or it is in a loop.
     """
     traced = _traced(function, shape)
     return Count(_parameters(traced), _macs(traced.graph))
 
 
 def parameters(function: Callable, shape: tuple[int, ...]) -> int:
-    """Those of `count`, also where the multiply-adds are not countable."""
+    """Count the parameters alone, where `count` cannot count the multiply-adds."""
     return _parameters(_traced(function, shape))
 
 
 def _traced(function: Callable, shape: tuple[int, ...]):
-    return tf.function(function, autograph=False).get_concrete_function(
-        tf.TensorSpec(shape, tf.float32)
-    )
+    spec = tf.TensorSpec(shape, tf.float32)
+    return tf.function(function, autograph=False).get_concrete_function(spec)
 
 
 def _parameters(traced) -> int:
-    names = [(variable, variable.name.rsplit("/")[-1]) for variable in traced.variables]
-    return sum(
-        math.prod(variable.shape) for variable, name in names if not name.startswith("moving_")
-    )
+    weights = [v for v in traced.variables if not v.name.split("/")[-1].startswith("moving_")]
+    return sum(math.prod(weight.shape) for weight in weights)
 
 
 def _macs(graph: tf.Graph) -> int:
-    """Of the operations that the outputs of a function's graph depend on."""
+    """Count the multiply-adds of the operations that a graph's outputs depend on."""
     pending, seen, total = [tensor.op for tensor in graph.outputs], set(), 0
     while pending:
         op = pending.pop()
@@ -66,32 +64,29 @@ def _macs(graph: tf.Graph) -> int:
             continue
         seen.add(op.name)
         pending += [tensor.op for tensor in op.inputs]
-        bodies = [
-            v.name for v in op.node_def.attr.values() for v in (v.func, *v.list.func) if v.name
-        ]
-        inside = sum(_macs(graph._get_function(name).graph) for name in bodies)
+        # bodies of calls, loops and branches are attributes of the operation
+        inside = 0
+        for attribute in op.node_def.attr.values():
+            for body in (attribute.func, *attribute.list.func):
+                if body.name:
+                    inside += _macs(graph._get_function(body.name).graph)
         if inside and op.type not in CALLS:
             raise InputError(
-                f"{op.name} ({op.type}) has {inside} multiply-adds within a loop or branch: not countable"
+                f"{op.name} ({op.type}) has {inside} multiply-adds within a loop or branch: "
+                "not countable"
             )
         total += inside + _products(op)
     return total
 
 
 def _products(op: tf.Operation) -> int:
-    """The multiply-adds of one operation: size of the output times the length of each of its sums."""
-    if op.type not in ("Einsum",) and not any(kind in op.type for kind in ("MatMul", "Conv")):
+    """Count an operation's multiply-adds: size of the output times the length of each sum."""
+    if not re.search("Einsum|MatMul|Conv", op.type):
         return 0
-    shapes = [
-        tensor.shape.as_list() if tensor.shape.rank is not None else [None] for tensor in op.inputs
-    ]
-    size = (
-        math.prod(op.outputs[0].shape.as_list()) if op.outputs[0].shape.is_fully_defined() else None
-    )
-    if size is None or any(None in shape for shape in shapes):
-        raise InputError(
-            f"{op.name} ({op.type}) has inputs of unknown size {shapes}: not countable"
-        )
+    if not all(tensor.shape.is_fully_defined() for tensor in (*op.inputs, op.outputs[0])):
+        sizes = ", ".join(str(tensor.shape) for tensor in op.inputs)
+        raise InputError(f"{op.name} ({op.type}) has inputs of unknown size {sizes}: not countable")
+    size, shapes = math.prod(op.outputs[0].shape), [list(tensor.shape) for tensor in op.inputs]
     if op.type == "MatMul":
         return size * shapes[0][0 if op.get_attr("transpose_a") else 1]
     if op.type in ("BatchMatMul", "BatchMatMulV2", "BatchMatMulV3"):
@@ -99,6 +94,7 @@ def _products(op: tf.Operation) -> int:
     if op.type in ("Conv2D", "Conv3D"):
         return size * math.prod(shapes[1][:-1])  # kernel: window, inputs (of the group), outputs
     if op.type == "Einsum" and "." not in (equation := op.get_attr("equation").decode()):
+        # every letter is a loop, over what is summed as well as over the output
         names = equation.split("->")[0].split(",")
         lengths = dict(zip("".join(names), sum(shapes, []), strict=True))
         return math.prod(lengths.values()) if len(names) > 1 else 0
@@ -106,21 +102,21 @@ def _products(op: tf.Operation) -> int:
 
 
 def seconds(functions: dict, repeats: int) -> dict:
-    """Time the functions in turns, after two turns of warm-up; returns the median seconds of a call by key.
+    """Time functions in turns, after two turns of warm-up: the median seconds of a call, by key."""
 
-    A call ends when its result has reached the host.
-    """
-    calls = {
-        key: lambda function=function: np.asarray(function()) for key, function in functions.items()
-    }
+    def to_host(function):  # a GPU's result is there only when it has reached the host
+        return lambda: np.asarray(function())
+
+    calls = {key: to_host(function) for key, function in functions.items()}
     return {key: times.median for key, times in in_turns(calls, repeats, warm_up=2).items()}
 
 
 def peak_memory(function: Callable, warm_up: Callable, gpu: str | None = None) -> int:
-    """Bytes that `function()` takes at most, above what is held after `warm_up()`, the same on little data.
+    """Measure the bytes that `function()` takes at most, above what is held after `warm_up()`.
 
-    On the CPU that is the growth of the resident set, true in a process that did nothing large before (see
-    `in_fresh_process`): memory that was used once is used again without growth. Linux only.
+    `warm_up` is the same function on little data. On the CPU the peak is the growth of the resident
+    set. That is right only in a process that did nothing large before (see `in_fresh_process`):
+    memory that was used once is used again without growth. Linux only.
 
     Args:
         gpu: the device's name, as "GPU:0"; without it, the CPU.
@@ -138,13 +134,13 @@ def peak_memory(function: Callable, warm_up: Callable, gpu: str | None = None) -
 
 
 def _status(field: str) -> int:
-    """Bytes, of this process."""
-    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return 1024 * int(lines[field].split()[0])
+    """Read a size of this process from Linux, in bytes."""
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(re.search(rf"^{field}:\s*(\d+) kB$", status, re.MULTILINE)[1])
 
 
 def in_fresh_process(function: Callable, *args):
-    """`function(*args)` in a new interpreter; the function is one of an importable module.
+    """Call a function of an importable module in a new interpreter and return its result.
 
     Raises:
         InputError: the process was killed.

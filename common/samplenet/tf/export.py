@@ -1,4 +1,4 @@
-"""A sampler's inference in TensorFlow's own operations, for a SavedModel that needs no samplenet to run."""
+"""A sampler's inference in TensorFlow's own operations, saved so that it runs without samplenet."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from samplenet.ops import use_native
 
 
 class Inference(tf.Module):
-    """Simplify, match, complete by farthest point sampling: `SampleNet` outside training, without batch norm."""
+    """`SampleNet` outside training, its batch norm folded: simplify, match, complete by FPS."""
 
     def __init__(self, network: Network):
         super().__init__()
@@ -20,7 +20,10 @@ class Inference(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec((None, None, 3), tf.float32, "cloud")])
     def __call__(self, cloud):
-        """cloud (B, N, 3) float32, N >= m -> points (B, m, 3), idx (B, m) int32, queries (B, m, 3)."""
+        """Sample cloud (B, N, 3) float32, N >= m.
+
+        Returns points (B, m, 3), idx (B, m) int32 and queries (B, m, 3) by name.
+        """
         out = cloud
         for weight, bias in self.convs:
             out = tf.nn.relu(tf.matmul(out, weight) + bias)  # (B, N, C)
@@ -29,7 +32,7 @@ class Inference(tf.Module):
             out = tf.nn.relu(tf.matmul(out, weight) + bias)
         weight, bias = self.fcs[-1]
         queries = tf.reshape(tf.matmul(out, weight) + bias, (-1, self.m, 3))
-        native = use_native(False)
+        native = use_native(False)  # the native ops are not part of TensorFlow
         try:
             nearest = ops.knn(queries, cloud, 1)[1][..., 0]
             idx = ops.farthest_points(cloud, self.m, chosen=nearest)
@@ -39,6 +42,6 @@ class Inference(tf.Module):
 
 
 def save(network: Network, folder: Path) -> None:
-    """Write what `tf.saved_model.load(folder)` calls, on batches and clouds of any size, and a serving signature."""
+    """Write a SavedModel for batches and clouds of any size, with a serving signature."""
     module = Inference(network)
     tf.saved_model.save(module, folder, signatures=module.__call__)

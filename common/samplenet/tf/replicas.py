@@ -1,8 +1,8 @@
-"""One device or several that share each batch, of one machine or of many: `tf.distribute` for a training loop.
+"""Share each batch of a training among devices of one machine or of several: `tf.distribute`.
 
-Where TensorFlow sees several GPUs, each takes its part of every batch (MirroredStrategy). Where the environment has
-TF_CONFIG with a cluster, so do the processes of the cluster (MultiWorkerMirroredStrategy), and the first one writes
-for all.
+Where TensorFlow sees several GPUs, each takes its part of every batch (MirroredStrategy). Where the
+environment's TF_CONFIG names a cluster, so do the processes of that cluster, on one machine or many
+(MultiWorkerMirroredStrategy); the first of them writes for all.
 """
 
 import json
@@ -15,19 +15,27 @@ import tensorflow as tf
 
 from samplenet.errors import InputError
 
+LOST_PROCESS = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+)
+
 
 class Replicas:
-    """The devices among which each batch is divided. Make it before anything else of TensorFlow, then:
+    """The devices that share each batch. Create it before anything else of TensorFlow, then:
 
     - build networks and optimizer inside `scope()`;
-    - wrap the training step in `compiled`; it differentiates its loss over `count`, as gradients are summed;
+    - wrap the training step in `compiled`. In the step, divide the loss by `count` before
+      differentiating it: each device's loss is a mean over its part, and gradients are added up;
     - give each batch to the step through `spread`.
 
     Args:
         batch_size: of a whole batch.
 
     Attributes:
-        count: how many devices there are in all.
+        count: how many devices there are in all processes.
         first: whether this is the process that writes.
         single_process: whether there is no other process.
 
@@ -44,15 +52,13 @@ class Replicas:
         else:
             self.strategy = tf.distribute.get_strategy()  # TensorFlow's default: one device
         self.count = self.strategy.num_replicas_in_sync
-        self.first = not cluster or task == {
-            "type": "chief" if "chief" in cluster else "worker",
-            "index": 0,
-        }
+        chief = {"type": "chief" if "chief" in cluster else "worker", "index": 0}
+        self.first = not cluster or task == chief
         self.single_process = not cluster
         if batch_size % self.count:
             raise InputError(
-                f"--batch-size {batch_size} is no multiple of the {self.count} devices that share a batch; choose "
-                "another, or fewer GPUs with CUDA_VISIBLE_DEVICES=0"
+                f"--batch-size {batch_size} is no multiple of the {self.count} devices that share "
+                "a batch; choose another, or fewer GPUs with CUDA_VISIBLE_DEVICES=0"
             )
 
     def scope(self):
@@ -60,24 +66,34 @@ class Replicas:
         return self.strategy.scope()
 
     def compiled(self, step: Callable, xla: bool = False) -> Callable:
-        """Compile `step` to a graph that each device runs on its part of `spread`; its results are averaged over them.
+        """Compile `step` to a graph that each device runs on its part; the results are averaged.
 
-        XLA cannot compile across devices, so with several the step goes without.
+        `xla` holds for one device: XLA cannot compile across several.
         """
         if self.count == 1:
             return tf.function(step, jit_compile=xla)
 
         @tf.function
-        def run(*parts):
+        def graph(*parts):
             results = self.strategy.run(step, parts)
             return tf.nest.map_structure(
                 lambda value: self.strategy.reduce("MEAN", value, axis=None), results
             )
 
-        return run if self.single_process else _together(run)
+        def run(*parts):
+            try:
+                return graph(*parts)
+            except LOST_PROCESS as error:
+                raise InputError(
+                    "another process of this training has ended or cannot be reached "
+                    f"({type(error).__name__}); mend what it reports and start all of them again "
+                    "with --resume, which goes on from the last epoch's end"
+                ) from error
+
+        return graph if self.single_process else run
 
     def spread(self, *arrays: np.ndarray) -> tuple:
-        """Make arrays (B, ...), equal in every process, arguments of a compiled step."""
+        """Split arrays (B, ...), the same in every process, into arguments of a compiled step."""
         if self.count == 1:
             return tuple(tf.constant(array) for array in arrays)
         return tuple(map(self._spread, arrays))
@@ -89,69 +105,46 @@ class Replicas:
         )
 
     def mean(self, measured: list) -> np.ndarray:
-        """Read what a compiled step returned at each of several steps, (steps, values): means over the devices."""
+        """Read the results of several steps, (steps, values); a compiled step has averaged them."""
         return tf.stack(measured).numpy().reshape(len(measured), -1)
 
     def agree(self, value):
-        """Return the first process's value (anything that pickles) in all of them."""
+        """Return the first process's value in all of them; it must pickle."""
         if self.single_process:
             return value
-        packed = (
-            np.frombuffer(pickle.dumps(value), np.uint8).astype(np.int32)
-            if self.first
-            else np.zeros(0, np.int32)
-        )
-        (length,) = self._of_first(np.array([len(packed)], np.int32))
-        content = self._of_first(packed if self.first else np.zeros(length, np.int32))
+        # processes can only add up arrays of one shape, so the length comes before the content
+        content = np.frombuffer(pickle.dumps(value), np.uint8).astype(np.int32)
+        (length,) = self._of_first(np.array([len(content)], np.int32))
+        content = self._of_first(np.resize(content, length))
         return pickle.loads(content.astype(np.uint8).tobytes())
 
     def _of_first(self, array: np.ndarray) -> np.ndarray:
-        """Return the first process's array, of one shape in all: the sum, to which the others add zeros."""
+        """Return the first process's array: the sum of all, to which the others add zeros."""
 
         def add():
             context = tf.distribute.get_replica_context()
-            mine = array if context.replica_id_in_sync_group == 0 else np.zeros_like(array)
-            return context.all_reduce("SUM", tf.constant(mine))
+            first = context.replica_id_in_sync_group == 0
+            return context.all_reduce("SUM", tf.constant(array if first else np.zeros_like(array)))
 
         return self.strategy.experimental_local_results(self.strategy.run(add))[0].numpy()
 
 
-def _together(step: Callable) -> Callable:
-    """Wrap a `step` that all processes do: where one of them is gone, the others end with InputError."""
-    gone = (
-        tf.errors.UnavailableError,
-        tf.errors.AbortedError,
-        tf.errors.CancelledError,
-        tf.errors.DeadlineExceededError,
-    )
-
-    def run(*parts):
-        try:
-            return step(*parts)
-        except gone as error:
-            raise InputError(
-                f"another process of this training has ended or cannot be reached ({type(error).__name__}); mend what "
-                "it reports and start all of them again with --resume, which goes on from the last epoch's end"
-            ) from error
-
-    return run
-
-
 def _cluster() -> tuple[dict, dict]:
-    """Read cluster and task of TF_CONFIG; empty without one."""
+    """Read the cluster and this process's task from TF_CONFIG; both are empty without it."""
     text = os.environ.get("TF_CONFIG")
     if not text:
         return {}, {}
     try:
         content = json.loads(text)
         cluster, task = content.get("cluster", {}), content.get("task", {})
-        if cluster:
-            _ = cluster[task["type"]][task["index"]]  # the cluster names this task, or KeyError
+        if cluster and task["index"] not in range(len(cluster[task["type"]])):
+            raise IndexError(f"no {task['type']} {task['index']}")
         return cluster, {"type": task.get("type"), "index": task.get("index")}
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise InputError(
-            f"TF_CONFIG of the environment names no task of its cluster ({type(error).__name__}: {error}); it should "
-            'look like {"cluster": {"worker": ["host1:12345", "host2:12345"]}, "task": {"type": "worker", '
+            "TF_CONFIG of the environment names no task of its cluster "
+            f"({type(error).__name__}: {error}); it should look like "
+            '{"cluster": {"worker": ["host1:12345", "host2:12345"]}, "task": {"type": "worker", '
             f'"index": 0}}}}, got {text}'
         ) from error
 

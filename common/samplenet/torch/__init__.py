@@ -1,4 +1,4 @@
-"""SampleNet for PyTorch: modules, losses and samplers; the twin of `samplenet.tf`: same names, same numbers."""
+"""SampleNet for PyTorch: modules, losses, samplers; names and numbers as in `samplenet.tf`."""
 
 from samplenet.torch.baselines import FarthestPointSampler, RandomSampler
 from samplenet.torch.layers import set_momentum

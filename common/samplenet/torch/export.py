@@ -8,29 +8,29 @@ from torch._higher_order_ops import while_loop  # no public name yet
 
 from samplenet.export.network import Layer, Network
 
-SAVES_LOOPS = tuple(map(int, torch.__version__.split(".")[:2])) >= (
-    2,
-    7,
-)  # 2.6 cannot run a loop that it has loaded
+VERSION = tuple(map(int, torch.__version__.split(".")[:2]))
+SAVES_LOOPS = VERSION >= (2, 7)  # 2.6 cannot run a loop that it has loaded
 
 
 class Inference(nn.Module):
-    """Simplify, match, complete by farthest point sampling: `SampleNet` after `eval()`, without batch norm.
+    """`SampleNet` after `eval()`, its batch norm folded: simplify, match, complete by FPS.
 
-    All (B, m, N) distances are held at once.
+    All (B, m, N) distances are in memory at once.
     """
 
     def __init__(self, network: Network):
         super().__init__()
         self.m = network.m
-        self.convs = nn.ModuleList(
-            _filled(nn.Conv1d(*a.weight.shape[::-1], 1), a) for a in network.convs
-        )
-        self.fcs = nn.ModuleList(_filled(nn.Linear(*a.weight.shape[::-1]), a) for a in network.fcs)
+        convs = [_filled(nn.Conv1d(*a.weight.shape[::-1], 1), a) for a in network.convs]
+        fcs = [_filled(nn.Linear(*a.weight.shape[::-1]), a) for a in network.fcs]
+        self.convs, self.fcs = nn.ModuleList(convs), nn.ModuleList(fcs)
         self.requires_grad_(False)
 
     def forward(self, cloud) -> dict[str, Tensor]:
-        """cloud (B, N, 3) float32, N >= m -> points (B, m, 3), idx (B, m) int64, queries (B, m, 3)."""
+        """Sample cloud (B, N, 3) float32, N >= m.
+
+        Returns points (B, m, 3), idx (B, m) int64 and queries (B, m, 3) by name.
+        """
         out = cloud.transpose(1, 2)  # (B, 3, N)
         for conv in self.convs:
             out = torch.relu(conv(out))
@@ -43,28 +43,29 @@ class Inference(nn.Module):
         return {"points": _rows(cloud, idx), "idx": idx, "queries": queries}
 
     def _complete(self, cloud, nearest) -> Tensor:
-        """nearest (B, m), repeats among them -> m distinct indices (B, m): those in order, then farthest first."""
+        """Drop repeats in nearest (B, m) and complete it, farthest first: distinct idx (B, m)."""
         position = torch.arange(self.m, device=cloud.device)
         same = nearest[:, :, None] == nearest[:, None]
         repeat = (same & (position < position[:, None])).any(2)  # (B, m)
+        # repeats are moved behind the others, where picks will replace them
         kept = nearest.gather(1, torch.argsort(torch.where(repeat, position + self.m, position), 1))
         count = self.m - repeat.sum(1, keepdim=True)  # (B, 1)
-        left = _dist2(_rows(cloud, nearest)[:, :, None], cloud[:, None]).amin(
-            1
-        )  # (B, N), -1 once picked
-        left = left.scatter(1, nearest, -1.0)
+        # each point's distance to the sample (B, N); -1 for those in it, which are never farthest
+        dist2 = _dist2(_rows(cloud, nearest)[:, :, None], cloud[:, None]).amin(1)
+        dist2 = dist2.scatter(1, nearest, -1.0)
 
-        def more(i, picks, left):
+        def more(i, picks, dist2):
             return i < self.m
 
-        def pick_next(i, picks, left):  # of the clouds that have i points by now
-            pick = torch.argmax(left, 1, keepdim=True)
+        def pick_next(i, picks, dist2):
+            # in step i, a cloud that kept more than i points picks nothing
+            pick = torch.argmax(dist2, 1, keepdim=True)
             picks = torch.where((position == i) & (position >= count), pick, picks)
-            nearer = torch.minimum(left, _dist2(_rows(cloud, pick), cloud))
-            left = torch.where(i >= count, nearer.scatter(1, pick, -1.0), left)
-            return i + 1, picks, left
+            nearer = torch.minimum(dist2, _dist2(_rows(cloud, pick), cloud))
+            dist2 = torch.where(i >= count, nearer.scatter(1, pick, -1.0), dist2)
+            return i + 1, picks, dist2
 
-        state = (count.min(), kept, left)
+        state = (count.min(), kept, dist2)
         if SAVES_LOOPS:
             return while_loop(more, pick_next, state)[1]
         for _ in range(self.m):  # a step past the last one picks nothing
@@ -80,20 +81,19 @@ def _filled(module: nn.Module, layer: Layer) -> nn.Module:
 
 
 def _rows(cloud: Tensor, idx: Tensor) -> Tensor:
-    """cloud (B, N, 3), idx (B, m) -> (B, m, 3)."""
+    """Gather the points of cloud (B, N, 3) at idx (B, m): (B, m, 3)."""
     return cloud.gather(1, idx[..., None].expand(-1, -1, 3))
 
 
 def _dist2(a: Tensor, b: Tensor) -> Tensor:
-    """Squared distances of broadcastable (..., 3) tensors, in the order of operations of `samplenet.ops`."""
+    """Return the squared distances of points (..., 3), rounded as `samplenet.ops` rounds them."""
     x, y, z = (a - b).square().unbind(-1)
     return (x + y) + z
 
 
 def save(network: Network, path: Path) -> None:
-    """Write what `torch.export.load(path).module()` runs, on batches and clouds of any size."""
+    """Write a program for any batch and cloud size, for `torch.export.load(path).module()`."""
     clouds = torch.zeros(2, 2 * network.m + 2, 3)
     sizes = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim("N", min=network.m)}
-    torch.export.save(
-        torch.export.export(Inference(network), (clouds,), dynamic_shapes=(sizes,)), path
-    )
+    program = torch.export.export(Inference(network), (clouds,), dynamic_shapes=(sizes,))
+    torch.export.save(program, path)

@@ -1,4 +1,4 @@
-"""One process or several, started by torchrun: which one this is, its part of a batch, what all must agree on."""
+"""Share each batch of a training among the processes that torchrun started."""
 
 import contextlib
 import os
@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from samplenet.errors import InputError
 
 DEVICES = ("auto", "cpu", "cuda")
-_KEPT_GROUPS = []  # keeps destroyed groups alive: freeing them hangs PyTorch 2.13, see `start`
+_KEPT_GROUPS = []  # keeps destroyed process groups alive, see `start`
 
 
 @dataclass(frozen=True)
 class Processes:
-    """This process among `count`, and the device it works on. The first one (rank 0) writes for all."""
+    """This process among `count`, and its device. The first process, rank 0, writes for all."""
 
     rank: int
     count: int
@@ -36,19 +36,18 @@ class Processes:
         return self.count == 1
 
     def part(self, rows: Tensor) -> Tensor:
-        """Take this process's clouds of global batches: (..., B) -> (..., B / count)."""
+        """Take this process's part of whole batches: (..., B) -> (..., B / count)."""
         return rows[..., self.rank :: self.count]
 
     def parallel(self, net: nn.Module) -> nn.Module:
-        """Average the network's gradients over the processes: those of the mean loss of the global batch."""
+        """Wrap a network to average gradients over the processes: those of the whole batch."""
         if self.single_process:
             return net
-        return nn.parallel.DistributedDataParallel(
-            net, [self.device] if self.device.type == "cuda" else None
-        )
+        devices = [self.device] if self.device.type == "cuda" else None
+        return nn.parallel.DistributedDataParallel(net, devices)
 
     def mean(self, measured: list[Tensor]) -> np.ndarray:
-        """Read a tensor of each of several steps, (steps, values): means over the processes."""
+        """Read the results of several steps, (steps, values), averaged over the processes."""
         values = torch.stack(measured).reshape(len(measured), -1)
         if not self.single_process:
             dist.all_reduce(values)
@@ -59,12 +58,10 @@ class Processes:
         """Raise RuntimeError unless every process has the first one's weights, bit for bit."""
         if self.single_process:
             return
-        mine = torch.cat([p.detach().flatten() for p in net.parameters()])
-        first = mine.clone()
+        weights = torch.cat([p.detach().flatten() for p in net.parameters()])
+        first = weights.clone()
         dist.broadcast(first, 0)
-        differing = torch.tensor(
-            [not torch.equal(mine, first)], dtype=torch.int32, device=self.device
-        )
+        differing = torch.tensor(int(not torch.equal(weights, first)), device=self.device)
         dist.all_reduce(differing)
         if n := differing.item():
             raise RuntimeError(
@@ -72,7 +69,7 @@ class Processes:
             )
 
     def agree(self, value):
-        """Return the first process's value in all of them."""
+        """Return the first process's value in all of them; it must pickle."""
         if self.single_process:
             return value
         box = [value]
@@ -81,14 +78,15 @@ class Processes:
 
 
 def choose(device: str, number: int = 0) -> torch.device:
-    """Choose the device that --device means for the process of this `number` on its machine."""
+    """Return the device that --device means for process `number` of a machine."""
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cuda" and number >= torch.cuda.device_count():
-        raise InputError(
-            f"--device cuda: process {number} here has no GPU, PyTorch sees {torch.cuda.device_count()}"
-        )
-    return torch.device(device, number) if device == "cuda" else torch.device(device)
+    if device == "cpu":
+        return torch.device("cpu")
+    count = torch.cuda.device_count()
+    if number >= count:
+        raise InputError(f"--device cuda: process {number} here has no GPU, PyTorch sees {count}")
+    return torch.device("cuda", number)
 
 
 @contextlib.contextmanager
@@ -101,7 +99,8 @@ def start(device: str, batch_size: int) -> Iterator[Processes]:
     count, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
     if batch_size % count:
         raise InputError(
-            f"--batch-size {batch_size} is no multiple of the {count} processes that share each batch"
+            f"--batch-size {batch_size} is no multiple of the {count} processes that share a batch;"
+            " choose another"
         )
     own_device = choose(device, int(os.environ.get("LOCAL_RANK", 0)))
     on_gpu = own_device.type == "cuda"
@@ -113,8 +112,9 @@ def start(device: str, batch_size: int) -> Iterator[Processes]:
         yield Processes(rank, count, own_device)
     finally:
         if count > 1:
-            # A gloo thread drops the tensors of its last work under Python's lock. Without a second for that, PyTorch
-            # 2.13 hangs whoever frees the group (the model may be its last owner) or aborts the ending process.
+            # A gloo thread frees the tensors of its last work under Python's lock. Without a second
+            # for that PyTorch 2.13 aborts the ending process, or hangs whoever frees the group: the
+            # model may be its last owner, so it is kept.
             _KEPT_GROUPS.append(dist.group.WORLD)
             time.sleep(1)
             dist.destroy_process_group()
