@@ -51,14 +51,7 @@ class SampleNet(keras.Model):
     __init__.__signature__ = inspect.signature(Settings.__init__)  # for help()
 
     def build(self, points_shape, cloud_shape=None):
-        shape = tuple(points_shape)
-        for block in self.convs:
-            block.build(shape)
-            shape = (*shape[:-1], block.units)
-        shape = (shape[0], shape[-1])
-        for block in self.fcs:
-            block.build(shape)
-            shape = (shape[0], block.units)
+        self.simplify(tf.zeros((1, 1, 3)), training=False)  # each block builds itself when called
         if self.project:
             self.project.build(points_shape)
         self.built = True
