@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -35,3 +37,14 @@ def write_atomic(path: Path, content: bytes, previous: Path | None = None) -> No
         with contextlib.suppress(OSError):
             part.unlink()
         raise
+
+
+@contextlib.contextmanager
+def beside(path: Path) -> Iterator[Path]:
+    """Yield a path in a temporary folder beside `path`: write there, then rename to `path`.
+
+    Several processes may do so at once, as each gets its own.
+    """
+    prefix = f".{path.name}."
+    with naming(path), tempfile.TemporaryDirectory(prefix=prefix, dir=path.parent) as temporary:
+        yield Path(temporary, path.name)  # not the folder itself, which only its owner can read

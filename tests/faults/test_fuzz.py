@@ -115,7 +115,7 @@ def weights_file(folder):
 def h5_file(folder):
     (folder / "shape_names.txt").write_text("chair\ntable\n")
     points = np.random.default_rng(0).normal(size=(3, 16, 3)).astype(np.float32)
-    modelnet40.write_split(folder, "set", "test", points, np.array([0, 1, 0]), ["a", "b", "c"])
+    modelnet40.write_split(folder, "test", points, np.array([0, 1, 0]), ["a", "b", "c"])
     return folder / "ply_data_test0.h5", lambda path: modelnet40.load(path.parent, "test", 8)
 
 

@@ -1,4 +1,4 @@
-"""Unpack an archive that is not trusted: whole or not at all, and only into its own folder."""
+"""Unpack an untrusted archive: completely or not at all, and only into its own folder."""
 
 import logging
 import os
@@ -11,11 +11,15 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+from samplenet.atomic import beside
 from samplenet.data.download import locked
 from samplenet.errors import InputError
 
 CHUNK = 1 << 16  # bytes unpacked at once
-MAX_MEMBERS = 500_000  # empty ones too fill a disk
+MAX_MEMBERS = 500_000  # even empty files fill a disk
+DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError)
+# an absolute path, a drive, a backslash anywhere, or ".." as one part of the path
+OUTSIDE = re.compile(r"/|[A-Za-z]:|.*\\|(.*/)?\.\.(/|\Z)", re.DOTALL)
 
 log = logging.getLogger(__name__)
 
@@ -27,24 +31,26 @@ def ensure_folder(
     accept: Callable[[Path, Path], None],
     max_bytes: int,
 ) -> Path:
-    """Return `folder`, unpacked first where it is missing or damaged; it is replaced only by a complete one.
+    """Return `folder`; if it is missing or damaged, unpack the archive in its place first.
+
+    A damaged folder is replaced only once the new one is complete.
 
     Args:
-        find_faults: returns what is missing or damaged in the folder.
-        get_archive: returns the archive, which may hold one folder of this name and nothing else.
-        accept: (archive, new folder); raises InputError if the new folder is not what it should be.
+        find_faults: lists what is missing or damaged in the folder.
+        get_archive: returns the archive, which may hold everything in one folder of the same name.
+        accept: (archive, new folder); raises InputError if the new folder is not the expected one.
     """
-    if not find_faults(folder):  # before the lock, so that a read-only copy will do
+    if not find_faults(folder):  # before the lock, which a read-only copy does not allow
         return folder
     with locked(folder):
         faults = find_faults(folder)
-        if not faults:  # made by another process while this one waited
+        if not faults:  # unpacked by another process while this one waited
             return folder
         if folder.exists():
             log.warning("%s is damaged (%s): replacing it", folder, ", ".join(faults))
         archive = get_archive()
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
-            new = extract_zip(archive, Path(temporary, "new"), max_bytes)
+        with beside(folder) as new:
+            extract_zip(archive, new, max_bytes)
             if (new / folder.name).is_dir():
                 new = new / folder.name
             accept(archive, new)
@@ -52,34 +58,22 @@ def ensure_folder(
     return folder
 
 
-def extract_zip(archive: str | os.PathLike, folder: str | os.PathLike, max_bytes: int) -> Path:
+def extract_zip(archive: Path, folder: Path, max_bytes: int) -> Path:
     """Unpack `archive` as `folder`, which must not exist: all of it, or nothing.
 
     Raises:
-        InputError: the archive is damaged, holds more than `max_bytes` or MAX_MEMBERS, or a member that is a link, that
-            would land outside `folder` or twice in one place.
+        InputError: the archive is damaged, or holds more than `max_bytes`, more than MAX_MEMBERS
+            files, a link, a file outside `folder`, or two files of one name.
     """
-    archive, folder = Path(archive), Path(folder)
     if folder.exists():
         raise InputError(f"{folder} is in the way of the content of {archive}: move it")
     try:
-        with (
-            zipfile.ZipFile(archive) as source,
-            tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary,
-        ):
-            new = Path(
-                temporary, "new"
-            )  # made by mkdir for the usual permissions: the outer one is private
+        with zipfile.ZipFile(archive) as source, beside(folder) as new:
             new.mkdir()
+            _check_members(source, max_bytes)
             _unpack(source, new, max_bytes)
             os.rename(new, folder)
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        NotImplementedError,
-        UnicodeDecodeError,
-    ) as error:
+    except DAMAGED as error:
         raise InputError(f"{archive} is damaged ({error}): delete it and fetch it again") from error
     except OSError as error:
         raise InputError(f"{archive} cannot be extracted to {folder} ({error})") from error
@@ -87,7 +81,7 @@ def extract_zip(archive: str | os.PathLike, folder: str | os.PathLike, max_bytes
 
 
 def replace_folder(folder: Path, new: Path) -> None:
-    """Rename `new` to `folder`; an older one is put aside first and removed last."""
+    """Rename `new` to `folder`; an older `folder` is set aside first and removed last."""
     if not os.path.lexists(folder):
         os.rename(new, folder)
         return
@@ -99,46 +93,39 @@ def replace_folder(folder: Path, new: Path) -> None:
         os.rename(aside, folder)
         aside.parent.rmdir()
         raise
-    shutil.rmtree(
-        aside.parent
-    )  # where `folder` was a link, this removes the link and not what it led to
+    shutil.rmtree(aside.parent)  # if `folder` was a link, removes the link but not its target
 
 
-def _unpack(source: zipfile.ZipFile, folder: Path, max_bytes: int) -> None:
+def _check_members(source: zipfile.ZipFile, max_bytes: int) -> None:
+    """Raise InputError if the archive's table of contents is suspicious."""
     members = source.infolist()
     if len(members) > MAX_MEMBERS:
         raise InputError(
             f"{source.filename} holds {len(members)} files, more than {MAX_MEMBERS}: do not use it"
         )
     for member in members:
-        name, kind = member.filename, stat.S_IFMT(member.external_attr >> 16)
-        if (
-            name.startswith("/")
-            or "\\" in name
-            or re.match("[A-Za-z]:", name)
-            or ".." in name.split("/")
-        ):
-            raise InputError(
-                f"{source.filename} holds {name!r}, which points outside its folder: do not use it"
-            )
-        if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-            raise InputError(
-                f"{source.filename} holds {name!r}, which is a link or device: do not use it"
-            )
-        if member.flag_bits & 1 or member.compress_type not in (
-            zipfile.ZIP_STORED,
-            zipfile.ZIP_DEFLATED,
-        ):
-            raise InputError(
-                f"{source.filename} holds {name!r}, encrypted or packed in a rare way: repack it"
-            )
-    too_much = InputError(
-        f"{source.filename} unpacks to more than {max_bytes} bytes: it is not what it should be"
-    )
-    if sum(member.file_size for member in members) > max_bytes:
-        raise too_much
-    remaining = max_bytes  # counted again: the sizes in the header may lie
-    for member in members:
+        holds = f"{source.filename} holds {member.filename!r}"
+        if OUTSIDE.match(member.filename):
+            raise InputError(f"{holds}, which points outside its folder: do not use it")
+        # the upper 16 bits are the Unix mode; 0 if another system made the archive
+        if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
+            raise InputError(f"{holds}, which is a link or device: do not use it")
+        packed = member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+        if packed or member.flag_bits & 1:  # bit 0: encrypted
+            raise InputError(f"{holds}, encrypted or compressed in a rare way: repack it")
+    _check_size(source, sum(member.file_size for member in members), max_bytes)
+
+
+def _check_size(source: zipfile.ZipFile, size: int, max_bytes: int) -> None:
+    if size > max_bytes:
+        raise InputError(
+            f"{source.filename} unpacks to more than {max_bytes} bytes: it is not the right archive"
+        )
+
+
+def _unpack(source: zipfile.ZipFile, folder: Path, max_bytes: int) -> None:
+    written = 0  # counted although the sizes were checked: those in the header may be wrong
+    for member in source.infolist():
         target = folder / member.filename
         if member.is_dir():
             target.mkdir(parents=True, exist_ok=True)
@@ -146,7 +133,6 @@ def _unpack(source: zipfile.ZipFile, folder: Path, max_bytes: int) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         with source.open(member) as packed, open(target, "xb") as file:
             while chunk := packed.read(CHUNK):
-                remaining -= len(chunk)
-                if remaining < 0:
-                    raise too_much
+                written += len(chunk)
+                _check_size(source, written, max_bytes)
                 file.write(chunk)

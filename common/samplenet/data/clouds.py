@@ -1,4 +1,4 @@
-"""Labelled clouds, as every data set here is read."""
+"""Labelled clouds: the form in which every data set is read."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,14 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Clouds:
-    """Labelled clouds: points (n, N, 3) float32, labels (n,) int64 into `names`, one id per cloud."""
+    """Labelled clouds.
+
+    Attributes:
+        points: (n, N, 3) float32.
+        labels: (n,) int64, indices into `names`.
+        names: the classes.
+        ids: (n) names of the clouds, for messages and file names.
+    """
 
     points: np.ndarray
     labels: np.ndarray
@@ -18,5 +25,5 @@ class Clouds:
         return len(self.points)
 
     def describe(self, i: int) -> str:
-        """Name a cloud in a message."""
+        """Name cloud i in a message."""
         return f"cloud {i} ({self.ids[i]})"

@@ -1,5 +1,6 @@
-"""Fetch a file from its mirrors: killed at any moment, nothing half done looks finished."""
+"""Fetch a file from its mirrors; a kill at any moment leaves no part that looks complete."""
 
+import functools
 import hashlib
 import itertools
 import logging
@@ -20,51 +21,49 @@ with needs_extra("data"):
     import urllib3
     from filelock import FileLock, Timeout
 
-CHUNK = 1 << 16  # bytes at a time, at most
-TRIES = 3  # requests to one mirror, each continuing where the one before broke off
+CHUNK = 1 << 16  # bytes read at once, at most
+TRIES = 3  # requests to one mirror, each continuing where the previous one broke off
 PAUSE = 1.0  # seconds before the second try, twice that before the third
-TIMEOUT = (10.0, 30.0)  # seconds: to connect, and without a byte
-WINDOW, SLOWEST = 60.0, 1000  # seconds, and bytes a second that must come in every such window
+TIMEOUT = (10.0, 30.0)  # seconds to connect, and to wait for a byte
+WINDOW = 60.0  # seconds over which the speed is measured
+SLOWEST = 1000  # bytes a second; a mirror that is slower for a whole WINDOW is given up
 
 log = logging.getLogger(__name__)
 
 
 class _Refused(Exception):
-    """Raised for a mirror that is of no use: the next one is tried."""
+    """Raised if a mirror is useless; the next one is tried."""
 
 
 class _Broken(Exception):
-    """Raised for a failure that another try may mend."""
+    """Raised if another request to the same mirror may succeed."""
 
 
 class _Misfit(_Broken):
-    """Raised if the partial file cannot be continued from this mirror: start from byte 0."""
+    """Raised if this mirror cannot continue the partial file; the next request starts at byte 0."""
 
 
-def md5_of(path: str | os.PathLike) -> str:
+def md5_of(path: Path) -> str:
     """Return the MD5 of a file, 32 hex digits."""
-    digest = hashlib.md5(usedforsecurity=False)
     with open(path, "rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
+        md5 = functools.partial(hashlib.md5, usedforsecurity=False)
+        return hashlib.file_digest(file, md5).hexdigest()
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold `<path>.lock`, so that one process at a time makes `path`; creates the parent folder."""
+    """Hold `<path>.lock`, so that one process at a time writes `path`; create the parent folder."""
     lock = FileLock(path.with_name(path.name + ".lock"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            log.warning("another process is making %s: waiting for it", path)
+            log.warning("another process is writing %s: waiting for it", path)
             lock.acquire()
     except OSError as error:
-        raise InputError(
-            f"{path.parent} cannot be written ({error}): choose another folder"
-        ) from error
+        text = f"{path.parent} cannot be written ({error}): choose another folder"
+        raise InputError(text) from error
     try:
         yield
     finally:
@@ -72,23 +71,19 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def fetch(
-    urls: Sequence[str],
-    path: str | os.PathLike,
-    md5: str | None = None,
-    max_bytes: float = math.inf,
-    timeout: float | tuple[float, float] = TIMEOUT,
+    urls: Sequence[str], path: Path, md5: str | None = None, max_bytes: float = math.inf
 ) -> Path:
-    """Make `path` hold the binary file that every one of `urls` should serve.
+    """Download the binary file that all of `urls` should serve, and return `path`.
 
-    The mirrors are tried in order. What came so far is kept in `<path>.part` and continued, also from another
-    mirror or by a later call; `path` appears by a rename when all is there and has the right MD5. Without
-    `md5` an existing file is taken as it is, and a partial one is continued only under the same strong ETag.
-    A mirror that serves more than `max_bytes`, or less than a kilobyte a second, is given up.
+    The mirrors are tried in order. Bytes received are kept in `<path>.part` and continued by the
+    next mirror or a later call; the file is renamed to `path` once it is complete and has the right
+    MD5. Without `md5`, an existing file is returned unchecked, and a partial file is continued only
+    if the server's strong ETag is the same. A mirror that serves more than `max_bytes`, or less
+    than a kilobyte a second, is given up.
 
     Raises:
-        InputError: no mirror delivered (the message has each one's reason), or the folder cannot be written.
+        InputError: all mirrors failed (the message says why each did), or `path` cannot be written.
     """
-    path = Path(path)
     if _usable(path, md5):
         return path
     with locked(path):
@@ -96,24 +91,22 @@ def fetch(
             return path
         reasons = []
         if path.is_file():
-            reasons.append(f"  the file that is there has MD5 {md5_of(path)}")
+            reasons.append(f"  the existing file has MD5 {md5_of(path)}")
             log.warning("%s does not have the MD5 %s: fetching it again", path, md5)
         part = path.with_name(path.name + ".part")
         for url in urls:
             try:
-                _from_mirror(url, part, md5, max_bytes, timeout)
+                _from_mirror(url, part, md5, max_bytes)
                 os.replace(part, path)
                 _etag_file(part).unlink(missing_ok=True)
                 return path
             except _Refused as refusal:
                 reasons.append(f"  {url}: {refusal}")
             except OSError as error:
-                raise InputError(
-                    f"{path} cannot be written ({error}): free space or choose another folder"
-                ) from error
-    by_hand = f"get it by other means and put it at {path.absolute()}" + (
-        f" (MD5 {md5})" if md5 else ""
-    )
+                text = f"{path} cannot be written ({error}): free space or choose another folder"
+                raise InputError(text) from error
+    expected = f" (MD5 {md5})" if md5 else ""
+    by_hand = f"get it by other means and put it at {path.absolute()}{expected}"
     raise InputError("\n".join([f"{path.name} could not be downloaded; {by_hand}:", *reasons]))
 
 
@@ -125,45 +118,44 @@ def _etag_file(part: Path) -> Path:
     return part.with_name(part.name + ".etag")
 
 
-def _from_mirror(url: str, part: Path, md5: str | None, max_bytes: float, timeout) -> None:
+def _from_mirror(url: str, part: Path, md5: str | None, max_bytes: float) -> None:
     """Complete and verify `part` from one mirror, or raise _Refused."""
     for _ in range(2):
-        continued = _complete(url, part, md5, max_bytes, timeout)
-        part_md5 = md5 and md5_of(part)
-        if part_md5 == md5:
+        joined = _complete(url, part, md5, max_bytes)
+        if md5 is None or (received := md5_of(part)) == md5:
             return
         part.unlink()
-        if not continued:
-            break  # else the older bytes may be at fault: once more, from zero
-    raise _Refused(f"serves a file with MD5 {part_md5}")
+        if not joined:
+            break  # otherwise the older bytes may be wrong: once more, from byte 0
+    raise _Refused(f"serves a file with MD5 {received}")
 
 
-def _complete(url: str, part: Path, md5: str | None, max_bytes: float, timeout) -> bool:
-    """Complete `part` in up to TRIES requests; True if it ends up made of more than one answer."""
+def _complete(url: str, part: Path, md5: str | None, max_bytes: float) -> bool:
+    """Complete `part` in up to TRIES requests; return whether it joins parts of several answers."""
     resume, reason = True, ""
     for attempt in range(TRIES):
         time.sleep(PAUSE * attempt)
         try:
-            return _request(url, part, md5, max_bytes, timeout, resume)
+            return _request(url, part, md5, max_bytes, resume)
         except _Broken as broken:
             resume = resume and not isinstance(broken, _Misfit)
             reason = str(broken)
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            # The message wraps the cause in the names of the layers above it; the last clause is the cause.
+            # Each layer wraps the message of the one below; the last clause names the cause.
             reason = " ".join(str(error).split()).rsplit(": ", 1)[-1].strip("\"'()<>")[:120]
             if isinstance(error, ValueError):  # a malformed URL
                 break
     raise _Refused(reason)
 
 
-def _request(
-    url: str, part: Path, md5: str | None, max_bytes: float, timeout, resume: bool
-) -> bool:
-    """Write one answer to `part`, appending where the server agrees; True when it appended."""
+def _request(url: str, part: Path, md5: str | None, max_bytes: float, resume: bool) -> bool:
+    """Write the answer to `part`; return whether the server agreed to append it."""
     start = part.stat().st_size if resume and part.exists() else 0
-    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
-    with requests.get(url, headers=headers, stream=True, timeout=timeout) as answer:
-        if start and answer.status_code == 416:  # nothing follows: complete, or not this file
+    headers = {"Accept-Encoding": "identity"}  # compressed bytes could not be counted or continued
+    if start:
+        headers["Range"] = f"bytes={start}-"
+    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
+        if start and answer.status_code == 416:  # no bytes after `start`: complete, or another file
             if md5 is None:
                 raise _Misfit("HTTP 416")
             return True
@@ -171,24 +163,26 @@ def _request(
         if offset != (start if answer.status_code == 206 else 0):
             raise _Misfit(f"continues at byte {offset} instead of {start}")
         etag = answer.headers.get("ETag", "")
-        stamp = _etag_file(part)
-        if md5 is None and offset and not (etag and stamp.exists() and stamp.read_text() == etag):
+        etag_file = _etag_file(part)
+        # Without a checksum, only an ETag shows that both parts are of the same version.
+        same_version = etag and etag_file.exists() and etag_file.read_text() == etag
+        if md5 is None and offset and not same_version:
             raise _Misfit("does not show that it serves the version of the partial file")
         if total is not None and total > max_bytes:
-            raise _Refused(f"serves {total} bytes, more than the {max_bytes} it may have")
+            raise _Refused(f"serves {total} bytes, more than the {max_bytes} allowed")
         chunks = _chunks(answer.raw)
-        first = next(chunks, b"")  # looked at before an older partial file is overwritten
+        first = next(chunks, b"")  # checked before an older partial file is overwritten
         if offset == 0 and first.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
             raise _Refused("answers with a page of markup instead of the file")
         bar = tqdm(
             total=total, initial=offset, unit="B", unit_scale=True, desc=part.stem, disable=None
         )
         with bar, open(part, "ab" if offset else "wb") as file:
-            if md5 is None and not offset:
-                stamp.write_text("" if etag.startswith("W/") else etag)
+            if md5 is None and not offset:  # a weak ETag does not promise equal bytes
+                etag_file.write_text("" if etag.startswith("W/") else etag)
             for chunk in itertools.chain([first], chunks):
                 if file.tell() + len(chunk) > max_bytes:
-                    raise _Refused(f"serves more than the {max_bytes} bytes it may have")
+                    raise _Refused(f"serves more than the {max_bytes} bytes allowed")
                 file.write(chunk)
                 bar.update(len(chunk))
             file.flush()
@@ -200,19 +194,25 @@ def _request(
 
 
 def _chunks(raw: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
-    """Yield bytes as they arrive; _Broken if fewer than SLOWEST a second arrive for as long as WINDOW."""
-    begin, got = time.monotonic(), 0
+    """Yield bytes as they arrive; _Broken if a whole WINDOW brings fewer than SLOWEST a second.
+
+    The timeout of a socket does not stop a server that sends a byte now and then.
+    """
+    begin, count = time.monotonic(), 0
     while chunk := raw.read1(CHUNK):
         yield chunk
-        got += len(chunk)
+        count += len(chunk)
         if (seconds := time.monotonic() - begin) >= WINDOW:
-            if got < SLOWEST * seconds:
-                raise _Broken(f"sent only {got} bytes in {seconds:.0f} s")
-            begin, got = time.monotonic(), 0
+            if count < SLOWEST * seconds:
+                raise _Broken(f"sent only {count} bytes in {seconds:.0f} s")
+            begin, count = time.monotonic(), 0
 
 
 def _span(answer: requests.Response) -> tuple[int, int | None]:
-    """Judge status and headers; return the answer's first byte and the size of the whole file (None: unknown)."""
+    """Check an answer's status and headers; return its first byte and the whole file's size.
+
+    The size is None if the server does not say.
+    """
     status, headers = answer.status_code, answer.headers
     if status not in (200, 206):
         passing = status in (408, 429) or status >= 500

@@ -1,4 +1,4 @@
-"""HDF5 files. Made in memory before they are written: on a full disk, libhdf5 can crash the process."""
+"""HDF5 files, written from memory: on a full disk, libhdf5 itself can crash the process."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,13 +9,28 @@ from samplenet.errors import needs_extra
 with needs_extra("data"):
     from h5py import Dataset, File
 
-__all__ = ["Dataset", "File", "write"]
+__all__ = ["UNREADABLE", "Dataset", "File", "write"]
+
+# raised by h5py, depending on which bytes of a file are damaged
+UNREADABLE = (
+    OSError,
+    RuntimeError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    MemoryError,
+)
 
 
 def write(
     path: Path, datasets: Mapping[str, Any], attributes: Mapping[str, Any] | None = None, **options
 ) -> None:
-    """Write a file of these datasets; `options` are h5py's for each of them, such as compression."""
+    """Write a file of these datasets.
+
+    Args:
+        options: passed to h5py's `create_dataset` for each of them, such as `compression`.
+    """
     with File(path, "w", driver="core", backing_store=False) as file:
         for key, array in datasets.items():
             file.create_dataset(key, data=array, **options)

@@ -1,37 +1,41 @@
 """ModelNet40 as clouds of 2048 points in HDF5, and any folder in its layout.
 
-python -m samplenet.data.modelnet40 --root DIR      # download (435 MB), verify, extract, print the folder
+python -m samplenet.data.modelnet40 --root DIR   # download (435 MB), verify, extract, print folder
 """
 
 import json
 import os
 import re
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from samplenet.atomic import naming
+from samplenet.atomic import beside
 from samplenet.data import h5
 from samplenet.data.clouds import Clouds
 from samplenet.data.modelnet40_archive import FOLDER, MIRRORS, download
 from samplenet.errors import InputError
 from samplenet.runs.parser import Parser
 
-__all__ = ["download", "files", "ids_file", "load", "write", "write_split"]
+__all__ = ["download", "files", "ids_file", "load", "write", "write_names", "write_split"]
 
 CLOUDS_PER_FILE = 2048
 
 
 def load(root: str | os.PathLike, split: str, num_points: int | None = 1024) -> Clouds:
-    """Read one split of a folder in the ModelNet40 layout, the first `num_points` points of each cloud (None: all).
+    """Read one split of a folder in the ModelNet40 layout.
 
-    `{split}_files.txt` lists the h5 files; only the base names of its lines count, and they lie in `root`.
-    Ids come from `ply_data_{split}_{i}_id2file.json` where present, else they are "ply_data_train0.h5[row]".
+    `{split}_files.txt` lists the h5 files; only the base names of its lines count, and the files
+    are in `root`. Ids come from `ply_data_{split}_{i}_id2file.json`; without it they are
+    "ply_data_train0.h5[row]".
+
+    Args:
+        num_points: points read of each cloud, its first; None: all.
 
     Raises:
-        InputError: a file is missing, damaged or holds what is not a labelled cloud; the message names it.
+        InputError: a file is missing, damaged or holds anything but labelled clouds; the message
+            names it.
     """
     root = Path(root)
     if split not in ("train", "test"):
@@ -40,18 +44,14 @@ def load(root: str | os.PathLike, split: str, num_points: int | None = 1024) -> 
         raise InputError(f"num_points must be at least 1, got {num_points}")
     if not root.is_dir():
         raise InputError(
-            f"{root} is not a folder: correct it, or fetch the data by python -m samplenet.data.modelnet40 --root DIR"
+            f"{root} is not a folder: correct it, or fetch the data by "
+            "python -m samplenet.data.modelnet40 --root DIR"
         )
     names = tuple(_lines(root / "shape_names.txt"))
     points, labels, ids = [], [], []
     for file in files(root, split):
         part, part_labels = _read(file, num_points)
-        part_ids = _read_ids(file, len(part))
-        if part_labels.min() < 0 or part_labels.max() >= len(names):
-            raise InputError(
-                f"{file} has labels {part_labels.min()}..{part_labels.max()}, but shape_names.txt has "
-                f"{len(names)} names: add the missing names or correct the labels"
-            )
+        _check_labels(file, part_labels, names)
         finite = np.isfinite(part).all((1, 2))
         if not finite.all():
             row = int(finite.argmin())
@@ -60,20 +60,21 @@ def load(root: str | os.PathLike, split: str, num_points: int | None = 1024) -> 
             )
         if points and part.shape[1] != points[0].shape[1]:
             raise InputError(
-                f"{file} has {part.shape[1]} points a cloud, the files before it {points[0].shape[1]}"
+                f"{file} has {part.shape[1]} points a cloud, "
+                f"the files before it {points[0].shape[1]}: give all the same"
             )
         points.append(part)
         labels.append(part_labels.astype(np.int64))
-        ids += part_ids
+        ids += _read_ids(file, len(part))
     return Clouds(np.concatenate(points), np.concatenate(labels), names, ids)
 
 
 def files(root: Path, split: str) -> list[Path]:
-    """List the h5 files of one split, as `load` reads them; InputError when one is missing."""
+    """List the h5 files of one split, as `load` reads them; InputError if one is missing."""
     listing, paths = root / f"{split}_files.txt", []
     for line in _lines(listing):
-        name = PurePosixPath(line.replace("\\", "/")).name
-        if not (root / name).is_file():  # neither ".." nor "" is one
+        name = PurePosixPath(line.replace("\\", "/")).name  # so no line leads out of `root`
+        if not (root / name).is_file():
             raise InputError(
                 f"{listing} lists {line!r}, but {root} holds no file {name!r}: fetch the data again"
             )
@@ -82,30 +83,26 @@ def files(root: Path, split: str) -> list[Path]:
 
 
 def _lines(file: Path) -> list[str]:
-    """Read the lines of a text file that are not blank; at least one."""
+    """Read the non-blank lines of a text file, at least one."""
     try:
-        lines = [
-            line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()
-        ]
+        lines = file.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError as error:
         inner = file.parent / FOLDER
-        hint = (
-            f"did you mean {inner}?"
-            if inner.is_dir()
-            else "is this a folder in the ModelNet40 layout?"
-        )
+        hint = "is this a folder in the ModelNet40 layout?"
+        if inner.is_dir():
+            hint = f"did you mean {inner}?"
         raise InputError(f"{file} is missing: {hint}") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{file} cannot be read as text ({error}): fetch the data again"
-        ) from error
+        text = f"{file} cannot be read as text ({error}): fetch the data again"
+        raise InputError(text) from error
+    lines = [line.strip() for line in lines if line.strip()]
     if not lines:
         raise InputError(f"{file} is empty: fetch the data again")
     return lines
 
 
 def _read(file: Path, num_points: int | None) -> tuple[np.ndarray, np.ndarray]:
-    """Read points (n, num_points, 3) float32 (None: all points) and labels (n,) of one h5 file, n at least 1."""
+    """Read one h5 file: points (n, num_points, 3) float32 and labels (n,), n at least 1."""
     try:
         with h5.File(file, "r") as source:
             for key in ("data", "label"):
@@ -115,32 +112,26 @@ def _read(file: Path, num_points: int | None) -> tuple[np.ndarray, np.ndarray]:
                     )
             data, label = source["data"], source["label"]
             _check(file, data, label, num_points)
-            with np.errstate(
-                over="ignore"
-            ):  # what does not fit float32 becomes infinite, and is reported as such
+            # a number too large for float32 becomes infinite, and `load` reports it as such
+            with np.errstate(over="ignore"):
                 return data[:, :num_points].astype(np.float32), label[()].reshape(-1)
     except InputError:
         raise
-    except (
-        OSError,
-        RuntimeError,
-        KeyError,
-        ValueError,
-        TypeError,
-        MemoryError,
-    ) as error:  # h5py's, for damaged files
+    except h5.UNREADABLE as error:
         raise InputError(
             f"{file} cannot be read as HDF5 ({error}): it is cut off or damaged, fetch it again"
         ) from error
 
 
 def _check(file: Path, data: h5.Dataset, label: h5.Dataset, num_points: int | None) -> None:
-    shape, labels = data.shape or (), label.shape or ()
+    """Raise InputError unless these are clouds of enough points and one label for each."""
+    shape, labels = data.shape or (), label.shape or ()  # None for an empty data space
     if len(shape) != 3 or shape[2] != 3:
         raise InputError(f"{file} has 'data' of shape {shape}: make it (n, P, 3)")
     if data.dtype.kind != "f" or label.dtype.kind not in "iu":
         raise InputError(
-            f"{file} has 'data' of {data.dtype} and 'label' of {label.dtype}: make them float32 and integer"
+            f"{file} has 'data' of {data.dtype} and 'label' of {label.dtype}: "
+            "make them float32 and integer"
         )
     if shape[0] == 0:
         raise InputError(f"{file} holds no clouds: remove it from the list")
@@ -150,12 +141,23 @@ def _check(file: Path, data: h5.Dataset, label: h5.Dataset, num_points: int | No
         )
     if num_points is not None and shape[1] < num_points:
         raise InputError(
-            f"{file} has {shape[1]} points a cloud: num_points must be at most that, got {num_points}"
+            f"{file} has {shape[1]} points a cloud: "
+            f"num_points must be at most that, got {num_points}"
+        )
+
+
+def _check_labels(source: object, labels: np.ndarray, names: Sequence[str]) -> None:
+    """Raise InputError, which begins with `source`, unless each label is an index into `names`."""
+    low, high = labels.min(), labels.max()
+    if low < 0 or high >= len(names):
+        raise InputError(
+            f"{source} has labels {low}..{high}, but shape_names.txt has {len(names)} names: "
+            "add the missing names or correct the labels"
         )
 
 
 def ids_file(file: Path) -> Path:
-    """Name the file of ids beside ply_data_train0.h5: ply_data_train_0_id2file.json, which may be missing."""
+    """Return the path of the ids of ply_data_train0.h5: ply_data_train_0_id2file.json beside it."""
     return file.with_name(re.sub(r"_?(\d*)$", r"_\1_id2file.json", file.stem, count=1))
 
 
@@ -166,13 +168,10 @@ def _read_ids(file: Path, count: int) -> list[str]:
     try:
         ids = json.loads(source.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(
-            f"{source} cannot be read as JSON ({error}): fetch it again or remove it"
-        ) from error
-    if (
-        not isinstance(ids, list)
-        or len(ids) != count
-        or not all(isinstance(name, str) for name in ids)
+        text = f"{source} cannot be read as JSON ({error}): fetch it again or remove it"
+        raise InputError(text) from error
+    if not (
+        isinstance(ids, list) and len(ids) == count and all(isinstance(name, str) for name in ids)
     ):
         raise InputError(
             f"{source} is not a list of {count} strings, one per cloud of {file.name}: remove it"
@@ -186,66 +185,57 @@ def write(
     train: tuple[np.ndarray, np.ndarray, Sequence[str]],
     test: tuple[np.ndarray, np.ndarray, Sequence[str]],
 ) -> Path:
-    """Write a data set as a folder that `load` reads; all of it appears at once.
+    """Write a data set that `load` reads, and return its folder, which appears when complete.
 
-    If another process has written it meanwhile, that one is kept.
+    If another process has written the folder meanwhile, that one is kept.
 
     Args:
-        names: one per class, at most 256, as labels are stored in a byte.
-        train, test: points (n, P, 3) float32, labels (n,) int, ids (n) such as "chair/train_0001"; n > 0.
+        names: of the classes, at most 256, as labels are stored in a byte.
+        train, test: points (n, P, 3) float32, labels (n,) int, and n ids such as
+            "chair/train_0001"; n > 0.
 
     Raises:
-        InputError: sizes that do not match, or labels that have no name.
+        InputError: the sizes differ, or a label has no name.
     """
     folder = Path(folder)
     splits = {"train": train, "test": test}
     for split, (points, labels, ids) in splits.items():
-        points, labels = np.asarray(points), np.asarray(labels)
-        if (
-            points.ndim != 3
-            or points.shape[2] != 3
-            or not len(points) == len(labels) == len(ids) > 0
-        ):
+        shape = np.shape(points)
+        if len(shape) != 3 or shape[2] != 3 or not shape[0] == len(labels) == len(ids) > 0:
             raise InputError(
-                f"{folder}: {split} has points {points.shape}, {len(labels)} labels, {len(ids)} ids: give n"
+                f"{folder}: {split} has points of shape {shape}, {len(labels)} labels and "
+                f"{len(ids)} ids: make them (n, P, 3), n and n"
             )
-        if labels.min() < 0 or labels.max() >= min(len(names), 256):
-            raise InputError(
-                f"{folder}: {split} has labels {labels.min()}..{labels.max()} for {len(names)} names: fix"
-            )
+        _check_labels(f"{folder}: {split}", np.asarray(labels), names[:256])
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        naming(folder),
-        tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary,
-    ):
-        new = Path(
-            temporary, "new"
-        )  # made by mkdir for the usual permissions: the outer one is private
+    with beside(folder) as new:
         new.mkdir()
-        (new / "shape_names.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
+        write_names(new, names)
         for split, (points, labels, ids) in splits.items():
-            write_split(new, folder.name, split, points, labels, ids)
+            write_split(new, split, points, labels, ids)
         try:
             os.rename(new, folder)
         except OSError:
-            if not (
-                folder / "test_files.txt"
-            ).is_file():  # not a copy of the data: something else is in the way
+            if not (folder / "test_files.txt").is_file():  # in the way is something else
                 raise
     return folder
 
 
+def write_names(folder: Path, names: Sequence[str]) -> None:
+    """Write the names of the classes."""
+    (folder / "shape_names.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
+
+
 def write_split(
     folder: Path,
-    prefix: str,
     split: str,
     points: np.ndarray,
     labels: np.ndarray,
     ids: Sequence[str],
-    **more,
+    **more: np.ndarray,
 ) -> None:
-    """Write the files of one split but shape_names.txt; `more` are datasets beside the points, a row a cloud."""
-    listing = []
+    """Write the files of one split; `more` are further datasets, with a row for each cloud."""
+    listing = ""
     for i, start in enumerate(range(0, len(points), CLOUDS_PER_FILE)):
         rows = slice(start, start + CLOUDS_PER_FILE)
         file = folder / f"ply_data_{split}{i}.h5"
@@ -256,13 +246,13 @@ def write_split(
         datasets |= {key: array[rows] for key, array in more.items()}
         h5.write(file, datasets, compression="gzip", shuffle=True)
         ids_file(file).write_text(json.dumps(list(ids[rows])), encoding="utf-8")
-        listing.append(f"data/{prefix}/{file.name}\n")
-    (folder / f"{split}_files.txt").write_text("".join(listing), encoding="utf-8")
+        listing += f"data/{folder.name}/{file.name}\n"
+    (folder / f"{split}_files.txt").write_text(listing, encoding="utf-8")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = Parser(description="Download, verify and extract ModelNet40.")
-    parser.add_argument("--root", required=True, help=f"folder that is to hold {FOLDER}")
+    parser.add_argument("--root", required=True, help=f"folder to hold {FOLDER}")
     parser.add_argument(
         "--url", nargs="+", default=MIRRORS, help="addresses of the archive, tried in order"
     )

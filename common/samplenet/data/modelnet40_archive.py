@@ -9,8 +9,8 @@ from samplenet.data.download import fetch, md5_of
 from samplenet.errors import InputError
 
 FOLDER = "modelnet40_ply_hdf5_2048"
-# The original address comes last: it is reported dead since 2023. zhangtao-whu/point_cloud_datasets
-# (folder pcm) on the first host is said to hold a copy, but the address of the file is not verified: left out.
+# The original address comes last, as it has been reported dead since 2023. On the first host,
+# zhangtao-whu/point_cloud_datasets (folder pcm) is said to hold a copy, but nobody verified it.
 MIRRORS = (
     "https://huggingface.co/datasets/Msun/modelnet40/resolve/main/modelnet40_ply_hdf5_2048.zip",
     "https://shapenet.cs.stanford.edu/media/modelnet40_ply_hdf5_2048.zip",
@@ -35,28 +35,29 @@ def download(
     md5: str | None = ARCHIVE_MD5,
     file_md5: Mapping[str, str] = FILE_MD5,
 ) -> Path:
-    """Return `root/modelnet40_ply_hdf5_2048`, verified; fetched first where missing or damaged.
+    """Return `root/modelnet40_ply_hdf5_2048`, verified; download it first if missing or damaged.
 
-    An archive put at `root/modelnet40_ply_hdf5_2048.zip` by hand is used. A damaged folder is replaced only
-    when the new one is complete.
+    An archive that is already at `root/modelnet40_ply_hdf5_2048.zip` is used. A damaged folder is
+    replaced only once the new one is complete.
 
     Raises:
-        InputError: no mirror delivered, the archive does not hold the files, or `root` cannot be written.
+        InputError: all mirrors failed, files are missing from the archive, or `root` cannot be
+            written.
     """
     folder = Path(root) / FOLDER
 
     def find_damage(folder: Path) -> list[str]:
-        """Names of the files that are missing or have another MD5."""
+        """List the files that are missing or have another MD5."""
         missing = [name for name in (*LISTS, *file_md5) if not (folder / name).is_file()]
         return missing or [name for name, md5 in file_md5.items() if md5_of(folder / name) != md5]
 
-    def check(archive: Path, new: Path) -> None:
+    def get_archive() -> Path:
+        return fetch(urls, folder.with_name(f"{FOLDER}.zip"), md5, MAX_BYTES)
+
+    def accept(archive: Path, new: Path) -> None:
         if damage := find_damage(new):
             raise InputError(
                 f"{archive} lacks {', '.join(damage)}, or they are damaged: delete it and try again"
             )
 
-    def get_archive() -> Path:
-        return fetch(urls, folder.with_name(f"{FOLDER}.zip"), md5, MAX_BYTES)
-
-    return ensure_folder(folder, find_damage, get_archive, check, MAX_BYTES)
+    return ensure_folder(folder, find_damage, get_archive, accept, MAX_BYTES)
