@@ -263,8 +263,8 @@ HEADER_FAULTS = {
     "unknown key": (told(sead=1), r"sampler\.yaml: unknown key 'sead'; did you mean 'seed'"),
     "no YAML": (text("sampler.yaml", "sampler: ["), r"sampler\.yaml is not a YAML file"),
     "a word as seed": (told(seed="x"), r"sampler\.yaml: seed must be int, got 'x'"),
-    "negative seed": (told(seed=-1), "seed must be at least 0 and m at least 1, got -1 and None"),
-    "m = 0": (told(m=0), "seed must be at least 0 and m at least 1, got 0 and 0"),
+    "negative seed": (told(seed=-1), "seed must be at least 0, got -1"),
+    "m = 0": (told(m=0), "m must be at least 1, got 0"),
     "other m": (told(m=4), r"samples of 5 points, not 4; correct sampler\.yaml or the samples"),
     "reserved name": (
         told(sampler="none"),
@@ -273,7 +273,7 @@ HEADER_FAULTS = {
     "a path as name": (told(sampler="../x"), r"sampler must be of letters.*got '\.\./x'"),
     "unknown protocol": (
         told(protocol="soft"),
-        "protocol must be matched or generated, got 'soft'",
+        "protocol must be one of matched, generated, got 'soft'",
     ),
 }
 H5_FAULTS = {

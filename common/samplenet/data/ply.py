@@ -1,10 +1,9 @@
-"""A folder of PLY files as one array: parsed once, then read from a cache while the files stay the same."""
+"""A folder of PLY files as one array: parsed once, then cached until the files change."""
 
 import hashlib
 import json
 import logging
 import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +13,11 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from samplenet import scans
+from samplenet.atomic import beside
 from samplenet.data import h5
 from samplenet.errors import InputError
 
-FORMAT = 1  # of the cache; another number makes older ones stale
+FORMAT = 1  # of the cache; increase it when the format changes, so that older caches are ignored
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class PlyFolder:
         names: (n) sorted, without ".ply".
         points: (T, 3) float32, as stored in the files.
         counts: (n,) int64, points of each file; 0 for a bad one. They sum up to T.
-        bad: for each file that is not a whole PLY file of finite points, its name and what is wrong with it.
+        bad: name -> what is wrong, for each file that is not a whole PLY file of finite points.
     """
 
     names: list[str]
@@ -39,7 +39,10 @@ class PlyFolder:
     bad: dict[str, str]
 
     def first(self, rows: Sequence[int], num_points: int) -> NDArray[np.float32]:
-        """Return the first points of the files number `rows` (m,), (m, num_points, 3); none may have fewer."""
+        """Return the first points of the files number `rows`: (len(rows), num_points, 3).
+
+        None of these files may have fewer points.
+        """
         starts = np.cumsum(self.counts) - self.counts
         clouds = np.empty((len(rows), num_points, 3), np.float32)
         for cloud, start in zip(clouds, starts[rows], strict=True):
@@ -47,22 +50,24 @@ class PlyFolder:
         return clouds
 
     def unfit(self, num_points: int) -> dict[str, str]:
-        """Return the bad files and those of fewer points: name -> what is wrong."""
+        """Map the bad files, and those with fewer points, to what is wrong with them."""
         short = np.flatnonzero(self.counts < num_points)
-        return {
+        reasons = {
             self.names[i]: f"has {self.counts[i]} points, asked for {num_points}" for i in short
-        } | self.bad
+        }
+        return reasons | self.bad
 
 
 def read_folder(folder: Path, caches: Sequence[Path]) -> PlyFolder:
     """Read every `<name>.ply` in `folder`.
 
     Args:
-        caches: files that may hold the content already. Where none does, or names, sizes or times of the PLY
-            files changed, the first one that can be written receives it.
+        caches: files that may hold the points already. If none does, or a PLY file's name, size or
+            time has changed, the first of them that can be written becomes the cache.
 
     Raises:
-        InputError: the folder or a file cannot be opened. Files with a bad content do not raise, see `bad`.
+        InputError: the folder or a file cannot be opened. Files with bad content do not raise; they
+            are listed in `bad`.
     """
     files = []
     try:
@@ -75,60 +80,53 @@ def read_folder(folder: Path, caches: Sequence[Path]) -> PlyFolder:
     names = [name.removesuffix(".ply") for name, _, _ in files]
     stamp = hashlib.sha256(json.dumps([FORMAT, files]).encode()).hexdigest()
     for cache in caches:
-        if content := _recall(cache, stamp):
-            return PlyFolder(names, *content)
+        if content := _recall(cache, names, stamp):
+            return content
     content, reasons = _parse(folder, names), []
     for cache in caches:
         try:
-            _store(cache, stamp, *content)
+            _store(cache, stamp, content)
         except OSError as error:
             reasons.append(f"{cache.parent} cannot be written ({error})")
             continue
         if reasons:
             log.warning("%s: its cache is %s", "; ".join(reasons), cache)
-        return PlyFolder(names, *content)
+        return content
     if caches:
-        log.warning(
-            "%s: without a cache, every start parses the files of %s anew",
-            "; ".join(reasons),
-            folder,
-        )
-    return PlyFolder(names, *content)
+        text = "%s: without a cache, every start parses the files of %s again"
+        log.warning(text, "; ".join(reasons), folder)
+    return content
 
 
 def encode(points: NDArray[np.float32]) -> bytes:
     """Return the content of a binary PLY file of these points (n, 3)."""
     x, y, z = np.asarray(points, np.float32).T
-    content, _ = scans.ply.write(
-        scans.Scan(scans.columns.rows_of({"x": x, "y": y, "z": z})), ".ply"
-    )
+    scan = scans.Scan(scans.columns.rows_of({"x": x, "y": y, "z": z}))
+    content, _ = scans.ply.write(scan, ".ply")
     return content
 
 
-def _parse(
-    folder: Path, names: list[str]
-) -> tuple[NDArray[np.float32], NDArray[np.int64], dict[str, str]]:
-    """Read points, counts and bad of a `PlyFolder`."""
+def _parse(folder: Path, names: list[str]) -> PlyFolder:
     nothing = np.empty((0, 3), np.float32)
-    clouds, bad = [nothing], {}
+    clouds, bad = [nothing], {}  # begins with `nothing`, as no arrays cannot be concatenated
     for name in tqdm(names, desc=f"reading {folder.name}", unit="file", leave=False, disable=None):
         try:
             clouds.append(_points(folder / f"{name}.ply"))
         except scans.Bad as error:
             clouds.append(nothing)
             bad[name] = str(error)
-    return np.concatenate(clouds), np.array([len(cloud) for cloud in clouds[1:]], np.int64), bad
+    counts = np.array([len(cloud) for cloud in clouds[1:]], np.int64)
+    return PlyFolder(names, np.concatenate(clouds), counts, bad)
 
 
 def _points(path: Path) -> NDArray[np.float32]:
-    """Read the points (n, 3) of one file; `scans.Bad` if its content is at fault."""
+    """Read the points (n, 3) of one file; `scans.Bad` if its content is bad."""
     try:
         rows = scans.ply.read(path).rows
-    except OSError as error:  # says nothing about the content, so no cache may remember it
+    except OSError as error:  # no fault of the content: the cache must not remember it
         raise _unreadable(path, error) from error
-    with np.errstate(
-        over="ignore"
-    ):  # what does not fit float32 becomes infinite, and is reported as such
+    # a number too large for float32 becomes infinite, and is reported as such
+    with np.errstate(over="ignore"):
         points = np.stack([rows[axis] for axis in "xyz"], 1).astype(np.float32)
     finite = np.isfinite(points).all(1)
     if not finite.all():
@@ -140,42 +138,27 @@ def _unreadable(path: Path, error: OSError) -> InputError:
     return InputError(f"{path} cannot be read ({error.strerror}): correct or remove it")
 
 
-def _recall(
-    cache: Path, stamp: str
-) -> tuple[NDArray[np.float32], NDArray[np.int64], dict[str, str]] | None:
-    """Return what `_store` wrote under this stamp, or None."""
+def _recall(cache: Path, names: list[str], stamp: str) -> PlyFolder | None:
+    """Read what `_store` wrote under this stamp; None if there is nothing."""
     if not cache.is_file():
         return None
     try:
         with h5.File(cache, "r") as file:
             if file.attrs.get("stamp") != stamp:
                 return None
-            return file["points"][()], file["counts"][()], json.loads(file["bad"].asstr()[()])
-    except (
-        OSError,
-        RuntimeError,
-        KeyError,
-        ValueError,
-        TypeError,
-        AttributeError,
-    ) as error:  # damaged
-        log.warning("the cache %s cannot be read (%s): making it anew", cache, error)
+            bad = json.loads(file["bad"].asstr()[()])
+            return PlyFolder(names, file["points"][()], file["counts"][()], bad)
+    except h5.UNREADABLE as error:
+        log.warning("the cache %s cannot be read (%s): writing it again", cache, error)
         return None
 
 
-def _store(
-    cache: Path,
-    stamp: str,
-    points: NDArray[np.float32],
-    counts: NDArray[np.int64],
-    bad: dict[str, str],
-) -> None:
+def _store(cache: Path, stamp: str, content: PlyFolder) -> None:
     cache.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{cache.name}.", dir=cache.parent) as temporary:
-        new = Path(temporary, "new.h5")  # of the usual permissions: the folder around it is private
-        h5.write(
-            new, {"points": points, "counts": counts, "bad": json.dumps(bad)}, {"stamp": stamp}
-        )
+    bad = json.dumps(content.bad)
+    with beside(cache) as new:
+        datasets = {"points": content.points, "counts": content.counts, "bad": bad}
+        h5.write(new, datasets, {"stamp": stamp})
         with open(new, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(new, cache)

@@ -1,4 +1,4 @@
-"""The index of saved samples, which points of the test clouds they are: checked if given, searched for if not."""
+"""The index of saved samples: which points of the test clouds they are, checked or searched for."""
 
 from pathlib import Path
 
@@ -14,26 +14,30 @@ def gather(points: np.ndarray, idx: np.ndarray) -> np.ndarray:
 
 
 def check(folder: Path, points: np.ndarray, idx: np.ndarray, test: Clouds) -> np.ndarray:
-    """Return the index (n, m) as int32; InputError unless it says which points of the test clouds `points` are."""
+    """Return idx (n, m) as int32; InputError unless it picks `points` (n, m, 3) from `test`.
+
+    Each loop below raises at the first fault, and is empty if there is none.
+    """
     if idx.shape != points.shape[:2] or idx.dtype.kind not in "iu":
         raise InputError(
-            f"{folder}: the index must be whole numbers of shape {points.shape[:2]}, one a point, got {idx.dtype} of "
-            f"shape {idx.shape}; correct it or leave it out"
+            f"{folder}: the index must be whole numbers of shape {points.shape[:2]}, one for each "
+            f"point, got {idx.dtype} of shape {idx.shape}; correct it or leave it out"
         )
-    n, ranked = test.points.shape[1], np.sort(idx, 1)
-    for i in np.flatnonzero((ranked[:, 0] < 0) | (ranked[:, -1] >= n)):
-        wrong = ranked[i, 0] if ranked[i, 0] < 0 else ranked[i, -1]
+    n = test.points.shape[1]
+    for i, j in np.argwhere((idx < 0) | (idx >= n)):
         raise InputError(
-            f"{folder}, {test.describe(i)}: the index must be in [0, {n}), got {wrong}; count from 0"
+            f"{folder}, {test.describe(i)}: the index must be in [0, {n}), got {idx[i, j]}; "
+            "count from 0"
         )
+    ranked = np.sort(idx, 1)
     for i, j in np.argwhere(ranked[:, 1:] == ranked[:, :-1]):
         raise InputError(
             f"{folder}, {test.describe(i)}: the index holds {ranked[i, j]} twice; pick a point once"
         )
     for i, j in np.argwhere((gather(test.points, idx) != points).any(2)):
         raise InputError(
-            f"{folder}, {test.describe(i)}: point {j} is not point {idx[i, j]} of the test cloud, as its index says; "
-            "write points as they are in the test set, or leave the index out"
+            f"{folder}, {test.describe(i)}: point {j} is not point {idx[i, j]} of the test cloud, "
+            "as its index says; write points as they are in the test set, or leave the index out"
         )
     return idx.astype(np.int32)
 
@@ -42,20 +46,20 @@ def search(points: np.ndarray, clouds: np.ndarray) -> np.ndarray:
     """Find each sample (n, m, 3) in its cloud (n, N, 3) by equal coordinates.
 
     Returns:
-        (n, m) int32, no point of a cloud twice; -1 for a sample that is no subset.
+        (n, m) int32, no point of a cloud twice; a row of -1 for a sample that is no subset.
     """
     idx = np.full(points.shape[:2], -1, np.int32)
-    # a point's 12 bytes as one value, which dict and == compare at once; + 0 turns -0 into 0
+    # a point's 12 bytes as one value, so that a dictionary finds it; + 0 turns -0 into 0
     points = np.ascontiguousarray(points + 0).view("V12")[..., 0]
     clouds = np.ascontiguousarray(clouds + 0).view("V12")[..., 0]
     for row, sample, cloud in zip(idx, points, clouds, strict=True):
-        numbers: dict[bytes, list[int]] = {}
+        numbers: dict[bytes, list[int]] = {}  # several numbers if points of the cloud are equal
         for k, point in enumerate(cloud.tolist()):
             numbers.setdefault(point, []).append(k)
         picked = []
         for point in sample.tolist():
             equal = numbers.get(point)
-            picked.append(equal.pop(0) if equal else -1)  # equal points in their order
+            picked.append(equal.pop(0) if equal else -1)  # popped, as no point is picked twice
         if min(picked) >= 0:
             row[:] = picked
     return idx

@@ -1,9 +1,11 @@
-"""The two layouts of a folder of samples: the data set's own, with an index beside the points.
+"""The two layouts of a folder of samples: a data set's own, with an index beside the points.
 
-MODELNET40   ply_data_test0.h5 with `data` (n, m, 3), `label` (n, 1) and `index` (n, m), and the lists beside it
-SHAPENET     <class>/<id>.ply, and indices.npz with `ids` (n,) such as "<class>/<id>" and `index` (n, m)
+MODELNET40   ply_data_test0.h5 with `data` (n, m, 3), `label` (n, 1) and `index` (n, m),
+             and its text files
+SHAPENET     <class>/<id>.ply, and indices.npz with `ids` (n,) such as "<class>/<id>"
+             and `index` (n, m)
 
-The index counts through the points of the test cloud. It may be missing, and so may ModelNet40's ids.
+The index counts the points of a test cloud from 0. It may be missing, as may ModelNet40's ids.
 """
 
 import io
@@ -20,25 +22,16 @@ from samplenet.data.clouds import Clouds
 from samplenet.errors import InputError
 
 INDICES = "indices.npz"
-UNREADABLE = (
-    OSError,
-    RuntimeError,
-    KeyError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    EOFError,
-)  # of damaged files
 
 
 class Layout(NamedTuple):
-    """How the samples of n clouds lie in a folder.
+    """How the samples of n clouds are stored in a folder.
 
     Attributes:
         write: (folder, test, points (n, m, 3), idx (n, m) or None), into an empty folder.
-        read: (folder, test) -> points (n, m, 3) and the index, or None, as stored, in the order of `test`.
-            InputError where a file is missing, damaged or of another cloud.
-        is_in: whether a folder looks like one of samples.
+        read: (folder, test) -> points (n, m, 3) and the index as stored, or None, in the order of
+            `test`. InputError if a file is missing, damaged or of another cloud.
+        is_in: whether a folder looks like samples in this layout.
     """
 
     write: Callable[[Path, Clouds, np.ndarray, np.ndarray | None], None]
@@ -48,38 +41,40 @@ class Layout(NamedTuple):
 
 def _write_h5(folder: Path, test: Clouds, points: np.ndarray, idx: np.ndarray | None) -> None:
     more = {} if idx is None else {"index": np.asarray(idx, np.int32)}
-    (folder / "shape_names.txt").write_text("\n".join(test.names) + "\n", encoding="utf-8")
-    modelnet40.write_split(folder, folder.name, "test", points, test.labels, test.ids, **more)
+    modelnet40.write_names(folder, test.names)
+    modelnet40.write_split(folder, "test", points, test.labels, test.ids, **more)
 
 
 def _read_h5(folder: Path, test: Clouds) -> tuple[np.ndarray, np.ndarray | None]:
     stored, files = modelnet40.load(folder, "test", None), modelnet40.files(folder, "test")
     if len(stored) != len(test):
         raise InputError(
-            f"{folder} holds samples of {len(stored)} clouds, the test set has {len(test)}; give all"
+            f"{folder} holds samples of {len(stored)} clouds, the test set has {len(test)}; "
+            "give all"
         )
     _check_same(folder, _class_names(stored), _class_names(test))
     if all(modelnet40.ids_file(file).is_file() for file in files):
         _check_same(folder, stored.ids, test.ids)
-    parts = [_index(file) for file in files]
-    lacking = [file for file, part in zip(files, parts, strict=True) if part is None]
-    if lacking and len(lacking) < len(files):
+    parts = {file: _read_index(file) for file in files}
+    lacking = [file for file, part in parts.items() if part is None]
+    if len(lacking) == len(files):
+        return stored.points, None
+    if lacking:
         raise InputError(
             f"{lacking[0]} has no dataset 'index' and other files have; give it to all or none"
         )
-    if len({part.shape[1:] for part in parts if part is not None}) > 1:
+    if len({part.shape[1:] for part in parts.values()}) > 1:
         raise InputError(f"{folder}: 'index' differs in shape from file to file; make it (n, m)")
-    return stored.points, None if lacking else np.concatenate(parts)
+    return stored.points, np.concatenate([*parts.values()])
 
 
-def _index(file: Path) -> np.ndarray | None:
+def _read_index(file: Path) -> np.ndarray | None:
     try:
         with h5.File(file, "r") as source:
             return np.atleast_1d(source["index"][()]) if "index" in source else None
-    except UNREADABLE as error:
-        raise InputError(
-            f"{file}: 'index' cannot be read ({error}); write the file again"
-        ) from error
+    except h5.UNREADABLE as error:
+        text = f"{file}: 'index' cannot be read ({error}); write the file again"
+        raise InputError(text) from error
 
 
 def _class_names(clouds: Clouds) -> list[str]:
@@ -87,21 +82,26 @@ def _class_names(clouds: Clouds) -> list[str]:
 
 
 def _check_same(folder: Path, names: Sequence[str], expected: Sequence[str]) -> None:
+    """Raise InputError at the first name that differs from the test set's."""
     for i, (name, right) in enumerate(zip(names, expected, strict=True)):
         if name != right:
             raise InputError(
-                f"{folder}: cloud {i} is {name!r}, the test set's {right!r}; write samples in the order of the test set"
+                f"{folder}: cloud {i} is {name!r}, the test set's {right!r}; "
+                "write samples in the order of the test set"
             )
 
 
-def _files(test: Clouds) -> list[str]:
-    """Name each cloud's file, without ".ply"; ids of built-in shapes name no folder: their class's is taken."""
+def _file_names(test: Clouds) -> list[str]:
+    """Name each cloud's file: <class>/<id>, without ".ply".
+
+    ShapeNet's ids begin with the class's folder; those of built-in shapes get the class's name.
+    """
     pairs = zip(test.ids, _class_names(test), strict=True)
     return [name if "/" in name else f"{folder}/{name}" for name, folder in pairs]
 
 
 def _write_ply(folder: Path, test: Clouds, points: np.ndarray, idx: np.ndarray | None) -> None:
-    names = _files(test)
+    names = _file_names(test)
     for name, cloud in zip(names, points, strict=True):
         file = folder / f"{name}.ply"
         file.parent.mkdir(exist_ok=True)
@@ -111,39 +111,37 @@ def _write_ply(folder: Path, test: Clouds, points: np.ndarray, idx: np.ndarray |
 
 
 def _read_ply(folder: Path, test: Clouds) -> tuple[np.ndarray, np.ndarray | None]:
-    names, clouds = _files(test), {}
+    expected, clouds = _file_names(test), {}
     for class_folder in visible(folder):
         files = ply.read_folder(class_folder, ())
         for name, reason in files.bad.items():
             raise InputError(f"{class_folder / name}.ply {reason}: write it again")
         points = np.split(files.points, np.cumsum(files.counts))[:-1]
-        clouds |= {
-            f"{class_folder.name}/{name}": cloud
-            for name, cloud in zip(files.names, points, strict=True)
-        }
-    _check_once_each(folder, [*clouds], names)
-    m = len(clouds[names[0]])
-    for name in names:
+        names = [f"{class_folder.name}/{name}" for name in files.names]
+        clouds |= zip(names, points, strict=True)
+    _check_once_each(folder, [*clouds], expected)
+    m = len(clouds[expected[0]])
+    for name in expected:
         if len(clouds[name]) != m:
             raise InputError(
-                f"{folder / name}.ply has {len(clouds[name])} points, {names[0]}.ply {m}; give all the same"
+                f"{folder / name}.ply has {len(clouds[name])} points, {expected[0]}.ply {m}; "
+                "give all the same"
             )
-    return np.stack([clouds[name] for name in names]), _indices(folder / INDICES, names)
+    return np.stack([clouds[name] for name in expected]), _read_indices(folder / INDICES, expected)
 
 
-def _indices(path: Path, names: list[str]) -> np.ndarray | None:
+def _read_indices(path: Path, expected: list[str]) -> np.ndarray | None:
     if not path.exists():
         return None
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
             ids, index = [str(name) for name in arrays["ids"].tolist()], arrays["index"]
             rows = dict(zip(ids, index, strict=True))
-    except (*UNREADABLE, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(
-            f"{path} is damaged or lacks ids or index ({error}); write it again or remove it"
-        ) from error
-    _check_once_each(path, ids, names)
-    return np.stack([rows[name] for name in names])
+    except (*h5.UNREADABLE, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        text = f"{path} is damaged or lacks ids or index ({error}); write it again or remove it"
+        raise InputError(text) from error
+    _check_once_each(path, ids, expected)
+    return np.stack([rows[name] for name in expected])
 
 
 def _check_once_each(path: Path, names: list[str], expected: list[str]) -> None:
@@ -159,10 +157,8 @@ def _check_once_each(path: Path, names: list[str], expected: list[str]) -> None:
 
 
 def visible(folder: Path) -> list[Path]:
-    """List the folders in a folder, in the order of their names, without hidden ones."""
-    return sorted(
-        path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")
-    )
+    """List the folders in a folder by name, without hidden ones."""
+    return sorted(path for path in folder.glob("[!.]*") if path.is_dir())
 
 
 MODELNET40 = Layout(_write_h5, _read_h5, lambda folder: (folder / "test_files.txt").is_file())
