@@ -1,12 +1,13 @@
-"""Built-in data set: procedural CAD-like shapes in the layout of ModelNet40, for people without its archive.
+"""Built-in data set: procedural CAD-like shapes in ModelNet40's layout, where no data are at hand.
 
-Class names are ModelNet40's. The classes come in confusable groups (desk and table, chair and stool,
-night_stand and dresser, cup and vase ...) whose overall proportions overlap, so that small parts such as
-handles, knobs, drawer fronts and backrests decide. Numbers obtained here say nothing about ModelNet40 itself.
+Class names are ModelNet40's. The classes come in groups that are easily confused (desk and table,
+chair and stool, night_stand and dresser, cup and vase ...): their proportions overlap, so that small
+parts such as handles, knobs, drawer fronts and backrests decide. Results on these shapes say nothing
+about results on ModelNet40.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,23 +28,8 @@ from .vessels import bottle, bowl, cup, flower_pot, vase
 
 __all__ = ["CLASSES", "SPLITS", "STORED", "clouds", "ensure", "generate", "mesh_of"]
 
-_LIST = [
-    airplane,
-    bed,
-    bench,
-    bookshelf,
-    bottle,
-    bowl,
-    car,
-    chair,
-    cup,
-    desk,
-    dresser,
-    flower_pot,
-    lamp,
-    monitor,
-]
-_LIST += [night_stand, sofa, stool, table, tv_stand, vase, wardrobe]
+_LIST = [airplane, bed, bench, bookshelf, bottle, bowl, car, chair, cup, desk, dresser]
+_LIST += [flower_pot, lamp, monitor, night_stand, sofa, stool, table, tv_stand, vase, wardrobe]
 _BUILDERS: dict[str, Callable[[np.random.Generator], Mesh]] = {
     builder.__name__: builder for builder in _LIST
 }
@@ -54,7 +40,7 @@ STORED = 2048  # points that a cloud is normalised by, unless it has more
 
 
 def _rng(name: str, index: int, seed: int, split: str) -> np.random.Generator:
-    """Return the generator of one shape: keyed by everything that names it, so that the order of calls is ignored."""
+    """Return the random generator of one shape, keyed by all that names it, not by earlier calls."""
     if name not in CLASSES:
         raise InputError(f"name must be one of {', '.join(CLASSES)}; got {name!r}")
     if split not in SPLITS:
@@ -65,7 +51,7 @@ def _rng(name: str, index: int, seed: int, split: str) -> np.random.Generator:
 
 
 def mesh_of(rng: np.random.Generator, name: str) -> Mesh:
-    """Build one random shape of a class as triangles (F, 3, 3): y up, front about +z, before normalisation."""
+    """Build one random shape of a class, not normalised: (F, 3, 3), y up, front near +z."""
     triangles = stretch(_BUILDERS[name](rng), rng.uniform(0.8, 1.2, 3))
     if rng.random() < 0.5:
         triangles = stretch(triangles, (-1, 1, 1))
@@ -75,17 +61,17 @@ def mesh_of(rng: np.random.Generator, name: str) -> Mesh:
 def generate(
     name: str, index: int, seed: int = 0, split: str = "train", num_points: int = STORED
 ) -> NDArray[np.float32]:
-    """Generate one cloud (num_points, 3), uniform over the surface, zero mean, largest norm 1, y up.
+    """Draw one cloud (num_points, 3) uniformly from a surface: mean 0, largest norm 1, y up.
 
     The points are independent draws, so the first n of them are a uniform sample as well.
 
     Args:
         name: one of `CLASSES`.
-        index: number of the shape within class and split.
-        split: "train" or "test"; the two share no shape.
+        index: of the shape within class and split.
+        split: "train" or "test"; they share no shape.
 
     Raises:
-        InputError: unknown name or split, negative index or seed, fewer than one point.
+        InputError: an unknown name or split, a negative index or seed, or no points.
     """
     if num_points < 1:
         raise InputError(f"num_points must be at least 1, got {num_points}")
@@ -96,32 +82,32 @@ def generate(
 
 def clouds(
     names: Sequence[str],
-    numbers: Iterable[int],
+    numbers: Sequence[int],
     num_points: int = STORED,
     split: str = "train",
     seed: int = 0,
 ) -> Clouds:
-    """Generate the shapes of these numbers of each class, class by class; ids are such as "chair_0012".
+    """Generate the shapes of these numbers, class by class; their ids are like "chair_0012".
 
-    The points are the first `num_points` of `generate`, which gets at least STORED to normalise by.
+    Each cloud is normalised by at least STORED points, so that fewer are a part of the same cloud.
     """
-    shapes = [(name, int(number)) for name in names for number in numbers]
-    points = [
-        generate(name, number, seed, split, max(STORED, num_points))[:num_points]
-        for name, number in shapes
-    ]
-    labels = [names.index(name) for name, _ in shapes]
-    ids = [f"{name}_{number:04d}" for name, number in shapes]
+    points, labels, ids = [], [], []
+    for label, name in enumerate(names):
+        for number in numbers:
+            cloud = generate(name, int(number), seed, split, max(STORED, num_points))
+            points.append(cloud[:num_points])
+            labels.append(label)
+            ids.append(f"{name}_{number:04d}")
     return Clouds(np.stack(points), np.array(labels, np.int64), tuple(names), ids)
 
 
 def ensure(
     root: str | Path, train_per_class: int = 100, test_per_class: int = 40, seed: int = 0
 ) -> Path:
-    """Write the data set below `root` unless it is there, and return its folder (ModelNet40 h5 layout).
+    """Write the data set in ModelNet40's layout below `root`, unless it exists; return its folder.
 
-    The folder's name holds the parameters and a digest of the source, so a changed generator never reuses an
-    older folder.
+    The folder's name holds the parameters and a digest of this package's source, so that a changed
+    generator does not reuse an older folder.
 
     Raises:
         InputError: a count below 1 or a negative seed.

@@ -1,12 +1,17 @@
-"""Case furniture: night_stand, dresser, wardrobe, bookshelf. Bodies overlap; fronts tell them apart."""
+"""Case furniture: night_stand, dresser, wardrobe, bookshelf.
 
-from itertools import pairwise
+Their proportions overlap; the fronts tell them apart.
+"""
+
+from collections.abc import Iterator
+from itertools import pairwise, product
 
 import numpy as np
 
-from .mesh import Mesh, at_corners, bar, both_sides, box, join, move, rod
+from .mesh import Mesh, bar, both_sides, box, four_legs, joined, move, rod
 
 
+@joined
 def drawer_fronts(
     rng: np.random.Generator,
     xs: tuple[float, float],
@@ -15,170 +20,163 @@ def drawer_fronts(
     rows: int,
     columns: int,
     doors: bool = False,
-) -> Mesh:
-    """Grid of raised fronts with grips on the plane z, filling xs by ys; grips of doors sit off centre."""
+) -> Iterator[Mesh]:
+    """Fill xs by ys on the plane z with raised fronts and their grips, off centre on doors."""
     u = rng.uniform
     size = min(xs[1] - xs[0], ys[1] - ys[0])
     gap, raised = 0.02 + 0.02 * size, u(0.015, 0.05)
-    knob, grip, length, stub = rng.random() < 0.5, u(0.025, 0.04), u(0.15, 0.35), u(0.05, 0.08)
+    has_knobs, grip, length, stub = rng.random() < 0.5, u(0.025, 0.04), u(0.15, 0.35), u(0.05, 0.08)
     side = rng.choice([-1, 1])
-    x_edges, y_edges = np.linspace(*xs, columns + 1), np.linspace(*ys, rows + 1)
-    parts = []
-    for column in range(columns):
-        for row in range(rows):
-            x0, x1 = x_edges[column] + gap, x_edges[column + 1] - gap
-            y0, y1 = y_edges[row] + gap, y_edges[row + 1] - gap
-            parts.append(box((x0, y0, z), (x1, y1, z + raised)))
-            x, y, front = (x0 + x1) / 2, (y0 + y1) / 2, z + raised
-            if doors:
-                inward = side if columns == 1 else (1 if column % 2 == 0 else -1)
+    front = z + raised
+    for column, x_edges in enumerate(pairwise(np.linspace(*xs, columns + 1))):
+        for y_edges in pairwise(np.linspace(*ys, rows + 1)):
+            (x0, x1), (y0, y1) = x_edges, y_edges
+            x0, x1, y0, y1 = x0 + gap, x1 - gap, y0 + gap, y1 - gap
+            yield box((x0, y0, z), (x1, y1, front))
+            x, y = (x0 + x1) / 2, (y0 + y1) / 2
+            if doors:  # of two doors side by side, both grips are where they meet
+                inward = side if columns == 1 else (-1) ** column
                 x = x + inward * 0.4 * (x1 - x0)
-            if knob:
-                parts.append(rod((x, y, front), (x, y, front + stub), grip))
-            elif doors:
-                reach = 0.7 * length * (y1 - y0)
-                parts.append(
-                    box((x - grip / 2, y - reach, front), (x + grip / 2, y + reach, front + 0.05))
-                )
-            else:
-                reach = length * (x1 - x0)
-                parts.append(
-                    box((x - reach, y - grip / 2, front), (x + reach, y + grip / 2, front + 0.05))
-                )
-    return join(*parts)
+            if has_knobs:
+                yield rod((x, y, front), (x, y, front + stub), grip)
+                continue
+            across, up = length * (x1 - x0), grip / 2
+            if doors:
+                across, up = grip / 2, 0.7 * length * (y1 - y0)
+            yield box((x - across, y - up, front), (x + across, y + up, front + 0.05))
 
 
-def _stand(rng: np.random.Generator, x: float, z: float, height: float) -> list[Mesh]:
-    """Make four feet, or a plinth, up to `height`."""
+@joined
+def closed_unit(
+    rng: np.random.Generator,
+    low: tuple[float, float, float],
+    high: tuple[float, float, float],
+    rows: int,
+    columns: int,
+    doors: bool = False,
+) -> Iterator[Mesh]:
+    """Build a box between two corners, with its front full of drawers or doors."""
+    (x0, y0, _), (x1, y1, front) = low, high
+    yield box(low, high)
+    yield drawer_fronts(rng, (x0, x1), (y0, y1), front, rows, columns, doors)
+
+
+def _stand(rng: np.random.Generator, x: float, z: float, height: float) -> Mesh:
+    """Build four feet, or a plinth, up to `height`."""
     if height < 0.03 or rng.random() < 0.2:
-        return [box((-x * 0.95, 0, -z * 0.9), (x * 0.95, height, z * 0.9))]
-    thick, x, z = rng.uniform(0.04, 0.09), x - 0.06, z - 0.06
-    return at_corners(
-        lambda sx, sz: bar(
-            (sx * x, 0, sz * z), (sx * x, height, sz * z), thick * 0.7, thick * 0.7, 1.4
-        )
+        return box((-x * 0.95, 0, -z * 0.9), (x * 0.95, height, z * 0.9))
+    thick = rng.uniform(0.04, 0.09) * 0.7
+    return four_legs(
+        lambda foot, top: bar(foot, top, thick, thick, 1.4), x - 0.06, z - 0.06, height
     )
 
 
 def _top(rng: np.random.Generator, x: float, y: float, z: float) -> Mesh:
-    """Cover plate or cornice."""
+    """Build a cover plate or cornice on top of a body."""
     over, thick = rng.uniform(0, 0.06), rng.uniform(0.02, 0.06)
     return box((-x - over, y, -z), (x + over, y + thick, z + over))
 
 
-def _open_case(x: float, y0: float, y1: float, z: float, t: float, back: bool) -> list[Mesh]:
-    """Two sides, floor, ceiling, perhaps a rear wall."""
-    parts = [
-        both_sides(box((x - t, y0, -z), (x, y1, z))),
-        box((-x, y0, -z), (x, y0 + t, z)),
-        box((-x, y1 - t, -z), (x, y1, z)),
-    ]
-    return [*parts, box((-x, y0, -z), (x, y1, -z + 0.02))] if back else parts
+@joined
+def _open_case(x: float, y0: float, y1: float, z: float, t: float, back: bool) -> Iterator[Mesh]:
+    """Build two sides, floor, ceiling, and a rear wall if `back`."""
+    yield both_sides(box((x - t, y0, -z), (x, y1, z)))
+    yield box((-x, y0, -z), (x, y0 + t, z))
+    yield box((-x, y1 - t, -z), (x, y1, z))
+    if back:
+        yield box((-x, y0, -z), (x, y1, -z + 0.02))
 
 
-def night_stand(rng: np.random.Generator) -> Mesh:
+@joined
+def night_stand(rng: np.random.Generator) -> Iterator[Mesh]:
     u = rng.uniform
     x, z, body, foot = 0.5 * u(0.85, 1.35), 0.5 * u(0.6, 1.0), u(0.65, 1.2), u(0, 0.45)
-    top, t = foot + body, 0.035
-    parts = [*_stand(rng, x, z, foot), _top(rng, x, top, z)]
+    top = foot + body
+    yield _stand(rng, x, z, foot)
+    yield _top(rng, x, top, z)
     kind = rng.choice(["drawers", "niche", "door"], p=[0.45, 0.4, 0.15])
     if kind == "drawers":
-        parts += [
-            box((-x, foot, -z), (x, top, z)),
-            drawer_fronts(
-                rng, (-x, x), (foot, top), z, rng.choice([1, 2, 3], p=[0.25, 0.65, 0.1]), 1
-            ),
-        ]
+        rows = rng.choice([1, 2, 3], p=[0.25, 0.65, 0.1])
+        yield closed_unit(rng, (-x, foot, -z), (x, top, z), rows, 1)
     elif kind == "niche":  # a drawer above or below an open compartment
         split, above = foot + body * u(0.35, 0.7), rng.random() < 0.75
         low, high = (split, top) if above else (foot, split)
-        parts += _open_case(x, foot, top, z, t, rng.random() < 0.7)
-        parts += [
-            box((-x, low, -z), (x, high, z)),
-            drawer_fronts(rng, (-x, x), (low, high), z, 1, 1),
-        ]
+        yield _open_case(x, foot, top, z, 0.035, rng.random() < 0.7)
+        yield closed_unit(rng, (-x, low, -z), (x, high, z), 1, 1)
     else:
         split = top - body * u(0.25, 0.35)
-        parts += [
-            box((-x, foot, -z), (x, top, z)),
-            drawer_fronts(rng, (-x, x), (split, top), z, 1, 1),
-            drawer_fronts(rng, (-x, x), (foot, split), z, 1, 1, doors=True),
-        ]
+        yield box((-x, foot, -z), (x, top, z))
+        yield drawer_fronts(rng, (-x, x), (split, top), z, 1, 1)
+        yield drawer_fronts(rng, (-x, x), (foot, split), z, 1, 1, doors=True)
     if rng.random() < 0.12:
-        parts.append(box((-x, top, -z), (x, top + u(0.08, 0.2), -z + 0.03)))
-    return join(*parts)
+        yield box((-x, top, -z), (x, top + u(0.08, 0.2), -z + 0.03))
 
 
-def dresser(rng: np.random.Generator) -> Mesh:
+@joined
+def dresser(rng: np.random.Generator) -> Iterator[Mesh]:
     u = rng.uniform
     x, z, foot = 0.5 * u(0.85, 2.0), 0.5 * u(0.45, 0.85), u(0, 0.3)
     body = u(0.75, 1.5)
     top = foot + body
-    parts = [*_stand(rng, x, z, foot), _top(rng, x, top, z), box((-x, foot, -z), (x, top, z))]
+    yield _stand(rng, x, z, foot)
+    yield _top(rng, x, top, z)
+    yield box((-x, foot, -z), (x, top, z))
     columns = 1 if x < 0.55 else int(rng.choice([1, 2, 3], p=[0.25, 0.5, 0.25]))
-    rows = int(rng.integers(3, 6)) if columns < 3 else int(rng.integers(2, 4))
+    rows = rng.integers(3, 6) if columns < 3 else rng.integers(2, 4)
+    split = top
     if rng.random() < 0.3:  # a row of small drawers over the wide ones
         split = top - body / (rows + 1)
-        parts += [
-            drawer_fronts(rng, (-x, x), (foot, split), z, rows, columns),
-            drawer_fronts(rng, (-x, x), (split, top), z, 1, columns + 1),
-        ]
-    else:
-        parts.append(drawer_fronts(rng, (-x, x), (foot, top), z, rows, columns))
+    yield drawer_fronts(rng, (-x, x), (foot, split), z, rows, columns)
+    if split < top:
+        yield drawer_fronts(rng, (-x, x), (split, top), z, 1, columns + 1)
     if rng.random() < 0.12:  # mirror
         half, high = x * u(0.4, 0.9), u(0.4, 0.8)
-        parts.append(box((-half, top, -z), (half, top + high, -z + 0.04)))
-    return join(*parts)
+        yield box((-half, top, -z), (half, top + high, -z + 0.04))
 
 
-def wardrobe(rng: np.random.Generator) -> Mesh:
+@joined
+def wardrobe(rng: np.random.Generator) -> Iterator[Mesh]:
     u = rng.uniform
     height, x, z, foot = 2.0, 0.5 * u(0.75, 2.0), 0.5 * u(0.45, 0.85), u(0, 0.2)
-    parts = [*_stand(rng, x, z, foot), _top(rng, x, height, z)]
-    doors = int(rng.integers(1, 3)) if x < 0.55 else int(rng.integers(2, 5))
+    yield _stand(rng, x, z, foot)
+    yield _top(rng, x, height, z)
+    doors = rng.integers(1, 3) if x < 0.55 else rng.integers(2, 5)
     right = x
     if rng.random() < 0.2:  # an open column of shelves beside the doors
         right, t = x - 2 * x * u(0.25, 0.4), 0.03
-        middle = (right + x) / 2
-        column = join(*_open_case((x - right) / 2, foot, height, z, t, True))
-        parts.append(move(column, (middle, 0, 0)))
-        parts += [
-            box((right, y, -z), (x, y + t, z - 0.02))
-            for y in np.linspace(foot, height, rng.integers(4, 7))[1:-1]
-        ]
-    parts.append(box((-x, foot, -z), (right, height, z)))
+        column = _open_case((x - right) / 2, foot, height, z, t, True)
+        yield move(column, ((right + x) / 2, 0, 0))
+        for y in np.linspace(foot, height, rng.integers(4, 7))[1:-1]:
+            yield box((right, y, -z), (x, y + t, z - 0.02))
+    yield box((-x, foot, -z), (right, height, z))
     low = foot
-    if rng.random() < 0.4:
-        low = foot + u(0.2, 0.5)
-        parts.append(
-            drawer_fronts(rng, (-x, right), (foot, low), z, rng.integers(1, 3), rng.integers(1, 3))
-        )
-    parts.append(drawer_fronts(rng, (-x, right), (low, height), z, 1, doors, doors=True))
-    return join(*parts)
+    if rng.random() < 0.4:  # drawers under the doors
+        low, rows, columns = foot + u(0.2, 0.5), rng.integers(1, 3), rng.integers(1, 3)
+        yield drawer_fronts(rng, (-x, right), (foot, low), z, rows, columns)
+    yield drawer_fronts(rng, (-x, right), (low, height), z, 1, doors, doors=True)
 
 
-def bookshelf(rng: np.random.Generator) -> Mesh:
+@joined
+def bookshelf(rng: np.random.Generator) -> Iterator[Mesh]:
     u = rng.uniform
     height, x, z, foot, t = 2.0, 0.5 * u(0.65, 2.0), 0.5 * u(0.35, 0.75), u(0, 0.2), u(0.025, 0.05)
-    parts = [*_stand(rng, x, z, foot), *_open_case(x, foot, height, z, t, rng.random() < 0.65)]
+    yield _stand(rng, x, z, foot)
+    yield _open_case(x, foot, height, z, t, rng.random() < 0.65)
     low = foot
     if rng.random() < 0.4:  # closed lower part
         low = foot + u(0.3, 1.1)
-        parts += [
-            box((-x, foot, -z), (x, low, z)),
-            drawer_fronts(rng, (-x, x), (foot, low), z, 1, rng.integers(1, 4), doors=True),
-        ]
+        yield closed_unit(rng, (-x, foot, -z), (x, low, z), 1, rng.integers(1, 4), doors=True)
     levels = np.linspace(low, height, max(2, round((height - low) / u(0.25, 0.5))) + 1)
     depth = z - u(0, 0.06)
-    parts += [box((-x, y, -z), (x, y + t, depth)) for y in levels[1:-1]]
-    columns = int(rng.integers(1, 3)) if x < 0.6 else int(rng.integers(1, 4))
+    for y in levels[1:-1]:
+        yield box((-x, y, -z), (x, y + t, depth))
+    columns = rng.integers(1, 3) if x < 0.6 else rng.integers(1, 4)
     edges = np.linspace(-x, x, columns + 1)
-    parts += [box((a - t / 2, low, -z), (a + t / 2, height, depth)) for a in edges[1:-1]]
-    if rng.random() < 0.45:  # rows of books, here and there
-        for y0, y1 in pairwise(levels):
-            for a, b in pairwise(edges):
-                if rng.random() < 0.45:
-                    end = a + (b - a) * u(0.2, 1)
-                    upper, spine = y0 + (y1 - y0) * u(0.6, 0.9), depth - u(0.02, 0.15)
-                    parts.append(box((a + t, y0 + t, -z + 0.03), (end - t, upper, spine)))
-    return join(*parts)
+    for a in edges[1:-1]:
+        yield box((a - t / 2, low, -z), (a + t / 2, height, depth))
+    if rng.random() < 0.45:  # rows of books in some compartments
+        for (y0, y1), (a, b) in product(pairwise(levels), pairwise(edges)):
+            if rng.random() < 0.45:
+                end = a + (b - a) * u(0.2, 1)
+                upper, spine = y0 + (y1 - y0) * u(0.6, 0.9), depth - u(0.02, 0.15)
+                yield box((a + t, y0 + t, -z + 0.03), (end - t, upper, spine))

@@ -1,10 +1,11 @@
-"""Triangle soup: primitive builders, rigid moves and area-uniform surface sampling.
+"""Meshes as loose triangles: primitives, moves, and points drawn uniformly from the surface.
 
-A mesh is an array (F, 3, 3): F triangles, three corners, xyz, with y up. Neither orientation nor being closed
-matters, because the only thing ever done with a mesh is to scatter points on it.
+A mesh is an array (F, 3, 3): F triangles, three corners, xyz, with y up. Triangles need no
+orientation and no closed surface, as all that a mesh is for is to draw points on it.
 """
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,21 +13,28 @@ from numpy.typing import ArrayLike, NDArray
 Mesh = NDArray[np.float64]  # (F, 3, 3)
 
 
-def join(*meshes: Mesh) -> Mesh:
-    """Make one mesh of the triangles of all."""
-    return np.concatenate(meshes)
+def joined(build: Callable[..., Iterator[Mesh]]) -> Callable[..., Mesh]:
+    """Decorate a function that yields the parts of a shape, so that it returns them as one mesh."""
+
+    @functools.wraps(build)
+    def build_joined(*args, **options) -> Mesh:
+        return np.concatenate([*build(*args, **options)])
+
+    return build_joined
 
 
 def loft(rings: ArrayLike, caps: bool = True) -> Mesh:
-    """Stretch a skin over successive closed rings (R, S, 3); corner s of one ring meets corner s of the next.
+    """Connect successive closed rings (R, S, 3), corner s of a ring to corner s of the next.
 
-    Caps are fans around the mean of the end rings, so those must be star-shaped seen from there.
+    Caps close both ends by triangles around the end ring's mean, from which all of the ring must be
+    visible.
     """
     rings = np.asarray(rings, float)
     a, b = rings[:-1], rings[1:]
     a_next, b_next = np.roll(a, -1, axis=1), np.roll(b, -1, axis=1)
-    skin = [np.stack([a, a_next, b_next], 2), np.stack([a, b_next, b], 2)]  # (R-1, S, 3, 3) each
-    parts = [s.reshape(-1, 3, 3) for s in skin]
+    # the two triangles of each quadrilateral: (R-1, S, 3, 3) each
+    halves = np.stack([a, a_next, b_next], 2), np.stack([a, b_next, b], 2)
+    parts = [half.reshape(-1, 3, 3) for half in halves]
     if caps:
         for ring in (rings[0], rings[-1]):
             centre = np.broadcast_to(ring.mean(0), ring.shape)
@@ -35,7 +43,7 @@ def loft(rings: ArrayLike, caps: bool = True) -> Mesh:
 
 
 def box(low: ArrayLike, high: ArrayLike) -> Mesh:
-    """Make an axis-parallel box between two opposite corners."""
+    """Return an axis-parallel box between two opposite corners."""
     (x0, y0, z0), (x1, y1, z1) = low, high
     return loft([[(x0, y, z0), (x1, y, z0), (x1, y, z1), (x0, y, z1)] for y in (y0, y1)])
 
@@ -43,7 +51,7 @@ def box(low: ArrayLike, high: ArrayLike) -> Mesh:
 def ellipse(
     centre: ArrayLike, radius_x: float, radius_z: float, segments: int = 20
 ) -> NDArray[np.float64]:
-    """Make a horizontal ring (segments, 3), for use in `loft`."""
+    """Return a horizontal ring (segments, 3), for use in `loft`."""
     angle = np.arange(segments) * (2 * np.pi / segments)
     ring = np.stack([radius_x * np.cos(angle), np.zeros(segments), radius_z * np.sin(angle)], 1)
     return ring + np.asarray(centre, float)
@@ -52,51 +60,49 @@ def ellipse(
 def disc(
     centre: ArrayLike, radius_x: float, radius_z: float, thickness: float, taper: float = 1.0
 ) -> Mesh:
-    """Make an upright elliptic cylinder on `centre`; `taper` scales the upper rim (0 gives a cone)."""
+    """Return an upright elliptic cylinder on `centre`; `taper` scales its upper rim (0: a cone)."""
     x, y, z = centre
     upper = ellipse((x, y + thickness, z), radius_x * taper, radius_z * taper)
     return loft([ellipse((x, y, z), radius_x, radius_z), upper])
 
 
 def revolve(profile: ArrayLike, segments: int = 28) -> Mesh:
-    """Turn a profile about y: from (radius, height) pairs (R, 2); end at radius 0 to close it."""
+    """Turn a profile of (radius, height) pairs (R, 2) about y; radius 0 at its end closes it."""
     return loft([ellipse((0, y, 0), r, r, segments) for r, y in profile], caps=False)
 
 
 def tube(path: ArrayLike, radius: float | ArrayLike, segments: int = 8) -> Mesh:
-    """Make a round pipe along a polyline (R, 3); `radius` is one number or one per corner of the path."""
+    """Return a round pipe along a polyline (R, 3); `radius` is a number, or one for each corner."""
     path = np.asarray(path, float)
     tangent = np.gradient(path, axis=0)
     tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
     normal = np.eye(3)[np.argmin(np.abs(tangent[0]))]
     angle = np.arange(segments) * (2 * np.pi / segments)
+    cos, sin = np.cos(angle)[:, None], np.sin(angle)[:, None]  # (segments, 1)
     rings = []
     for centre, t, r in zip(path, tangent, np.broadcast_to(radius, len(path)), strict=True):
-        # Carrying the last normal along keeps the pipe from twisting where the path leaves a plane.
+        # Keeping the last normal, made perpendicular, avoids twists where the path leaves a plane.
         normal = normal - t * (t @ normal)
         normal = normal / np.linalg.norm(normal)
-        rings.append(
-            centre
-            + r * (np.cos(angle)[:, None] * normal + np.sin(angle)[:, None] * np.cross(t, normal))
-        )
+        rings.append(centre + r * (cos * normal + sin * np.cross(t, normal)))
     return loft(rings)
 
 
 def rod(start: ArrayLike, end: ArrayLike, radius: float, end_radius: float | None = None) -> Mesh:
-    """Make a straight round bar, tapered when `end_radius` is given."""
+    """Return a straight round bar, tapered if `end_radius` is given."""
     return tube([start, end], [radius, radius if end_radius is None else end_radius])
 
 
 def bar(
     start: ArrayLike, end: ArrayLike, width: float, depth: float, end_scale: float = 1.0
 ) -> Mesh:
-    """Make a straight rectangular bar from a lower to an upper point; the section stays parallel to the ground."""
+    """Return a straight bar from a lower to an upper point, with horizontal rectangles as ends."""
     corner = np.array([(-1, 0, -1), (1, 0, -1), (1, 0, 1), (-1, 0, 1)]) * (width / 2, 0, depth / 2)
     return loft([np.asarray(start) + corner, np.asarray(end) + corner * end_scale])
 
 
 def panel(corners: ArrayLike, thickness: ArrayLike) -> Mesh:
-    """Make a slab over a planar outline (S, 3), made solid by the offset vector `thickness` (3,)."""
+    """Return a slab: a planar outline (S, 3), and the same moved by the vector `thickness` (3,)."""
     corners = np.asarray(corners, float)
     return loft([corners, corners + np.asarray(thickness, float)])
 
@@ -120,22 +126,31 @@ def turn(mesh: Mesh, angle: float, axis: int = 1) -> Mesh:
     return mesh @ rotation.T
 
 
-def at_corners(make: Callable[[int, int], Mesh]) -> list[Mesh]:
-    """Make a part, such as a leg, for each pair of signs of x and z."""
-    return [make(sx, sz) for sx in (-1, 1) for sz in (-1, 1)]
-
-
 def both_sides(mesh: Mesh) -> Mesh:
     """Join a mesh and its mirror image in x."""
-    return join(mesh, stretch(mesh, (-1, 1, 1)))
+    return np.concatenate([mesh, stretch(mesh, (-1, 1, 1))])
+
+
+@joined
+def four_legs(
+    leg: Callable[[ArrayLike, ArrayLike], Mesh], x: float, z: float, height: float, splay: float = 0
+) -> Iterator[Mesh]:
+    """Place `leg`, a function of foot and top, below (+-x, height, +-z).
+
+    Args:
+        splay: distance by which the feet are further out, in x and in z.
+    """
+    for sx in (-1, 1):
+        for sz in (-1, 1):
+            yield leg((sx * (x + splay), 0, sz * (z + splay)), (sx * x, height, sz * z))
 
 
 def sample_surface(triangles: Mesh, n: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Draw n independent points (n, 3), uniform over the area; any prefix is therefore uniform too."""
+    """Draw n independent points (n, 3), uniform over the area; so any prefix is uniform too."""
     edge1, edge2 = triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]
     cumulative = np.cumsum(np.linalg.norm(np.cross(edge1, edge2), axis=1))
     face = np.searchsorted(cumulative, rng.random(n) * cumulative[-1], side="right")
-    # Folding the far half of the unit square back makes (a, b) uniform over the triangle a + b <= 1.
+    # Folding the unit square along its diagonal makes (a, b) uniform where a + b <= 1.
     weight = rng.random((n, 2))
     weight = np.where(weight.sum(1, keepdims=True) > 1, 1 - weight, weight)
     return triangles[face, 0] + weight[:, :1] * edge1[face] + weight[:, 1:] * edge2[face]
