@@ -283,7 +283,7 @@ H5_FAULTS = {
     "other ids": (text("ply_data_test_0_id2file.json", '["chair/a", "car/c", "car/b", "chair/d"]'),
                   "cloud 1 is 'car/c', the test set's 'car/b'; write .* in the order"),
     "NaN": (h5_data("data", put((1, 2, 0), np.nan)), r"ply_data_test0\.h5.*not finite in cloud 1"),
-    "wrong shape": (h5_data("data", lambda a: a[..., :2]), r"'data' of shape \(4, 5, 2\): make it"),
+    "wrong shape": (h5_data("data", lambda a: a[..., :2]), r"'data' of float32 \(4, 5, 2\) .*: make them"),
     "m > N": (h5_data("data", lambda a: np.zeros((4, N + 1, 3), np.float32)), r"13 points: m must be in .*\[1, 12\]"),
     "m = 0 points": (h5_data("data", lambda a: a[:, :0]), r"samples of 0 points: m must be in .*\[1, 12\]"),
     "index too large": (h5_data("index", put((2, 1), N)), r"cloud 2 \(car/c\): the index must be in \[0, 12\), got 12"),

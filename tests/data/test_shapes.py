@@ -227,7 +227,7 @@ def test_command_tells_a_fault_in_one_sentence(tmp_path, monkeypatch):
         (lambda root: generate("chair", 0, num_points=0), "at least 1, got 0"),
         (lambda root: ensure(root, train_per_class=0), "train_per_class must be at least 1, got 0"),
         (lambda root: ensure(root, test_per_class=-2), "test_per_class must be at least 1, got -2"),
-        (lambda root: ensure(root, seed=-1), "seed must be at least 0, got -1"),
+        (lambda root: ensure(root, seed=-1), "seed must be at least 0, got index 0, seed -1"),
     ],
 )
 def test_bad_arguments_are_named(tmp_path, call, message):

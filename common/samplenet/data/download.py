@@ -62,8 +62,9 @@ def locked(path: Path) -> Iterator[None]:
             log.warning("another process is writing %s: waiting for it", path)
             lock.acquire()
     except OSError as error:
-        text = f"{path.parent} cannot be written ({error}): choose another folder"
-        raise InputError(text) from error
+        raise InputError(
+            f"{path.parent} cannot be written ({error}): choose another folder"
+        ) from error
     try:
         yield
     finally:
@@ -103,8 +104,9 @@ def fetch(
             except _Refused as refusal:
                 reasons.append(f"  {url}: {refusal}")
             except OSError as error:
-                text = f"{path} cannot be written ({error}): free space or choose another folder"
-                raise InputError(text) from error
+                raise InputError(
+                    f"{path} cannot be written ({error}): free space or choose another folder"
+                ) from error
     expected = f" (MD5 {md5})" if md5 else ""
     by_hand = f"get it by other means and put it at {path.absolute()}{expected}"
     raise InputError("\n".join([f"{path.name} could not be downloaded; {by_hand}:", *reasons]))

@@ -93,8 +93,9 @@ def _lines(file: Path) -> list[str]:
             hint = f"did you mean {inner}?"
         raise InputError(f"{file} is missing: {hint}") from error
     except (OSError, UnicodeDecodeError) as error:
-        text = f"{file} cannot be read as text ({error}): fetch the data again"
-        raise InputError(text) from error
+        raise InputError(
+            f"{file} cannot be read as text ({error}): fetch the data again"
+        ) from error
     lines = [line.strip() for line in lines if line.strip()]
     if not lines:
         raise InputError(f"{file} is empty: fetch the data again")
@@ -126,18 +127,12 @@ def _read(file: Path, num_points: int | None) -> tuple[np.ndarray, np.ndarray]:
 def _check(file: Path, data: h5.Dataset, label: h5.Dataset, num_points: int | None) -> None:
     """Raise InputError unless these are clouds of enough points and one label for each."""
     shape, labels = data.shape or (), label.shape or ()  # None for an empty data space
-    if len(shape) != 3 or shape[2] != 3:
-        raise InputError(f"{file} has 'data' of shape {shape}: make it (n, P, 3)")
-    if data.dtype.kind != "f" or label.dtype.kind not in "iu":
+    are_clouds = len(shape) == 3 and shape[0] > 0 and shape[2] == 3 and data.dtype.kind == "f"
+    are_labels = labels in (shape[:1], (*shape[:1], 1)) and label.dtype.kind in "iu"
+    if not (are_clouds and are_labels):
         raise InputError(
-            f"{file} has 'data' of {data.dtype} and 'label' of {label.dtype}: "
-            "make them float32 and integer"
-        )
-    if shape[0] == 0:
-        raise InputError(f"{file} holds no clouds: remove it from the list")
-    if labels not in ((shape[0],), (shape[0], 1)):
-        raise InputError(
-            f"{file} has 'label' of shape {labels} for {shape[0]} clouds: give one label per cloud"
+            f"{file} has 'data' of {data.dtype} {shape} and 'label' of {label.dtype} {labels}: make "
+            "them float32 (n, P, 3) and integer (n,) or (n, 1) with at least one cloud, n"
         )
     if num_points is not None and shape[1] < num_points:
         raise InputError(
@@ -168,8 +163,9 @@ def _read_ids(file: Path, count: int) -> list[str]:
     try:
         ids = json.loads(source.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        text = f"{source} cannot be read as JSON ({error}): fetch it again or remove it"
-        raise InputError(text) from error
+        raise InputError(
+            f"{source} cannot be read as JSON ({error}): fetch it again or remove it"
+        ) from error
     if not (
         isinstance(ids, list) and len(ids) == count and all(isinstance(name, str) for name in ids)
     ):

@@ -73,8 +73,9 @@ def _read_index(file: Path) -> np.ndarray | None:
         with h5.File(file, "r") as source:
             return np.atleast_1d(source["index"][()]) if "index" in source else None
     except h5.UNREADABLE as error:
-        text = f"{file}: 'index' cannot be read ({error}); write the file again"
-        raise InputError(text) from error
+        raise InputError(
+            f"{file}: 'index' cannot be read ({error}); write the file again"
+        ) from error
 
 
 def _class_names(clouds: Clouds) -> list[str]:
@@ -138,8 +139,9 @@ def _read_indices(path: Path, expected: list[str]) -> np.ndarray | None:
             ids, index = [str(name) for name in arrays["ids"].tolist()], arrays["index"]
             rows = dict(zip(ids, index, strict=True))
     except (*h5.UNREADABLE, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        text = f"{path} is damaged or lacks ids or index ({error}); write it again or remove it"
-        raise InputError(text) from error
+        raise InputError(
+            f"{path} is damaged or lacks ids or index ({error}); write it again or remove it"
+        ) from error
     _check_once_each(path, ids, expected)
     return np.stack([rows[name] for name in expected])
 

@@ -1,9 +1,9 @@
 """Built-in data set: procedural CAD-like shapes in ModelNet40's layout, where no data are at hand.
 
-Class names are ModelNet40's. The classes come in groups that are easily confused (desk and table,
-chair and stool, night_stand and dresser, cup and vase ...): their proportions overlap, so that small
-parts such as handles, knobs, drawer fronts and backrests decide. Results on these shapes say nothing
-about results on ModelNet40.
+Class names are ModelNet40's. The classes form groups that are easily confused (desk and table, chair
+and stool, night_stand and dresser, cup and vase ...): their proportions overlap, so that small parts
+such as handles, knobs, drawer fronts and backrests decide. Results on these shapes say nothing about
+results on ModelNet40.
 """
 
 import hashlib
@@ -40,7 +40,7 @@ STORED = 2048  # points that a cloud is normalised by, unless it has more
 
 
 def _rng(name: str, index: int, seed: int, split: str) -> np.random.Generator:
-    """Return the random generator of one shape, keyed by all that names it, not by earlier calls."""
+    """Return the random generator of one shape, which depends on this key and no earlier call."""
     if name not in CLASSES:
         raise InputError(f"name must be one of {', '.join(CLASSES)}; got {name!r}")
     if split not in SPLITS:
@@ -115,39 +115,29 @@ def ensure(
     for label, count in (("train_per_class", train_per_class), ("test_per_class", test_per_class)):
         if count < 1:
             raise InputError(f"{label} must be at least 1, got {count}")
-    if seed < 0:
-        raise InputError(f"seed must be at least 0, got {seed}")
     folder = Path(root) / f"shapes-{train_per_class}-{test_per_class}-seed{seed}-{_source_digest()}"
-    if folder.is_dir():  # whole: `write` moves a finished folder to its name
+    if folder.is_dir():  # complete, as `write` renames a finished folder
         return folder
-    folder.parent.mkdir(
-        parents=True, exist_ok=True
-    )  # before the work, in case it cannot be written
+    folder.parent.mkdir(parents=True, exist_ok=True)  # first, in case it cannot be written
     from samplenet.data import modelnet40  # here, so that `generate` needs no h5py
 
-    modelnet40.write(
-        folder,
-        list(CLASSES),
-        _split("train", train_per_class, seed),
-        _split("test", test_per_class, seed),
-    )
-    return folder
+    train, test = _split("train", train_per_class, seed), _split("test", test_per_class, seed)
+    return modelnet40.write(folder, CLASSES, train, test)
 
 
 def _split(
     split: str, per_class: int, seed: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], list[str]]:
-    """Generate a split in a seeded random order: points (n, STORED, 3), labels (n,), ids."""
+    """Generate a split in random order: points (n, STORED, 3), labels (n,), ids."""
     shapes = clouds(CLASSES, range(per_class), split=split, seed=seed)
     order = np.random.default_rng([seed, SPLITS.index(split)]).permutation(len(shapes))
     return shapes.points[order], shapes.labels[order], [shapes.ids[i] for i in order]
 
 
 def _source_digest() -> str:
-    """Hash the code that the numbers come from: eight hex digits."""
+    """Hash the code that the coordinates come from: eight hex digits."""
     digest = hashlib.sha256()
     for path in [*sorted(Path(__file__).parent.glob("*.py")), Path(normalisation.__file__)]:
-        digest.update(
-            path.name.encode() + b"\0" + path.read_bytes().replace(b"\r\n", b"\n") + b"\0"
-        )
+        code = path.read_bytes().replace(b"\r\n", b"\n")  # git may check out Windows' line ends
+        digest.update(path.name.encode() + b"\0" + code + b"\0")
     return digest.hexdigest()[:8]
