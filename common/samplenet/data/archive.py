@@ -15,7 +15,6 @@ from samplenet.atomic import beside
 from samplenet.data.download import locked
 from samplenet.errors import InputError
 
-CHUNK = 1 << 16  # bytes unpacked at once
 MAX_MEMBERS = 500_000  # even empty files fill a disk
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError)
 # an absolute path, a drive, a backslash anywhere, or ".." as one part of the path
@@ -71,7 +70,7 @@ def extract_zip(archive: Path, folder: Path, max_bytes: int) -> Path:
         with zipfile.ZipFile(archive) as source, beside(folder) as new:
             new.mkdir()
             _check_members(source, max_bytes)
-            _unpack(source, new, max_bytes)
+            _unpack(source, new)
             os.rename(new, folder)
     except DAMAGED as error:
         raise InputError(f"{archive} is damaged ({error}): delete it and fetch it again") from error
@@ -113,26 +112,19 @@ def _check_members(source: zipfile.ZipFile, max_bytes: int) -> None:
         packed = member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
         if packed or member.flag_bits & 1:  # bit 0: encrypted
             raise InputError(f"{holds}, encrypted or compressed in a rare way: repack it")
-    _check_size(source, sum(member.file_size for member in members), max_bytes)
-
-
-def _check_size(source: zipfile.ZipFile, size: int, max_bytes: int) -> None:
-    if size > max_bytes:
+    if sum(member.file_size for member in members) > max_bytes:
         raise InputError(
             f"{source.filename} unpacks to more than {max_bytes} bytes: it is not the right archive"
         )
 
 
-def _unpack(source: zipfile.ZipFile, folder: Path, max_bytes: int) -> None:
-    written = 0  # counted although the sizes were checked: those in the header may be wrong
+def _unpack(source: zipfile.ZipFile, folder: Path) -> None:
     for member in source.infolist():
         target = folder / member.filename
         if member.is_dir():
             target.mkdir(parents=True, exist_ok=True)
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
+        # zipfile unpacks no more bytes than the header says, and these have been checked
         with source.open(member) as packed, open(target, "xb") as file:
-            while chunk := packed.read(CHUNK):
-                written += len(chunk)
-                _check_size(source, written, max_bytes)
-                file.write(chunk)
+            shutil.copyfileobj(packed, file)

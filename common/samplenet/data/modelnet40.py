@@ -18,8 +18,6 @@ from samplenet.data.modelnet40_archive import FOLDER, MIRRORS, download
 from samplenet.errors import InputError
 from samplenet.runs.parser import Parser
 
-__all__ = ["download", "files", "ids_file", "load", "write", "write_names", "write_split"]
-
 CLOUDS_PER_FILE = 2048
 
 
@@ -131,8 +129,8 @@ def _check(file: Path, data: h5.Dataset, label: h5.Dataset, num_points: int | No
     are_labels = labels in (shape[:1], (*shape[:1], 1)) and label.dtype.kind in "iu"
     if not (are_clouds and are_labels):
         raise InputError(
-            f"{file} has 'data' of {data.dtype} {shape} and 'label' of {label.dtype} {labels}: make "
-            "them float32 (n, P, 3) and integer (n,) or (n, 1) with at least one cloud, n"
+            f"{file} has 'data' of {data.dtype} {shape} and 'label' of {label.dtype} {labels}: "
+            "make them float32 (n, P, 3) and integer (n,) or (n, 1) with at least one cloud, n"
         )
     if num_points is not None and shape[1] < num_points:
         raise InputError(

@@ -82,19 +82,13 @@ def read_folder(folder: Path, caches: Sequence[Path]) -> PlyFolder:
     for cache in caches:
         if content := _recall(cache, names, stamp):
             return content
-    content, reasons = _parse(folder, names), []
+    content = _parse(folder, names)
     for cache in caches:
         try:
             _store(cache, stamp, content)
+            break
         except OSError as error:
-            reasons.append(f"{cache.parent} cannot be written ({error})")
-            continue
-        if reasons:
-            log.warning("%s: its cache is %s", "; ".join(reasons), cache)
-        return content
-    if caches:
-        text = "%s: without a cache, every start parses the files of %s again"
-        log.warning(text, "; ".join(reasons), folder)
+            log.warning("the points of %s cannot be cached in %s (%s)", folder, cache, error)
     return content
 
 

@@ -43,21 +43,45 @@ def download(
         InputError: all mirrors failed, the archive is another one, or `root` cannot be written.
     """
     folder = Path(root) / FOLDER
+    record_file = folder.with_name(f"{FOLDER}.json")
 
-    def record_new(archive: Path, new: Path) -> None:
-        files = _count(new)
-        for synset in SYNSETS.values():
-            if not files[synset]:
-                raise InputError(
-                    f"{archive} holds no {synset}/<id>.ply: it is another archive, get the right one"
-                )
-        if not _read_record(folder):
-            _write_record(folder, archive, files)
+    def find_damage(folder: Path) -> list[str]:
+        """List what is missing according to the record; without a record, all or nothing."""
+        files = _count(folder)
+        if record := _read_record(record_file):
+            counts = record["files"].items()
+            return [f"{name}: {files[name]} of {n} files" for name, n in counts if files[name] < n]
+        if folder.exists() and not files:
+            raise InputError(f"{folder} is in the way, it holds no <synset>/<id>.ply: move it")
+        return [] if files else ["everything"]
 
     def get_archive() -> Path:
-        return _get(urls, archive, folder)
+        """Return the archive, downloaded if none is given; its MD5 must be the record's."""
+        md5 = _read_record(record_file).get("md5")
+        if archive is None:
+            return fetch(urls, folder.with_name(f"{FOLDER}.zip"), md5, MAX_BYTES)
+        path = Path(archive)
+        if not path.is_file():
+            raise InputError(f"{path} is not a file: correct --archive")
+        if md5 and (other := md5_of(path)) != md5:
+            raise InputError(
+                f"{path} has MD5 {other}, not the {md5} in {record_file}: "
+                "use that archive, or delete the record"
+            )
+        return path
 
-    return ensure_folder(folder, _lacking, get_archive, record_new, MAX_BYTES)
+    def accept(archive: Path, new: Path) -> None:
+        files = _count(new)
+        missing = [synset for synset in SYNSETS.values() if not files[synset]]
+        if missing:
+            raise InputError(
+                f"{archive} holds no {missing[0]}/<id>.ply: it is another archive, "
+                "get the right one"
+            )
+        if not _read_record(record_file):
+            _write_record(record_file, archive, files)
+
+    return ensure_folder(folder, find_damage, get_archive, accept, MAX_BYTES)
 
 
 def _count(folder: Path) -> Counter[str]:
@@ -65,53 +89,19 @@ def _count(folder: Path) -> Counter[str]:
     return Counter(file.parent.name for file in folder.glob("[0-9]*/*.ply"))
 
 
-def _lacking(folder: Path) -> list[str]:
-    """List what the folder lacks according to its record; without a record, all or nothing."""
-    files = _count(folder)
-    if record := _read_record(folder):
-        expected = record["files"].items()
-        return [f"{name}: {files[name]} of {n} files" for name, n in expected if files[name] < n]
-    if files:
-        return []
-    if folder.exists():
-        raise InputError(f"{folder} is in the way, it holds no <synset>/<id>.ply: move it")
-    return ["everything"]
-
-
-def _get(urls: Sequence[str], archive: str | os.PathLike | None, folder: Path) -> Path:
-    """Return the archive, downloaded if none is given; its MD5 must agree with the record's."""
-    md5 = _read_record(folder).get("md5")
-    if archive is None:
-        return fetch(urls, folder.with_name(f"{FOLDER}.zip"), md5, MAX_BYTES)
-    archive = Path(archive)
-    if not archive.is_file():
-        raise InputError(f"{archive} is not a file: correct --archive")
-    if md5 and (other := md5_of(archive)) != md5:
-        raise InputError(
-            f"{archive} has MD5 {other}, not the {md5} in {_record(folder)}: "
-            "use that archive, or delete the record"
-        )
-    return archive
-
-
-def _record(folder: Path) -> Path:
-    return folder.with_name(f"{FOLDER}.json")
-
-
-def _read_record(folder: Path) -> dict:
+def _read_record(file: Path) -> dict:
     """Read what `_write_record` wrote; return an empty record if there is none."""
-    path = _record(folder)
-    if not path.is_file():
+    if not file.is_file():
         return {}
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(file.read_text(encoding="utf-8"))
         counted = all(isinstance(n, int) for n in record["files"].values())
         if counted and isinstance(record["md5"], str):
             return record
-    raise InputError(f"{path} is no record of an archive: delete it")
+    raise InputError(f"{file} is no record of an archive: delete it")
 
 
-def _write_record(folder: Path, archive: Path, files: Counter[str]) -> None:
+def _write_record(file: Path, archive: Path, files: Counter[str]) -> None:
     size, md5 = archive.stat().st_size, md5_of(archive)
     record = {
         "about": "made here when the archive was first extracted, as nobody published a checksum",
@@ -120,6 +110,6 @@ def _write_record(folder: Path, archive: Path, files: Counter[str]) -> None:
         "md5": md5,
         "files": dict(sorted(files.items())),
     }
-    write_atomic(_record(folder), (json.dumps(record, indent=1) + "\n").encode())
+    write_atomic(file, (json.dumps(record, indent=1) + "\n").encode())
     text = "no checksum of %s is published; that of this one (%d bytes, MD5 %s) is recorded in %s"
-    log.warning(text, archive.name, size, md5, _record(folder))
+    log.warning(text, archive.name, size, md5, file)

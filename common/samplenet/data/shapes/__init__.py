@@ -1,9 +1,9 @@
 """Built-in data set: procedural CAD-like shapes in ModelNet40's layout, where no data are at hand.
 
-Class names are ModelNet40's. The classes form groups that are easily confused (desk and table, chair
-and stool, night_stand and dresser, cup and vase ...): their proportions overlap, so that small parts
-such as handles, knobs, drawer fronts and backrests decide. Results on these shapes say nothing about
-results on ModelNet40.
+Class names are ModelNet40's. The classes form groups that are easily confused (desk and table,
+chair and stool, night_stand and dresser, cup and vase ...): their proportions overlap, so that
+small parts such as handles, knobs, drawer fronts and backrests decide. Results on these shapes say
+nothing about results on ModelNet40.
 """
 
 import hashlib

@@ -168,12 +168,10 @@ def bookshelf(rng: np.random.Generator) -> Iterator[Mesh]:
         yield closed_unit(rng, (-x, foot, -z), (x, low, z), 1, rng.integers(1, 4), doors=True)
     levels = np.linspace(low, height, max(2, round((height - low) / u(0.25, 0.5))) + 1)
     depth = z - u(0, 0.06)
-    for y in levels[1:-1]:
-        yield box((-x, y, -z), (x, y + t, depth))
+    yield from (box((-x, y, -z), (x, y + t, depth)) for y in levels[1:-1])
     columns = rng.integers(1, 3) if x < 0.6 else rng.integers(1, 4)
     edges = np.linspace(-x, x, columns + 1)
-    for a in edges[1:-1]:
-        yield box((a - t / 2, low, -z), (a + t / 2, height, depth))
+    yield from (box((a - t / 2, low, -z), (a + t / 2, height, depth)) for a in edges[1:-1])
     if rng.random() < 0.45:  # rows of books in some compartments
         for (y0, y1), (a, b) in product(pairwise(levels), pairwise(edges)):
             if rng.random() < 0.45:

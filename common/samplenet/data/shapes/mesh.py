@@ -66,19 +66,19 @@ def disc(
     return loft([ellipse((x, y, z), radius_x, radius_z), upper])
 
 
-def revolve(profile: ArrayLike, segments: int = 28) -> Mesh:
+def revolve(profile: ArrayLike) -> Mesh:
     """Turn a profile of (radius, height) pairs (R, 2) about y; radius 0 at its end closes it."""
-    return loft([ellipse((0, y, 0), r, r, segments) for r, y in profile], caps=False)
+    return loft([ellipse((0, y, 0), r, r, 28) for r, y in profile], caps=False)
 
 
-def tube(path: ArrayLike, radius: float | ArrayLike, segments: int = 8) -> Mesh:
-    """Return a round pipe along a polyline (R, 3); `radius` is a number, or one for each corner."""
+def tube(path: ArrayLike, radius: float | ArrayLike) -> Mesh:
+    """Return an eight-sided pipe along a polyline (R, 3); `radius` is a number, or one for each corner."""
     path = np.asarray(path, float)
     tangent = np.gradient(path, axis=0)
     tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
     normal = np.eye(3)[np.argmin(np.abs(tangent[0]))]
-    angle = np.arange(segments) * (2 * np.pi / segments)
-    cos, sin = np.cos(angle)[:, None], np.sin(angle)[:, None]  # (segments, 1)
+    angle = np.arange(8) * (2 * np.pi / 8)
+    cos, sin = np.cos(angle)[:, None], np.sin(angle)[:, None]  # (8, 1)
     rings = []
     for centre, t, r in zip(path, tangent, np.broadcast_to(radius, len(path)), strict=True):
         # Keeping the last normal, made perpendicular, avoids twists where the path leaves a plane.

@@ -36,8 +36,7 @@ def _base(rng: np.random.Generator, width: float, depth: float, height: float) -
         y, r = height * u(0.15, 0.5), thick / 3.5
         if rng.random() < 0.5:  # foot ring
             ring = [(x, y, z), (x, y, -z), (-x, y, -z), (-x, y, z), (x, y, z)]
-            for a, b in pairwise(ring):
-                yield rod(a, b, r)
+            yield from (rod(a, b, r) for a, b in pairwise(ring))
         else:  # stretchers
             yield both_sides(rod((x, y, -z), (x, y, z), r))
             yield rod((-x, y, 0), (x, y, 0), r)
@@ -98,13 +97,11 @@ def _backrest(
     if kind == "rail":  # one bar on two thin posts: the slimmest back of all
         yield board(1 - u(0.15, 0.35), 1)
     elif kind == "slats":
-        for t in np.linspace(0.25, 0.9, rng.integers(2, 5)):
-            yield board(t, t + 0.1)
+        yield from (board(t, t + 0.1) for t in np.linspace(0.25, 0.9, rng.integers(2, 5)))
     else:
         bars = np.linspace(-half, half, rng.integers(4, 8))[1:-1]
         yield board(0.87, 1)
-        for x in bars:
-            yield rod(at(x, 0), at(x, 0.9), r * 0.6)
+        yield from (rod(at(x, 0), at(x, 0.9), r * 0.6) for x in bars)
 
 
 @joined

@@ -115,8 +115,7 @@ def tv_stand(rng: np.random.Generator) -> Iterator[Mesh]:
     yield box((-x, y, -z), (x, y + t, z))
     is_rack = rng.random() < 0.25  # open, between posts that run from the floor to the top
     post = bar((x - 0.06, 0, 0), (x - 0.06, top if is_rack else y, 0), 0.06, 0.06)
-    for end in (0.06 - z, z - 0.06):
-        yield both_sides(move(post, (0, 0, end)))
+    yield from (both_sides(move(post, (0, 0, end))) for end in (0.06 - z, z - 0.06))
     if not is_rack:
         yield both_sides(box((x - t, y, -z), (x, top, z)))
         if rng.random() < 0.7:
