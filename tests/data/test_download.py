@@ -209,7 +209,7 @@ BAD += ["circle", "to_a_page", "to_a_file"]
 
 
 @pytest.mark.parametrize("bad", BAD)
-def test_bad_mirror_is_told_and_the_next_one_used(bad, fetch, tmp_path):
+def test_bad_mirror_is_reported_and_the_next_is_used(bad, fetch, tmp_path):
     with pytest.raises(InputError) as caught:
         fetch(bad)
     assert f"/{bad}: " in str(caught.value)
@@ -229,12 +229,12 @@ def test_bad_mirror_is_told_and_the_next_one_used(bad, fetch, tmp_path):
         ("endless", "serves more than the 4080000 bytes allowed"),
     ],
 )
-def test_reason_is_told(bad, reason, fetch):
+def test_reason_is_reported(bad, reason, fetch):
     with pytest.raises(InputError, match=reason):
         fetch(bad)
 
 
-def test_nothing_reached_tells_every_mirror_the_place_and_the_md5(server, tmp_path):
+def test_error_names_every_mirror_the_path_and_the_md5(server, tmp_path):
     with pytest.raises(InputError) as caught:
         download.fetch(
             ["http://127.0.0.1:1/dead", server.url + "/missing"], tmp_path / "file.zip", MD5

@@ -1,4 +1,4 @@
-"""The ModelNet40 layout: what is written is read back, and every fault is told with the name of the file."""
+"""The ModelNet40 layout: a data set is read as written, and faults are reported with the file."""
 
 import functools
 import json
@@ -63,21 +63,15 @@ def test_layout_on_disk(root, tmp_path):
     assert (root / "train_files.txt").read_text().split() == ["data/small/ply_data_train0.h5"]
     assert json.loads((root / "ply_data_test_0_id2file.json").read_text())[0] == "chair/test_0000"
     with h5py.File(root / "ply_data_train0.h5") as h5:
-        assert (h5["data"].dtype, h5["label"].dtype, h5["label"].shape) == (
-            np.float32,
-            np.uint8,
-            (5, 1),
-        )
+        data, label = h5["data"], h5["label"]
+        assert (data.dtype, label.dtype, label.shape) == (np.float32, np.uint8, (5, 1))
         assert (h5["data"].compression, h5["data"].shuffle) == ("gzip", True)
     assert os.listdir(tmp_path) == ["small"]
 
 
 def test_files_hold_2048_clouds(tmp_path):
-    points, labels, ids = (
-        np.zeros((2050, 1, 3), np.float32),
-        np.arange(2050) % 2,
-        [str(i) for i in range(2050)],
-    )
+    points, labels = np.zeros((2050, 1, 3), np.float32), np.arange(2050) % 2
+    ids = [str(i) for i in range(2050)]
     points[:, 0, 0] = np.arange(2050)
     root = modelnet40.write(tmp_path / "big", NAMES, (points, labels, ids), clouds(1, "test"))
     with h5py.File(root / "ply_data_train1.h5") as h5:
@@ -359,7 +353,7 @@ def test_command_prints_the_folder(monkeypatch, capsys, tmp_path):
     assert capsys.readouterr().out.splitlines() == [str(tmp_path / "there")] * 2
 
 
-def test_command_tells_a_fault_without_traceback(mirror, tmp_path):
+def test_command_reports_a_fault_without_traceback(mirror, tmp_path):
     with pytest.raises(SystemExit) as caught:
         modelnet40.main(["--root", str(tmp_path / "root"), "--url", "http://127.0.0.1:1/a.zip"])
     assert "error: " in str(caught.value) and modelnet40_archive.ARCHIVE_MD5 in str(caught.value)

@@ -113,7 +113,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_files_are_told_also_from_the_cache(case, folder, parsed):
+def test_bad_files_are_reported_from_the_cache_too(case, folder, parsed):
     content, words = BAD[case]
     (folder / "c.ply").write_bytes(content)
     for got in (read(folder), read(folder)):

@@ -1,5 +1,6 @@
-"""Samples in files: what is written comes back as a sampler, others' folders are understood, every fault is told."""
+"""Samples in files: they come back as a sampler, others' folders are read, faults are reported."""
 
+import functools
 import logging
 import os
 
@@ -84,8 +85,8 @@ def test_the_folder_is_a_data_set_of_its_layout(tmp_path):
     )
     with h5py.File(folder / "ply_data_test0.h5") as h5:
         assert h5["index"].dtype == np.int32 and np.array_equal(h5["index"], IDX)
-    told = {"sampler": "mine", "m": M, "seed": 3, "ordered": False, "protocol": "matched"}
-    assert yaml.safe_load((folder / "sampler.yaml").read_text()) == told
+    expected = {"sampler": "mine", "m": M, "seed": 3, "ordered": False, "protocol": "matched"}
+    assert yaml.safe_load((folder / "sampler.yaml").read_text()) == expected
     folder = saved_samples.write(tmp_path / "ply", "mine", 3, ORIGINALS["built-in"], idx=[IDX])
     assert sorted(path.name for path in folder.iterdir()) == [
         "car",
@@ -111,7 +112,7 @@ def test_an_ordered_one_holds_every_size(tmp_path, layout):
     assert (saved.first(2).m, saved.first(2).name) == (2, "mine")
 
 
-def test_without_sampler_yaml_the_folder_tells_the_name(tmp_path, layout):
+def test_without_sampler_yaml_the_folder_gives_the_name(tmp_path, layout):
     folder = save(tmp_path, layout)
     (folder / "sampler.yaml").unlink()
     saved = read(folder.rename(tmp_path / "theirs"), layout)
@@ -140,10 +141,9 @@ def test_equal_points_of_a_cloud_are_distinguished():
     twice = cloud[:, [2, 1, 3]]
     assert saved_index.search(twice, cloud).tolist() == [
         [0, 1, 2]
-    ]  # which of the equal ones makes no difference
-    assert saved_index.search(cloud[:, [1, 1]], cloud).tolist() == [
-        [-1, -1]
-    ]  # but there must be so many
+    ]  # equal points: first come, first picked
+    once = cloud[:, [1, 1]]  # there is one such point only
+    assert saved_index.search(once, cloud).tolist() == [[-1, -1]]
     assert saved_index.search(-cloud[:, [0]], cloud).tolist() == [[0]]  # -0 is 0
 
 
@@ -172,13 +172,11 @@ def test_a_folder_of_several(tmp_path, layout):
     for name in ("b", "a"):
         saved_samples.write(tmp_path, name, 0, layout, idx=[IDX])
     (tmp_path / ".hidden").mkdir()
-    assert [one.name for one in saved_samples.read([tmp_path], layout)] == ["a", "b"]
-    names = [one.name for one in saved_samples.read([tmp_path / "b-5-seed0", tmp_path], layout)]
+    assert [saved.name for saved in saved_samples.read([tmp_path], layout)] == ["a", "b"]
+    names = [saved.name for saved in saved_samples.read([tmp_path / "b-5-seed0", tmp_path], layout)]
     assert names == ["b", "a"]  # once, though named twice
     (tmp_path / "notes").mkdir()
-    with pytest.raises(
-        InputError, match="notes"
-    ):  # may be one that lacks its files: never left out in silence
+    with pytest.raises(InputError, match="notes"):  # perhaps samples without their files
         saved_samples.read([tmp_path], layout)
 
 
@@ -233,7 +231,7 @@ def npz(**changes):
     return do
 
 
-def told(**values):
+def header(**values):
     return lambda folder: (folder / "sampler.yaml").write_text(
         yaml.safe_dump({"sampler": "mine", **values})
     )
@@ -245,6 +243,10 @@ def put(at, value):
         return array
 
     return change
+
+
+def remove(name):
+    return lambda folder: (folder / name).unlink()
 
 
 def cut(name, size=-40):
@@ -259,74 +261,136 @@ def sampler_of(content):
     return lambda folder: (folder / "car" / "b.ply").write_bytes(content)
 
 
+def both(*faults):
+    return lambda folder: [fault(folder) for fault in faults]
+
+
+def points(array):
+    return sampler_of(ply.encode(array))
+
+
+def other_cloud(folder):
+    (folder / "car" / "x.ply").write_bytes(ply.encode(np.ones((M, 3))))
+
+
+def too_many_points(folder):
+    for file in folder.glob("*/*.ply"):
+        file.write_bytes(ply.encode(np.zeros((N + 1, 3))))
+
+
+def no_cars(folder):
+    for file in (folder / "car").iterdir():
+        file.unlink()
+
+
+data, index = functools.partial(h5_data, "data"), functools.partial(h5_data, "index")
+first_three, with_a_repeat = (lambda a: a[:3]), (lambda a: a[[0, 1, 2, 3, 0]])
+IDS = "ply_data_test_0_id2file.json"
+SWAPPED = put(1, IDX[1, [1, 0, 2, 3, 4]])
+
 HEADER_FAULTS = {
-    "unknown key": (told(sead=1), r"sampler\.yaml: unknown key 'sead'; did you mean 'seed'"),
+    "unknown key": (header(sead=1), r"sampler\.yaml: unknown key 'sead'; did you mean 'seed'"),
     "no YAML": (text("sampler.yaml", "sampler: ["), r"sampler\.yaml is not a YAML file"),
-    "a word as seed": (told(seed="x"), r"sampler\.yaml: seed must be int, got 'x'"),
-    "negative seed": (told(seed=-1), "seed must be at least 0, got -1"),
-    "m = 0": (told(m=0), "m must be at least 1, got 0"),
-    "other m": (told(m=4), r"samples of 5 points, not 4; correct sampler\.yaml or the samples"),
-    "reserved name": (
-        told(sampler="none"),
-        "sampler must be of letters.* not none or icp; got 'none'",
-    ),
-    "a path as name": (told(sampler="../x"), r"sampler must be of letters.*got '\.\./x'"),
-    "unknown protocol": (
-        told(protocol="soft"),
-        "protocol must be one of matched, generated, got 'soft'",
-    ),
+    "a word as seed": (header(seed="x"), r"sampler\.yaml: seed must be int, got 'x'"),
+    "negative seed": (header(seed=-1), "seed must be at least 0, got -1"),
+    "m = 0": (header(m=0), "m must be at least 1, got 0"),
+    "other m": (header(m=4), r"samples of 5 points, not 4; correct sampler\.yaml or the samples"),
+    "reserved name": (header(sampler="none"), "must be of letters.* not none or icp; got 'none'"),
+    "a path as name": (header(sampler="../x"), r"sampler must be of letters.*got '\.\./x'"),
+    "unknown protocol": (header(protocol="soft"), "one of matched, generated, got 'soft'"),
 }
 H5_FAULTS = {
-    "another number": (lambda f: [h5_data(k, lambda a: a[:3])(f) for k in ("data", "label", "index")]
-                       + [(f / "ply_data_test_0_id2file.json").unlink()], "of 3 clouds, the test set has 4; give all"),
-    "other labels": (h5_data("label", put(2, 0)), "cloud 2 is 'chair', the test set's 'car'; write .* in the order"),
-    "other ids": (text("ply_data_test_0_id2file.json", '["chair/a", "car/c", "car/b", "chair/d"]'),
-                  "cloud 1 is 'car/c', the test set's 'car/b'; write .* in the order"),
-    "NaN": (h5_data("data", put((1, 2, 0), np.nan)), r"ply_data_test0\.h5.*not finite in cloud 1"),
-    "wrong shape": (h5_data("data", lambda a: a[..., :2]), r"'data' of float32 \(4, 5, 2\) .*: make them"),
-    "m > N": (h5_data("data", lambda a: np.zeros((4, N + 1, 3), np.float32)), r"13 points: m must be in .*\[1, 12\]"),
-    "m = 0 points": (h5_data("data", lambda a: a[:, :0]), r"samples of 0 points: m must be in .*\[1, 12\]"),
-    "index too large": (h5_data("index", put((2, 1), N)), r"cloud 2 \(car/c\): the index must be in \[0, 12\), got 12"),
-    "negative index": (h5_data("index", put((2, 1), -1)), r"cloud 2 \(car/c\): the index must be in \[0, 12\), got -1"),
-    "repeated index": (h5_data("index", put((3, 4), IDX[3, 0])), rf"cloud 3 .*the index holds {IDX[3, 0]} twice"),
-    "index of other points": (h5_data("index", put(1, IDX[1, [1, 0, 2, 3, 4]])),
-                              rf"cloud 1 \(car/b\): point 0 is not point {IDX[1, 1]} of the test cloud, as its index"),
-    "index of another shape": (h5_data("index", lambda a: a[:, :4]), r"the index must .* of shape \(4, 5\).*\(4, 4\)"),
-    "index of one number": (h5_data("index", lambda a: np.int32(1)), r"the index must .* of shape \(4, 5\)"),
-    "index of floats": (h5_data("index", lambda a: a * 1.0), "the index must be whole numbers .* got float64"),
+    "another number": (
+        both(data(first_three), index(first_three), h5_data("label", first_three), remove(IDS)),
+        "of 3 clouds, the test set has 4; give all",
+    ),
+    "other labels": (
+        h5_data("label", put(2, 0)),
+        "cloud 2 is 'chair', the test set's 'car'; write .* in the order",
+    ),
+    "other ids": (
+        text(IDS, '["chair/a", "car/c", "car/b", "chair/d"]'),
+        "cloud 1 is 'car/c', the test set's 'car/b'; write .* in the order",
+    ),
+    "NaN": (data(put((1, 2, 0), np.nan)), r"ply_data_test0\.h5.*not finite in cloud 1"),
+    "wrong shape": (data(lambda a: a[..., :2]), r"'data' of float32 \(4, 5, 2\) .*: make them"),
+    "m > N": (
+        data(lambda a: np.zeros((4, N + 1, 3), np.float32)),
+        r"13 points: m must be in .*\[1, 12\]",
+    ),
+    "m = 0 points": (data(lambda a: a[:, :0]), r"samples of 0 points: m must be in .*\[1, 12\]"),
+    "index too large": (
+        index(put((2, 1), N)),
+        r"cloud 2 \(car/c\): the index must be in \[0, 12\), got 12",
+    ),
+    "negative index": (
+        index(put((2, 1), -1)),
+        r"cloud 2 \(car/c\): the index must be in \[0, 12\), got -1",
+    ),
+    "repeated index": (
+        index(put((3, 4), IDX[3, 0])),
+        rf"cloud 3 .*the index holds {IDX[3, 0]} twice",
+    ),
+    "index of other points": (
+        index(SWAPPED),
+        rf"cloud 1 \(car/b\): point 0 is not point {IDX[1, 1]} of the test cloud, as its index",
+    ),
+    "index of another shape": (
+        index(lambda a: a[:, :4]),
+        r"the index must .* of shape \(4, 5\).*\(4, 4\)",
+    ),
+    "index of one number": (index(lambda a: np.int32(1)), r"index must .* of shape \(4, 5\)"),
+    "index of floats": (index(lambda a: a * 1.0), "must be whole numbers .* got float64"),
     "no label": (h5_data("label", lambda a: None), "no dataset 'label'"),
     "cut off": (cut("ply_data_test0.h5", 900), r"ply_data_test0\.h5 cannot be read as HDF5"),
-    "missing file": (lambda f: (f / "ply_data_test0.h5").unlink(), r"holds no file 'ply_data_test0\.h5'"),
-    "missing list": (lambda f: (f / "test_files.txt").unlink(), r"test_files\.txt is missing"),
-    "missing names": (lambda f: (f / "shape_names.txt").unlink(), r"shape_names\.txt is missing"),
-    "said to be matched": (lambda f: [h5_data("index", lambda a: None)(f), h5_data("data", put((1, 2, 0), 9))(f)],
-                           r"cloud 1 \(car/b\): the sample is not of distinct points .* says matched"),
-}  # fmt: skip
+    "missing file": (remove("ply_data_test0.h5"), r"holds no file 'ply_data_test0\.h5'"),
+    "missing list": (remove("test_files.txt"), r"test_files\.txt is missing"),
+    "missing names": (remove("shape_names.txt"), r"shape_names\.txt is missing"),
+    "said to be matched": (
+        both(index(lambda a: None), data(put((1, 2, 0), 9))),
+        r"cloud 1 \(car/b\): the sample is not of distinct points .* says matched",
+    ),
+}
 PLY_FAULTS = {
-    "missing file": (lambda f: (f / "car" / "b.ply").unlink(), "lacks car/b, one of 1 test clouds"),
-    "missing class": (lambda f: [file.unlink() for file in (f / "car").iterdir()], "lacks car/b, one of 2 test clouds"),
-    "another cloud": (lambda f: (f / "car" / "x.ply").write_bytes(ply.encode(np.ones((M, 3)))),
-                      "holds car/x, which is not in the test set"),
+    "missing file": (remove("car/b.ply"), "lacks car/b, one of 1 test clouds"),
+    "missing class": (no_cars, "lacks car/b, one of 2 test clouds"),
+    "another cloud": (other_cloud, "holds car/x, which is not in the test set"),
     "cut off": (cut("car/b.ply"), r"car/b\.ply is cut off.*write it again"),
     "empty file": (sampler_of(b""), r"car/b\.ply is not a PLY file"),
-    "NaN": (sampler_of(ply.encode(np.full((M, 3), np.nan))), r"car/b\.ply .*not finite in point 0"),
-    "no points": (sampler_of(ply.encode(np.zeros((0, 3)))), r"car/b\.ply has 0 points"),
-    "fewer points": (sampler_of(ply.encode(np.zeros((M - 1, 3)))), r"car/b\.ply has 4 points, chair/a\.ply 5"),
-    "m > N": (lambda f: [file.write_bytes(ply.encode(np.zeros((N + 1, 3)))) for file in f.glob("*/*.ply")],
-              r"13 points: m must be in .*\[1, 12\]"),
-    "index too large": (npz(index=put((2, 1), N)), r"cloud 2 \(car/c\): the index must be in \[0, 12\), got 12"),
-    "repeated index": (npz(index=put((3, 4), IDX[3, 0])), rf"cloud 3 .*the index holds {IDX[3, 0]} twice"),
-    "index of other points": (npz(index=put(1, IDX[1, [1, 0, 2, 3, 4]])), r"cloud 1 \(car/b\): point 0 is not point"),
-    "index of another shape": (npz(index=lambda a: a[:, :4]), r"the index must .* of shape \(4, 5\).*\(4, 4\)"),
-    "index lacks a cloud": (npz(ids=lambda a: a[:3], index=lambda a: a[:3]), r"indices\.npz lacks chair/d"),
-    "index names a cloud twice": (npz(ids=lambda a: a[[0, 1, 2, 3, 0]], index=lambda a: a[[0, 1, 2, 3, 0]]),
-                                  r"indices\.npz names a cloud more than once"),
-    "index without ids": (npz(ids=lambda a: None), r"indices\.npz is damaged or lacks ids or index"),
-    "fewer ids": (npz(ids=lambda a: a[:3]), r"indices\.npz is damaged or lacks ids or index"),
+    "NaN": (points(np.full((M, 3), np.nan)), r"car/b\.ply .*not finite in point 0"),
+    "no points": (points(np.zeros((0, 3))), r"car/b\.ply has 0 points"),
+    "fewer points": (points(np.zeros((M - 1, 3))), r"car/b\.ply has 4 points, chair/a\.ply 5"),
+    "m > N": (too_many_points, r"13 points: m must be in .*\[1, 12\]"),
+    "index too large": (
+        npz(index=put((2, 1), N)),
+        r"cloud 2 \(car/c\): the index must be in \[0, 12\), got 12",
+    ),
+    "repeated index": (
+        npz(index=put((3, 4), IDX[3, 0])),
+        rf"cloud 3 .*the index holds {IDX[3, 0]} twice",
+    ),
+    "index of other points": (npz(index=SWAPPED), r"cloud 1 \(car/b\): point 0 is not point"),
+    "index of another shape": (
+        npz(index=lambda a: a[:, :4]),
+        r"the index must .* of shape \(4, 5\).*\(4, 4\)",
+    ),
+    "index lacks a cloud": (
+        npz(ids=first_three, index=first_three),
+        r"indices\.npz lacks chair/d",
+    ),
+    "index names a cloud twice": (
+        npz(ids=with_a_repeat, index=with_a_repeat),
+        r"indices\.npz names a cloud more than once",
+    ),
+    "index without ids": (
+        npz(ids=lambda a: None),
+        r"indices\.npz is damaged or lacks ids or index",
+    ),
+    "fewer ids": (npz(ids=first_three), r"indices\.npz is damaged or lacks ids or index"),
     "objects": (npz(ids=lambda a: a.astype(object)), r"indices\.npz is damaged"),
     "index cut off": (cut("indices.npz"), r"indices\.npz is damaged"),
     "index empty": (text("indices.npz", ""), r"indices\.npz is damaged"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(
@@ -337,7 +401,7 @@ PLY_FAULTS = {
         *(("shapenet", case) for case in PLY_FAULTS),
     ],
 )
-def test_faults_are_told(tmp_path, kind, case):
+def test_faults_are_reported(tmp_path, kind, case):
     folder = save(tmp_path, ORIGINALS[kind])
     faults = HEADER_FAULTS | (H5_FAULTS if kind == "modelnet40" else PLY_FAULTS)
     break_it, words = faults[case]

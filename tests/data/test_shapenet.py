@@ -1,4 +1,4 @@
-"""ShapeNet's layout: which cloud is in which split, faults by name, and the built-in shapes in its place."""
+"""ShapeNet's layout: splits, faults by name, and the built-in shapes in its place."""
 
 import logging
 import os
@@ -68,14 +68,9 @@ def test_clouds_as_stored(root):
         pairs = [(synset, row) for synset in synsets for row in shapenet.split_rows(FILES, split)]
         assert got.names == ("table", "02828884", "chair")
         assert got.ids == [f"{synset}/id{row:02d}" for synset, row in pairs]
-        assert (
-            np.array_equal(got.points, [cloud(*pair)[:4] for pair in pairs])
-            and got.points.dtype == np.float32
-        )
-        assert (
-            got.labels.tolist() == [0] * size + [1] * size + [2] * size
-            and got.labels.dtype == np.int64
-        )
+        assert np.array_equal(got.points, [cloud(*pair)[:4] for pair in pairs])
+        assert got.labels.tolist() == [0] * size + [1] * size + [2] * size
+        assert (got.points.dtype, got.labels.dtype) == (np.float32, np.int64)
 
 
 def test_order_of_the_file_system_does_not_matter(root, monkeypatch):
@@ -155,17 +150,13 @@ def test_bad_files_are_skipped_on_request_and_move_no_other(root, caplog):
     with caplog.at_level(logging.WARNING):
         got = load(root, skip_bad=True)
     assert "2 of 34 train clouds are skipped" in caplog.text
-    assert (
-        "03001627/id00.ply is not a PLY file" in caplog.text
-        and "04379243/id01.ply has 5 points" in caplog.text
-    )
-    kept = [
-        row for row, name in enumerate(before.ids) if name not in ("03001627/id00", "04379243/id01")
-    ]
+    assert "03001627/id00.ply is not a PLY file" in caplog.text
+    assert "04379243/id01.ply has 5 points" in caplog.text
+    bad = "03001627/id00", "04379243/id01"
+    kept = [row for row, name in enumerate(before.ids) if name not in bad]
     assert got.ids == [before.ids[row] for row in kept] and len(kept) == 32
-    assert np.array_equal(got.points, before.points[kept]) and np.array_equal(
-        got.labels, before.labels[kept]
-    )
+    assert np.array_equal(got.points, before.points[kept])
+    assert np.array_equal(got.labels, before.labels[kept])
 
 
 def test_many_bad_files_make_a_short_message_but_a_whole_log(root, caplog):
@@ -212,14 +203,10 @@ def test_built_in_shapes_in_the_scale_of_shapenet():
     assert [len(part) for part in parts] == [68, 4, 8]
     assert len(set(sum((part.ids for part in parts), []))) == 80
     for part in parts:
-        assert (
-            part.names == shapenet.CLASSES
-            and part.points.dtype == np.float32
-            and part.labels.dtype == np.int64
-        )
-        assert [name.rsplit("_", 1)[0] for name in part.ids] == [
-            part.names[label] for label in part.labels
-        ]
+        assert part.names == shapenet.CLASSES
+        assert (part.points.dtype, part.labels.dtype) == (np.float32, np.int64)
+        for name, label in zip(part.ids, part.labels, strict=True):
+            assert name.rsplit("_", 1)[0] == part.names[label]
         low, high = part.points.min(1), part.points.max(1)
         np.testing.assert_allclose(low + high, 0, atol=1e-6)
         np.testing.assert_allclose(np.linalg.norm(high - low, axis=1), 1, rtol=1e-5)

@@ -87,18 +87,14 @@ def test_download_then_reuse(prefix, get, mirror, root):
     assert visible(root) == ["F", "F.json", "F.zip"]
 
 
-def test_archive_is_recorded_and_that_is_told(get, mirror, root, caplog):
+def test_archive_is_recorded_and_that_is_logged(get, mirror, root, caplog):
     get()
     record = json.loads((root / f"{shapenet.FOLDER}.json").read_text())
     assert record.pop("about").startswith("made here")
     size, md5 = mirror.archive.stat().st_size, md5_of(mirror.archive)
     files = dict.fromkeys(SYNSETS, FILES)
-    assert record == {
-        "archive": f"{shapenet.FOLDER}.zip",
-        "bytes": size,
-        "md5": md5,
-        "files": files,
-    }
+    name = f"{shapenet.FOLDER}.zip"
+    assert record == {"archive": name, "bytes": size, "md5": md5, "files": files}
     assert "no checksum" in caplog.text and f"{size} bytes, MD5 {md5}" in caplog.text
 
 
@@ -167,7 +163,7 @@ def test_archive_without_a_class_is_refused(get, mirror, root):
 
 def test_damaged_archive_is_refused_and_not_recorded(get, mirror, root):
     content = mirror.archive.read_bytes()
-    mirror.archive.write_bytes(content.replace(b"1 2 3", b"1 2 4", 1))  # the CRC-32 tells
+    mirror.archive.write_bytes(content.replace(b"1 2 3", b"1 2 4", 1))  # against its CRC-32
     with pytest.raises(
         InputError, match=r"\.zip is damaged .*CRC-32.*delete it and fetch it again"
     ):
@@ -179,7 +175,7 @@ def test_damaged_archive_is_refused_and_not_recorded(get, mirror, root):
     "content",
     [b"{", b"[]", b"{}", b'{"md5": 1, "files": {}}', b'{"md5": "a", "files": []}', b"\xff"],
 )
-def test_record_that_is_none_is_told(content, get, root):
+def test_damaged_record_is_reported(content, get, root):
     get()
     (root / f"{shapenet.FOLDER}.json").write_bytes(content)
     with pytest.raises(InputError, match=r"\.json is no record of an archive: delete it"):
@@ -211,7 +207,7 @@ def test_command_prints_the_folder(monkeypatch, capsys, mirror, root, tmp_path):
     assert capsys.readouterr().out.splitlines() == [str(tmp_path / "there")] * 2
 
 
-def test_command_tells_a_fault_without_traceback(mirror, root):
+def test_command_reports_a_fault_without_traceback(mirror, root):
     with pytest.raises(SystemExit) as caught:
         shapenet.main(["--root", str(root), "--url", mirror.urls[0].replace("a.zip", "b.zip")])
     assert "error: " in str(caught.value) and "404" in str(caught.value)

@@ -21,12 +21,8 @@ REQUIRED |= {"night_stand", "stool", "table", "vase", "wardrobe"}
 
 
 def area(triangles):
-    return (
-        np.linalg.norm(
-            np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]), axis=1
-        ).sum()
-        / 2
-    )
+    edge1, edge2 = triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]
+    return np.linalg.norm(np.cross(edge1, edge2), axis=1).sum() / 2
 
 
 def test_classes_are_sorted_and_hold_the_required_ones():
@@ -67,7 +63,7 @@ def test_clouds_are_centred_in_the_unit_sphere(name):
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_no_two_shapes_of_a_class_are_alike(name):
-    """Judged by extents and area of the mesh: sampling alone would make equal shapes look different."""
+    """Compares extents and areas of meshes; points drawn from equal shapes would differ anyway."""
     signature = []
     for index in range(12):
         mesh = mesh_of(np.random.default_rng([index, 1]), name)
@@ -79,16 +75,14 @@ def test_no_two_shapes_of_a_class_are_alike(name):
 
 
 def test_any_prefix_is_a_uniform_sample():
-    """Share of points in the upper half of the shape: equal in the first and second 1024, up to chance."""
+    """The first and the second 1024 points have about the same share in the upper half."""
     shares = np.array(
         [[(half[:, 1] > 0).mean() for half in np.split(generate(name, 0), 2)] for name in CLASSES]
     )
-    # The share among 1024 draws deviates by at most 1/64, the difference of two by 0.022: allow 4.5 of that.
+    # Standard deviation: at most 1/64 of one share, 0.022 of the difference; 4.5 of it is allowed.
     assert np.abs(shares[:, 0] - shares[:, 1]).max() < 0.1
     steps = np.linalg.norm(np.diff(generate("airplane", 0), axis=0), axis=1)
-    assert (
-        steps.mean() > 0.3
-    )  # neighbours in the array are strangers in space: not ordered face by face
+    assert steps.mean() > 0.3  # consecutive points are far apart: not ordered face by face
 
 
 def test_two_triangles_share_points_by_area():
@@ -98,17 +92,14 @@ def test_two_triangles_share_points_by_area():
     on_large = points[:, 2] == 5
     assert set(np.unique(points[:, 2])) == {0.0, 5.0}
     assert on_large.mean() == pytest.approx(0.75, abs=0.01)
-    # Uniform inside a triangle: the mean is the centroid, and the quarter at each corner holds a quarter.
+    # Uniform inside a triangle: the mean is the centroid, each corner's quarter holds a quarter.
     np.testing.assert_allclose(points[on_large].mean(0), (1, 1 / 3, 5), atol=0.02)
     assert (points[on_large, 0] > 1.5).mean() == pytest.approx(0.25, abs=0.015)
     assert (points[on_large, 0] / 3 + points[on_large, 1] <= 1 + 1e-12).all()
 
 
 def test_faces_of_a_box_share_points_by_area():
-    low, high = (
-        np.array([0, 0, 0]),
-        np.array([1, 2, 3]),
-    )  # pairs of faces: 2 x 6, 2 x 3, 2 x 2 of 22
+    low, high = np.array([0, 0, 0]), np.array([1, 2, 3])  # faces: 2 x 6, 2 x 3, 2 x 2 of 22
     points = sample_surface(box(low, high), 44_000, np.random.default_rng(1))
     on_face = np.isclose(points, low) | np.isclose(points, high)  # (44000, 3)
     assert on_face.any(1).all()
@@ -132,7 +123,7 @@ def test_turn_is_right_handed_and_both_sides_mirrors_x():
 
 
 def test_shapes_stand_upright():
-    """y is up: a lamp's foot is lower than its shade, and a table has more surface in its upper half."""
+    """y is up: most of a table's surface is in its upper half, and a wardrobe is tall."""
     assert np.mean([(generate("table", i)[:, 1] > 0).mean() for i in range(20)]) > 0.55
     for index in range(10):
         extent = np.ptp(generate("wardrobe", index), axis=0)
@@ -198,21 +189,14 @@ def test_a_changed_source_file_changes_the_folder(tmp_path, monkeypatch):
 
 
 def test_command_prints_the_folder(tmp_path):
-    command = [
-        sys.executable,
-        "-m",
-        "samplenet.data.shapes",
-        "--root",
-        str(tmp_path),
-        "--train-per-class",
-    ]
+    flags = ["--root", str(tmp_path), "--train-per-class", "1", "--test-per-class", "1"]
+    command = [sys.executable, "-m", "samplenet.data.shapes", *flags]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    arguments = [*command, "1", "--test-per-class", "1"]
-    done = subprocess.run(arguments, env=env, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == str(ensure(tmp_path, 1, 1))
 
 
-def test_command_tells_a_fault_in_one_sentence(tmp_path, monkeypatch):
+def test_command_reports_a_fault_in_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.argv", ["shapes", "--root", str(tmp_path), "--train-per-class", "0"])
     with pytest.raises(SystemExit, match=r": error: train_per_class must be at least 1, got 0$"):
         main()

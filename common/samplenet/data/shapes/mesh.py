@@ -72,7 +72,7 @@ def revolve(profile: ArrayLike) -> Mesh:
 
 
 def tube(path: ArrayLike, radius: float | ArrayLike) -> Mesh:
-    """Return an eight-sided pipe along a polyline (R, 3); `radius` is a number, or one for each corner."""
+    """Return an eight-sided pipe along a polyline (R, 3); `radius` is a number or one a corner."""
     path = np.asarray(path, float)
     tangent = np.gradient(path, axis=0)
     tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)

@@ -10,7 +10,7 @@ from .mesh import Mesh, bar, both_sides, box, disc, four_legs, joined, panel, ro
 
 @joined
 def _base(rng: np.random.Generator, width: float, depth: float, height: float) -> Iterator[Mesh]:
-    """Build a seat's support up to `height`; chair and stool share it, so it tells neither."""
+    """Build a seat's support up to `height`; chair and stool share it, so it decides nothing."""
     u = rng.uniform
     kinds = ["legs", "round_legs", "pedestal", "sled", "slabs"]
     kind = rng.choice(kinds, p=[0.35, 0.25, 0.18, 0.12, 0.10])

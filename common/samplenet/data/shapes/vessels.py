@@ -55,7 +55,7 @@ def _level(outer: np.ndarray, y: float) -> Mesh:
 
 
 def _beaker(rng: np.random.Generator) -> tuple[np.ndarray, float]:
-    """Return a plain profile and its height; cup and flower pot share it, so it tells neither."""
+    """Return a plain profile and its height; cup and flower pot share it, so it decides nothing."""
     u = rng.uniform
     height, top = u(0.5, 1.4), 0.5
     low = top * u(0.45, 1.0)
