@@ -88,7 +88,8 @@ def read_folder(folder: Path, caches: Sequence[Path]) -> PlyFolder:
             _store(cache, stamp, content)
             break
         except OSError as error:
-            log.warning("the points of %s cannot be cached in %s (%s)", folder, cache, error)
+            text = "%s cannot be written (%s): the points of %s are not cached there"
+            log.warning(text, cache.parent, error, folder)
     return content
 
 
