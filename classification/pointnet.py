@@ -1,6 +1,9 @@
-"""The task networks: PointNet (CVPR 2017, arXiv 1612.00593) with its two T-Nets, the vanilla one without, and any other
-as `--model FILE.py:CLASS`; what the scripts call of such a network is in `Classifier`."""
+"""The task networks: PointNet (arXiv 1612.00593) with its two T-Nets, or without (vanilla).
 
+Any other network comes in as `--model FILE.py:CLASS`; see `Classifier` for what it must have.
+"""
+
+from pathlib import Path
 from types import SimpleNamespace
 
 import keras
@@ -8,6 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 import own_network
+from samplenet.data import batches, modelnet40
+from samplenet.data.clouds import Clouds
 from samplenet.errors import InputError
 from samplenet.ops.tf import fan_out
 from samplenet.runs.run import finished_run
@@ -28,26 +33,22 @@ def _run(blocks: list[Block], features, training):
 
 
 class Dropout(keras.layers.Dropout):
-    """Keras' dropout; several replicas draw as one device would for the whole batch."""
+    """Keras' dropout, except that several devices together drop what a single device would."""
 
     def call(self, inputs, training=False):
-        strategy = tf.distribute.get_strategy()
-        if not training or not self.rate or strategy.num_replicas_in_sync == 1:
+        devices = tf.distribute.get_strategy().num_replicas_in_sync
+        if not training or not self.rate or devices == 1:
             return super().call(inputs, training)
-        rows, number = (
-            tf.shape(inputs)[0],
-            tf.distribute.get_replica_context().replica_id_in_sync_group,
-        )
-        all_kept = keras.random.dropout(
-            tf.ones((rows * strategy.num_replicas_in_sync, inputs.shape[1])),
-            self.rate,
-            seed=self.seed_generator,
-        )
-        return inputs * all_kept[number * rows : (number + 1) * rows]
+        # every device draws for the whole batch, from the same seed, and takes its own rows
+        rows, device = tf.shape(inputs)[0], tf.distribute.get_replica_context()
+        ones = tf.ones((rows * devices, inputs.shape[1]))
+        factors = keras.random.dropout(ones, self.rate, seed=self.seed_generator)
+        first = device.replica_id_in_sync_group * rows
+        return inputs * factors[first : first + rows]
 
 
 class TNet(keras.layers.Layer):
-    """Predict a size x size transform of each cloud's features; the identity at first."""
+    """Predict a size x size transform of each cloud's features, at first the identity."""
 
     def __init__(self, size, **kwargs):
         super().__init__(**kwargs)
@@ -68,15 +69,15 @@ class TNet(keras.layers.Layer):
 
 
 class Classifier(keras.Model):
-    """What the scripts ask of a task network. A subclass CLASS(num_classes) has:
+    """The interface of a task network. A subclass CLASS(num_classes) has:
 
-    - `describe(points, training)`: clouds (B, N, 3) of any N -> descriptors (B, any width), by which retrieval compares
-      clouds, and a loss of the network's own, added to the cross-entropy in training (0.0: none);
-    - `last`: descriptors -> logits (B, num_classes), as a layer.
+    - `describe(points, training)`: clouds (B, N, 3) of any N -> descriptors (B, any width), which
+      retrieval compares, and the network's own loss, added to the cross-entropy (0.0: none);
+    - `last`: a layer, descriptors -> logits (B, num_classes).
     """
 
     def forward(self, points, training=None):
-        """(B, N, 3) -> logits, and the network's own loss."""
+        """Return the logits of clouds (B, N, 3), and the network's own loss."""
         descriptors, own = self.describe(points, training)
         return self.last(descriptors), own
 
@@ -89,8 +90,8 @@ class PointNet(Classifier):
 
     Args:
         num_classes: width of the last layer.
-        t_nets: input 3 x 3 and feature 64 x 64 transforms; False is the vanilla PointNet.
-        dropout: share dropped (0.3: the released code keeps 0.7).
+        t_nets: transform input (3 x 3) and features (64 x 64); False is the vanilla PointNet.
+        dropout: share of the features that is dropped (0.3: the released code keeps 0.7).
     """
 
     def __init__(self, num_classes, t_nets=True, dropout=0.3, **kwargs):
@@ -100,50 +101,49 @@ class PointNet(Classifier):
         before, after = ((64, 64), (64, 128, 1024)) if t_nets else ((64, 64, 64, 128, 1024), ())
         self.convs, self.late_convs = _sequence("conv", before), _sequence("late_conv", after)
         self.fcs = _sequence("fc", (512, 256))
-        # with T-Nets both hidden layers are dropped out, in the vanilla network the second only
-        self.dropouts = [
-            Dropout(p, name=f"dropout{i}") for i, p in ((1, dropout * t_nets), (2, dropout))
-        ]
+        # as released: the vanilla network has dropout after the second hidden layer only
+        first = Dropout(dropout * t_nets, name="dropout1")
+        self.dropouts = [first, Dropout(dropout, name="dropout2")]
         self.last = keras.layers.Dense(num_classes, name="logits")
 
     def describe(self, points, training=None):
-        """(B, N, 3) -> descriptors (B, 256), what the last layer sees, and the loss 0.001 * sum((A A^T - I)^2) / 2.
+        """Return descriptors (B, 256), the last layer's input, and the T-Net's orthogonality loss.
 
-        A are the feature transforms of the batch.
+        That is 0.001 * sum((A A^T - I)^2) / 2 over the feature transforms A of the batch.
         """
         features, defect = points, 0.0
         if self.input_transform:
             features = tf.matmul(features, self.input_transform(features, training=training))
         features = _run(self.convs, features, training)
         if self.feature_transform:
-            transform, left, right = fan_out(
-                self.feature_transform(features, training=training), 3
-            )  # (B, 64, 64)
+            transform = self.feature_transform(features, training=training)  # (B, 64, 64)
+            # used three times: without `fan_out` the order of the gradients' sum would vary
+            transform, left, right = fan_out(transform, 3)
             features = tf.matmul(features, transform)
             defect = tf.matmul(left, right, transpose_b=True) - tf.eye(64)
         features = tf.reduce_max(_run(self.late_convs, features, training), axis=1)
         for block, dropout in zip(self.fcs, self.dropouts, strict=True):
             features = dropout(block(features, training=training), training=training)
-        # a sum over the whole batch, which the mean over replicas is to leave a sum
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        return features, replicas * ORTHOGONALITY_WEIGHT * tf.reduce_sum(tf.square(defect)) / 2
+        # devices average their losses; times their number, this stays a sum over the whole batch
+        devices = tf.distribute.get_strategy().num_replicas_in_sync
+        return features, devices * ORTHOGONALITY_WEIGHT * tf.reduce_sum(tf.square(defect)) / 2
 
 
 MODELS = ("pointnet", "vanilla")
 
 
-def whole(model: str) -> str:
-    """The model as it is written to a run's settings: FILE.py:CLASS with the file's whole path; InputError for none."""
+def with_absolute_path(model: str) -> str:
+    """Make the path in FILE.py:CLASS absolute; InputError if there is no such network."""
     return model if model in MODELS else own_network.load(model)[0]
 
 
 def called(model: str) -> str:
-    """What tables call the network: "pointnet", "vanilla" or CLASS."""
+    """Return the network's name in tables: "pointnet", "vanilla" or CLASS."""
     return model.rpartition(":")[2]
 
 
 def build(model: str, num_classes: int, num_points: int = 8) -> keras.Model:
-    """A built network: "pointnet", "vanilla", or FILE.py:CLASS, which is tried on clouds of `num_points`."""
+    """Build "pointnet", "vanilla", or FILE.py:CLASS, which is tried on clouds of `num_points`."""
     if model not in MODELS:
         return own_network.build(model, num_classes, num_points)
     net = PointNet(num_classes, t_nets=model == "pointnet", name=model)
@@ -152,25 +152,46 @@ def build(model: str, num_classes: int, num_points: int = 8) -> keras.Model:
 
 
 def load_task(folder: str) -> tuple[keras.Model, list[str], SimpleNamespace]:
-    """Open the frozen classifier of a finished run: the network, its class names and the run's settings."""
+    """Open a finished run: the frozen classifier, its class names and the run's settings."""
     if not folder:
         raise InputError("--task is needed: the run folder of the trained classifier")
-    config, arrays, meta = finished_run(
-        folder,
-        model=str,
-        num_points=int,
-        data_root=str | None,
-        shapes_per_class=int,
-        hold_out=float,
-    )
+    data = {"num_points": int, "data_root": str | None, "shapes_per_class": int, "hold_out": float}
+    config, arrays, meta = finished_run(folder, model=str, **data)
     net = build(config.model, len(meta["names"]), config.num_points)
     State(net).restore(arrays, folder)
     net.trainable = False  # batch norm keeps its stored statistics
     return net, meta["names"], config
 
 
+def open_clouds(config, task_config, names: list[str], split: str) -> tuple[Clouds, Path]:
+    """Open a split of the classifier's data set, which lies where the run says or at --data-root.
+
+    Returns:
+        The clouds, and the data set's folder.
+
+    Raises:
+        InputError: the folder's classes are not those of the classifier, `names`.
+    """
+    root = config.data_root or task_config.data_root
+    folder = batches.open_set(root, task_config.shapes_per_class)
+    clouds = modelnet40.load(folder, split, task_config.num_points)
+    if list(clouds.names) != names:
+        raise InputError(f"--task {config.task} was trained on other classes than {folder} has")
+    return clouds, folder
+
+
+def accuracy(net: keras.Model, points: np.ndarray, labels: np.ndarray, batch_size: int) -> float:
+    """Compute the share of clouds (n, N, 3) that are classified right."""
+    right = 0
+    for start in range(0, len(points), batch_size):
+        batch = slice(start, start + batch_size)
+        predicted = net(points[batch], training=False).numpy().argmax(1)
+        right += int((predicted == labels[batch]).sum())
+    return right / len(points)
+
+
 def task_loss(net: keras.Model, points, labels, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
-    """Mean cross-entropy plus the network's own loss, a scalar, and the logits (B, num_classes)."""
+    """Return the mean cross-entropy plus the network's own loss, and the logits (B, classes)."""
     logits, own = net.forward(points, training)
     entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
     return tf.reduce_mean(entropy) + own, logits

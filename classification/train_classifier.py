@@ -1,6 +1,7 @@
-"""Train the task network: PointNet, vanilla PointNet or one of your own, on ModelNet40 or the built-in shapes.
+"""Train the task network, PointNet or your own, on ModelNet40 or the built-in shapes.
 
-python classification/train_classifier.py --config classification/configs/quick.yaml --out results/classifier
+    python classification/train_classifier.py --config classification/configs/quick.yaml \\
+        --out results/classifier
 """
 
 from dataclasses import dataclass
@@ -8,7 +9,6 @@ from dataclasses import dataclass
 import samplenet.quiet_tensorflow  # noqa: F401
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 import pointnet
@@ -43,17 +43,8 @@ class Config(DataConfig):
     xla: bool = option(True, "compile the training step with XLA (1.5 to 2 times faster)")
 
 
-def accuracy(net, points: np.ndarray, labels: np.ndarray, batch_size: int) -> float:
-    """Compute the share of the clouds (n, N, 3) that are classified right."""
-    right = 0
-    for start in range(0, len(points), batch_size):
-        part = slice(start, start + batch_size)
-        right += int((net(points[part], training=False).numpy().argmax(1) == labels[part]).sum())
-    return right / len(points)
-
-
 def train(config: Config) -> None:
-    config.model = pointnet.whole(config.model)
+    config.model = pointnet.with_absolute_path(config.model)
     peers = Replicas(config.batch_size)
     keras.utils.set_random_seed(config.seed)
     if config.deterministic:
@@ -65,18 +56,16 @@ def train(config: Config) -> None:
     with peers.scope():
         net = pointnet.build(config.model, len(clouds.names), config.num_points)
         optimizer = keras.optimizers.Adam(config.lr)
-        optimizer.build(
-            net.trainable_variables
-        )  # now: a continued run restores its state before a step
+        # now, not in the first step: a continued run restores these variables before it
+        optimizer.build(net.trainable_variables)
 
     def train_step(points, labels):
         with tf.GradientTape() as tape:
             loss, logits = pointnet.task_loss(net, points, labels, training=True)
-            share_of_loss = loss / peers.count  # devices add their gradients
-        optimizer.apply(
-            tape.gradient(share_of_loss, net.trainable_variables), net.trainable_variables
-        )
-        return tf.stack([loss, tf.reduce_mean(tf.cast(tf.argmax(logits, 1) == labels, tf.float32))])
+            share = loss / peers.count  # the devices' gradients are added up
+        optimizer.apply(tape.gradient(share, net.trainable_variables))
+        right = keras.metrics.sparse_categorical_accuracy(labels, logits)
+        return tf.stack([loss, tf.reduce_mean(right)])
 
     train_step = peers.compiled(train_step, config.xla)
 
@@ -85,25 +74,22 @@ def train(config: Config) -> None:
         points = batches.augment(clouds.points[rows], rng, config.rotate, config.jitter)
         return peers.spread(points, clouds.labels[rows])
 
-    with Training(
-        config, peers, State(net, optimizer), metadata={"names": list(clouds.names)}
-    ) as training:
+    metadata = {"names": list(clouds.names)}
+    with Training(config, peers, State(net, optimizer), metadata=metadata) as training:
         for epoch in training.epochs():
             order = batches.of_epoch(rows, config.batch_size, config.seed, epoch)
             for step, (points, labels) in training.steps(order, load):
                 lr = schedules.learning_rate(config, step, total)
                 optimizer.learning_rate.assign(lr)
-                set_momentum(
-                    net, schedules.bn_momentum(step * config.batch_size, config.bn_decay_samples)
-                )
+                samples = step * config.batch_size
+                set_momentum(net, schedules.bn_momentum(samples, config.bn_decay_samples))
                 training.add(train_step(points, labels))
-            judged = {}
+            held_out_scores = {}
             if training.judging and len(held_out):
-                share = accuracy(
-                    net, clouds.points[held_out], clouds.labels[held_out], config.batch_size
-                )
-                judged["held_out_accuracy"] = share
-            training.end_epoch(("loss", "train_accuracy"), lr=lr, **judged)
+                points, labels = clouds.points[held_out], clouds.labels[held_out]
+                score = pointnet.accuracy(net, points, labels, config.batch_size)
+                held_out_scores["held_out_accuracy"] = score
+            training.end_epoch(("loss", "train_accuracy"), lr=lr, **held_out_scores)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The task network: an autoencoder of clouds (the architecture of ICML 2018, arXiv 1707.02392), and its losses."""
+"""The task network: an autoencoder of clouds (architecture of arXiv 1707.02392), and its losses."""
 
 from types import SimpleNamespace
 
@@ -20,24 +20,26 @@ FC_WIDTHS = (256, 256)
 
 
 class Autoencoder(keras.Model):
-    """Reconstruct a cloud: (B, M, 3), any number of points -> (B, num_points, 3), in an order of its own.
+    """Reconstruct clouds of any number of points: (B, M, 3) -> (B, num_points, 3).
+
+    Input and output points do not correspond by number.
 
     Args:
-        num_points: N, of the reconstruction.
+        num_points: points of the reconstruction, N.
     """
 
     def __init__(self, num_points=2048, **kwargs):
         super().__init__(**kwargs)
         self.num_points = num_points
-        self.convs = [
-            Block(w, epsilon=1e-5, momentum=0.9, name=f"conv{i}")
-            for i, w in enumerate(CONV_WIDTHS, 1)
-        ]
-        self.fcs = [Block(w, batch_norm=False, name=f"fc{i}") for i, w in enumerate(FC_WIDTHS, 1)]
+        self.convs, self.fcs = [], []
+        for i, width in enumerate(CONV_WIDTHS, 1):
+            self.convs.append(Block(width, epsilon=1e-5, momentum=0.9, name=f"conv{i}"))
+        for i, width in enumerate(FC_WIDTHS, 1):
+            self.fcs.append(Block(width, batch_norm=False, name=f"fc{i}"))
         self.last = keras.layers.Dense(3 * num_points, name="points")
 
     def encode(self, points, training=None):
-        """(B, M, 3) -> (B, 128)."""
+        """Describe clouds (B, M, 3) by their bottleneck features (B, 128)."""
         features = points
         for block in self.convs:
             features = block(features, training=training)  # (B, M, C)
@@ -51,9 +53,9 @@ class Autoencoder(keras.Model):
 
 
 def build(num_points: int) -> Autoencoder:
-    """A built network."""
+    """Build the network, with its first weights."""
     net = Autoencoder(num_points, name="autoencoder")
-    net(np.zeros((1, 8, 3), np.float32))
+    net(np.zeros((1, 8, 3), np.float32))  # Keras makes the weights at the first call
     return net
 
 
@@ -61,14 +63,8 @@ def load_task(folder: str) -> tuple[Autoencoder, SimpleNamespace]:
     """Open the frozen autoencoder of a finished run, and the run's settings."""
     if not folder:
         raise InputError("--task is needed: the run folder of the trained autoencoder")
-    config, arrays, _ = finished_run(
-        folder,
-        classes=list[str],
-        num_points=int,
-        data_root=str | None,
-        shapes_per_class=int,
-        loss=str,
-    )
+    data = {"num_points": int, "data_root": str | None, "shapes_per_class": int}
+    config, arrays, _ = finished_run(folder, classes=list[str], loss=str, **data)
     net = build(config.num_points)
     State(net).restore(arrays, folder)
     net.trainable = False
@@ -76,7 +72,7 @@ def load_task(folder: str) -> tuple[Autoencoder, SimpleNamespace]:
 
 
 def open_clouds(config, split: str) -> Clouds:
-    """Open one split, "train", "val" or "test", of what the settings of an autoencoder's run name."""
+    """Open the "train", "val" or "test" clouds of the data set in an autoencoder's settings."""
     return shapenet.open_clouds(
         config.data_root,
         split,
@@ -88,7 +84,7 @@ def open_clouds(config, split: str) -> Clouds:
 
 
 def chamfer_distance(a, b) -> tf.Tensor:
-    """Chamfer distance of clouds (B, M, 3) and (B, N, 3): (B,).
+    """Compute the Chamfer distance between clouds (B, M, 3) and (B, N, 3): (B,).
 
     The sum, not the average, of both directions' mean squared distance to the nearest point.
     """
@@ -100,17 +96,20 @@ DISTANCES = {"chamfer": chamfer_distance, "emd": approximate_emd}
 
 
 def task_loss(reconstruction, points, loss="chamfer") -> tf.Tensor:
-    """Mean over the batch of the distance `loss` between reconstruction (B, N, 3) and input (B, N, 3), a scalar."""
+    """Compute the batch's mean distance `loss` from reconstructions to inputs, (B, N, 3) each."""
     return tf.reduce_mean(DISTANCES[loss](reconstruction, points))
 
 
 def errors(
     net, points: np.ndarray, batch_size: int, loss="chamfer", samples: np.ndarray | None = None
 ) -> np.ndarray:
-    """Distance `loss` of each cloud (n, N, 3) to its reconstruction, or to that of its sample (n, m, 3): (n,)."""
+    """Compute the distance `loss` from clouds (n, N, 3) to their reconstructions: (n,).
+
+    The clouds are rebuilt from all their points, or from `samples` (n, m, 3).
+    """
     samples = points if samples is None else samples
-    found = []
+    distances = []
     for start in range(0, len(points), batch_size):
-        part = slice(start, start + batch_size)
-        found.append(DISTANCES[loss](net(samples[part], training=False), points[part]).numpy())
-    return np.concatenate(found)
+        batch = slice(start, start + batch_size)
+        distances.append(DISTANCES[loss](net(samples[batch], training=False), points[batch]))
+    return np.concatenate(distances)

@@ -1,6 +1,7 @@
 """Train the task network: an autoencoder of four classes of ShapeNet or of the built-in shapes.
 
-python reconstruction/train_autoencoder.py --config reconstruction/configs/quick.yaml --out results/autoencoder
+    python reconstruction/train_autoencoder.py --config reconstruction/configs/quick.yaml \\
+        --out results/autoencoder
 """
 
 from dataclasses import dataclass
@@ -49,27 +50,23 @@ def train(config: Config) -> None:
     keras.utils.set_random_seed(config.seed)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
-    opened = [
-        autoencoder.open_clouds(config, split).points for split in shapenet.SPLITS
-    ]  # all: is one damaged?
-    clouds, validation, _ = opened
+    # the test split too: a damaged cloud there must not wait for the evaluation to be noticed
+    splits = [autoencoder.open_clouds(config, split).points for split in shapenet.SPLITS]
+    clouds, validation, _ = splits
     rows = np.arange(len(clouds))
     total = config.epochs * batches.steps_per_epoch(rows, config.batch_size)
     with peers.scope():
         net = autoencoder.build(config.num_points)
         optimizer = keras.optimizers.Adam(config.lr)
-        optimizer.build(
-            net.trainable_variables
-        )  # now: a continued run restores its state before a step
+        # now, not in the first step: a continued run restores these variables before it
+        optimizer.build(net.trainable_variables)
 
     @peers.compiled
     def train_step(points):
         with tf.GradientTape() as tape:
             loss = autoencoder.task_loss(net(points, training=True), points, config.loss)
-            share_of_loss = loss / peers.count  # devices add their gradients
-        optimizer.apply(
-            tape.gradient(share_of_loss, net.trainable_variables), net.trainable_variables
-        )
+            share = loss / peers.count  # the devices' gradients are added up
+        optimizer.apply(tape.gradient(share, net.trainable_variables))
         return loss
 
     def load(step, rows):
@@ -82,11 +79,11 @@ def train(config: Config) -> None:
                 lr = schedules.learning_rate(config, step, total)
                 optimizer.learning_rate.assign(lr)
                 training.add(train_step(points))
-            judged = {}
+            validation_scores = {}
             if training.judging:
                 errors = autoencoder.errors(net, validation, config.batch_size, config.loss)
-                judged[f"validation_{config.loss}"] = errors.mean()
-            training.end_epoch((f"train_{config.loss}",), lr=lr, **judged)
+                validation_scores[f"validation_{config.loss}"] = errors.mean()
+            training.end_epoch((f"train_{config.loss}",), lr=lr, **validation_scores)
 
 
 if __name__ == "__main__":

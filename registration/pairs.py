@@ -1,9 +1,11 @@
-"""Pairs of clouds to register: a template and the same shape, turned (and moved) by a known transform.
+"""Pairs of clouds to register: a template, and the same shape moved by a known transform.
 
-source = R template + t. R = Rx(a) Ry(b) Rz(c), each angle in ±45 degrees, as a quaternion (w, x, y, z); see `rigid`.
+source = R template + t, with R = Rx(a) Ry(b) Rz(c) and each angle in ±45 degrees. Rotations are
+quaternions (w, x, y, z); see `rigid`.
 """
 
 import os
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -17,8 +19,8 @@ from samplenet.normalisation import box_side
 from samplenet.runs.streams import Stream, generator
 
 MAX_ANGLE = 45.0  # degrees about each axis
-MAX_SHIFT = 0.5  # along each axis, in lengths of the template's longest side
-TEST_SEED, TEST_REPEATS = 1, 5  # of the published test pairs
+MAX_SHIFT = 0.5  # along each axis, relative to the template's longest side
+TEST_SEED, TEST_REPEATS = 1, 5  # as published: each test cloud is in five pairs
 
 
 class Pairs(NamedTuple):
@@ -26,13 +28,22 @@ class Pairs(NamedTuple):
 
     Attributes:
         template, source: (P, N, 3).
-        quaternion: (P, 4) unit, and translation: (P, 3); they move the template onto the source.
+        quaternion: (P, 4), of length 1: the rotation that moves the template onto the source.
+        translation: (P, 3), which comes after the rotation.
     """
 
     template: NDArray[np.float32]
     source: NDArray[np.float32]
     quaternion: NDArray[np.float32]
     translation: NDArray[np.float32]
+
+    def map(self, function: Callable) -> "Pairs":
+        """Apply a function to each of the four arrays."""
+        return Pairs(*map(function, self))
+
+    def rows(self, rows) -> "Pairs":
+        """Select the pairs that an index or a slice names."""
+        return self.map(lambda array: array[rows])
 
 
 def load_class(
@@ -44,10 +55,11 @@ def load_class(
 ) -> NDArray[np.float32]:
     """Load the clouds (n, num_points, 3) of one class of a folder in the ModelNet40 layout.
 
-    Without a folder, built-in shapes: `shapes_per_class` of them to train on, two for each five to test.
+    Without a folder these are built-in shapes, `shapes_per_class` to train on and two test shapes
+    for every five of them.
 
     Raises:
-        InputError: no such class (with the names there are), fewer stored points, or a fault of the folder.
+        InputError: there is no such class, its clouds have fewer points, or the folder is damaged.
     """
     clouds = None if data_root is None else modelnet40.load(data_root, split, num_points)
     names = shapes.CLASSES if clouds is None else clouds.names
@@ -75,60 +87,50 @@ def make(
     translation: bool = False,
     independent: bool = False,
 ) -> Pairs:
-    """Make pairs number first .. first + count - 1; pair i shows cloud i modulo n and is drawn by (seed, i) alone.
+    """Make `count` pairs, numbered from `first`. Pair i shows cloud i modulo n.
+
+    A pair's random draws depend on (seed, i) alone.
 
     Args:
         clouds: (n, P, 3), the shapes. The template is the first `num_points` points, normalised.
-        noise: standard deviation of the normal noise added to the source, in lengths of the longest side.
+        noise: standard deviation of normal noise on the source, relative to the longest side.
         translation: move the source, by up to `MAX_SHIFT` along each axis.
-        independent: make the source of other points of the cloud than the template's, in the template's frame: a
-            second sample of the same surface. Needs P >= 2 num_points. Otherwise it has the template's points,
-            in their order, as published.
+        independent: sample the source independently of the template, from the cloud's other points;
+            needs P >= 2 num_points. Otherwise, as published, it has the template's points in their
+            order.
 
     Raises:
-        InputError: too few points, or pairs of no clouds.
+        InputError: no clouds, or too few points in them.
     """
     needed = 2 * num_points if independent else num_points
     if count and (not len(clouds) or clouds.shape[1] < needed):
         raise InputError(
             f"pairs need clouds of {needed} points, got clouds of shape {clouds.shape}"
         )
-    numbers = np.arange(first, first + count)
     clouds = box_side(clouds.astype(np.float64), num_points).astype(np.float32)
-    rows = numbers % max(1, len(clouds))
-    template = clouds[rows, :num_points]
-    draws = [generator(seed, Stream.TRANSFORMS, i).uniform(-1, 1, 6) for i in numbers]
-    draws = np.stack(draws) if count else np.zeros((0, 6))
+    sources, templates = np.zeros((2, count, num_points, 3), np.float32)
+    draws = np.zeros((count, 6))  # three angles and three shifts, in [-1, 1]
+    for row, i in enumerate(range(first, first + count)):
+        cloud = clouds[i % len(clouds)]
+        templates[row] = sources[row] = cloud[:num_points]
+        draws[row] = generator(seed, Stream.TRANSFORMS, i).uniform(-1, 1, 6)
+        if independent:
+            others = generator(seed, Stream.OTHER_POINTS, i).permutation(len(cloud) - num_points)
+            sources[row] = cloud[num_points + others[:num_points]]
     quaternion = rigid.from_euler(torch.from_numpy(MAX_ANGLE * draws[:, :3]))  # float64
-    shift = MAX_SHIFT * draws[:, 3:] * translation  # (P, 3)
-    source = template
-    if independent:
-        order = [
-            generator(seed, Stream.OTHER_POINTS, i).permutation(clouds.shape[1] - num_points)
-            for i in numbers
-        ]
-        others = (
-            num_points + np.stack(order)[:, :num_points]
-            if count
-            else np.zeros((0, num_points), int)
-        )
-        source = clouds[rows[:, None], others]
+    shift = (MAX_SHIFT * draws[:, 3:] * translation).astype(np.float32)  # (P, 3)
     matrix = rigid.to_matrix(quaternion).float().numpy()
+    # no matrix product: libraries round those differently, and pairs shall be the same everywhere
     x, y, z = np.moveaxis(matrix, -1, 0)[:, :, None]  # columns of R, (P, 1, 3)
-    source = (
-        source[..., :1] * x
-        + source[..., 1:2] * y
-        + source[..., 2:] * z
-        + shift.astype(np.float32)[:, None]
-    )
+    turned = sources[..., :1] * x + sources[..., 1:2] * y + sources[..., 2:] * z
+    moved = turned + shift[:, None]
     if noise:
-        for i, cloud in zip(numbers, source, strict=True):
-            cloud += np.float32(noise) * generator(seed, Stream.NOISE, i).standard_normal(
-                cloud.shape, np.float32
-            )
-    return Pairs(template, source, quaternion.float().numpy(), shift.astype(np.float32))
+        for row, i in enumerate(range(first, first + count)):
+            rng = generator(seed, Stream.NOISE, i)
+            moved[row] += np.float32(noise) * rng.standard_normal((num_points, 3), np.float32)
+    return Pairs(templates, moved, quaternion.float().numpy(), shift)
 
 
 def for_test(clouds: NDArray, num_points: int, **options) -> Pairs:
-    """Make the pairs that results are reported on: each test cloud five times, seed 1."""
+    """Make the test pairs, the same for everyone: each test cloud five times, seed 1."""
     return make(clouds, num_points, TEST_REPEATS * len(clouds), TEST_SEED, **options)

@@ -1,4 +1,4 @@
-"""The task network: PCRNet (arXiv 1908.07906), the transform that moves a template onto a source, and its loss."""
+"""The task network: PCRNet (arXiv 1908.07906), which registers two clouds, and its loss."""
 
 from types import SimpleNamespace
 
@@ -14,13 +14,14 @@ from samplenet.torch.state import State
 
 INPUT_SHAPES = ("bcn", "bnc")
 INITS = ("default", "he")
-FEW = 128  # points up to which the last layer of features is cheaper done whole than searched
+FEW = 128  # up to so many points `Features` differentiates its last layer whole: that is cheaper
 
 
 class Features(nn.Module):
-    """What both clouds are described by: shared per-point layers 64-64-64-128-`bottleneck_size`, then the maximum.
+    """Describe a cloud: per-point layers 64-64-64-128-`bottleneck_size`, then the maximum.
 
-    The layers are Conv1d of one tap by name and shape of their weights, (out, in, 1), and applied as linear ones.
+    The weights have the released names and shapes, those of Conv1d (out, in, 1), so that released
+    checkpoints load; they are applied as linear layers.
     """
 
     def __init__(self, bottleneck_size: int):
@@ -37,9 +38,10 @@ class Features(nn.Module):
         weight, bias = self.conv5.weight[..., 0], self.conv5.bias
         if points.shape[1] <= FEW:
             return F.relu(F.linear(features, weight, bias).max(1).values)
-        # Nine tenths of the work is in the last layer, and its maximum keeps one point for each of its channels. So
-        # the whole layer is only searched, and what is kept is computed again to be differentiated: the same
-        # gradients at a third of the cost. Detached weights, as autocast would keep a copy without a gradient.
+        # Nine tenths of the work is in the last layer, and the maximum of each of its channels keeps
+        # one point. So find these points without gradients, then compute only them with gradients:
+        # the same gradients at a third of the cost. The weights are detached because autocast would
+        # otherwise cache a copy of them that has no gradient.
         with torch.no_grad():
             largest = F.linear(features.detach(), weight.detach()).argmax(1)  # (B, bottleneck)
         kept = gather(features, largest)  # (B, bottleneck, 128)
@@ -50,12 +52,12 @@ class PCRNet(nn.Module):
     """Estimate the rigid transform between two clouds.
 
     Args:
-        bottleneck_size: width of each cloud's description.
+        bottleneck_size: number of features of each cloud.
         input_shape: "bcn", clouds as (B, 3, N), or "bnc", (B, N, 3).
-        iterations: times the template is moved by the estimate and the rest is estimated again; 1 is the published
-            single pass.
-        translation: whether the estimate moves the template by its translation as well between iterations. A network
-            trained on pairs without one has learned none.
+        iterations: passes. Each moves the template by the estimate so far and estimates the rest;
+            1 is the published single pass.
+        translation: also translate the template between passes. Leave it out for a network that was
+            trained on pairs without translation: its estimate of it means nothing.
     """
 
     def __init__(self, bottleneck_size=1024, input_shape="bcn", iterations=1, translation=False):
@@ -71,18 +73,22 @@ class PCRNet(nn.Module):
             setattr(self, f"fc{i + 1}", nn.Linear(widths[i], widths[i + 1]))
 
     def forward(self, template: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
-        """Two batches of clouds, of any two sizes -> twist (B, 7), quaternion before normalisation (B, 4).
+        """Estimate the twists that move templates onto sources; the two may differ in N.
 
-        The twist, a unit quaternion (w, x, y, z) and a translation, moves the template onto the source. With
-        iterations it is that of all of them together, and the raw quaternion is the last one's.
+        Returns:
+            twist: (B, 7), a unit quaternion (w, x, y, z) and a translation, over all iterations.
+            raw: (B, 4), the last iteration's quaternion before normalisation.
         """
         if self.input_shape == "bcn":
             template, source = template.transpose(1, 2), source.transpose(1, 2)
-        described = self.feat(source)
-        twist, raw = self._estimate(self.feat(template), described)
+        source_features = self.feat(source)
+        twist, raw = self._estimate(self.feat(template), source_features)
         for _ in range(self.iterations - 1):
-            moved = self._move(twist, template)
-            rest, raw = self._estimate(self.feat(moved), described)
+            if self.translation:
+                moved = rigid.apply(twist, template)
+            else:
+                moved = rigid.rotate(twist[:, :4], template)
+            rest, raw = self._estimate(self.feat(moved), source_features)
             if self.translation:
                 twist = rigid.compose(rest, twist)
             else:
@@ -94,19 +100,16 @@ class PCRNet(nn.Module):
         for layer in (self.fc1, self.fc2, self.fc3, self.fc4, self.fc5):
             features = F.relu(layer(features))
         output = self.fc6(features)  # (B, 7)
+        # autocast leaves bfloat16 here, too coarse for a rotation
         output = output if output.dtype == torch.float64 else output.float()
         return torch.cat([rigid.normalise(output[:, :4]), output[:, 4:]], 1), output[:, :4]
 
-    def _move(self, twist: Tensor, points: Tensor) -> Tensor:
-        return (
-            rigid.apply(twist, points) if self.translation else rigid.rotate(twist[:, :4], points)
-        )
-
 
 def initialise_he(net: PCRNet) -> None:
-    """Weights of He et al. (arXiv 1502.01852) in the layers that ReLU follows, and no biases.
+    """Draw the weights before each ReLU as in arXiv 1502.01852 (He et al.), and zero the biases.
 
-    PyTorch's own let the signal fade from layer to layer; from these, a short run learns about twice as fast.
+    With PyTorch's own first weights the signal fades from layer to layer; with these, a short run
+    learns about twice as fast.
     """
     for name, parameter in net.named_parameters():
         if name.endswith("bias"):
@@ -119,15 +122,8 @@ def load_task(folder: str) -> tuple[PCRNet, SimpleNamespace]:
     """Open the frozen PCRNet of a finished run, and the run's settings."""
     if not folder:
         raise InputError("--task is needed: the run folder of the trained PCRNet")
-    config, arrays, _ = finished_run(
-        folder,
-        class_name=str,
-        pairs=int,
-        translation=bool,
-        independent=bool,
-        noise=float,
-        iterations=int,
-    )
+    data = {"class_name": str, "pairs": int, "independent": bool, "noise": float}
+    config, arrays, _ = finished_run(folder, translation=bool, iterations=int, **data)
     net = PCRNet(input_shape="bnc", iterations=config.iterations, translation=config.translation)
     State(net).restore(arrays, folder)
     return net.requires_grad_(False).eval(), config
@@ -140,14 +136,16 @@ def task_loss(
     quaternion: Tensor,
     translation: Tensor | None = None,
 ) -> Tensor:
-    """Mean over the batch of ||R^ R^T - I||_F^2 + Chamfer(source, R^ template), R^ the estimated rotation.
+    """Return the batch mean of ||R^ R^T - I||_F^2 + Chamfer(source, R^ template).
 
-    With a true `translation` (B, 3) the estimate moves the template by both its parts, and ||t^ - t||^2 is added.
+    R^ is the estimated rotation, R the true one. With a true `translation` t, the template is also
+    moved by the estimate t^, and ||t^ - t||^2 is added.
 
     Args:
         twist: (B, 7), estimated.
-        template, source: (B, N, 3) and (B, M, 3), the clouds that Chamfer compares: the sampled ones for a sampler.
+        template, source: (B, N, 3) and (B, M, 3), whole clouds or samples.
         quaternion: (B, 4), the true rotation.
+        translation: (B, 3), the true one; None for pairs that are only turned.
     """
     # ||R^ R^T - I|| = ||(R^ - R) R^T|| = ||R^ - R||, as a rotation changes no length
     difference = rigid.to_matrix(twist[:, :4]) - rigid.to_matrix(quaternion)

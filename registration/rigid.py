@@ -1,37 +1,38 @@
-"""Rigid transforms of point clouds by unit quaternions. Conventions, everywhere in this experiment:
+"""Rigid transforms of point clouds by unit quaternions. The conventions of this experiment:
 
 - A quaternion is (w, x, y, z), scalar first. q and -q are the same rotation.
 - A rotation moves points, not axes, and is right-handed: p -> q p q*, or R p with p a column.
 - multiply(a, b) rotates by b first, then by a, as R_a R_b does.
 - Euler angles (a, b, c) are in degrees and mean R = Rx(a) Ry(b) Rz(c).
 - A twist (..., 7) is a quaternion followed by a translation t; it moves p to R p + t.
-- Clouds are (..., N, 3); leading axes are those of the quaternions or broadcast with them.
+- Clouds are (..., N, 3); their leading axes broadcast with those of the quaternions.
 
-Nothing here is a matrix product, so that autocast leaves the precision alone.
+Nothing here is a matrix product: autocast would lower the precision of one.
 """
 
 import torch
 from torch import Tensor
 
-SMALLEST = 1e-12  # a quaternion with no larger entry points nowhere
+SMALLEST = 1e-12  # a quaternion with no larger entry counts as zero
 
 
 def normalise(raw: Tensor) -> Tensor:
-    """Quaternions (..., 4) of any length -> length 1, in float32 or float64; a zero one becomes the identity.
+    """Scale quaternions (..., 4) to length 1, in float32 or float64; zero becomes the identity.
 
-    Scaled by the largest entry first, so that neither tiny nor huge ones leave the range of squares.
+    Each is divided by its largest entry first, as squares of tiny or huge ones would be 0 or inf.
     """
     raw = raw if raw.dtype == torch.float64 else raw.float()
     largest = raw.detach().abs().amax(-1, keepdim=True)
     zero = largest <= SMALLEST
     identity = torch.zeros_like(raw)
     identity[..., 0] = 1
+    # the inner `where`: a division by zero would make the gradient NaN even where it is not chosen
     scaled = torch.where(zero, identity, raw / torch.where(zero, 1, largest))
     return scaled / scaled.square().sum(-1, keepdim=True).sqrt()
 
 
 def multiply(a: Tensor, b: Tensor) -> Tensor:
-    """The product a b of quaternions (..., 4): rotate by b, then by a."""
+    """Multiply quaternions (..., 4): a b rotates by b, then by a."""
     aw, ax, ay, az = a.unbind(-1)
     bw, bx, by, bz = b.unbind(-1)
     product = (
@@ -44,12 +45,12 @@ def multiply(a: Tensor, b: Tensor) -> Tensor:
 
 
 def conjugate(quaternion: Tensor) -> Tensor:
-    """The inverse rotation of a unit quaternion (..., 4)."""
+    """Invert the rotation of a unit quaternion (..., 4)."""
     return torch.cat([quaternion[..., :1], -quaternion[..., 1:]], -1)
 
 
 def from_euler(degrees: Tensor) -> Tensor:
-    """Euler angles (..., 3) in degrees -> the quaternion (..., 4) of Rx Ry Rz."""
+    """Convert Euler angles (..., 3) in degrees to the quaternion (..., 4) of Rx Ry Rz."""
     half = torch.deg2rad(degrees) / 2
     cos, sin, zero = half.cos(), half.sin(), torch.zeros_like(half[..., 0])
     about_x = torch.stack([cos[..., 0], sin[..., 0], zero, zero], -1)
@@ -59,7 +60,7 @@ def from_euler(degrees: Tensor) -> Tensor:
 
 
 def to_matrix(quaternion: Tensor) -> Tensor:
-    """Unit quaternions (..., 4) -> rotation matrices (..., 3, 3)."""
+    """Convert unit quaternions (..., 4) to rotation matrices (..., 3, 3)."""
     w, x, y, z = quaternion.unbind(-1)
     rows = (
         (1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)),
@@ -70,9 +71,10 @@ def to_matrix(quaternion: Tensor) -> Tensor:
 
 
 def from_matrix(matrix: Tensor) -> Tensor:
-    """Rotation matrices (..., 3, 3) -> unit quaternions (..., 4), either of the two signs."""
+    """Convert rotation matrices (..., 3, 3) to unit quaternions (..., 4), of either sign."""
     (a, b, c), (d, e, f), (g, h, i) = (row.unbind(-1) for row in matrix.unbind(-2))
-    rows = (  # q q^T times 4; its row of the largest diagonal entry is q, far from rounding to nothing
+    # 4 q q^T: every row is a multiple of q, and the one with the largest diagonal entry is precise
+    rows = (
         (1 + a + e + i, h - f, c - g, d - b),
         (h - f, 1 + a - e - i, b + d, c + g),
         (c - g, b + d, 1 - a + e - i, f + h),
@@ -95,37 +97,36 @@ def apply(twist: Tensor, points: Tensor) -> Tensor:
 
 
 def compose(after: Tensor, before: Tensor) -> Tensor:
-    """The twist (..., 7) that moves as `before` and then `after` do."""
-    return torch.cat(
-        [multiply(after[..., :4], before[..., :4]), apply(after, before[..., None, 4:])[..., 0, :]],
-        -1,
-    )
+    """Combine two twists (..., 7): move by `before`, then by `after`."""
+    rotation = multiply(after[..., :4], before[..., :4])
+    return torch.cat([rotation, apply(after, before[..., None, 4:])[..., 0, :]], -1)
 
 
 def inverse(twist: Tensor) -> Tensor:
-    """The twist (..., 7) that moves everything back."""
+    """Return the twist (..., 7) that moves everything back."""
     back = conjugate(twist[..., :4])
     return torch.cat([back, -rotate(back, twist[..., None, 4:])[..., 0, :]], -1)
 
 
 def angle_between(a: Tensor, b: Tensor) -> Tensor:
-    """The geodesic angle between two rotations, (..., 4) and (..., 4) -> degrees in [0, 180], (...).
+    """Measure the geodesic angle between rotations a and b: (..., 4) each -> degrees in [0, 180].
 
-    Quaternions of any length will do. 2 atan2(|vector part|, |scalar part|) of the rotation from one to the other:
-    precise and with finite gradients everywhere, at 0 and 180 degrees too, where acos has none.
+    Quaternions of any length will do. The angle is 2 atan2(|vector part|, |scalar part|) of the
+    rotation from one to the other: precise and with finite gradients everywhere, also at 0 and 180
+    degrees, where acos has none.
     """
     relative = multiply(conjugate(normalise(a)), normalise(b))
     square = relative[..., 1:].square().sum(-1)
     zero = square == 0
-    length = torch.where(
-        zero, 0, torch.where(zero, 1, square).sqrt()
-    )  # the root's gradient at 0 is infinite
+    # the inner `where`: the root's gradient at 0 is infinite, and infinite times 0 is NaN
+    length = torch.where(zero, 0, torch.where(zero, 1, square).sqrt())
     return torch.rad2deg(2 * torch.atan2(length, relative[..., 0].abs()))
 
 
 def paper_angle_between(a: Tensor, b: Tensor) -> Tensor:
-    """The paper's figure, 2 acos(2 <a, b>^2 - 1): twice the geodesic angle, degrees in [0, 360]. No rotation error.
+    """Compute the paper's figure, 2 acos(2 <a, b>^2 - 1): twice the geodesic angle, in [0, 360].
 
-    Differs from the released code: not taken by acos, which is NaN once rounding carries its argument beyond 1.
+    It is not the angle of the rotation error. Differs from the released code: not computed by acos,
+    which is NaN once rounding carries its argument beyond 1.
     """
     return 2 * angle_between(a, b)

@@ -1,7 +1,11 @@
 """Train the task network: PCRNet on pairs of one class of ModelNet40 or of the built-in shapes.
 
-python registration/train_pcrnet.py --config registration/configs/quick.yaml --out results/pcrnet
-torchrun --standalone --local-addr localhost --nproc-per-node 2 registration/train_pcrnet.py ...
+    python registration/train_pcrnet.py --config registration/configs/quick.yaml \\
+        --out results/pcrnet
+
+Several processes share each batch:
+
+    torchrun --standalone --local-addr localhost --nproc-per-node 2 registration/train_pcrnet.py ...
 """
 
 import functools
@@ -28,31 +32,21 @@ from samplenet.torch.state import State
 class Config(DataConfig):
     """The defaults are the published settings."""
 
-    batch_size: int = option(32, "pairs a step, B", at_least=1)  # no batch norm
+    batch_size: int = option(32, "pairs a step, B", at_least=1)  # no batch norm, so 1 will do
     class_name: str = option("car", "class whose clouds are registered")
-    pairs: int = option(
-        5000,
-        "pairs of the training clouds, repeated, drawn by --seed; the held-out ones included",
-        at_least=1,
-    )
+    pairs: int = option(5000, "pairs drawn by --seed, the held-out ones included", at_least=1)
     noise: float = option(
-        0.0,
-        "standard deviation of noise on the source clouds, in lengths of the longest side",
-        at_least=0,
+        0.0, "standard deviation of noise on the source, relative to the longest side", at_least=0
     )
     translation: bool = option(False, "move the source clouds as well, and learn by how much")
-    independent: bool = option(
-        False, "make source clouds of other points of the surface than the templates'"
-    )
+    independent: bool = option(False, "sample source and template from the surface independently")
     iterations: int = option(1, "passes that refine the estimate", at_least=1)
     init: str = option(
         "default", "first weights: PyTorch's own, as published, or 'he' (short runs)", choices=INITS
     )
     epochs: int = 500
     lr: float = 1e-3
-    hold_out: float = option(
-        0.1, "share of the training clouds that is held out", at_least=0, below=1
-    )
+    hold_out: float = option(0.1, "share of the training set that is held out", at_least=0, below=1)
     device: str = option("auto", "'auto': a GPU where there is one", choices=processes.DEVICES)
     amp: bool = option(False, "bfloat16 where autocast takes it")
     compile: bool = option(False, "compile the network by torch.compile")
@@ -62,7 +56,7 @@ def deterministic(on: bool) -> None:
     """Choose whether the same seed gives the same weights on the same device, bit for bit."""
     torch.use_deterministic_algorithms(on)
     torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid, and slow
-    if on:
+    if on:  # cuBLAS is deterministic only with a workspace of fixed size
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
@@ -73,9 +67,8 @@ def make_pairs(config: Config) -> tuple[Pairs, Pairs]:
         config.data_root, config.class_name, "train", needed, config.shapes_per_class
     )
     rows, held_out = batches.hold_out(clouds, config.hold_out, config.seed)
-    judging = round(config.pairs * len(held_out) / len(clouds))
-    training = config.pairs - judging
-
+    held_out_count = round(config.pairs * len(held_out) / len(clouds))
+    count = config.pairs - held_out_count
     draw = functools.partial(
         make,
         num_points=config.num_points,
@@ -84,12 +77,13 @@ def make_pairs(config: Config) -> tuple[Pairs, Pairs]:
         translation=config.translation,
         independent=config.independent,
     )
-    return draw(clouds[rows], count=training), draw(clouds[held_out], count=judging, first=training)
+    pairs = draw(clouds[rows], count=count)
+    return pairs, draw(clouds[held_out], count=held_out_count, first=count)
 
 
 def on_device(pairs: Pairs, device: torch.device) -> Pairs:
     """Copy pairs of NumPy arrays to tensors on a device."""
-    return Pairs(*(torch.from_numpy(array).to(device) for array in pairs))
+    return pairs.map(lambda array: torch.from_numpy(array).to(device))
 
 
 def build(config: Config) -> PCRNet:
@@ -102,11 +96,12 @@ def build(config: Config) -> PCRNet:
 
 @torch.no_grad()
 def rotation_errors(net: PCRNet, pairs: Pairs, batch_size: int) -> Tensor:
-    """Measure the geodesic angle in degrees between estimated and true rotation of every pair, (P,)."""
+    """Measure the geodesic angle in degrees between estimated and true rotations, (P,)."""
     errors = []
-    for batch in zip(*(array.split(batch_size) for array in pairs), strict=True):
-        template, source, quaternion, _ = batch
-        errors.append(rigid.angle_between(net(template, source)[0][:, :4], quaternion))
+    for start in range(0, len(pairs.template), batch_size):
+        batch = pairs.rows(slice(start, start + batch_size))
+        twist, _ = net(batch.template, batch.source)
+        errors.append(rigid.angle_between(twist[:, :4], batch.quaternion))
     return torch.cat(errors)
 
 
@@ -122,19 +117,17 @@ def train(config: Config) -> None:
         pairs, held_out = on_device(pairs, peers.device), on_device(held_out, peers.device)
 
         def load(step, rows):
-            return Pairs(*(array[rows] for array in pairs))
+            return pairs.rows(rows)
 
         with Training(config, peers, State(net, optimizer)) as training:
             model = peers.parallel(net)
             model = torch.compile(model) if config.compile else model
             for epoch in training.epochs():
-                order = torch.from_numpy(
-                    batches.of_epoch(rows, config.batch_size, config.seed, epoch)
-                )
-                for step, batch in training.steps(peers.part(order).to(peers.device), load):
-                    optimizer.param_groups[0]["lr"] = lr = schedules.learning_rate(
-                        config, step, total
-                    )
+                order = batches.of_epoch(rows, config.batch_size, config.seed, epoch)
+                order = peers.part(torch.from_numpy(order)).to(peers.device)
+                for step, batch in training.steps(order, load):
+                    lr = schedules.learning_rate(config, step, total)
+                    optimizer.param_groups[0]["lr"] = lr
                     optimizer.zero_grad()
                     with torch.autocast(peers.device.type, torch.bfloat16, enabled=config.amp):
                         twist, _ = model(batch.template, batch.source)
@@ -143,12 +136,11 @@ def train(config: Config) -> None:
                     loss.backward()
                     optimizer.step()
                     training.add(loss.detach())
-                peers.check_identical(net)
-                judged = {}
+                held_out_scores = {}
                 if training.judging and len(held_out.template):
                     errors = rotation_errors(net, held_out, config.batch_size)
-                    judged["held_out_rotation_error_deg"] = errors.mean()
-                training.end_epoch(("loss",), lr=lr, **judged)
+                    held_out_scores["held_out_rotation_error_deg"] = errors.mean()
+                training.end_epoch(("loss",), lr=lr, **held_out_scores)
 
 
 if __name__ == "__main__":

@@ -101,20 +101,6 @@ class Prefix:
         return ordered._replace(queries=queries)
 
 
-def largest_size(sizes: list[int], limit: int, limit_name: str) -> int:
-    """Return the largest of a sampler's sizes: the m of a SampleNet that serves all of them.
-
-    Raises:
-        InputError: the sizes repeat, or are not in [1, limit]; `limit_name` says what the limit is.
-    """
-    for m in sizes:
-        if not 1 <= m <= limit:
-            raise InputError(f"--sample-sizes must be in [1, {limit_name}] = [1, {limit}], got {m}")
-    if len(set(sizes)) < len(sizes) or not sizes:
-        raise InputError(f"--sample-sizes must be sizes that differ, got {sizes}")
-    return max(sizes)
-
-
 def in_order(sampler, clouds: np.ndarray, m: int, batch_size: int) -> np.ndarray:
     """Order clouds (n, N, 3) by a progressive sampler and return their first m points, (n, m, 3).
 

@@ -12,7 +12,13 @@ from samplenet.runs.run import Run
 from samplenet.runs.settings import RunConfig
 from samplenet.runs.training import Training
 
-PEERS = SimpleNamespace(first=True, single_process=True, agree=lambda value: value, mean=np.stack)
+PEERS = SimpleNamespace(
+    first=True,
+    single_process=True,
+    agree=lambda value: value,
+    mean=np.stack,
+    check_identical=lambda model: None,
+)
 TARGETS = np.random.default_rng(0).normal(size=12)
 
 
@@ -27,6 +33,7 @@ class State:
 
     def __init__(self):
         self.weight = np.zeros(1)
+        self.model = None
 
     def arrays(self):
         return {"weight": self.weight.copy()}
@@ -106,12 +113,8 @@ def test_a_finished_run_is_left_as_it_is(tmp_path, capsys):
 
 def test_another_process_has_no_folder_and_goes_on_where_the_first_one_says(tmp_path, capsys):
     first = ({"weight": np.ones(1)}, {"epoch": 2}, False)
-    loaded, peers = (
-        [],
-        SimpleNamespace(
-            first=False, single_process=False, agree=lambda value: first, mean=np.stack
-        ),
-    )
+    other = {"first": False, "single_process": False, "agree": lambda value: first}
+    loaded, peers = [], SimpleNamespace(**{**vars(PEERS), **other})
     assert train(tmp_path / "run", loaded, peers).weight != 0
     assert (
         loaded == list(range(6, 12))

@@ -94,6 +94,47 @@ class DataConfig(RunConfig):
     num_points: int = option(1024, "points of each cloud that are used, N", at_least=1)
 
 
+@dataclasses.dataclass
+class SamplerConfig(RunConfig):
+    """Add what every script takes that trains a sampler for a frozen task network."""
+
+    task: str = option(
+        "", "run folder of the trained task network, whose data the sampler trains on", path=True
+    )
+    data_root: str | None = option(
+        None,
+        "new folder of the task network's data set, if it has moved (for a new run)",
+        path=True,
+    )
+    sample_sizes: list[int] = option(
+        [64], "sample size m; several: a progressive sampler", at_least=1
+    )
+    over_sizes: str = option("sum", "reduction of several sizes' losses", choices=("sum", "mean"))
+    projection: bool = option(True, "soft projection in training; without it, it is S-NET")
+    k: int = option(8, "neighbours of the soft projection", at_least=1)
+    alpha: float = option(1.0, "weight of the simplification loss", at_least=0)
+    lmbda: float = option(1.0, "weight of the projection loss", at_least=0)
+    beta: float = option(1.0, "simplification loss: weight of the largest distance", at_least=0)
+    gamma: float = option(1.0, "simplification loss: weight of the input's coverage", at_least=0)
+    delta: float = option(0.0, "simplification loss: adds delta * m to gamma", at_least=0)
+
+    def largest_size(self, num_points: int) -> int:
+        """Return the sampler's m, the largest of `sample_sizes`.
+
+        Raises:
+            InputError: sizes or k that clouds of `num_points` do not allow, or equal sizes.
+        """
+        limit = f"[1, N] = [1, {num_points}], the task network's points"
+        for m in self.sample_sizes:
+            if not 1 <= m <= num_points:
+                raise InputError(f"--sample-sizes must be in {limit}, got {m}")
+        if len(set(self.sample_sizes)) < len(self.sample_sizes) or not self.sample_sizes:
+            raise InputError(f"--sample-sizes must be sizes that differ, got {self.sample_sizes}")
+        if self.projection and self.k > num_points:
+            raise InputError(f"--k must be in {limit}, got {self.k}")
+        return max(self.sample_sizes)
+
+
 def checkout() -> Path:
     """Guess the repository's root from the running script, as classification/train_classifier.py."""
     return Path(sys.argv[0]).resolve().parent.parent  # parents[1] would fail for "python -c" in /

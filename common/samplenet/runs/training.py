@@ -90,6 +90,7 @@ class Training:
             batch = load(step, rows)
             loading += time.perf_counter() - ready
             yield step, batch
+        self.peers.check_identical(self.state.model)
         self._measured, self._step, self.resumed = (
             self._read(),
             self._first_step + len(order),

@@ -55,6 +55,7 @@ class Replicas:
         chief = {"type": "chief" if "chief" in cluster else "worker", "index": 0}
         self.first = not cluster or task == chief
         self.single_process = not cluster
+        self._differs = None
         if batch_size % self.count:
             raise InputError(
                 f"--batch-size {batch_size} is no multiple of the {self.count} devices that share "
@@ -108,6 +109,18 @@ class Replicas:
         """Read the results of several steps, (steps, values); a compiled step has averaged them."""
         return tf.stack(measured).numpy().reshape(len(measured), -1)
 
+    def check_identical(self, model) -> None:
+        """Raise RuntimeError unless every device has the first one's weights, bit for bit."""
+        if self.count == 1:
+            return
+        if self._differs is None:  # traced once: every epoch asks about the same model
+            self._differs = self.compiled(lambda: _differs_from_first(model))
+        differing = round(self.count * float(self._differs()))
+        if differing:
+            raise RuntimeError(
+                f"the weights of {differing} of {self.count} devices differ from the first one's"
+            )
+
     def agree(self, value):
         """Return the first process's value in all of them; it must pickle."""
         if self.single_process:
@@ -127,6 +140,17 @@ class Replicas:
             return context.all_reduce("SUM", tf.constant(array if first else np.zeros_like(array)))
 
         return self.strategy.experimental_local_results(self.strategy.run(add))[0].numpy()
+
+
+def _differs_from_first(model) -> tf.Tensor:
+    """Return, on each device, 1.0 if its weights differ from the first device's, else 0.0."""
+    context = tf.distribute.get_replica_context()
+    parts = [tf.reshape(tf.convert_to_tensor(w), [-1]) for w in model.trainable_variables]
+    # as whole numbers, so that a sum to which the others add zeros is the first one's bits
+    mine = tf.bitcast(tf.concat(parts, 0), tf.int32)
+    is_first = tf.cast(tf.equal(context.replica_id_in_sync_group, 0), tf.int32)
+    first = context.all_reduce("SUM", is_first * mine)
+    return tf.cast(tf.reduce_any(mine != first), tf.float32)
 
 
 def _cluster() -> tuple[dict, dict]:

@@ -16,11 +16,11 @@ class State:
     """
 
     def __init__(self, net: nn.Module, optimizer: torch.optim.Optimizer | None = None):
-        self.net, self.optimizer = net, optimizer
+        self.model, self.optimizer = net, optimizer
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Copy the state to NumPy arrays."""
-        tensors = dict(self.net.state_dict())
+        tensors = dict(self.model.state_dict())
         if self.optimizer is not None:
             for number, quantities in self.optimizer.state_dict()["state"].items():
                 for quantity, value in quantities.items():
@@ -33,10 +33,10 @@ class State:
         Raises:
             InputError: names or shapes of the weights do not agree; the network is unchanged.
         """
-        weights = self.net.state_dict()
+        weights = self.model.state_dict()
         if faults := misfits(arrays, {name: tuple(t.shape) for name, t in weights.items()}):
             raise InputError(f"{source} does not fit this network: {faults[0]}")
-        self.net.load_state_dict({name: torch.from_numpy(arrays[name].copy()) for name in weights})
+        self.model.load_state_dict({name: torch.from_numpy(arrays[name].copy()) for name in weights})
         if self.optimizer is not None:
             state = {}
             for name, array in arrays.items():
