@@ -1,10 +1,10 @@
-"""What a sampler and the classifier on its m points cost, against the classifier on all N points.
+"""Measure what a sampler and the classifier on its m points cost, against all N points.
 
-    python classification/cost.py --task results/classifier --samplers fps random results/samplenet-32 --sizes 32 \\
-        --out results/cost
+    python classification/cost.py --task results/classifier \\
+        --samplers fps random results/samplenet-32 --sizes 32 --out results/cost
 
-Parameters, multiply-adds, time and peak memory at inference, on the CPU and, where TensorFlow sees one, on the GPU.
-Random clouds: the work is the same.
+These are parameters, multiply-adds, time and peak memory at inference, on the CPU and on a GPU if
+TensorFlow sees one. The clouds are random: the work is the same.
 """
 
 import dataclasses
@@ -46,13 +46,12 @@ class Config:
         ["random", "fps"], "random, fps, and run folders of trained samplers"
     )
     runs: str | None = option(
-        None,
-        "folder of run folders: measure what finished there of the smallest seed, but no progressive one",
-        path=True,
+        None, "folder of runs: measure its samplers of one size and of the smallest seed", path=True
     )
     sizes: list[int] = option([32], "sizes m of random and fps, besides the trained", at_least=1)
     out: str = option("", "folder for cost.json and cost.md", path=True)
-    batch_size: int = option(32, "clouds at once", at_least=2)  # one cloud warms up the memory
+    # at least 2: the peak memory of a batch is measured above that of one cloud
+    batch_size: int = option(32, "clouds at once", at_least=2)
     repeats: int = option(20, "turns whose median is the time", at_least=1)
     seed: int = option(0, "of the clouds and the random sampler", at_least=0)
 
@@ -67,10 +66,11 @@ def with_finished(config: Config) -> Config:
     return dataclasses.replace(config, runs=None, samplers=[*config.samplers, *folders])
 
 
-def load(
-    config: Config,
-) -> tuple[keras.Model, dict[tuple[str, int], Callable | None], SimpleNamespace]:
-    """Open the classifier, the samplers by name and size (`none` first; of several seeds the first), its settings."""
+def load(config: Config) -> tuple[keras.Model, dict[tuple, Callable | None], SimpleNamespace]:
+    """Open the classifier, the samplers by (name, m), and the settings of the classifier's run.
+
+    The first sampler is `none`, the full cloud. Of several seeds the first counts.
+    """
     net, _, task = pointnet.load_task(config.task)
     samplers = {}
     for entry in evaluation.choose(config, task.num_points, BASELINES, load_sampler):
@@ -79,36 +79,28 @@ def load(
 
 
 def clouds(config: Config, n: int) -> tf.Tensor:
-    return tf.constant(
-        np.random.default_rng(config.seed).uniform(-1, 1, (config.batch_size, n, 3)), tf.float32
-    )
+    rng = np.random.default_rng(config.seed)
+    return tf.constant(rng.uniform(-1, 1, (config.batch_size, n, 3)), tf.float32)
 
 
 def pipeline(net, sampler, n: int) -> Callable:
-    """(B, N, 3) -> logits, by a compiled sampler and a compiled classifier, for any B."""
-    m = n if sampler is None else sampler.m
-    classify = tf.function(
-        partial(net, training=False),
-        [tf.TensorSpec((None, m, 3), tf.float32)],
-        autograph=False,
-        jit_compile=False,
-    )
+    """Compile sampler and classifier, (B, N, 3) -> logits, for any B."""
+
+    def compiled(function, points: int):
+        signature = [tf.TensorSpec((None, points, 3), tf.float32)]
+        return tf.function(function, signature, autograph=False)
+
+    classify = compiled(partial(net, training=False), n if sampler is None else sampler.m)
     if sampler is None:
         return classify
-    if isinstance(
-        sampler, RandomSampler
-    ):  # its draws are NumPy's: a graph would keep the first ones
+    if isinstance(sampler, RandomSampler):  # draws by NumPy: a graph would repeat its first draws
         return lambda points: classify(sampler(points).points)
-    sample = tf.function(
-        lambda points: sampler(points).points,
-        [tf.TensorSpec((None, n, 3), tf.float32)],
-        autograph=False,
-    )
+    sample = compiled(lambda points: sampler(points).points, n)
     return lambda points: classify(sample(points))
 
 
 def memory(config: Config, key: tuple[str, int]) -> int:
-    """Peak memory on the CPU, in bytes; to be run in a process of its own."""
+    """Measure the peak memory on the CPU, in bytes; call it in a process of its own."""
     tf.config.set_visible_devices([], "GPU")
     net, samplers, task = load(config)
     run, points = pipeline(net, samplers[key], task.num_points), clouds(config, task.num_points)
@@ -116,23 +108,23 @@ def memory(config: Config, key: tuple[str, int]) -> int:
 
 
 def counts(net, samplers: dict, n: int) -> list[dict]:
-    """Rows of parameters and multiply-adds, which no device changes: of the sampler alone, and with the classifier."""
+    """List the rows of parameters and multiply-adds: of the sampler, and with the classifier."""
     rows = []
     for (name, m), sampler in samplers.items():
         task, own = counted(partial(net, training=False), (1, m, 3)), cost.Count(0, 0)
         if sampler is not None:
             own = counted(lambda points, sampler=sampler: sampler(points).points, (1, n, 3))
         for metric in cost.Count._fields:
-            alone, behind = getattr(own, metric), getattr(task, metric)
-            if None not in (alone, behind):
-                rows.append(row(name, m, metric, alone + behind))
-            if alone is not None:
-                rows.append(row(name, m, f"sampler_{metric}", alone))
+            sampling, classifying = getattr(own, metric), getattr(task, metric)
+            if None not in (sampling, classifying):
+                rows.append(row(name, m, metric, sampling + classifying))
+            if sampling is not None:
+                rows.append(row(name, m, f"sampler_{metric}", sampling))
     return rows
 
 
 def counted(function: Callable, shape: tuple[int, ...]) -> cost.Count:
-    """`cost.count`, with None for multiply-adds that are not countable, as in the loops of a network of one's own."""
+    """Call `cost.count`; multiply-adds are None if they cannot be counted, as in a loop."""
     try:
         return cost.count(function, shape)
     except InputError as reason:
@@ -141,68 +133,54 @@ def counted(function: Callable, shape: tuple[int, ...]) -> cost.Count:
 
 
 def measure(config: Config, device: str) -> list[dict]:
-    """Rows of time and peak memory on "cpu" or "gpu"."""
-    place = f"/{device.upper()}:0"
-    with tf.device(place):
+    """List the rows of time and peak memory on "cpu" or "gpu"."""
+    tf_device, rows = f"{device.upper()}:0", []
+    with tf.device(f"/{tf_device}"):
         net, samplers, task = load(config)
         points = clouds(config, task.num_points)
-        runs = {key: pipeline(net, sampler, task.num_points) for key, sampler in samplers.items()}
-        times = cost.seconds(
-            {key: partial(run, points) for key, run in runs.items()}, config.repeats
-        )
-        rows = [
-            row(*key, "ms_per_cloud", 1e3 * t / config.batch_size, device)
-            for key, t in times.items()
-        ]
+        calls, peaks = {}, {}
+        for key, sampler in samplers.items():
+            calls[key] = partial(pipeline(net, sampler, task.num_points), points)
+        for key, seconds in cost.seconds(calls, config.repeats).items():
+            rows.append(row(*key, "ms_per_cloud", 1e3 * seconds / config.batch_size, device))
         if device == "gpu":
-            held = {
-                key: cost.peak_memory(partial(run, points), partial(run, points[:1]), place[1:])
-                for key, run in runs.items()
-            }
-        else:
-            there = runs if os.access(cost.CLEAR, os.W_OK) else ()
-            held = {
-                key: cost.in_fresh_process(memory, config, key)
-                for key in tqdm(there, "peak memory", disable=None)
-            }
-    return rows + [row(*key, "peak_memory_bytes", peak, device) for key, peak in held.items()]
+            for key, call in calls.items():
+                peaks[key] = cost.peak_memory(call, partial(call.func, points[:1]), tf_device)
+        elif os.access(cost.CLEAR, os.W_OK):  # on Linux
+            for key in tqdm(calls, "peak memory", disable=None):
+                peaks[key] = cost.in_fresh_process(memory, config, key)
+    return rows + [row(*key, "peak_memory_bytes", peak, device) for key, peak in peaks.items()]
 
 
 def row(sampler: str, m: int, metric: str, value: float, device: str = "any") -> dict:
-    return {
-        "sampler": sampler,
-        "m": m,
-        "metric": metric,
-        "value": round(value, 6),
-        "device": device,
-    }
+    head = {"sampler": sampler, "m": m, "metric": metric}
+    return {**head, "value": round(value, 6), "device": device}
 
 
 def report(results: dict) -> str:
-    """The Markdown text of cost.json's content."""
-    setting, command, method = cost_table.notes(results, EXPERIMENT)
-    table = cost_table.table(results, EXPERIMENT).markdown()
+    """Write the content of cost.json as Markdown."""
+    setting, command, method = costs.notes(results, EXPERIMENT)
+    table = costs.table(results, EXPERIMENT).markdown()
     return f"{setting}\n\n    {command}\n\n{table}\n\n{method}\n"
 
 
 def measure_all(config: Config) -> None:
     evaluation.check(config)
     config = with_finished(config)
-    gpus = tf.config.list_physical_devices("GPU")
     net, samplers, task = load(config)
     out = evaluation.prepare(config)
-    rows = counts(net, samplers, task.num_points)
-    for device in ("cpu", "gpu")[: 1 + bool(gpus)]:
-        rows += measure(config, device)
+    rows = [*counts(net, samplers, task.num_points), *measure(config, "cpu")]
+    gpu = None
+    if gpus := tf.config.list_physical_devices("GPU"):
+        gpu = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "a GPU")
+        rows += measure(config, "gpu")
     results = {
         "schema": 1,
         "experiment": "classification",
         "command": command(),
         "environment": environment(),
         "task": pointnet.called(task.model),
-        "gpu": tf.config.experimental.get_device_details(gpus[0]).get("device_name", "a GPU")
-        if gpus
-        else None,
+        "gpu": gpu,
         "batch_size": config.batch_size,
         "repeats": config.repeats,
         "rows": rows,

@@ -1,6 +1,6 @@
-"""Time a training step of the autoencoder and its Chamfer distance: native ops, framework ops, none, in turns.
+"""Time a training step of the autoencoder with native ops, framework ops, and no Chamfer distance.
 
-python reconstruction/bench.py --num-points 2048 --batch-size 50
+    python reconstruction/bench.py --num-points 2048 --batch-size 50
 
 Random clouds, untrained networks: the work is the same.
 """
@@ -32,40 +32,39 @@ class Config:
 
 
 def squared_error(reconstruction, points):
-    """Compute a loss that costs next to nothing, in place of the Chamfer distance."""
+    """Compute a loss that takes next to no time, in place of the Chamfer distance."""
     return tf.reduce_mean(tf.square(reconstruction - points))
 
 
 def make_turn(config: Config, loss, native: bool):
-    """Compile a training step of a network of its own, with or without native ops; returns a turn of steps."""
+    """Compile a training step of a new network, native ops or not; return a turn of steps."""
     net = autoencoder.build(config.num_points)
     optimizer = keras.optimizers.Adam(1e-4)
     optimizer.build(net.trainable_variables)
-    points = tf.constant(
-        np.random.default_rng(0).random((config.batch_size, config.num_points, 3), np.float32) - 0.5
-    )
+    shape = (config.batch_size, config.num_points, 3)
+    points = tf.constant(np.random.default_rng(0).random(shape, np.float32) - 0.5)
 
     @tf.function
     def step():
         with tf.GradientTape() as tape:
             value = loss(net(points, training=True), points)
-        optimizer.apply(tape.gradient(value, net.trainable_variables), net.trainable_variables)
+        optimizer.apply(tape.gradient(value, net.trainable_variables))
         return value
 
     use_native(native)
-    step()  # traced here
+    step()  # traces: the choice of ops stays in the graph
     use_native(True)
 
     def turn():
         for _ in range(config.steps):
             value = step()
-        value.numpy()  # waits for the steps
+        value.numpy()  # wait until the steps are done
 
     return turn
 
 
 def measure(config: Config) -> None:
-    """Print the milliseconds of a step with each."""
+    """Print the milliseconds of each step."""
     keras.utils.set_random_seed(0)
     turns = {
         "native": make_turn(config, autoencoder.task_loss, True),
@@ -75,8 +74,9 @@ def measure(config: Config) -> None:
     times = in_turns(turns, config.turns)
     native, framework, without = (1e3 * seconds.median / config.steps for seconds in times.values())
     print(
-        f"B {config.batch_size}, N {config.num_points}: a step of the autoencoder {native:.0f} ms with native ops, "
-        f"{framework:.0f} ms with framework ops, {without:.0f} ms without the Chamfer distance, so its share is "
+        f"B {config.batch_size}, N {config.num_points}: a step of the autoencoder "
+        f"{native:.0f} ms with native ops, {framework:.0f} ms with framework ops, "
+        f"{without:.0f} ms without the Chamfer distance, so its share is "
         f"{100 * (1 - without / native):.0f} % and {100 * (1 - without / framework):.0f} %; "
         f"native ops: {environment()['native_ops']}"
     )

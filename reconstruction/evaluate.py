@@ -1,13 +1,16 @@
-"""Score samplers by how well a trained autoencoder rebuilds the whole shape from what they leave of each test cloud.
+"""Score samplers by how well a trained autoencoder rebuilds whole test clouds from their samples.
 
-    python reconstruction/evaluate.py --task results/autoencoder --samplers random fps results/samplenet-32 \\
-        --sizes 64 32 16 --out results/evaluation
+    python reconstruction/evaluate.py --task results/autoencoder \\
+        --samplers random fps results/samplenet-32 --sizes 64 32 16 --out results/evaluation
 
-`random` and `fps` are scored at every size, also those of the trained samplers; a trained one (its run folder) at its
-own, a progressive one at every size. NRE, the normalised reconstruction error of a shape, is the Chamfer distance of
-the input to its reconstruction from the sample over that to its reconstruction from the full input. Three protocols:
-`matched` gives the autoencoder a subset of the input, `soft` the softly projected points and `generated` the simplified
-points themselves. `--samples` scores folders that `--save-samples` or anybody wrote.
+`random` and `fps` are scored at all of --sizes and at the sizes of the trained samplers. A trained
+sampler (its run folder) is scored at its own size, a progressive one at every size. `--runs` scores
+all samplers that finished in a folder, `--samples` folders of saved samples (see --save-samples).
+
+NRE, the normalised reconstruction error of a shape, is the Chamfer distance of the input to its
+reconstruction from the sample over that to its reconstruction from the full input. Three protocols:
+`matched` gives the autoencoder a subset of the input, `soft` the softly projected points and
+`generated` the simplified points themselves.
 """
 
 import io
@@ -45,50 +48,54 @@ class Config(EvaluationConfig):
 
     sizes: list[int] = field(default_factory=lambda: [1024, 512, 256, 128, 64, 32, 16])
     batch_size: int = 50
-    emd: bool = option(
-        False, "score the earth mover's distance (approximate, slow) besides Chamfer"
-    )
+    emd: bool = option(False, "score the earth mover's distance too (approximate, slow)")
     save_clouds: bool = option(
         True, "write samples, their indices and reconstructions to clouds/*.npz"
     )
 
 
 def rebuild(net, sampler, test: Clouds, batch_size: int) -> dict[str, dict[str, np.ndarray]]:
-    """By protocol: `sample` (n, m, 3), `reconstruction` (n, N, 3) of every cloud; of the matched also `idx` (n, m)."""
-    found = {}
+    """Rebuild every test cloud from its sample, or from all points where `sampler` is None.
+
+    Returns:
+        By protocol: `sample` (n, m, 3), `reconstruction` (n, N, 3); of matched samples also `idx`.
+    """
+    batches = []
     for start in range(0, len(test), batch_size):
         points = test.points[start : start + batch_size]
-        sampled, clouds = None, {"matched": points}
+        clouds, idx = {"matched": points}, None
         if sampler is not None:
             sampled = sampler(points, np.arange(start, start + len(points)))
-            clouds = evaluation.protocols(sampler, points, sampled)
+            clouds, idx = evaluation.protocols(sampler, points, sampled), sampled.idx
+        found = {}
         for protocol, sample in clouds.items():
-            parts = {"sample": sample, "reconstruction": net(sample, training=False)}
-            if protocol == "matched" and sampled:
-                parts["idx"] = sampled.idx
-            for name, part in parts.items():
-                found.setdefault(protocol, {}).setdefault(name, []).append(np.asarray(part))
-    return {protocol: _join(parts) for protocol, parts in found.items()}
-
-
-def _join(parts: dict[str, list[np.ndarray]]) -> dict[str, np.ndarray]:
-    """Concatenate what each batch gave, by name."""
-    return {name: np.concatenate(batches) for name, batches in parts.items()}
+            found[protocol] = {"sample": sample, "reconstruction": net(sample, training=False)}
+        if idx is not None:
+            found["matched"]["idx"] = idx
+        batches.append(found)
+    return evaluation.joined(batches)
 
 
 def distances(
     loss: str, reconstruction: np.ndarray, points: np.ndarray, batch_size: int
 ) -> np.ndarray:
     """Compute the distance `loss` of each input (n, N, 3) to its reconstruction (n, N, 3): (n,)."""
-    batches = [slice(start, start + batch_size) for start in range(0, len(points), batch_size)]
-    parts = [autoencoder.DISTANCES[loss](reconstruction[batch], points[batch]) for batch in batches]
-    return np.concatenate([np.asarray(part) for part in parts])
+    parts = []
+    for start in range(0, len(points), batch_size):
+        batch = slice(start, start + batch_size)
+        parts.append(autoencoder.DISTANCES[loss](reconstruction[batch], points[batch]))
+    return np.concatenate(parts)
 
 
 def metrics(
     error: np.ndarray, full: np.ndarray, test: Clouds, loss: str
 ) -> list[tuple[str, str | None, float]]:
-    """List (metric, class, value) from each shape's distance and its full input's, (n,) each; class None: over all."""
+    """List (metric, class, value); class None: over all.
+
+    Args:
+        error: (n,), each shape's distance from its reconstruction.
+        full: (n,), that of its reconstruction from the full input.
+    """
     nre = error / full
     nre_name = "nre" if loss == "chamfer" else f"nre_{loss}"
     values = [(loss, None, error.mean()), (f"{loss}_median", None, np.median(error))]
@@ -104,55 +111,47 @@ def evaluate(config: Config) -> None:
     evaluation.check(config)
     check_inputs(True)
     net, task_config = autoencoder.load_task(config.task)
-    n = task_config.num_points
-    task_config.data_root = config.data_root or task_config.data_root
+    task_config.data_root = root = config.data_root or task_config.data_root
     test = autoencoder.open_clouds(task_config, "test")
     originals = saved_samples.Originals({"": test}, SHAPENET)
     saved = saved_samples.read(config.samples, originals)
-    entries = evaluation.choose(config, n, BASELINES, load_sampler, saved)
+    entries = evaluation.choose(config, task_config.num_points, BASELINES, load_sampler, saved)
     out = evaluation.prepare(config, entries)
-    for old in (out / "clouds").glob("*.npz"):  # would stand beside numbers they do not belong to
+    for old in (out / "clouds").glob("*.npz"):  # of an earlier evaluation: other numbers
         old.unlink()
-    if config.save_clouds:
-        (out / "clouds").mkdir(exist_ok=True)
 
-    size = evaluation.gallery_size(config, entries)
+    gallery_size = evaluation.gallery_size(config, entries)
     shown = np.array([np.flatnonzero(test.labels == c)[0] for c in range(len(test.names))])
-    gallery = {
-        "points": test.points[shown],
-        "names": np.array([test.names[c] for c in test.labels[shown]]),
-    }
+    names = np.array(test.names)[test.labels[shown]]
+    gallery = {"points": test.points[shown], "names": names}
     losses = ("chamfer", "emd") if config.emd else ("chamfer",)
     rows, full = [], {}
     for entry in tqdm(entries, "evaluate", disable=None):
         name, m = entry.name, entry.m
         found = rebuild(net, entry.sampler, test, config.batch_size)
-        for protocol, parts in found.items():
+        for protocol, arrays in found.items():
             for loss in losses:
-                error = distances(loss, parts["reconstruction"], test.points, config.batch_size)
-                full.setdefault(loss, error)  # the full cloud comes first
+                rebuilt = arrays["reconstruction"]
+                error = distances(loss, rebuilt, test.points, config.batch_size)
+                full.setdefault(loss, error)  # the first entry is the full cloud
                 for metric, class_, value in metrics(error, full[loss], test, loss):
                     rows.append(evaluation.row(entry, protocol, metric, value, len(test), class_))
                 if loss == "chamfer":
-                    parts["nre"] = error / full[loss]
+                    arrays["nre"] = error / full[loss]
             if config.save_clouds:
                 path = out / "clouds" / f"{name}-{m}-seed{entry.seed}-{protocol}.npz"
-                save(path, {**parts, "ids": np.array(test.ids)})
-        matched = found.get("matched")
-        if (
-            matched
-            and (m == size or entry.sampler is None)
-            and f"reconstruction_{name}" not in gallery
-        ):
+                save(path, {**arrays, "ids": np.array(test.ids)})
+        matched = found.get("matched")  # saved samples can be `generated` alone
+        pictured = m == gallery_size or entry.sampler is None
+        # of several seeds the first is shown
+        if matched and pictured and f"reconstruction_{name}" not in gallery:
             gallery[f"reconstruction_{name}"] = matched["reconstruction"][shown]
             gallery[f"nre_{name}"] = matched["nre"]  # of all test shapes, for the histogram
             gallery[f"shown_nre_{name}"] = matched["nre"][shown]
-            if entry.sampler is not None:
+            if "idx" in matched:
                 gallery[f"idx_{name}"] = matched["idx"][shown]
-    root = task_config.data_root
-    data = (
-        f"{', '.join(test.names)} of {'the built-in shapes' if root is None else Path(root).name}"
-    )
+    data_set = "the built-in shapes" if root is None else Path(root).name
+    data = f"{', '.join(test.names)} of {data_set}"
     evaluation.write(out, "reconstruction", data, entries, rows, gallery)
     evaluation.save_samples(config, entries, originals)
     print(summary.write(out, experiments.load(Path(__file__).parent)))
@@ -160,11 +159,13 @@ def evaluate(config: Config) -> None:
 
 def save(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Write an .npz file, whole or not at all."""
+    path.parent.mkdir(exist_ok=True)
     content = io.BytesIO()
     np.savez(content, **arrays)
     write_atomic(path, content.getvalue())
 
 
 if __name__ == "__main__":
+    # for the draws of first weights, which are then replaced: no number depends on this seed
     keras.utils.set_random_seed(0)
     main(evaluate, Config, __doc__)

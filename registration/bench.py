@@ -1,6 +1,6 @@
-"""Time a sampler's training step against the same step with plain PyTorch operations (cdist, topk), in turns.
+"""Time a sampler's training step against the same step with plain PyTorch (cdist, topk), in turns.
 
-python registration/bench.py --num-points 1024 --size 64
+    python registration/bench.py --num-points 1024 --size 64
 
 Random clouds, untrained networks: the work is the same. --device cuda measures a GPU.
 """
@@ -14,6 +14,7 @@ import torch
 import pcrnet
 import rigid
 import train_samplenet
+from pairs import Pairs
 from samplenet.ops import Chamfer
 from samplenet.ops import torch as ops
 from samplenet.runs.environment import environment
@@ -36,19 +37,19 @@ class Config:
 
 
 class Plain:
-    """The ops of a training step in PyTorch's own operations: all distances, then the smallest."""
+    """The ops of a training step in plain PyTorch: all distances, then the smallest."""
 
     gather = staticmethod(ops.gather)
 
     @staticmethod
     def knn(queries, points, k):
-        """Do as `samplenet.ops.torch.knn`, ties in any order."""
+        """Return what `samplenet.ops.torch.knn` does, but ties in any order."""
         dist2, idx = torch.cdist(queries, points).square().topk(k, largest=False)
         return dist2, idx
 
     @staticmethod
     def chamfer(a, b):
-        """Do as `samplenet.ops.torch.chamfer`."""
+        """Return what `samplenet.ops.torch.chamfer` does."""
         dist2 = torch.cdist(a, b).square()  # (B, M, N)
         (a2b, idx_ab), (b2a, idx_ba) = dist2.min(2), dist2.min(1)
         return Chamfer(a2b, b2a, idx_ab, idx_ba)
@@ -66,7 +67,7 @@ def plain():
 
 
 def measure(config: Config) -> None:
-    """Print the milliseconds of both steps."""
+    """Print the milliseconds of both steps, and their ratio."""
     torch.manual_seed(0)
     device = processes.choose(config.device)
     net = pcrnet.PCRNet(input_shape="bnc").requires_grad_(False).to(device)
@@ -76,21 +77,15 @@ def measure(config: Config) -> None:
     optimizer = torch.optim.Adam(sampler.parameters(), 1e-3, fused=True)
     clouds = torch.rand(config.batch_size, config.num_points, 3, device=device) - 0.5
     quaternion = rigid.from_euler(90 * torch.rand(config.batch_size, 3, device=device) - 45)
-    pair = (
-        clouds,
-        rigid.rotate(quaternion, clouds),
-        quaternion,
-        torch.zeros(config.batch_size, 3, device=device),
+    pairs = Pairs(
+        clouds, rigid.rotate(quaternion, clouds), quaternion, torch.zeros_like(clouds[:, 0])
     )
-
-    def step():
-        optimizer.zero_grad()
-        model(*pair)[0].backward()
-        optimizer.step()
 
     def ours():
         for _ in range(config.steps):
-            step()
+            optimizer.zero_grad()
+            model(*pairs)[0].backward()
+            optimizer.step()
         if device.type == "cuda":
             torch.cuda.synchronize()
 
@@ -100,14 +95,12 @@ def measure(config: Config) -> None:
 
     times = in_turns({"reference": reference, "ours": ours}, config.turns)
     reference_ms, ours_ms = (1e3 * seconds.median / config.steps for seconds in times.values())
-    at = (
-        f"{torch.get_num_threads()} threads"
-        if device.type == "cpu"
-        else torch.cuda.get_device_name(device)
-    )
+    on_cpu, threads = device.type == "cpu", f"{torch.get_num_threads()} threads"
+    machine = threads if on_cpu else torch.cuda.get_device_name(device)
     print(
-        f"B {config.batch_size}, N {config.num_points}, m {config.size}, {at}: a sampler step {ours_ms:.1f} ms, with "
-        f"cdist and topk {reference_ms:.1f} ms, ratio {reference_ms / ours_ms:.2f}; "
+        f"B {config.batch_size}, N {config.num_points}, m {config.size}, {machine}: "
+        f"a sampler step {ours_ms:.1f} ms, with cdist and topk {reference_ms:.1f} ms, "
+        f"ratio {reference_ms / ours_ms:.2f}; "
         f"native ops: {environment()['native_ops']}"
     )
 

@@ -1,13 +1,17 @@
-"""Score samplers by how well a trained PCRNet registers what they leave of each test pair.
+"""Score samplers by how well a trained PCRNet registers the samples of test pairs.
 
-    python registration/evaluate.py --task results/pcrnet --samplers random fps fps_same_start results/samplenet-16 \\
+    python registration/evaluate.py --task results/pcrnet \\
+        --samplers random fps fps_same_start results/samplenet-16 \\
         --sizes 64 32 16 --out results/evaluation
 
-`random`, `fps` (another random first point in each cloud, as published) and `fps_same_start` (point 0 in both) are
-scored at every size, also those of the trained samplers; a trained one (its run folder) at its own, a progressive one
-at every size; `icp`, Open3D's, on the full clouds. Three protocols: `matched` gives PCRNet subsets of the two clouds,
-`soft` the softly projected points and `generated` the simplified points themselves. `--runs` scores all samplers that
-finished in a folder, `--samples` folders that `--save-samples` or anybody wrote.
+`random`, `fps` (from a random point of each cloud, as published) and `fps_same_start` (from point 0
+of both) are scored at all of --sizes and at the sizes of the trained samplers. A trained sampler
+(its run folder) is scored at its own size, a progressive one at every size; `icp`, Open3D's,
+registers the full clouds. `--runs` scores all samplers that finished in a folder, `--samples`
+folders of saved samples (see --save-samples).
+
+Three protocols: `matched` gives PCRNet subsets of the two clouds, `soft` the softly projected
+points and `generated` the simplified points themselves.
 """
 
 import dataclasses
@@ -38,9 +42,8 @@ from samplenet.torch import FarthestPointSampler, RandomSampler, processes
 
 STEP = 0.5  # degrees between two points of a precision curve, which goes from 0 to 180
 PAIRS_SHOWN = 4  # in the pictures, of different shapes
-ICP_DISTANCE = (
-    1.0  # the shape's longest side: from ±45 degrees every point may look for its partner
-)
+# ICP pairs points up to this distance: the shape's longest side, as turns go up to 45 degrees
+ICP_DISTANCE = 1.0
 
 BASELINES = {
     "random": RandomSampler,
@@ -61,64 +64,53 @@ class Config(EvaluationConfig):
 
 
 @torch.no_grad()
-def register(
-    net, sampler, pairs: Pairs, batch_size: int
-) -> tuple[dict[str, dict[str, Tensor]], list[Tensor]]:
-    """Estimate the transform of every pair from what the sampler leaves of its two clouds.
+def register(net, sampler, pairs: Pairs, batch_size: int) -> dict[str, dict[str, Tensor]]:
+    """Register every pair by its samples, or by the whole clouds where `sampler` is None.
 
     Returns:
-        By protocol: the twists (P, 7), and the samples' consistency (P,), the Chamfer distance between the
-        template's and the source's, moved back by the true transform. And the matched indices of template and
-        source, (P, m) each; none without a sampler.
+        By protocol: `twist` (P, 7), and with a sampler `consistency` (P,), the Chamfer distance
+        between the template's sample and the source's, moved back by the true transform. Of matched
+        samples also `idx_template` and `idx_source`, (P, m) each.
     """
-    found, indices = {}, []
+    batches = []
     for start in range(0, len(pairs.template), batch_size):
-        template, source, quaternion, translation = (
-            array[start : start + batch_size] for array in pairs
-        )
+        batch = pairs.rows(slice(start, start + batch_size))
         if sampler is None:
-            twist, _ = net(template, source)
-            found.setdefault("matched", []).append({"twist": twist})
+            twist, _ = net(batch.template, batch.source)
+            batches.append({"matched": {"twist": twist}})
             continue
-        cloud = 2 * np.arange(start, start + len(template))  # every cloud has a number of its own
-        first, second = sampler(template, cloud), sampler(source, cloud + 1)
-        if first.idx is not None:
-            indices.append((first.idx, second.idx))
-        # a progressive sampler's points have other strides, by which convolutions would round in another order
-        first, second = (
-            sampled._replace(points=sampled.points.contiguous()) for sampled in (first, second)
-        )
-        sources = evaluation.protocols(sampler, source, second)
-        back = rigid.inverse(torch.cat([quaternion, translation], 1))
-        for protocol, points in evaluation.protocols(sampler, template, first).items():
-            twist, _ = net(points, sources[protocol])
-            near = ops.chamfer(points, rigid.apply(back, sources[protocol]))
+        numbers = 2 * np.arange(start, start + len(batch.template))  # a number for every cloud
+        first, second = sampler(batch.template, numbers), sampler(batch.source, numbers + 1)
+        # a progressive sampler's points have other strides: PCRNet would round in another order
+        first = first._replace(points=first.points.contiguous())
+        second = second._replace(points=second.points.contiguous())
+        sources = evaluation.protocols(sampler, batch.source, second)
+        back = rigid.inverse(torch.cat([batch.quaternion, batch.translation], 1))
+        found = {}
+        for protocol, template in evaluation.protocols(sampler, batch.template, first).items():
+            twist, _ = net(template, sources[protocol])
+            near = ops.chamfer(template, rigid.apply(back, sources[protocol]))
             consistency = near.a2b.mean(1) + near.b2a.mean(1)
-            found.setdefault(protocol, []).append({"twist": twist, "consistency": consistency})
-    joined = {protocol: _join(parts) for protocol, parts in found.items()}
-    return joined, [torch.cat(parts) for parts in zip(*indices, strict=True)]
-
-
-def _join(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Concatenate what each batch gave, by key."""
-    return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
+            found[protocol] = {"twist": twist, "consistency": consistency}
+        if first.idx is not None:
+            found["matched"] |= {"idx_template": first.idx, "idx_source": second.idx}
+        batches.append(found)
+    return evaluation.joined(batches, torch.cat)
 
 
 def icp(pairs: Pairs) -> Tensor:
-    """Run point-to-point ICP of Open3D on every pair of full clouds, from no motion: twists (P, 7)."""
+    """Run Open3D's point-to-point ICP on every pair, starting from no motion: twists (P, 7)."""
     open3d = _open3d()
-    registration, points = open3d.pipelines.registration, open3d.utility.Vector3dVector
+
+    def cloud(points: Tensor):
+        points = open3d.utility.Vector3dVector(points.double().cpu().numpy())
+        return open3d.geometry.PointCloud(points)
+
+    align = open3d.pipelines.registration.registration_icp
     twists = []
-    for template, source in zip(
-        pairs.template.cpu().numpy(), pairs.source.cpu().numpy(), strict=True
-    ):
-        clouds = (
-            open3d.geometry.PointCloud(points(cloud.astype(np.float64)))
-            for cloud in (template, source)
-        )
-        matrix = torch.from_numpy(
-            registration.registration_icp(*clouds, ICP_DISTANCE).transformation.copy()
-        )
+    for template, source in zip(pairs.template, pairs.source, strict=True):
+        matrix = align(cloud(template), cloud(source), ICP_DISTANCE).transformation
+        matrix = torch.from_numpy(matrix.copy())
         twists.append(torch.cat([rigid.from_matrix(matrix[:3, :3]), matrix[:3, 3]]))
     return torch.stack(twists).float()
 
@@ -128,22 +120,23 @@ def _open3d():
         import open3d
     except ImportError as error:
         raise InputError(
-            f"--samplers icp needs Open3D ({error}): bash setup.sh icp; on Debian or Ubuntu it also needs "
+            f"--samplers icp needs Open3D ({error}): bash setup.sh icp; on Debian or Ubuntu also "
             "apt-get install libusb-1.0-0 libgl1 libgomp1 libx11-6"
         ) from error
     return open3d
 
 
 def precision(errors: np.ndarray, last: float = 180.0) -> np.ndarray:
-    """The precision curve: the share of errors (P,) in degrees of at most 0, 0.5, ..., `last`."""
+    """Compute the shares of errors (P,), in degrees, that are at most 0, 0.5, ..., `last`."""
     thresholds = np.arange(0, last + STEP / 2, STEP)
     return (errors[:, None] <= thresholds).mean(0)
 
 
 def metrics(twist: Tensor, pairs: Pairs, translation: bool) -> tuple[dict[str, float], np.ndarray]:
-    """Compute the numbers of one line of the table, and the precision curve."""
-    error = rigid.angle_between(twist[:, :4], pairs.quaternion).double().cpu().numpy()
-    paper = rigid.paper_angle_between(twist[:, :4], pairs.quaternion).double().cpu().numpy()
+    """Compute the metrics by name, and the precision curve."""
+    rotations = twist[:, :4], pairs.quaternion
+    error = rigid.angle_between(*rotations).double().cpu().numpy()
+    paper = rigid.paper_angle_between(*rotations).double().cpu().numpy()
     curve = precision(error)
     values = {
         "rotation_error_deg": error.mean(),
@@ -151,9 +144,7 @@ def metrics(twist: Tensor, pairs: Pairs, translation: bool) -> tuple[dict[str, f
         "rotation_error_std_deg": error.std(),
         "rotation_error_paper_deg": paper.mean(),
         "auc": curve.mean(),
-        "auc_paper": precision(
-            paper, 179.5
-        ).mean(),  # the released code's, which has no threshold of 180
+        "auc_paper": precision(paper, 179.5).mean(),  # the released code stops short of 180
         "share_under_5_deg": (error < 5).mean(),
         "share_under_10_deg": (error < 10).mean(),
     }
@@ -163,23 +154,22 @@ def metrics(twist: Tensor, pairs: Pairs, translation: bool) -> tuple[dict[str, f
 
 
 def open_pairs(config: Config, task_config) -> tuple[Pairs, str]:
-    """Make the test pairs, as PCRNet's own were made, and say what they are."""
-    root = config.data_root or task_config.data_root
-    needed = task_config.num_points * (2 if task_config.independent else 1)
-    clouds = load_class(root, task_config.class_name, "test", needed, task_config.shapes_per_class)
-    options = {name: getattr(task_config, name) for name in ("noise", "translation", "independent")}
-    pairs = Pairs(*map(torch.from_numpy, for_test(clouds, task_config.num_points, **options)))
-    extras = [
-        name if value is True else f"{name} {value}" for name, value in options.items() if value
-    ]
-    data = (
-        f"{task_config.class_name} of {'the built-in shapes' if root is None else Path(root).name}"
-    )
-    return pairs, ", ".join([data, *extras])
+    """Make the test pairs in the way of PCRNet's own, and name the data."""
+    task, root = task_config, config.data_root or task_config.data_root
+    needed = task.num_points * (2 if task.independent else 1)
+    clouds = load_class(root, task.class_name, "test", needed, task.shapes_per_class)
+    options = {name: getattr(task, name) for name in ("noise", "translation", "independent")}
+    pairs = for_test(clouds, task.num_points, **options).map(torch.from_numpy)
+    data_set = "the built-in shapes" if root is None else Path(root).name
+    data = [f"{task.class_name} of {data_set}"]
+    for name, value in options.items():
+        if value:
+            data.append(name if value is True else f"{name} {value}")
+    return pairs, ", ".join(data)
 
 
 def originals_of(pairs: Pairs, class_name: str) -> saved_samples.Originals:
-    """Describe the test pairs as clouds that samples are of."""
+    """Describe the test pairs as the two parts of a data set: templates and sources."""
     ids = [f"pair {i}" for i in range(len(pairs.template))]
     parts = {}
     for part, points in (("template", pairs.template), ("source", pairs.source)):
@@ -187,18 +177,18 @@ def originals_of(pairs: Pairs, class_name: str) -> saved_samples.Originals:
     return saved_samples.Originals(parts, MODELNET40)
 
 
-def show(
-    gallery: dict, name: str, twist: Tensor, pairs: Pairs, indices: list[Tensor], translation: bool
-) -> None:
-    """Add what the pictures show of one sampler: its estimates of the first pairs, and the points it picked."""
-    twist, template = twist[:PAIRS_SHOWN], pairs.template[:PAIRS_SHOWN]
-    moved = rigid.apply(twist, template) if translation else rigid.rotate(twist[:, :4], template)
-    gallery[f"moved_{name}"] = moved.cpu().numpy()
-    gallery[f"error_{name}"] = (
-        rigid.angle_between(twist[:, :4], pairs.quaternion[:PAIRS_SHOWN]).cpu().numpy()
-    )
-    for cloud, idx in zip(("template", "source"), indices, strict=False):
-        gallery[f"idx_{cloud}_{name}"] = idx[:PAIRS_SHOWN].cpu().numpy()
+def picture(pairs: Pairs, found: dict[str, Tensor], translation: bool) -> dict[str, Tensor]:
+    """Return what the pictures show of a sampler: estimates of the first pairs, and its points."""
+    pairs, twist = pairs.rows(slice(PAIRS_SHOWN)), found["twist"][:PAIRS_SHOWN]
+    if translation:
+        moved = rigid.apply(twist, pairs.template)
+    else:
+        moved = rigid.rotate(twist[:, :4], pairs.template)
+    shown = {"moved": moved, "error": rigid.angle_between(twist[:, :4], pairs.quaternion)}
+    for name in ("idx_template", "idx_source"):
+        if name in found:
+            shown[name] = found[name][:PAIRS_SHOWN]
+    return shown
 
 
 def evaluate(config: Config) -> None:
@@ -206,54 +196,51 @@ def evaluate(config: Config) -> None:
     check_inputs(True)
     device = processes.choose(config.device)
     net, task_config = load_task(config.task)
-    net, n = net.to(device), task_config.num_points
-    with_icp = "icp" in config.samplers
-    if with_icp:
-        _open3d()
-    wanted = dataclasses.replace(
-        config, samplers=[name for name in config.samplers if name != "icp"]
-    )
+    net, n, moves = net.to(device), task_config.num_points, task_config.translation
     pairs, data = open_pairs(config, task_config)
     originals = originals_of(pairs, task_config.class_name)
-    saved = saved_samples.read(
-        config.samples, originals, lambda array: torch.from_numpy(array).to(device)
-    )
+    pairs = pairs.map(lambda array: array.to(device))
 
     def load_sampler(folder: str):
         return load_pretrained(folder, framework="torch").to(device)
 
+    def to_device(array: np.ndarray) -> Tensor:
+        return torch.from_numpy(array).to(device)
+
+    saved = saved_samples.read(config.samples, originals, to_device)
+    samplers = [name for name in config.samplers if name != "icp"]
+    wanted = dataclasses.replace(config, samplers=samplers)
     entries = evaluation.choose(wanted, n, BASELINES, load_sampler, saved)
-    pairs = Pairs(*(array.to(device) for array in pairs))
+    if "icp" in config.samplers:
+        _open3d()  # to fail before anything is written
+        entries.insert(1, Entry("icp", n, None, config.seed))
     out = evaluation.prepare(config, entries)
 
-    size, moves = evaluation.gallery_size(config, entries), task_config.translation
+    gallery_size = evaluation.gallery_size(config, entries)
+    first = pairs.rows(slice(PAIRS_SHOWN))
+    identity = torch.eye(4)[0].to(device)
+    before = rigid.angle_between(identity, first.quaternion)
+    gallery = {"template": first.template, "source": first.source, "error_before": before}
     rows, curves = [], []
-
-    def score(entry: Entry, found: dict[str, dict[str, Tensor]]) -> None:
-        for protocol, part in found.items():
-            values, curve = metrics(part["twist"], pairs, moves)
-            if "consistency" in part:
-                values["sampling_consistency"] = part["consistency"].mean().item()
+    for entry in tqdm(entries, "evaluate", disable=None):
+        name, is_icp = entry.name, entry.name == "icp"
+        if is_icp:
+            found = {"matched": {"twist": icp(pairs).to(device)}}
+        else:
+            found = register(net, entry.sampler, pairs, config.batch_size)
+        for protocol, arrays in found.items():
+            values, curve = metrics(arrays["twist"], pairs, moves)
+            if "consistency" in arrays:
+                values["sampling_consistency"] = arrays["consistency"].mean().item()
             for metric, value in values.items():
                 rows.append(evaluation.row(entry, protocol, metric, value, len(pairs.template)))
             curves.append(evaluation.curve(entry, protocol, curve, step_deg=STEP))
-
-    gallery = {
-        "template": pairs.template[:PAIRS_SHOWN].cpu().numpy(),
-        "source": pairs.source[:PAIRS_SHOWN].cpu().numpy(),
-    }
-    before = rigid.angle_between(torch.eye(4)[0].to(device), pairs.quaternion[:PAIRS_SHOWN])
-    gallery["error_before"] = before.cpu().numpy()
-    for entry in tqdm(entries, "evaluate", disable=None):
-        found, indices = register(net, entry.sampler, pairs, config.batch_size)
-        score(entry, found)
-        shown = entry.m == size or entry.sampler is None
-        if shown and "matched" in found and f"moved_{entry.name}" not in gallery:
-            show(gallery, entry.name, found["matched"]["twist"], pairs, indices, moves)
-        if entry.sampler is None and with_icp:
-            twist = icp(pairs).to(device)
-            score(Entry("icp", n, None, config.seed), {"matched": {"twist": twist}})
-            show(gallery, "icp", twist, pairs, [], True)
+        pictured = entry.m == gallery_size or entry.sampler is None
+        # saved samples can be `generated` alone; of several seeds the first is shown
+        if pictured and "matched" in found and f"moved_{name}" not in gallery:
+            for part, array in picture(pairs, found["matched"], moves or is_icp).items():
+                gallery[f"{part}_{name}"] = array
+    gallery = {name: array.cpu().numpy() for name, array in gallery.items()}
     evaluation.write(out, "registration", data, entries, rows, gallery, curves=curves)
     with torch.no_grad():
         clouds = [pairs.template, pairs.source]

@@ -14,7 +14,7 @@ from samplenet.torch.state import State
 
 INPUT_SHAPES = ("bcn", "bnc")
 INITS = ("default", "he")
-FEW = 128  # up to so many points `Features` differentiates its last layer whole: that is cheaper
+SEARCH_ABOVE = 128  # points; up to as many, it is cheaper to differentiate the last layer whole
 
 
 class Features(nn.Module):
@@ -36,10 +36,10 @@ class Features(nn.Module):
         for conv in (self.conv1, self.conv2, self.conv3, self.conv4):
             features = F.relu(F.linear(features, conv.weight[..., 0], conv.bias))
         weight, bias = self.conv5.weight[..., 0], self.conv5.bias
-        if points.shape[1] <= FEW:
+        if points.shape[1] <= SEARCH_ABOVE:
             return F.relu(F.linear(features, weight, bias).max(1).values)
-        # Nine tenths of the work is in the last layer, and the maximum of each of its channels keeps
-        # one point. So find these points without gradients, then compute only them with gradients:
+        # Nine tenths of the work is in the last layer, each of whose channels keeps one point, the
+        # maximum. So find these points without gradients, then compute only them with gradients:
         # the same gradients at a third of the cost. The weights are detached because autocast would
         # otherwise cache a copy of them that has no gradient.
         with torch.no_grad():

@@ -1,4 +1,7 @@
-"""Compatibility: the released code's interface; nothing here uses it. `from src import SampleNet, sputils`."""
+"""Compatibility only: the released code's interface, as in `from src import SampleNet, sputils`.
+
+Nothing in this repository uses it.
+"""
 
 from . import quaternion, sputils
 from .released import ChamferDistance, FPSSampler, RandomSampler, SampleNet, SoftProjection

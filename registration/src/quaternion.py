@@ -1,6 +1,6 @@
-"""Quaternions (w, x, y, z) under the released code's names; `rigid` has the conventions and the arithmetic.
+"""Quaternions (w, x, y, z) under the released code's names; `rigid` does the arithmetic.
 
-Angles are in radians here. Leading axes are broadcast, where the released code asks for equal ones.
+Angles are in radians here. Leading axes broadcast; the released code asks for equal ones.
 """
 
 from functools import reduce
@@ -30,20 +30,20 @@ def qrot(q: Tensor, v: Tensor) -> Tensor:
 
 
 def qeuler(q: Tensor, order: str, epsilon: float = 0) -> Tensor:
-    """Convert unit quaternions (..., 4) to Euler angles about x, y and z, (..., 3); see `euler_to_quaternion`.
+    """Convert unit quaternions (..., 4) to Euler angles about x, y and z, (..., 3).
 
-    The angle about the middle axis of `order` is in ±90 degrees. At ±90 many angles are the same
-    rotation, and these are some of them.
+    `order` is that of `euler_to_quaternion`.
+    The angle about the middle axis of `order` is in ±90 degrees. At ±90 many triples of angles are
+    the same rotation, and one of them is returned.
 
-    Differs from the released code: correct at ±90 degrees too; `epsilon`, which kept the argument of
-    asin from ±1, is ignored.
+    Differs from the released code: correct at ±90 degrees too; `epsilon`, which kept the argument
+    of asin from ±1, is ignored.
     """
     i, j, k = _axes(order)
     sign = 1 if (j - i) % 3 == 1 else -1  # of the permutation
-    matrix = rigid.to_matrix(
-        _with_last_axis(4, q)
-    )  # R_i R_j R_k, whose column k is that of R_i R_j
+    matrix = rigid.to_matrix(_with_last_axis(4, q))  # R_i R_j R_k; column k is that of R_i R_j
     first = torch.atan2(-sign * matrix[..., j, k], matrix[..., k, k])
+    # undo the first rotation and read the others off: divides by no cosine, so ±90 is no exception
     rest = rigid.to_matrix(rigid.multiply(rigid.conjugate(_about(i, first)), q))  # R_j R_k
     second = torch.atan2(sign * rest[..., i, k], rest[..., k, k])
     third = torch.atan2(sign * rest[..., j, i], rest[..., j, j])
@@ -54,7 +54,7 @@ def qeuler(q: Tensor, order: str, epsilon: float = 0) -> Tensor:
 def euler_to_quaternion(e: NDArray, order: str) -> NDArray:
     """Convert Euler angles about x, y and z, (..., 3), to quaternions (..., 4), in NumPy.
 
-    `order` is that of the factors: "xyz" means R = Rx Ry Rz, the rotation about z first.
+    `order` is the order of the factors: "xyz" means R = Rx Ry Rz, the rotation about z first.
 
     Differs from the released code: w is never negative; the rotation is the same.
     """
@@ -66,9 +66,8 @@ def euler_to_quaternion(e: NDArray, order: str) -> NDArray:
 def expmap_to_quaternion(e: NDArray) -> NDArray:
     """Convert rotation vectors (..., 3), axis times angle, to quaternions (..., 4), in NumPy."""
     half = np.linalg.norm(_with_last_axis(3, e), axis=-1, keepdims=True) / 2
-    return np.concatenate(
-        [np.cos(half), e * np.sinc(half / np.pi) / 2], -1
-    )  # sinc: sin(half) / half, 1 at 0
+    # np.sinc(half / pi) is sin(half) / half, and 1 at 0
+    return np.concatenate([np.cos(half), e * np.sinc(half / np.pi) / 2], -1)
 
 
 def qmul_np(q: NDArray, r: NDArray) -> NDArray:
@@ -87,13 +86,11 @@ def qeuler_np(q: NDArray, order: str, epsilon: float = 0, use_gpu: bool = False)
 
 
 def _tensor(array: NDArray) -> Tensor:
-    return torch.from_numpy(
-        np.array(array)
-    )  # a copy: PyTorch takes no read-only or reversed arrays
+    return torch.from_numpy(np.array(array))  # a copy: PyTorch takes no read-only, reversed arrays
 
 
 def _about(axis: int, angle: Tensor) -> Tensor:
-    """Rotations by angles (...) about one coordinate axis: (..., 4)."""
+    """Make the rotations by angles (...) about one coordinate axis: (..., 4)."""
     return rigid.from_euler(torch.rad2deg(angle)[..., None] * torch.eye(3).to(angle)[axis])
 
 

@@ -1,6 +1,7 @@
-"""Argument names, layouts and results of the released PyTorch code (github.com/itailang/SampleNet, registration/src).
+"""The classes of the released PyTorch code (github.com/itailang/SampleNet, registration/src).
 
-`samplenet.torch` does the work. "bcn" is (B, 3, N), "bnc" (B, N, 3).
+They take its arguments and layouts and return its results; `samplenet.torch` does the work. "bcn"
+is (B, 3, N), "bnc" (B, N, 3).
 """
 
 import torch
@@ -11,9 +12,7 @@ from samplenet.ops import torch as ops
 from samplenet.torch import losses, projection, samplenet
 
 
-def _keep_shapes(
-    sampler: nn.Module, num_out_points: int, input_shape: str, output_shape: str
-) -> None:
+def _keep_shapes(sampler, num_out_points: int, input_shape: str, output_shape: str) -> None:
     for name, layout in (("input_shape", input_shape), ("output_shape", output_shape)):
         if layout not in ("bcn", "bnc"):
             raise InputError(f"{name} must be 'bcn' (B, 3, N) or 'bnc' (B, N, 3), got {layout!r}")
@@ -27,11 +26,12 @@ def _swap(clouds: Tensor, layout: str) -> Tensor:
 
 
 class SoftProjection(projection.SoftProjection):
-    """Project points softly, and features with the same weights: clouds (B, 3, N), queries (B, 3, m).
+    """Project clouds (B, 3, N) softly to queries (B, 3, m), and features with the same weights.
 
     Args:
         group_size: neighbours averaged, k.
-        initial_temperature, is_temperature_trainable: of t. Differs from the released code: False holds t fixed.
+        initial_temperature, is_temperature_trainable: of t. Differs from the released code: False
+            holds t fixed.
         min_sigma: lower bound on sigma = t2.
     """
 
@@ -55,7 +55,7 @@ class SoftProjection(projection.SoftProjection):
     def project_and_propagate(
         self, point_cloud, point_features, query_cloud
     ) -> tuple[Tensor, Tensor]:
-        """Do both: (B, 3, m), (B, F, m)."""
+        """Return the projected queries (B, 3, m) and their features (B, F, m)."""
         return tuple(self._blend(point_cloud, query_cloud, point_cloud, point_features))
 
     def forward(self, point_cloud, query_cloud, point_features=None, action="project"):
@@ -63,9 +63,8 @@ class SoftProjection(projection.SoftProjection):
         if action == "project":
             return self.project(point_cloud, query_cloud)
         if action not in ("propagate", "project_and_propagate"):
-            raise InputError(
-                f"action must be project, propagate or project_and_propagate, got {action!r}"
-            )
+            known = "project, propagate or project_and_propagate"
+            raise InputError(f"action must be {known}, got {action!r}")
         if point_features is None:
             raise InputError(f"action {action} needs point_features (B, F, N)")
         return getattr(self, action)(point_cloud, point_features, query_cloud)
@@ -82,11 +81,11 @@ class SampleNet(samplenet.SampleNet):
     Args:
         num_out_points: m.
         bottleneck_size: width of the last per-point layer.
-        group_size, initial_temperature, is_temperature_trainable, min_sigma: of the soft projection.
+        group_size, initial_temperature, is_temperature_trainable, min_sigma: see `SoftProjection`.
         input_shape, output_shape: "bcn" (B, 3, N) or "bnc" (B, N, 3).
         complete_fps: False leaves repeated points in the matched cloud.
-        skip_projection: S-NET: the task sees the simplified points while training. Differs from the released
-            code: their simplification loss stays.
+        skip_projection: S-NET: while training the task network is given the simplified points.
+            Differs from the released code: the simplification loss stays.
     """
 
     name = "samplenet"
@@ -121,7 +120,7 @@ class SampleNet(samplenet.SampleNet):
     def __setattr__(self, name, value):
         """Make `sampler.training = False` mean `eval()`.
 
-        Differs from the released code: its batch norms went on training.
+        Differs from the released code, whose batch norms went on training.
         """
         super().__setattr__(name, value)
         if name == "training":
@@ -157,7 +156,7 @@ class SampleNet(samplenet.SampleNet):
 
 
 class _Baseline(nn.Module):
-    """Pick m points of clouds in `input_shape`; return them in `output_shape`."""
+    """Pick m points of each cloud by their indices, `pick(points)` (B, m)."""
 
     def __init__(self, num_out_points, input_shape="bcn", output_shape="bcn"):
         super().__init__()
@@ -171,7 +170,7 @@ class _Baseline(nn.Module):
 class RandomSampler(_Baseline):
     """Pick m distinct points of each cloud.
 
-    Differs from the released code: that drew, with repeats, from the first m points.
+    Differs from the released code, which draws with repeats, and from the first m points only.
     """
 
     name = "random"
@@ -184,7 +183,7 @@ class RandomSampler(_Baseline):
 
 
 class FPSSampler(_Baseline):
-    """Farthest point sampling, from a random point of each cloud (`permute`) or from its first."""
+    """Sample farthest points, from a random point of each cloud (`permute`) or from its first."""
 
     name = "fps"
 
@@ -199,7 +198,7 @@ class FPSSampler(_Baseline):
 
 
 class ChamferDistance(nn.Module):
-    """Squared nearest-neighbour distances of clouds (B, M, 3) and (B, N, 3): (B, M), (B, N)."""
+    """Return squared nearest-neighbour distances of (B, M, 3) and (B, N, 3): (B, M), (B, N)."""
 
     def forward(self, xyz1, xyz2) -> tuple[Tensor, Tensor]:
         return tuple(ops.chamfer(xyz1, xyz2)[:2])

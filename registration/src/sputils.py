@@ -2,61 +2,25 @@
 
 import argparse
 
+# flags, type, default and help; the loss weights are the registration experiment's
+FLAGS = (
+    (("-in", "--num-in-points"), int, 1024, "input points, N"),
+    (("-out", "--num-out-points"), int, 64, "sampled points, m"),
+    (("--bottleneck-size",), int, 128, "width of the last per-point layer"),
+    (("--alpha",), float, 0.01, "weight of the simplification loss"),
+    (("--gamma",), float, 1, "weight of the coverage of the input"),
+    (("--delta",), float, 0, "its weight for each sampled point"),
+    (("-gs", "--projection-group-size"), int, 8, "neighbours averaged, k"),
+    (("--lmbda",), float, 0.01, "weight of the projection loss"),
+)
+
 
 def get_parser() -> argparse.ArgumentParser:
-    """Make a parser of the sampler's flags, to extend. The loss weights are the registration experiment's."""
+    """Make a parser of the sampler's flags, for a script to extend."""
     parser = argparse.ArgumentParser(description="SampleNet: learned sampling of point clouds")
-    add = parser.add_argument
-    add("--skip-projection", action="store_true", help="no soft projection while training (S-NET)")
-    add(
-        "-in",
-        "--num-in-points",
-        type=int,
-        default=1024,
-        help="input points, N (default: %(default)s)",
-    )
-    add(
-        "-out",
-        "--num-out-points",
-        type=int,
-        default=64,
-        help="sampled points, m (default: %(default)s)",
-    )
-    add(
-        "--bottleneck-size",
-        type=int,
-        default=128,
-        help="width of the last per-point layer (default: %(default)s)",
-    )
-    add(
-        "--alpha",
-        type=float,
-        default=0.01,
-        help="weight of the simplification loss (default: %(default)s)",
-    )
-    add(
-        "--gamma",
-        type=float,
-        default=1,
-        help="weight of the coverage of the input (default: %(default)s)",
-    )
-    add(
-        "--delta",
-        type=float,
-        default=0,
-        help="its weight for each sampled point (default: %(default)s)",
-    )
-    add(
-        "-gs",
-        "--projection-group-size",
-        type=int,
-        default=8,
-        help="neighbours averaged, k (default: %(default)s)",
-    )
-    add(
-        "--lmbda",
-        type=float,
-        default=0.01,
-        help="weight of the projection loss (default: %(default)s)",
-    )
+    skipping = "no soft projection while training (S-NET)"
+    parser.add_argument("--skip-projection", action="store_true", help=skipping)
+    for flags, kind, default, text in FLAGS:
+        text += " (default: %(default)s)"
+        parser.add_argument(*flags, type=kind, default=default, help=text)
     return parser

@@ -134,19 +134,21 @@ def test_predictions_score_what_they_say(trained, shapes_folder):
     net, *_ = pointnet.load_task(str(trained / "cls"))
     test = modelnet40.load(shapes_folder, "test", 64)
     sampler = evaluate.load_sampler(trained / "samplenet")
-    predicted, indices, descriptors = evaluate.predict(net, sampler, test, 10)
+    found = evaluate.predict(net, sampler, test, 10)
+    indices = found["matched"]["idx"]
     subset = np.take_along_axis(
         test.points, indices[..., None], 1
     )  # matched means: rows of the input
     np.testing.assert_array_equal(
-        predicted["matched"], net(subset, training=False).numpy().argmax(1)
+        found["matched"]["classes"], net(subset, training=False).numpy().argmax(1)
     )
     assert indices.shape == (42, sampler.m) == (42, 8)
-    for protocol, described in descriptors.items():
-        np.testing.assert_array_equal(net.last(described).numpy().argmax(1), predicted[protocol])
+    for arrays in found.values():
+        logits = net.last(arrays["descriptors"]).numpy()
+        np.testing.assert_array_equal(logits.argmax(1), arrays["classes"])
     labels = np.array([0, 0, 0, 1])
     rows = evaluate.accuracy_rows(
-        Entry("fps", 8, None, 0), {"matched": np.array([0, 0, 1, 1])}, labels
+        Entry("fps", 8, None, 0), {"matched": {"classes": np.array([0, 0, 1, 1])}}, labels
     )
     assert [row["value"] for row in rows] == [0.75, round((2 / 3 + 1) / 2, 6)]
 

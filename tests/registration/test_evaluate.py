@@ -124,7 +124,8 @@ def test_consistency_is_chamfer_between_the_samples_moved_back(scripts):
     def net(template, source):
         return torch.eye(7)[:1].expand(len(template), 7), None
 
-    found, (first, second) = scripts.evaluate.register(net, sampler, made, 4)
+    found = scripts.evaluate.register(net, sampler, made, 4)
+    first, second = found["matched"]["idx_template"], found["matched"]["idx_source"]
     assert sorted(chosen) == list(
         range(12)
     )  # templates 0, 2, ...; sources 1, 3, ...: every cloud its own number

@@ -251,6 +251,16 @@ def protocols(sampler, points, sampled) -> dict:
     return clouds
 
 
+def joined(batches: list[dict], concatenate=np.concatenate) -> dict[str, dict]:
+    """Concatenate the results of all batches: {protocol: {name: array}} each, of the same keys."""
+    whole = {}
+    for protocol, arrays in batches[0].items():
+        whole[protocol] = {}
+        for name in arrays:
+            whole[protocol][name] = concatenate([batch[protocol][name] for batch in batches])
+    return whole
+
+
 def rounded(value) -> float:
     """Six significant digits: of a small distance as of a large angle."""
     return float(f"{value:.6g}")
