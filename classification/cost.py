@@ -39,8 +39,6 @@ EXPERIMENT = experiments.load(Path(__file__).parent)
 
 @dataclass
 class Config:
-    """What is measured, and how."""
-
     task: str = option("", "run folder of the trained classifier", path=True)
     samplers: list[str] = option(
         ["random", "fps"], "random, fps, and run folders of trained samplers"
@@ -79,8 +77,8 @@ def load(config: Config) -> tuple[keras.Model, dict[tuple, Callable | None], Sim
 
 
 def clouds(config: Config, n: int) -> tf.Tensor:
-    rng = np.random.default_rng(config.seed)
-    return tf.constant(rng.uniform(-1, 1, (config.batch_size, n, 3)), tf.float32)
+    points = np.random.default_rng(config.seed).uniform(-1, 1, (config.batch_size, n, 3))
+    return tf.constant(points, tf.float32)
 
 
 def pipeline(net, sampler, n: int) -> Callable:
@@ -153,15 +151,14 @@ def measure(config: Config, device: str) -> list[dict]:
 
 
 def row(sampler: str, m: int, metric: str, value: float, device: str = "any") -> dict:
-    head = {"sampler": sampler, "m": m, "metric": metric}
-    return {**head, "value": round(value, 6), "device": device}
+    value = round(value, 6)
+    return {"sampler": sampler, "m": m, "metric": metric, "value": value, "device": device}
 
 
 def report(results: dict) -> str:
     """Write the content of cost.json as Markdown."""
-    setting, command, method = costs.notes(results, EXPERIMENT)
-    table = costs.table(results, EXPERIMENT).markdown()
-    return f"{setting}\n\n    {command}\n\n{table}\n\n{method}\n"
+    table, setting, command, method = costs.parts(results, EXPERIMENT)
+    return f"{setting}\n\n    {command}\n\n{table.markdown()}\n\n{method}\n"
 
 
 def measure_all(config: Config) -> None:

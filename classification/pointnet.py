@@ -102,8 +102,10 @@ class PointNet(Classifier):
         self.convs, self.late_convs = _sequence("conv", before), _sequence("late_conv", after)
         self.fcs = _sequence("fc", (512, 256))
         # as released: the vanilla network has dropout after the second hidden layer only
-        first = Dropout(dropout * t_nets, name="dropout1")
-        self.dropouts = [first, Dropout(dropout, name="dropout2")]
+        self.dropouts = [
+            Dropout(dropout * t_nets, name="dropout1"),
+            Dropout(dropout, name="dropout2"),
+        ]
         self.last = keras.layers.Dense(num_classes, name="logits")
 
     def describe(self, points, training=None):
@@ -153,8 +155,6 @@ def build(model: str, num_classes: int, num_points: int = 8) -> keras.Model:
 
 def load_task(folder: str) -> tuple[keras.Model, list[str], SimpleNamespace]:
     """Open a finished run: the frozen classifier, its class names and the run's settings."""
-    if not folder:
-        raise InputError("--task is needed: the run folder of the trained classifier")
     data = {"num_points": int, "data_root": str | None, "shapes_per_class": int, "hold_out": float}
     config, arrays, meta = finished_run(folder, model=str, **data)
     net = build(config.model, len(meta["names"]), config.num_points)

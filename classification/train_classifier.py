@@ -45,10 +45,8 @@ class Config(DataConfig):
 
 def train(config: Config) -> None:
     config.model = pointnet.with_absolute_path(config.model)
-    peers = Replicas(config.batch_size)
+    peers = Replicas(config.batch_size, config.deterministic)
     keras.utils.set_random_seed(config.seed)
-    if config.deterministic:
-        tf.config.experimental.enable_op_determinism()
     folder = batches.open_set(config.data_root, config.shapes_per_class)
     clouds = modelnet40.load(folder, "train", config.num_points)
     rows, held_out = batches.hold_out(clouds, config.hold_out, config.seed)
@@ -87,8 +85,8 @@ def train(config: Config) -> None:
             held_out_scores = {}
             if training.judging and len(held_out):
                 points, labels = clouds.points[held_out], clouds.labels[held_out]
-                score = pointnet.accuracy(net, points, labels, config.batch_size)
-                held_out_scores["held_out_accuracy"] = score
+                share = pointnet.accuracy(net, points, labels, config.batch_size)
+                held_out_scores["held_out_accuracy"] = share
             training.end_epoch(("loss", "train_accuracy"), lr=lr, **held_out_scores)
 
 

@@ -18,7 +18,6 @@ import numpy as np
 import tensorflow as tf
 
 import pointnet
-from samplenet import weights
 from samplenet.data import batches
 from samplenet.ops.tf import fan_out
 from samplenet.runs import schedules
@@ -63,9 +62,7 @@ def build(config: Config, num_points: int) -> SampleNet:
 
 
 def train(config: Config) -> None:
-    peers = Replicas(config.batch_size)
-    if config.deterministic:
-        tf.config.experimental.enable_op_determinism()
+    peers = Replicas(config.batch_size, config.deterministic)
     with peers.scope():
         net, names, task_config = pointnet.load_task(config.task)
         # here: the sampler's first weights do not depend on how many the classifier drew
@@ -112,9 +109,8 @@ def train(config: Config) -> None:
         return np.mean([pointnet.accuracy(net, matched[:, :m], labels, batch_size) for m in sizes])
 
     parts = ("loss", "task_loss", "simplification_loss", "projection_loss", "soft_accuracy")
-    num_points = task_config.num_points
-    metadata = {"sizes": sizes, "num_points": num_points, "normalisation": "unit_sphere"}
-    with Training(config, peers, State(sampler, optimizer), config.task) as training:
+    card = {"sizes": sizes, "num_points": task_config.num_points, "normalisation": "unit_sphere"}
+    with Training(config, peers, State(sampler, optimizer), config.task, card=card) as training:
         for epoch in training.epochs():
             order = batches.of_epoch(rows, config.batch_size, config.seed, epoch)
             for step, (points, labels) in training.steps(order, load):
@@ -126,8 +122,6 @@ def train(config: Config) -> None:
             held_out_scores = {}
             if training.judging and len(held_out):
                 held_out_scores["held_out_accuracy"] = matched_accuracy()
-            if training.last:  # the file that samplenet.load_pretrained opens
-                weights.save(sampler, training.run.folder / "sampler.safetensors", metadata)
             training.end_epoch(parts, lr=lr, **held_out_scores)
 
 

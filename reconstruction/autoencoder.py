@@ -9,7 +9,6 @@ import tensorflow as tf
 from emd import approximate_emd
 from samplenet.data import shapenet
 from samplenet.data.clouds import Clouds
-from samplenet.errors import InputError
 from samplenet.ops import tf as ops
 from samplenet.runs.run import finished_run
 from samplenet.tf.layers import Block
@@ -61,8 +60,6 @@ def build(num_points: int) -> Autoencoder:
 
 def load_task(folder: str) -> tuple[Autoencoder, SimpleNamespace]:
     """Open the frozen autoencoder of a finished run, and the run's settings."""
-    if not folder:
-        raise InputError("--task is needed: the run folder of the trained autoencoder")
     data = {"num_points": int, "data_root": str | None, "shapes_per_class": int}
     config, arrays, _ = finished_run(folder, classes=list[str], loss=str, **data)
     net = build(config.num_points)

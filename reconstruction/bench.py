@@ -23,8 +23,6 @@ from samplenet.timing import in_turns
 
 @dataclass
 class Config:
-    """What is timed."""
-
     num_points: int = option(2048, "points of each cloud, N", at_least=1)
     batch_size: int = option(50, "clouds a step, B", at_least=1)
     steps: int = option(3, "steps a turn", at_least=1)

@@ -14,6 +14,7 @@ reconstruction from the sample over that to its reconstruction from the full inp
 """
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -44,8 +45,6 @@ load_sampler = partial(load_pretrained, framework="tf")
 
 @dataclass
 class Config(EvaluationConfig):
-    """What is scored on which data."""
-
     sizes: list[int] = field(default_factory=lambda: [1024, 512, 256, 128, 64, 32, 16])
     batch_size: int = 50
     emd: bool = option(False, "score the earth mover's distance too (approximate, slow)")
@@ -54,11 +53,12 @@ class Config(EvaluationConfig):
     )
 
 
-def rebuild(net, sampler, test: Clouds, batch_size: int) -> dict[str, dict[str, np.ndarray]]:
+def rebuild(net, sampler, test: Clouds, batch_size: int, losses: Sequence[str]) -> dict[str, dict]:
     """Rebuild every test cloud from its sample, or from all points where `sampler` is None.
 
     Returns:
-        By protocol: `sample` (n, m, 3), `reconstruction` (n, N, 3); of matched samples also `idx`.
+        By protocol: `sample` (n, m, 3), `reconstruction` (n, N, 3), its distances (n,) from the
+        input by `losses`, and of matched samples `idx` (n, m).
     """
     batches = []
     for start in range(0, len(test), batch_size):
@@ -69,22 +69,14 @@ def rebuild(net, sampler, test: Clouds, batch_size: int) -> dict[str, dict[str, 
             clouds, idx = evaluation.protocols(sampler, points, sampled), sampled.idx
         found = {}
         for protocol, sample in clouds.items():
-            found[protocol] = {"sample": sample, "reconstruction": net(sample, training=False)}
+            rebuilt = net(sample, training=False)
+            found[protocol] = {"sample": sample, "reconstruction": rebuilt}
+            for loss in losses:
+                found[protocol][loss] = autoencoder.DISTANCES[loss](rebuilt, points)
         if idx is not None:
             found["matched"]["idx"] = idx
         batches.append(found)
     return evaluation.joined(batches)
-
-
-def distances(
-    loss: str, reconstruction: np.ndarray, points: np.ndarray, batch_size: int
-) -> np.ndarray:
-    """Compute the distance `loss` of each input (n, N, 3) to its reconstruction (n, N, 3): (n,)."""
-    parts = []
-    for start in range(0, len(points), batch_size):
-        batch = slice(start, start + batch_size)
-        parts.append(autoencoder.DISTANCES[loss](reconstruction[batch], points[batch]))
-    return np.concatenate(parts)
 
 
 def metrics(
@@ -128,11 +120,10 @@ def evaluate(config: Config) -> None:
     rows, full = [], {}
     for entry in tqdm(entries, "evaluate", disable=None):
         name, m = entry.name, entry.m
-        found = rebuild(net, entry.sampler, test, config.batch_size)
+        found = rebuild(net, entry.sampler, test, config.batch_size, losses)
         for protocol, arrays in found.items():
             for loss in losses:
-                rebuilt = arrays["reconstruction"]
-                error = distances(loss, rebuilt, test.points, config.batch_size)
+                error = arrays.pop(loss)
                 full.setdefault(loss, error)  # the first entry is the full cloud
                 for metric, class_, value in metrics(error, full[loss], test, loss):
                     rows.append(evaluation.row(entry, protocol, metric, value, len(test), class_))

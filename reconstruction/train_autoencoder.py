@@ -46,10 +46,8 @@ class Config(DataConfig):
 
 
 def train(config: Config) -> None:
-    peers = Replicas(config.batch_size)
+    peers = Replicas(config.batch_size, config.deterministic)
     keras.utils.set_random_seed(config.seed)
-    if config.deterministic:
-        tf.config.experimental.enable_op_determinism()
     # the test split too: a damaged cloud there must not wait for the evaluation to be noticed
     splits = [autoencoder.open_clouds(config, split).points for split in shapenet.SPLITS]
     clouds, validation, _ = splits

@@ -19,7 +19,6 @@ import numpy as np
 import tensorflow as tf
 
 import autoencoder
-from samplenet import weights
 from samplenet.data import batches
 from samplenet.ops.tf import fan_out
 from samplenet.runs import schedules
@@ -89,10 +88,8 @@ def losses(config: Config, sampler: SampleNet, net, points, task_loss: str) -> t
 
 
 def train(config: Config) -> None:
-    peers = Replicas(config.batch_size)
+    peers = Replicas(config.batch_size, config.deterministic)
     keras.utils.set_random_seed(config.seed)
-    if config.deterministic:
-        tf.config.experimental.enable_op_determinism()
     with peers.scope():
         net, task_config = autoencoder.load_task(config.task)
         sampler = build(config, task_config.num_points)
@@ -121,9 +118,8 @@ def train(config: Config) -> None:
         return autoencoder.errors(net, validation, config.batch_size, task_config.loss, samples)
 
     parts = ("loss", "task_loss", "simplification_loss", "projection_loss")
-    num_points = task_config.num_points
-    metadata = {"sizes": sizes, "num_points": num_points, "normalisation": "box_diagonal"}
-    with Training(config, peers, State(sampler, optimizer), config.task) as training:
+    card = {"sizes": sizes, "num_points": task_config.num_points, "normalisation": "box_diagonal"}
+    with Training(config, peers, State(sampler, optimizer), config.task, card=card) as training:
         # once: neither the autoencoder nor the validation clouds change
         full_errors = errors() if training.run and not training.done else None
         for epoch in training.epochs():
@@ -138,8 +134,6 @@ def train(config: Config) -> None:
                 matched_errors = np.mean([errors(matched[:, :m]) for m in sizes], 0)
                 validation_scores[f"validation_{task_config.loss}"] = matched_errors.mean()
                 validation_scores["validation_nre"] = np.mean(matched_errors / full_errors)
-            if training.last:  # the file that samplenet.load_pretrained opens
-                weights.save(sampler, training.run.folder / "sampler.safetensors", metadata)
             training.end_epoch(parts, lr=lr, **validation_scores)
 
 

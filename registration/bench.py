@@ -5,8 +5,8 @@
 Random clouds, untrained networks: the work is the same. --device cuda measures a GPU.
 """
 
-import contextlib
 from dataclasses import dataclass
+from types import SimpleNamespace
 from unittest import mock
 
 import torch
@@ -26,8 +26,6 @@ from samplenet.torch import losses, processes, projection
 
 @dataclass
 class Config:
-    """What is timed."""
-
     num_points: int = option(1024, "points of each cloud, N", at_least=1)
     size: int = option(64, "points to sample, m")
     batch_size: int = option(32, "clouds a step, B", at_least=1)
@@ -36,41 +34,27 @@ class Config:
     device: str = option("auto", "'auto': a GPU where there is one", choices=processes.DEVICES)
 
 
-class Plain:
-    """The ops of a training step in plain PyTorch: all distances, then the smallest."""
-
-    gather = staticmethod(ops.gather)
-
-    @staticmethod
-    def knn(queries, points, k):
-        """Return what `samplenet.ops.torch.knn` does, but ties in any order."""
-        dist2, idx = torch.cdist(queries, points).square().topk(k, largest=False)
-        return dist2, idx
-
-    @staticmethod
-    def chamfer(a, b):
-        """Return what `samplenet.ops.torch.chamfer` does."""
-        dist2 = torch.cdist(a, b).square()  # (B, M, N)
-        (a2b, idx_ab), (b2a, idx_ba) = dist2.min(2), dist2.min(1)
-        return Chamfer(a2b, b2a, idx_ab, idx_ba)
+def plain_knn(queries, points, k):
+    """Return what `samplenet.ops.torch.knn` does, but ties in any order."""
+    dist2, idx = torch.cdist(queries, points).square().topk(k, largest=False)
+    return dist2, idx
 
 
-@contextlib.contextmanager
-def plain():
-    """Run the training step without this library's ops."""
-    with (
-        mock.patch.object(projection, "ops", Plain),
-        mock.patch.object(losses, "ops", Plain),
-        mock.patch.object(pcrnet, "chamfer", Plain.chamfer),
-    ):
-        yield
+def plain_chamfer(a, b):
+    """Return what `samplenet.ops.torch.chamfer` does."""
+    dist2 = torch.cdist(a, b).square()  # (B, M, N)
+    (a2b, idx_ab), (b2a, idx_ba) = dist2.min(2), dist2.min(1)
+    return Chamfer(a2b, b2a, idx_ab, idx_ba)
+
+
+PLAIN = SimpleNamespace(knn=plain_knn, chamfer=plain_chamfer, gather=ops.gather)
 
 
 def measure(config: Config) -> None:
     """Print the milliseconds of both steps, and their ratio."""
     torch.manual_seed(0)
     device = processes.choose(config.device)
-    net = pcrnet.PCRNet(input_shape="bnc").requires_grad_(False).to(device)
+    net = pcrnet.PCRNet().requires_grad_(False).to(device)
     training = train_samplenet.Config(sample_sizes=[config.size])
     sampler = train_samplenet.build(training, config.num_points).to(device)
     model = train_samplenet.SampledTask(sampler, net, training, translation=False)
@@ -90,7 +74,11 @@ def measure(config: Config) -> None:
             torch.cuda.synchronize()
 
     def reference():
-        with plain():
+        with (
+            mock.patch.object(projection, "ops", PLAIN),
+            mock.patch.object(losses, "ops", PLAIN),
+            mock.patch.object(pcrnet, "chamfer", plain_chamfer),
+        ):
             ours()
 
     times = in_turns({"reference": reference, "ours": ours}, config.turns)

@@ -16,6 +16,7 @@ points and `generated` the simplified points themselves.
 
 import dataclasses
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -54,8 +55,6 @@ BASELINES = {
 
 @dataclass
 class Config(EvaluationConfig):
-    """What is scored on which data."""
-
     samplers: list[str] = option(
         ["random", "fps", "fps_same_start"],
         "random, fps, fps_same_start, icp, and run folders of trained samplers",
@@ -159,13 +158,11 @@ def open_pairs(config: Config, task_config) -> tuple[Pairs, str]:
     needed = task.num_points * (2 if task.independent else 1)
     clouds = load_class(root, task.class_name, "test", needed, task.shapes_per_class)
     options = {name: getattr(task, name) for name in ("noise", "translation", "independent")}
-    pairs = for_test(clouds, task.num_points, **options).map(torch.from_numpy)
+    pairs = for_test(clouds, task.num_points, **options).to("cpu")
     data_set = "the built-in shapes" if root is None else Path(root).name
-    data = [f"{task.class_name} of {data_set}"]
-    for name, value in options.items():
-        if value:
-            data.append(name if value is True else f"{name} {value}")
-    return pairs, ", ".join(data)
+    # "translation, noise 0.01": a flag by its name, a number with its value
+    extras = [f"{name} {value}".removesuffix(" True") for name, value in options.items() if value]
+    return pairs, ", ".join([f"{task.class_name} of {data_set}", *extras])
 
 
 def originals_of(pairs: Pairs, class_name: str) -> saved_samples.Originals:
@@ -185,41 +182,36 @@ def picture(pairs: Pairs, found: dict[str, Tensor], translation: bool) -> dict[s
     else:
         moved = rigid.rotate(twist[:, :4], pairs.template)
     shown = {"moved": moved, "error": rigid.angle_between(twist[:, :4], pairs.quaternion)}
-    for name in ("idx_template", "idx_source"):
-        if name in found:
-            shown[name] = found[name][:PAIRS_SHOWN]
-    return shown
+    picked = [name for name in ("idx_template", "idx_source") if name in found]
+    return shown | {name: found[name][:PAIRS_SHOWN] for name in picked}
 
 
 def evaluate(config: Config) -> None:
     evaluation.check(config)
     check_inputs(True)
+    if "icp" in config.samplers:
+        _open3d()  # fail early if it is missing
     device = processes.choose(config.device)
     net, task_config = load_task(config.task)
     net, n, moves = net.to(device), task_config.num_points, task_config.translation
     pairs, data = open_pairs(config, task_config)
     originals = originals_of(pairs, task_config.class_name)
-    pairs = pairs.map(lambda array: array.to(device))
+    pairs = pairs.to(device)
+    saved = saved_samples.read(config.samples, originals, partial(torch.as_tensor, device=device))
+    samplers = [name for name in config.samplers if name != "icp"]
+    wanted = dataclasses.replace(config, samplers=samplers)
 
     def load_sampler(folder: str):
         return load_pretrained(folder, framework="torch").to(device)
 
-    def to_device(array: np.ndarray) -> Tensor:
-        return torch.from_numpy(array).to(device)
-
-    saved = saved_samples.read(config.samples, originals, to_device)
-    samplers = [name for name in config.samplers if name != "icp"]
-    wanted = dataclasses.replace(config, samplers=samplers)
     entries = evaluation.choose(wanted, n, BASELINES, load_sampler, saved)
     if "icp" in config.samplers:
-        _open3d()  # to fail before anything is written
         entries.insert(1, Entry("icp", n, None, config.seed))
     out = evaluation.prepare(config, entries)
 
     gallery_size = evaluation.gallery_size(config, entries)
     first = pairs.rows(slice(PAIRS_SHOWN))
-    identity = torch.eye(4)[0].to(device)
-    before = rigid.angle_between(identity, first.quaternion)
+    before = rigid.angle_between(torch.eye(4, device=device)[0], first.quaternion)
     gallery = {"template": first.template, "source": first.source, "error_before": before}
     rows, curves = [], []
     for entry in tqdm(entries, "evaluate", disable=None):

@@ -5,7 +5,6 @@ quaternions (w, x, y, z); see `rigid`.
 """
 
 import os
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -37,13 +36,13 @@ class Pairs(NamedTuple):
     quaternion: NDArray[np.float32]
     translation: NDArray[np.float32]
 
-    def map(self, function: Callable) -> "Pairs":
-        """Apply a function to each of the four arrays."""
-        return Pairs(*map(function, self))
-
     def rows(self, rows) -> "Pairs":
         """Select the pairs that an index or a slice names."""
-        return self.map(lambda array: array[rows])
+        return Pairs(*(array[rows] for array in self))
+
+    def to(self, device) -> "Pairs":
+        """Make tensors on a device of the four arrays or tensors."""
+        return Pairs(*(torch.as_tensor(array, device=device) for array in self))
 
 
 def load_class(

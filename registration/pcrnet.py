@@ -7,12 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import rigid
-from samplenet.errors import InputError
 from samplenet.ops.torch import chamfer, gather
 from samplenet.runs.run import finished_run
 from samplenet.torch.state import State
 
-INPUT_SHAPES = ("bcn", "bnc")
 INITS = ("default", "he")
 SEARCH_ABOVE = 128  # points; up to as many, it is cheaper to differentiate the last layer whole
 
@@ -53,34 +51,27 @@ class PCRNet(nn.Module):
 
     Args:
         bottleneck_size: number of features of each cloud.
-        input_shape: "bcn", clouds as (B, 3, N), or "bnc", (B, N, 3).
         iterations: passes. Each moves the template by the estimate so far and estimates the rest;
             1 is the published single pass.
         translation: also translate the template between passes. Leave it out for a network that was
             trained on pairs without translation: its estimate of it means nothing.
     """
 
-    def __init__(self, bottleneck_size=1024, input_shape="bcn", iterations=1, translation=False):
+    def __init__(self, bottleneck_size=1024, iterations=1, translation=False):
         super().__init__()
-        if input_shape not in INPUT_SHAPES:
-            raise InputError(f"input_shape must be 'bcn' or 'bnc', got {input_shape!r}")
-        if iterations < 1:
-            raise InputError(f"iterations must be at least 1, got {iterations}")
-        self.input_shape, self.iterations, self.translation = input_shape, iterations, translation
+        self.iterations, self.translation = iterations, translation
         self.feat = Features(bottleneck_size)
         widths = (2 * bottleneck_size, 1024, 1024, 512, 512, 256, 7)
         for i in range(6):
             setattr(self, f"fc{i + 1}", nn.Linear(widths[i], widths[i + 1]))
 
     def forward(self, template: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
-        """Estimate the twists that move templates onto sources; the two may differ in N.
+        """Estimate the twists that move templates onto sources, (B, N, 3) and (B, M, 3).
 
         Returns:
             twist: (B, 7), a unit quaternion (w, x, y, z) and a translation, over all iterations.
             raw: (B, 4), the last iteration's quaternion before normalisation.
         """
-        if self.input_shape == "bcn":
-            template, source = template.transpose(1, 2), source.transpose(1, 2)
         source_features = self.feat(source)
         twist, raw = self._estimate(self.feat(template), source_features)
         for _ in range(self.iterations - 1):
@@ -120,11 +111,9 @@ def initialise_he(net: PCRNet) -> None:
 
 def load_task(folder: str) -> tuple[PCRNet, SimpleNamespace]:
     """Open the frozen PCRNet of a finished run, and the run's settings."""
-    if not folder:
-        raise InputError("--task is needed: the run folder of the trained PCRNet")
     data = {"class_name": str, "pairs": int, "independent": bool, "noise": float}
     config, arrays, _ = finished_run(folder, translation=bool, iterations=int, **data)
-    net = PCRNet(input_shape="bnc", iterations=config.iterations, translation=config.translation)
+    net = PCRNet(iterations=config.iterations, translation=config.translation)
     State(net).restore(arrays, folder)
     return net.requires_grad_(False).eval(), config
 

@@ -9,7 +9,6 @@ Several processes share each batch:
 """
 
 import functools
-import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,14 +51,6 @@ class Config(DataConfig):
     compile: bool = option(False, "compile the network by torch.compile")
 
 
-def deterministic(on: bool) -> None:
-    """Choose whether the same seed gives the same weights on the same device, bit for bit."""
-    torch.use_deterministic_algorithms(on)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid, and slow
-    if on:  # cuBLAS is deterministic only with a workspace of fixed size
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-
-
 def make_pairs(config: Config) -> tuple[Pairs, Pairs]:
     """Make the pairs to train on and the held-out ones; the two share no cloud and no rotation."""
     needed = config.num_points * (2 if config.independent else 1)
@@ -81,14 +72,9 @@ def make_pairs(config: Config) -> tuple[Pairs, Pairs]:
     return pairs, draw(clouds[held_out], count=held_out_count, first=count)
 
 
-def on_device(pairs: Pairs, device: torch.device) -> Pairs:
-    """Copy pairs of NumPy arrays to tensors on a device."""
-    return pairs.map(lambda array: torch.from_numpy(array).to(device))
-
-
 def build(config: Config) -> PCRNet:
     """Build the network that the settings describe, with its first weights."""
-    net = PCRNet(input_shape="bnc", iterations=config.iterations, translation=config.translation)
+    net = PCRNet(iterations=config.iterations, translation=config.translation)
     if config.init == "he":
         initialise_he(net)
     return net
@@ -106,15 +92,14 @@ def rotation_errors(net: PCRNet, pairs: Pairs, batch_size: int) -> Tensor:
 
 
 def train(config: Config) -> None:
-    deterministic(config.deterministic)
     torch.manual_seed(config.seed)
     pairs, held_out = make_pairs(config)
     rows = np.arange(len(pairs.template))
     total = config.epochs * batches.steps_per_epoch(rows, config.batch_size)
-    with processes.start(config.device, config.batch_size) as peers:
+    with processes.start(config.device, config.batch_size, config.deterministic) as peers:
         net = build(config).to(peers.device)
         optimizer = torch.optim.Adam(net.parameters(), config.lr, fused=True)
-        pairs, held_out = on_device(pairs, peers.device), on_device(held_out, peers.device)
+        pairs, held_out = pairs.to(peers.device), held_out.to(peers.device)
 
         def load(step, rows):
             return pairs.rows(rows)
@@ -124,15 +109,14 @@ def train(config: Config) -> None:
             model = torch.compile(model) if config.compile else model
             for epoch in training.epochs():
                 order = batches.of_epoch(rows, config.batch_size, config.seed, epoch)
-                order = peers.part(torch.from_numpy(order)).to(peers.device)
-                for step, batch in training.steps(order, load):
+                for step, batch in training.steps(peers.part(order), load):
                     lr = schedules.learning_rate(config, step, total)
                     optimizer.param_groups[0]["lr"] = lr
                     optimizer.zero_grad()
                     with torch.autocast(peers.device.type, torch.bfloat16, enabled=config.amp):
                         twist, _ = model(batch.template, batch.source)
-                    moved = batch.translation if config.translation else None
-                    loss = task_loss(twist, batch.template, batch.source, batch.quaternion, moved)
+                    shift = batch.translation if config.translation else None
+                    loss = task_loss(twist, batch.template, batch.source, batch.quaternion, shift)
                     loss.backward()
                     optimizer.step()
                     training.add(loss.detach())

@@ -19,7 +19,6 @@ import rigid
 import train_pcrnet
 from pairs import Pairs
 from pcrnet import PCRNet, load_task, task_loss
-from samplenet import weights
 from samplenet.data import batches
 from samplenet.errors import InputError
 from samplenet.runs import schedules
@@ -78,7 +77,7 @@ class SampledTask(nn.Module):
         """
         config, count = self.config, len(self.config.sample_sizes)
         size_weight = 1 / count if config.over_sizes == "mean" else 1.0
-        moved = translation if self.translation else None
+        shift = translation if self.translation else None
         # one batch, so that batch norm treats the two clouds of a pair alike
         clouds = torch.cat([template, source])
         sampled = self.sampler(clouds)
@@ -86,7 +85,7 @@ class SampledTask(nn.Module):
         for m in config.sample_sizes:
             template, source = sampled.points[:, :m].chunk(2)  # (B, m, 3) each
             twist, _ = self.net(template, source)
-            task_m = task_loss(twist, template, source, quaternion, moved)
+            task_m = task_loss(twist, template, source, quaternion, shift)
             simplify_m = simplification_loss(
                 sampled.queries[:, :m], clouds, config.beta, config.gamma, config.delta
             )
@@ -119,7 +118,6 @@ def matched_error(
 
 
 def train(config: Config) -> None:
-    train_pcrnet.deterministic(config.deterministic)
     torch.manual_seed(config.seed)
     net, task_config = load_task(config.task)
     sampler, sizes = build(config, task_config.num_points), config.sample_sizes
@@ -127,7 +125,7 @@ def train(config: Config) -> None:
     pairs, held_out = train_pcrnet.make_pairs(task_config)
     rows = np.arange(len(pairs.template))
     total = config.epochs * batches.steps_per_epoch(rows, config.batch_size)
-    with processes.start(config.device, config.batch_size) as peers:
+    with processes.start(config.device, config.batch_size, config.deterministic) as peers:
         if config.sync_bn:
             if peers.device.type != "cuda":
                 raise InputError(
@@ -137,23 +135,19 @@ def train(config: Config) -> None:
             sampler = nn.SyncBatchNorm.convert_sync_batchnorm(sampler)
         sampler, net = sampler.to(peers.device), net.to(peers.device)
         optimizer = torch.optim.Adam(sampler.parameters(), config.lr, fused=True)
-        pairs = train_pcrnet.on_device(pairs, peers.device)
-        held_out = train_pcrnet.on_device(held_out, peers.device)
+        pairs, held_out = pairs.to(peers.device), held_out.to(peers.device)
 
         def load(step, rows):
             return pairs.rows(rows)
 
-        parts = ("loss", "task_loss", "simplification_loss", "projection_loss")
-        parts += ("soft_rotation_error_deg",)
-        num_points = task_config.num_points
-        metadata = {"sizes": sizes, "num_points": num_points, "normalisation": "box_side"}
-        with Training(config, peers, State(sampler, optimizer), config.task) as training:
+        losses = ("loss", "task_loss", "simplification_loss", "projection_loss")
+        card = {"sizes": sizes, "num_points": task_config.num_points, "normalisation": "box_side"}
+        with Training(config, peers, State(sampler, optimizer), config.task, card=card) as training:
             model = peers.parallel(SampledTask(sampler, net, config, task_config.translation))
             model = torch.compile(model) if config.compile else model
             for epoch in training.epochs():
                 order = batches.of_epoch(rows, config.batch_size, config.seed, epoch)
-                order = peers.part(torch.from_numpy(order)).to(peers.device)
-                for step, batch in training.steps(order, load):
+                for step, batch in training.steps(peers.part(order), load):
                     lr = schedules.learning_rate(config, step, total)
                     optimizer.param_groups[0]["lr"] = lr
                     optimizer.zero_grad()
@@ -166,9 +160,8 @@ def train(config: Config) -> None:
                 if training.judging and len(held_out.template):
                     error = matched_error(sampler, sizes, net, held_out, config.batch_size)
                     held_out_scores["held_out_rotation_error_deg"] = error
-                if training.last:  # the file that samplenet.load_pretrained opens
-                    weights.save(sampler, training.run.folder / "sampler.safetensors", metadata)
-                training.end_epoch(parts, lr=lr, **held_out_scores)
+                names = (*losses, "soft_rotation_error_deg")
+                training.end_epoch(names, lr=lr, **held_out_scores)
 
 
 if __name__ == "__main__":

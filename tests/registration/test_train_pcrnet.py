@@ -118,7 +118,7 @@ def test_errors_are_those_of_the_trained_network(tmp_path, metrics):
     arrays, _ = load_checkpoint(tmp_path / "run" / "last.safetensors")
     State(net).restore(arrays)
     _, judged = train_pcrnet.make_pairs(config)
-    judged = train_pcrnet.on_device(judged, torch.device("cpu"))
+    judged = judged.to("cpu")
     errors = train_pcrnet.rotation_errors(net, judged, 3)
     assert errors.shape == (4,)
     assert errors.mean().item() == pytest.approx(

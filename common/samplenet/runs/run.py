@@ -290,6 +290,8 @@ def finished_run(folder: str, **kinds) -> tuple[types.SimpleNamespace, dict, dic
 
     Takes the `kinds` of `saved_config`.
     """
+    if not folder:
+        raise InputError("--task is needed: the run folder of the trained task network")
     config = saved_config(folder, **kinds)
     try:
         arrays, meta = _load(Path(folder) / "last.safetensors")

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from tqdm import tqdm
 
+from samplenet import weights
 from samplenet.runs.run import Run, finite
 
 
@@ -30,6 +31,8 @@ class Training:
         state: the `State` of a network and its optimizer; a checkpoint is restored on entering.
         task: run folder of the frozen network that this run needs.
         metadata: what a checkpoint says besides its epoch and step.
+        card: for a run that trains a sampler, the metadata of the file sampler.safetensors that its
+            last epoch writes for `samplenet.load_pretrained`.
 
     Attributes:
         run: the run folder, in the first process; else None.
@@ -38,9 +41,17 @@ class Training:
         resumed: measurements of the steps that a stopped run had done of its epoch, (steps, values).
     """
 
-    def __init__(self, config, peers, state, task: str = "", metadata: dict | None = None):
+    def __init__(
+        self,
+        config,
+        peers,
+        state,
+        task: str = "",
+        metadata: dict | None = None,
+        card: dict | None = None,
+    ):
         self.config, self.peers, self.state, self.metadata = config, peers, state, metadata or {}
-        self._task, self.run, self._added = task, None, []
+        self._task, self._card, self.run, self._added = task, card, None, []
 
     def __enter__(self):
         with contextlib.ExitStack() as stack:
@@ -144,6 +155,8 @@ class Training:
         words = [f"{name.replace('_', ' ')} {value:.4g}" for name, value in logged.items()]
         words.append("{step_ms:.1f} ms a step, {data_ms:.1f} of them data".format(**self._timing))
         print(f"epoch {self.epoch + 1}/{self.config.epochs}", *words, sep="  ", flush=True)
+        if self.last and self._card:
+            weights.save(self.state.model, self.run.folder / "sampler.safetensors", self._card)
         if self.judging:
             meta = {**self.metadata, "epoch": self.epoch + 1, "step": self._step}
             self.run.checkpoint(self.state.arrays(), meta, done=self.last)

@@ -33,6 +33,7 @@ class Replicas:
 
     Args:
         batch_size: of a whole batch.
+        deterministic: the same seed on the same device gives the same weights, bit for bit.
 
     Attributes:
         count: how many devices there are in all processes.
@@ -43,7 +44,9 @@ class Replicas:
         InputError: TF_CONFIG is damaged, or the devices cannot share a batch evenly.
     """
 
-    def __init__(self, batch_size: int):
+    def __init__(self, batch_size: int, deterministic: bool = False):
+        if deterministic:
+            tf.config.experimental.enable_op_determinism()
         cluster, task = _cluster()
         if cluster:
             self.strategy = tf.distribute.MultiWorkerMirroredStrategy()

@@ -35,9 +35,9 @@ class Processes:
         """Whether there is no other process."""
         return self.count == 1
 
-    def part(self, rows: Tensor) -> Tensor:
-        """Take this process's part of whole batches: (..., B) -> (..., B / count)."""
-        return rows[..., self.rank :: self.count]
+    def part(self, rows: np.ndarray) -> Tensor:
+        """Take this process's part of whole batches: (..., B) -> (..., B / count), on its device."""
+        return torch.from_numpy(rows[..., self.rank :: self.count]).to(self.device)
 
     def parallel(self, net: nn.Module) -> nn.Module:
         """Wrap a network to average gradients over the processes: those of the whole batch."""
@@ -90,12 +90,21 @@ def choose(device: str, number: int = 0) -> torch.device:
 
 
 @contextlib.contextmanager
-def start(device: str, batch_size: int) -> Iterator[Processes]:
+def start(device: str, batch_size: int, deterministic: bool = False) -> Iterator[Processes]:
     """Join the processes that torchrun started, or be the only one; gloo on the CPU, nccl on GPUs.
+
+    Args:
+        device: one of `DEVICES`.
+        batch_size: of a whole batch.
+        deterministic: the same seed on the same device gives the same weights, bit for bit.
 
     Raises:
         InputError: there is no such device, or the processes cannot share a batch evenly.
     """
+    torch.use_deterministic_algorithms(deterministic)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid, and slow
+    if deterministic:  # cuBLAS is deterministic only with a workspace of fixed size
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     count, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
     if batch_size % count:
         raise InputError(
