@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# Registration from set-up to table: PCRNet, SampleNet-Progressive and ProgressiveNet, one network for every sample size, evaluation.
+# Registration from set-up to table: train PCRNet, SampleNet-Progressive and
+# ProgressiveNet (one network each for all sample sizes), and evaluate them.
 #   --preset smoke|quick|paper  settings in configs/ (quick)
 #   --data-root DIR             the data set; without it, the built-in shapes
-# --help lists the rest. Finished runs are kept and killed ones continued, so the same command can be given again.
-exec bash "$(dirname "${BASH_SOURCE[0]}")/../reproduce.sh" registration --samplers progressivenet samplenet_progressive "$@"
+# --help lists the rest. Given again, the command keeps finished runs and continues killed ones.
+exec bash "$(dirname "${BASH_SOURCE[0]}")/../reproduce.sh" \
+    registration --samplers progressivenet samplenet_progressive "$@"

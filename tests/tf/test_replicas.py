@@ -165,6 +165,35 @@ def trained(tmp_path_factory):
     return train
 
 
+PARTED = """
+import keras
+import tensorflow as tf
+from samplenet.tf import replicas
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+replicas._gpus = lambda: ["CPU:0", "CPU:1"]
+peers = replicas.Replicas(4)
+with peers.scope():
+    net = keras.Sequential([keras.layers.Dense(2)])
+    net.build((None, 3))
+peers.check_identical(net)
+kernel = net.trainable_variables[0].value
+_, copy = peers.strategy.experimental_local_results(kernel)
+copy.assign(copy + 1e-3)
+try:
+    peers.check_identical(net)
+except RuntimeError as error:
+    print(f"noticed: {error}")
+"""
+
+
+def test_devices_whose_weights_differ_are_noticed(tmp_path):
+    (tmp_path / "parted.py").write_text(PARTED)
+    assert finish([start(tmp_path / "parted.py", [])]) == [
+        "noticed: the weights of 1 of 2 devices differ from the first one's\n"
+    ]
+
+
 slow = pytest.mark.slow  # one of each kind is enough by default
 
 
