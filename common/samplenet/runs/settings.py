@@ -96,7 +96,7 @@ class DataConfig(RunConfig):
 
 @dataclasses.dataclass
 class SamplerConfig(RunConfig):
-    """Add what every script takes that trains a sampler for a frozen task network."""
+    """Add the settings of every script that trains a sampler for a frozen task network."""
 
     task: str = option(
         "", "run folder of the trained task network, whose data the sampler trains on", path=True
