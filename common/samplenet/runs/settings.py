@@ -124,7 +124,7 @@ class SamplerConfig(RunConfig):
         Raises:
             InputError: sizes or k that clouds of `num_points` do not allow, or equal sizes.
         """
-        limit = f"[1, N] = [1, {num_points}], the task network's points"
+        limit = f"[1, the task network's N] = [1, {num_points}]"
         for m in self.sample_sizes:
             if not 1 <= m <= num_points:
                 raise InputError(f"--sample-sizes must be in {limit}, got {m}")
