@@ -157,7 +157,7 @@ def row(sampler: str, m: int, metric: str, value: float, device: str = "any") ->
 
 def report(results: dict) -> str:
     """Write the content of cost.json as Markdown."""
-    table, setting, command, method = costs.parts(results, EXPERIMENT)
+    table, setting, command, method = cost_table.parts(results, EXPERIMENT)
     return f"{setting}\n\n    {command}\n\n{table.markdown()}\n\n{method}\n"
 
 
