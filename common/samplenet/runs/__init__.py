@@ -1,1 +1,1 @@
-"""Runs: their settings, folders, checkpoints and environment; jobs that need each other; evaluation."""
+"""Runs: their settings, folders, checkpoints and environment; jobs and their order; evaluation."""

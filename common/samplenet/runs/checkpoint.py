@@ -1,4 +1,4 @@
-"""Checkpoints: named arrays and a little JSON in one safetensors file, written whole or not at all."""
+"""Checkpoints: named arrays and some JSON in one safetensors file, written whole or not at all."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ from samplenet.errors import InputError
 
 
 def digest(arrays: dict[str, np.ndarray]) -> str:
-    """SHA-256 of the arrays' names, types, shapes and bytes."""
+    """Compute the SHA-256 of the arrays' names, types, shapes and bytes."""
     hashed = hashlib.sha256()
     for name in sorted(arrays):
         array = np.asarray(arrays[name], order="C")
@@ -29,36 +29,35 @@ def _sha256(text: str) -> str:
 def save_checkpoint(
     path: Path, arrays: dict[str, np.ndarray], meta: dict, previous: Path | None = None
 ) -> None:
-    """Write the arrays and `meta` (JSON) to `path`, with a digest of each that `load_checkpoint` verifies.
+    """Write the arrays and `meta` (JSON) to `path`, with digests that `load_checkpoint` verifies.
 
-    The checkpoint that was there is kept as `previous`, if given.
+    An existing checkpoint is kept as `previous`, if that is given.
     """
-    arrays = {name: np.asarray(a, order="C") for name, a in arrays.items()}
+    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     text = json.dumps(meta)
     header = {"meta": text, "meta_sha256": _sha256(text), "sha256": digest(arrays)}
     write_atomic(path, save(arrays, header), previous)
 
 
 def read(path: Path, ours: bool = False) -> tuple[dict[str, np.ndarray], dict]:
-    """Read the arrays and meta of a safetensors file and verify its digests, those it has.
+    """Read the arrays and meta of a safetensors file and verify whichever digests it has.
 
-    Files of earlier versions have no digest of the meta; those of other programs have neither digests nor meta.
+    Files of earlier versions have no digest of the meta; files of other programs have neither
+    digests nor meta.
 
     Raises:
-        InputError: it is damaged, or has no meta though it is to be one of `ours`.
+        InputError: the file is damaged, or has no meta although `ours` says that we wrote it.
     """
     try:
         with safetensors.safe_open(path, framework="np") as file:
             header = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         text = header["meta"] if ours else header.get("meta", "{}")
         meta = json.loads(text)
     except (safetensors.SafetensorError, KeyError, ValueError, TypeError) as error:
         raise InputError(f"{path} is damaged or no safetensors file ({error})") from error
-    if header.get("sha256") not in (None, digest(arrays)) or header.get("meta_sha256") not in (
-        None,
-        _sha256(text),
-    ):
+    found = {"sha256": digest(arrays), "meta_sha256": _sha256(text)}
+    if any(header.get(name, value) != value for name, value in found.items()):
         raise InputError(f"{path} is damaged (its digest differs)")
     return arrays, meta
 

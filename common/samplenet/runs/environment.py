@@ -1,4 +1,4 @@
-"""Code, versions and machine that a result was made with, and the command that made it."""
+"""Record the code, library versions, machine and command behind a result."""
 
 import contextlib
 import importlib.metadata
@@ -16,24 +16,28 @@ LIBRARIES = ("samplenet", "tensorflow", "keras", "torch", "numpy", "h5py")
 
 
 def environment() -> dict:
-    """Code, versions and machine that a result was made with."""
+    """Return the code, library versions and machine of this process, as results.json keeps them."""
     versions = {}
     for name in LIBRARIES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
     serving = native.serving(versions)
+    system = f"{platform.system()} {platform.machine()}"
     return {
         "revision": _revision(),
         "sources": sources.loaded(bool(serving)),
         "python": platform.python_version(),
         "libraries": versions,
         "native_ops": serving,
-        "machine": f"{platform.system()} {platform.machine()}, {_processor()}{os.cpu_count()} cores",
+        "machine": f"{system}, {_processor()}{os.cpu_count()} cores",
     }
 
 
 def _processor() -> str:
-    """The processor's name and a comma, where the system tells it: another kind rounds otherwise, so training parts."""
+    """Return the CPU model followed by ", ", or "" if it is unknown.
+
+    It is recorded because CPUs round differently, after which trainings of one seed diverge.
+    """
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -42,7 +46,10 @@ def _processor() -> str:
 
 
 def _revision() -> str:
-    """The git revision of the running script, marked when files differ from it; outside of git SAMPLENET_REVISION."""
+    """Return the running script's git revision, with "+changes" if files differ from it.
+
+    Outside of git: $SAMPLENET_REVISION, which the container images set, or "unknown".
+    """
     git = ["git", "-C", str(Path(sys.argv[0]).resolve().parent)]
     try:
         ask = {"capture_output": True, "text": True, "timeout": 10, "check": True}
@@ -50,13 +57,11 @@ def _revision() -> str:
         changed = subprocess.run([*git, "status", "--porcelain", "-uno"], **ask).stdout.strip()
         return commit + ("+changes" if changed else "")
     except (OSError, subprocess.SubprocessError):
-        return os.environ.get("SAMPLENET_REVISION") or "unknown"  # a container image says it so
+        return os.environ.get("SAMPLENET_REVISION") or "unknown"
 
 
 def command() -> str:
-    """The command line; paths in the checkout are written from its root."""
-    root = str(settings.checkout())
-    script = str(Path(sys.argv[0]).resolve())
-    return shlex.join(
-        ["python", *(word.removeprefix(root + os.sep) for word in (script, *sys.argv[1:]))]
-    )
+    """Return the command line, with paths inside the checkout relative to its root."""
+    root = str(settings.checkout()) + os.sep
+    words = [str(Path(sys.argv[0]).resolve()), *sys.argv[1:]]
+    return shlex.join(["python", *(word.removeprefix(root) for word in words)])

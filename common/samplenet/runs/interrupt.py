@@ -1,20 +1,22 @@
-"""SIGTERM (a scheduler takes the machine back) and SIGINT (Ctrl-C) as something a loop asks for."""
+"""Turn SIGTERM (a scheduler takes the machine back) and SIGINT (Ctrl-C) into a flag to poll."""
 
 import signal
 import threading
 import time
 
-PASSED_ON = 1.0  # seconds: a launcher passes a signal on that its whole group of processes has received already
+# A launcher such as torchrun forwards a signal that its whole process group already received, so
+# each process sees Ctrl-C twice within a moment.
+SAME_SIGNAL_SECONDS = 1.0
 
 
 class Interrupt:
-    """Remembers the first of the two signals instead of ending; a later one ends the process at once.
+    """Remember the first of the two signals instead of ending; the next one ends the process.
 
-    A signal within a second of the first counts as the same one, sent twice. Only the main thread may handle signals:
-    elsewhere, and for signals that the process was started to ignore, nothing is changed.
+    Python handles signals in the main thread only: in other threads nothing is changed, nor for a
+    signal that the process was started to ignore (nohup).
 
     Attributes:
-        number: the signal that came; 0 before.
+        number: of the signal that came; 0 before.
     """
 
     def __init__(self):
@@ -22,19 +24,18 @@ class Interrupt:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
                 if signal.getsignal(number) is not signal.SIG_IGN:
-                    self._handlers[number] = signal.signal(number, self._hear)
+                    self._handlers[number] = signal.signal(number, self._remember)
 
-    def _hear(self, number: int, _) -> None:
+    def _remember(self, number: int, _) -> None:
         if not self.number:
             self.number, self._since = number, time.monotonic()
-        elif time.monotonic() - self._since > PASSED_ON:
+        elif time.monotonic() - self._since > SAME_SIGNAL_SECONDS:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
 
     def restore(self) -> None:
-        """Handle signals as before."""
+        """Put the former signal handlers back."""
         while self._handlers:
             number, handler = self._handlers.popitem()
-            signal.signal(
-                number, handler or signal.SIG_DFL
-            )  # None: one that Python did not install
+            # None stands for a handler that Python did not install and cannot put back
+            signal.signal(number, handler or signal.SIG_DFL)

@@ -1,10 +1,13 @@
-"""The command line parser of every script; standard library only, as reproduce.py uses it before set-up."""
+"""The command line parser of every script.
+
+Imports the standard library only, as reproduce.py uses it before anything is installed.
+"""
 
 import argparse
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one sentence, without argparse's usage; every command has --debug."""
+    """A parser with --debug, whose errors are one sentence without argparse's usage text."""
 
     def __init__(self, *args, **options):
         super().__init__(*args, **options)

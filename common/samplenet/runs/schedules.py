@@ -1,4 +1,4 @@
-"""How the learning rate and the batch norm momentum change while training."""
+"""Schedules of the learning rate and of batch norm's momentum."""
 
 import math
 
@@ -6,24 +6,25 @@ SCHEDULES = ("step", "cosine")
 
 
 def learning_rate(config, step: int, steps: int) -> float:
-    """Compute the learning rate at `step` of `steps`, from the fields lr* and batch_size of `config`.
+    """Compute the learning rate at `step` of `steps`.
 
-    lr_schedule "step": lr times lr_decay for every lr_decay_samples clouds seen, the released code's. "cosine":
-    half a cosine from lr to the floor over the whole run, for short runs.
+    Args:
+        config: its `lr_schedule` is "step", the released code's: `lr` times `lr_decay` for every
+            `lr_decay_samples` clouds seen; or "cosine", for short runs: half a cosine from `lr` to
+            the floor over the whole run.
     """
     if config.lr_schedule == "step":
         factor = config.lr_decay ** (step * config.batch_size // config.lr_decay_samples)
     else:
         factor = 0.5 * (1 + math.cos(math.pi * step / steps))
-    floor = min(
-        config.lr, 1e-5
-    )  # the released code's, below which Adam hardly moves; a lower lr stays as it is
+    # The released code's floor: with smaller steps Adam hardly moves. An lr below it is kept.
+    floor = min(config.lr, 1e-5)
     return max(config.lr * factor, floor)
 
 
 def bn_momentum(samples: int, decay_samples: int) -> float:
-    """Compute the decay of the running statistics, min(0.99, 1 - 0.5 * 0.5 ** floor(samples / decay_samples)).
+    """Compute the decay of batch norm's running statistics after `samples` clouds.
 
-    As the released classifier does: it averages over ever more steps.
+    As in the released classifier it grows from 0.5 to 0.99, so they average over ever more steps.
     """
     return min(0.99, 1 - 0.5 * 0.5 ** (samples // decay_samples))

@@ -1,4 +1,4 @@
-"""How a script starts and ends: errors as one sentence."""
+"""Start a script with its settings, and end it with one sentence where the input is at fault."""
 
 import sys
 from collections.abc import Callable
@@ -10,10 +10,10 @@ from samplenet.runs import settings
 
 
 def main(action: Callable, config_class=None, doc: str = "") -> None:
-    """Run `action`, with the settings of the command line if there is a `config_class` for them.
+    """Run `action`, with the settings of the command line if it takes a `config_class`.
 
-    A fault of the input or of the disk ends the process with one sentence; with --debug, with a traceback. First, a GPU
-    that the script's framework cannot use is reported on stderr.
+    A fault of the input or of the disk ends the process with one sentence; with --debug, with a
+    traceback.
 
     Args:
         doc: the script's docstring, whose first line --help shows.
@@ -37,8 +37,10 @@ def main(action: Callable, config_class=None, doc: str = "") -> None:
 
 
 def _report_idle_gpu() -> None:
-    framework = "tf" if "tensorflow" in sys.modules else "torch" if "torch" in sys.modules else None
-    if framework and "--help" not in sys.argv and (found := device.gpu()):
-        serves, sentence = device.serving(framework, found)
+    """Print one sentence to stderr if there is a GPU that the script's framework cannot use."""
+    frameworks = {"tensorflow": "tf", "torch": "torch"}
+    imported = [name for module, name in frameworks.items() if module in sys.modules]
+    if imported and "--help" not in sys.argv and (gpu := device.gpu()):
+        serves, sentence = device.serving(imported[0], gpu)
         if not serves:
             print(f"{Path(sys.argv[0]).name}: {sentence}", file=sys.stderr, flush=True)

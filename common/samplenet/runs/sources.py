@@ -1,43 +1,42 @@
-"""Which code a result is of: the files that a script had loaded, each with a digest of its content.
+"""The code behind a result: the source files that a script loaded, with digests of their content.
 
-Unlike a revision this also holds outside of git and before a commit, and it does not change with files that the script
-never reads.
+Unlike a git revision this works without git and before a commit, and it ignores changes to files
+that the script does not load.
 """
 
 import functools
 import hashlib
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from samplenet.ops import native
 
 LIBRARY = Path(__file__).resolve().parents[1]
-DRAWING = LIBRARY / "report"  # tables and pages; no number depends on it
+REPORT = LIBRARY / "report"  # draws tables and pages; no number depends on it
 KERNELS = "samplenet/ops/csrc"  # recorded as one file
-own_folders: set[Path] = (
-    set()
-)  # where code of the user was loaded from, such as a task network of their own
+own_folders: set[Path] = set()  # folders of users' own code, such as their task network
 
 
 def loaded(native_ops: bool) -> dict[str, str]:
-    """Digest of each file of the library and of the script's folder that is imported, and of the user's own.
+    """Compute a digest of each imported file of the library, the script's folder and the user.
 
     Args:
-        native_ops: whether compiled ops serve, so that their C++ and CUDA sources count too.
+        native_ops: whether the compiled ops are in use; then their C++ and CUDA sources count too.
 
     Returns:
-        Digests by file: `samplenet/runs/run.py`, `classification/evaluate.py`; the user's files by their whole path.
+        Digests by file name: `samplenet/runs/run.py`, `classification/evaluate.py`; files of the
+        user by their absolute path.
     """
     scripts, digests = Path(sys.argv[0]).resolve().parent, {}
-    whole = functools.cache(
-        os.path.realpath
-    )  # of folders, of which there are far fewer than modules
+    # resolving a path is slow; there are thousands of modules, but few folders
+    resolved = functools.cache(os.path.realpath)
     for module in list(sys.modules.values()):
         if not (file := getattr(module, "__file__", None)):
             continue
-        path = Path(whole(os.path.dirname(file)), os.path.basename(file))
-        if path.is_relative_to(LIBRARY) and not path.is_relative_to(DRAWING):
+        path = Path(resolved(os.path.dirname(file)), os.path.basename(file))
+        if path.is_relative_to(LIBRARY) and not path.is_relative_to(REPORT):
             name = path.relative_to(LIBRARY.parent).as_posix()
         elif path.parent == scripts:
             name = path.relative_to(scripts.parent).as_posix()
@@ -53,11 +52,16 @@ def loaded(native_ops: bool) -> dict[str, str]:
 
 
 def changed(recorded: dict[str, str], root: Path) -> list[str]:
-    """The files of `loaded` whose content is another one now, or that are gone; `root` holds the experiments."""
-    return [name for name, digest in recorded.items() if digest != _now(name, root)]
+    """List the files of a record by `loaded` that have changed or are gone since.
+
+    Args:
+        root: the folder that holds the experiments.
+    """
+    return [name for name, digest in recorded.items() if digest != _present(name, root)]
 
 
-def _now(name: str, root: Path) -> str:
+def _present(name: str, root: Path) -> str:
+    """Compute a recorded file's digest as it is now; "" if it is gone."""
     if name == KERNELS:
         return native.source_hash()
     path = Path(LIBRARY.parent if name.startswith("samplenet/") else root, name)
@@ -68,8 +72,8 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
-def some(names, count: int = 3) -> str:
-    """The first few names, and how many more there are."""
+def some(names: Iterable[str], count: int = 3) -> str:
+    """List the first few names and say how many more there are."""
     names = list(names)
     more = f" and {len(names) - count} more" if len(names) > count else ""
     return ", ".join(names[:count]) + more

@@ -1,7 +1,7 @@
-"""What is drawn at random in training and data, each from a stream of its own.
+"""Named streams of random numbers for training and data.
 
-A draw depends on its key alone, (seed, stream, number of the thing drawn for), never on what was drawn before. So a run
-that continues need not repeat draws, and none disturbs another.
+A draw depends only on its key (seed, stream, number of the epoch, step or pair), never on earlier
+draws. So a resumed run need not repeat any, and one kind of draw does not disturb another.
 """
 
 import enum
@@ -10,16 +10,16 @@ import numpy as np
 
 
 class Stream(enum.IntEnum):
-    """The streams. Their numbers are part of every result; do not change them."""
+    """The streams. Results depend on their numbers: never change one."""
 
-    HOLD_OUT = 1  # the clouds that are not trained on
+    HOLD_OUT = 1  # which clouds are not trained on
     ORDER = 2  # of the training clouds, by epoch
-    AUGMENTATION = 3  # turns and noise of training clouds, by step
+    AUGMENTATION = 3  # rotation and noise of training clouds, by step
     TRANSFORMS = 4  # rotation and shift of a pair, by pair
     OTHER_POINTS = 5  # of an independent source cloud, by pair
     NOISE = 6  # on a source cloud, by pair
 
 
 def generator(seed: int, stream: Stream, *number: int) -> np.random.Generator:
-    """Make the generator of a stream, for the epoch, step or pair of this number."""
+    """Return the generator of a stream for the epoch, step or pair with this number."""
     return np.random.default_rng((seed, stream, *number))
