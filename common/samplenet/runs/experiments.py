@@ -1,7 +1,7 @@
-"""Experiments declare themselves: each folder of a checkout that holds an experiment.py is one.
+"""Find the experiments of a checkout: every folder with an experiment.py, which declares it.
 
-An experiment.py is read before anything is installed, so it imports the standard library alone, and so does this file.
-The documentation's page "A new experiment" walks through one.
+An experiment.py is read before anything is installed, so it imports only the standard library, and
+so does this file. The documentation's page "A new experiment" walks through an example.
 """
 
 import importlib.util
@@ -14,12 +14,13 @@ from samplenet.errors import InputError
 
 FRAMEWORKS = ("tf", "torch")
 PRESETS = ("smoke", "quick", "paper")
-TRAINED_SAMPLERS = (
-    "snet",
-    "progressivenet",
-    "samplenet",
-    "samplenet_progressive",
-)  # in the order of the tables
+FUNCTIONS = (
+    "runs",
+    "check",
+    "variant",
+)  # of an experiment.py; its other declarations are constants
+# in the order of the tables
+TRAINED_SAMPLERS = ("snet", "progressivenet", "samplenet", "samplenet_progressive")
 
 
 @dataclass(frozen=True)
@@ -27,15 +28,16 @@ class Metric:
     """How a metric of results.json is shown.
 
     Attributes:
-        title: what a table of it is called, its unit included.
-        scale: what a value is multiplied by.
+        title: heading of its table, with the unit.
+        scale: factor from the value in results.json to the value shown.
         digits: after the decimal point.
         better: "higher" or "lower"; empty where neither is better.
-        spread: how the standard error of a value over the n test items is known: "share" for the share of items that
-            have a property, as an accuracy; else the metric that holds the standard deviation over the items. Empty:
-            it is not known, and no value of it is called the best.
-        spread_factor: what that standard deviation is multiplied by.
-        short: the axis label of figures; the title if empty.
+        spread: source of the standard error over the n test items. "share" if the value is the
+            share of items with a property, as an accuracy is; else the metric that holds the
+            standard deviation over the items. If empty, the error is unknown and no value is marked
+            as the best.
+        spread_factor: factor of that standard deviation.
+        short: axis label of figures; the title if empty.
     """
 
     title: str
@@ -49,32 +51,34 @@ class Metric:
 
 @dataclass(frozen=True)
 class Experiment:
-    """The statements of a folder's experiment.py; those with a default here may be left out there.
+    """The declarations in a folder's experiment.py; those with a default here are optional there.
 
     Attributes:
         name: of the folder.
-        folder: the folder.
+        folder: where it lies.
         question: one sentence for the page.
-        framework: "tf" or "torch": which one set-up installs and which image runs it.
+        framework: "tf" or "torch"; set-up installs it, and the image with it runs the experiment.
         in_all: whether `reproduce.sh all` includes it; `everything` always does.
-        items: what a test set has n of, as "clouds" or "pairs".
+        items: plural noun for the test items, such as "clouds" or "pairs".
         metrics: in the order of the tables; the first is the headline.
-        lines, columns: keys of a row's method (or of the row itself) that a table's lines and columns stand for.
+        lines, columns: keys of a row's method, or of the row itself, along a table's two axes.
         runs: function of a `plan.Plan` that adds the experiment's runs to it.
-        module: the loaded experiment.py, for what else it declares.
+        module: the loaded experiment.py, with whatever else it declares.
         data_set: name of the published data set; empty if it takes no data set.
-        data_flag: flag of reproduce.sh that gives the data set's folder.
+        data_flag: flag of reproduce.sh for the data set's folder.
         flags: flags of reproduce.sh that only this experiment has, with argparse's keywords.
-        check: function of reproduce.sh's flags that raises ValueError, with a sentence, for those it refuses.
-        variant: function of these flags -> what they add to the name of the results folder.
-        extras: further tables that reproduce.sh makes on request: functions as `runs`, by name.
-        default: --samplers and --sizes by preset, of the one experiment that `reproduce.sh` alone runs.
-        note: sentences on what the headline metric means, for the text above the tables.
+        check: function of reproduce.sh's flags; raises ValueError, with a sentence, to refuse them.
+        variant: function of these flags; returns what they add to the results folder's name.
+        extras: further tables that reproduce.sh creates on request: functions like `runs`, by name.
+        default: --samplers and --sizes by preset; only the one experiment that reproduce.sh runs
+            when it is given no name has them.
+        note: sentences above the tables on what the headline metric means.
         caveat: a sentence on what its standard errors leave out.
-        figures: file beside results.json -> the function that makes it, of figures.py in the folder or of the library.
-        further: parts of the published preset that the page says are missing: a metric that stands for it, by name of
-            the part; of "cost" and "ablations" an empty text.
-        cost: names of task networks for readers, and a published claim, for the table of cost/cost.json.
+        figures: by file name beside results.json: the function that draws it, from the folder's
+            figures.py or from the library.
+        further: parts of the published preset that the page reports if they are missing: by name of
+            the part, the metric that shows its presence; for "cost" and "ablations" an empty text.
+        cost: readable names of task networks and a published claim, for cost/cost.json's table.
     """
 
     name: str
@@ -108,44 +112,41 @@ class Experiment:
 
 
 def attribute(flag: str) -> str:
-    """The attribute that argparse keeps a flag's value in: --data-root is data_root."""
+    """Return the attribute in which argparse keeps a flag's value: data_root for --data-root."""
     return flag.lstrip("-").replace("-", "_")
 
 
 def load(folder: Path) -> Experiment:
-    """Read `folder`/experiment.py: constants are spelt in capitals there, functions as here.
+    """Read `folder`/experiment.py, where functions are named as here and constants in capitals.
 
     Raises:
-        InputError: a statement is missing.
+        InputError: a declaration is missing.
     """
     folder = Path(folder).resolve()
     module = load_module(folder / "experiment.py")
-    stated = {"name": folder.name, "folder": folder, "module": module}
+    declared, missing = {"name": folder.name, "folder": folder, "module": module}, []
     for entry in fields(Experiment):
-        for spelling in (entry.name, entry.name.upper()):
-            if entry.name not in stated and hasattr(module, spelling):
-                stated[entry.name] = getattr(module, spelling)
-    needed = [
-        entry.name
-        for entry in fields(Experiment)
-        if entry.default is entry.default_factory is MISSING
-    ]
-    if missing := [
-        name if name == "runs" else name.upper() for name in needed if name not in stated
-    ]:
+        if entry.name in declared:
+            continue
+        spelling = entry.name if entry.name in FUNCTIONS else entry.name.upper()
+        if hasattr(module, spelling):
+            declared[entry.name] = getattr(module, spelling)
+        elif entry.default is entry.default_factory is MISSING:
+            missing.append(spelling)
+    if missing:
         raise InputError(
             f"{module.__file__} must state {', '.join(missing)}; see docs/new-experiment.md"
         )
-    if stated["framework"] not in FRAMEWORKS:
-        raise InputError(
-            f"{module.__file__}: FRAMEWORK must be {' or '.join(FRAMEWORKS)}, got {stated['framework']!r}"
-        )
-    stated["metrics"] = {name: Metric(**keywords) for name, keywords in stated["metrics"].items()}
-    return Experiment(**stated)
+    framework, metrics = declared["framework"], declared["metrics"]
+    if framework not in FRAMEWORKS:
+        known = " or ".join(FRAMEWORKS)
+        raise InputError(f"{module.__file__}: FRAMEWORK must be {known}, got {framework!r}")
+    declared["metrics"] = {name: Metric(**keywords) for name, keywords in metrics.items()}
+    return Experiment(**declared)
 
 
 def load_module(path: Path) -> ModuleType:
-    """Import a file of an experiment's folder by its path: folders have files of the same names."""
+    """Import a file by its path, as different experiments have files of the same name."""
     spec = importlib.util.spec_from_file_location(f"{path.stem}_of_{path.parent.name}", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -153,7 +154,6 @@ def load_module(path: Path) -> ModuleType:
 
 
 def discover(root: Path) -> dict[str, Experiment]:
-    """The experiments of a checkout by name, in alphabetical order."""
-    return {
-        path.parent.name: load(path.parent) for path in sorted(Path(root).glob("*/experiment.py"))
-    }
+    """Load the experiments of a checkout, by name in alphabetical order."""
+    folders = sorted(path.parent for path in Path(root).glob("*/experiment.py"))
+    return {folder.name: load(folder) for folder in folders}

@@ -1,4 +1,4 @@
-"""A run folder that explains itself: settings, environment, metrics, checkpoints, one owner at a time."""
+"""A run folder that explains itself: settings, environment, metrics and checkpoints."""
 
 import contextlib
 import dataclasses
@@ -27,7 +27,7 @@ from samplenet.runs.interrupt import Interrupt
 
 
 def finite(value: float, name: str, step: int) -> float:
-    """Return `value`, or raise InputError when it is NaN or infinite: a run must not go on with it."""
+    """Return `value`; raise InputError if it is NaN or infinite, which would spoil the weights."""
     if not math.isfinite(value):
         raise InputError(
             f"{name} became {value} at step {step}; try a lower --lr, or look for broken clouds"
@@ -36,21 +36,23 @@ def finite(value: float, name: str, step: int) -> float:
 
 
 class Run:
-    """The folder of one training run, locked while open.
+    """The folder of one training run, locked while open so that it has one owner at a time.
 
-    SIGTERM and SIGINT do not end an open run: the loop asks `stopping` before each step and `leave`s. Several processes
-    would not all leave at the same step, so there a signal ends them at once, and the last epoch's checkpoint is left.
+    SIGTERM and SIGINT do not end an open run: the loop checks `stopping` before each step and calls
+    `leave`. Several processes would not all leave at the same step, so a signal ends those at once;
+    they resume from the last epoch's checkpoint.
 
     Args:
-        folder: made if missing. One that holds a run is refused unless `config.resume` is set, and then the
-            settings must be the same.
+        folder: created if missing. If it holds a run, `config.resume` must be set and the settings
+            must be the same.
         config: the script's dataclass, written to config.yaml.
-        task: run folder of the frozen network that this run needs; it is refused when that network has changed since.
+        task: run folder of the frozen network that this run needs. A run to be resumed is refused
+            if that network has changed since.
         single_process: whether no other process trains with this one.
 
     Attributes:
-        arrays, meta: of the last checkpoint when continuing, else empty. A run that was stopped within an epoch has
-            arrays["within"], that epoch's measurements, one entry a step.
+        arrays, meta: of the last checkpoint when resuming, else empty. After a stop within an epoch
+            arrays["within"] holds that epoch's measurements, one row a step.
         done: whether the run had finished.
     """
 
@@ -70,9 +72,7 @@ class Run:
         self._metrics = self._events = None
         self._interrupt = Interrupt() if single_process else None
         try:
-            self._task = (
-                digest(load_checkpoint(Path(task) / "last.safetensors")[0]) if task else None
-            )
+            self._task = network_digest(task) if task else None
             self._start(config)
         except BaseException:
             self.close()
@@ -94,27 +94,26 @@ class Run:
             self.done = self.meta["done"]
             if self.meta.get("task", self._task) != self._task:
                 raise InputError(
-                    f"{self.folder} was trained for another network than {config.task} holds now; choose another --out"
+                    f"{self.folder} was trained for another network than {config.task} holds now; "
+                    "choose another --out"
                 )
         if not self.done:
             self._cut_metrics()
             self._open_logs()
 
     def _same_settings(self, old, new) -> None:
-        names = [f.name for f in dataclasses.fields(new) if f.name not in ("resume", "out")]
-        pairs = [
-            (n, getattr(old, n), getattr(new, n))
-            for n in names
-            if getattr(old, n) != getattr(new, n)
-        ]
-        if pairs:
-            pairs = ", ".join(f"{name}: {was!r} -> {now!r}" for name, was, now in pairs)
+        old, new, changes = dataclasses.asdict(old), dataclasses.asdict(new), []
+        for name, value in new.items():
+            if name not in ("resume", "out") and value != old[name]:
+                changes.append(f"{name}: {old[name]!r} -> {value!r}")
+        if changes:
             raise InputError(
-                f"{self.folder} holds a run with other settings ({pairs}); choose another --out"
+                f"{self.folder} holds a run with other settings ({', '.join(changes)}); "
+                "choose another --out"
             )
 
     def _load(self) -> tuple[dict, dict]:
-        """Load the last checkpoint. If it is damaged or missing, restore the previous one and load that."""
+        """Load the last checkpoint; if it is damaged or missing, put the previous in its place."""
         last, previous = self.path("last"), self.path("previous")
         try:
             return _load(last)
@@ -125,22 +124,20 @@ class Run:
                 raise InputError(
                     f"{error}, and {another}; remove {self.folder} and train again"
                 ) from another
-            print(
-                f"{error}; continuing from {previous.name}, after epoch {meta['epoch']}", flush=True
-            )
-        os.replace(
-            previous, last
-        )  # else the next checkpoint would make the damaged one the previous one
+            epoch = meta["epoch"]
+            print(f"{error}; continuing from {previous.name}, after epoch {epoch}", flush=True)
+        # otherwise the next checkpoint would keep the damaged file as the previous one
+        os.replace(previous, last)
         return arrays, meta
 
     def _cut_metrics(self) -> None:
-        """Drop what a killed run logged after its last checkpoint: those steps will be done again."""
+        """Drop what a killed run logged after its last checkpoint: it repeats those steps."""
         path = self.folder / "metrics.jsonl"
         if path.exists():
             write_atomic(path, path.read_bytes()[: self.meta.get("metrics_bytes", 0)])
 
     def _open_logs(self) -> None:
-        """Keep metrics, and events where TensorBoard is installed, open for the whole run."""
+        """Open the metrics, and events if TensorBoard is installed, for the whole run."""
         self._metrics = open(self.folder / "metrics.jsonl", "a")  # noqa: SIM115
         if importlib.util.find_spec("tensorboard"):
             self._events = Events(self.folder / "events")
@@ -149,13 +146,13 @@ class Run:
         write_atomic(self.folder / name, (json.dumps(content, indent=1) + "\n").encode())
 
     def path(self, name: str) -> Path:
-        """Name the file of the checkpoint "last" or "previous"."""
+        """Return the path of the checkpoint "last" or "previous"."""
         return self.folder / f"{name}.safetensors"
 
     def log(self, step: int, values: dict[str, float], timing: dict[str, float]) -> None:
         """Add a line to metrics.jsonl and a point to each TensorBoard curve.
 
-        Two runs of one seed have equal `values`; what differs between them goes under "time".
+        Two runs of one seed have equal `values`; whatever differs between them goes under "time".
         """
         now = time.time()
         line = {"step": step, **values, "time": {"unix": round(now, 3), **timing}}
@@ -165,10 +162,11 @@ class Run:
             self._events.add(step, values, now)
 
     def checkpoint(self, arrays: dict[str, np.ndarray], meta: dict, done: bool = False) -> None:
-        """Write the last checkpoint; after it, a kill loses nothing.
+        """Write the checkpoint "last"; a kill after it loses nothing.
 
-        The last one until now becomes the previous one, from which a run continues whose last one is damaged.
+        The former "last" becomes "previous", the fallback if the new file is damaged.
         """
+        # metrics first: the checkpoint says how many of their bytes a resumed run can trust
         for file in self._logs():
             with naming(file.name):
                 file.flush()
@@ -178,32 +176,31 @@ class Run:
         self.meta, self.done = meta, done
 
     def _logs(self) -> list:
-        return [file for file in (self._metrics, self._events and self._events.file) if file]
+        files = self._metrics, self._events and self._events.file
+        return [file for file in files if file]
 
     @property
     def stopping(self) -> bool:
-        """Whether a signal asked the run to stop."""
+        """Return whether a signal asked the run to stop."""
         return bool(self._interrupt and self._interrupt.number)
 
     def leave(self, arrays: dict[str, np.ndarray], meta: dict, within: np.ndarray) -> NoReturn:
-        """Write a checkpoint within an epoch and end as a signal would: with status 143 or 130.
+        """Write a checkpoint within an epoch and exit as after a signal, with status 143 or 130.
 
         Args:
             arrays, meta: as for `checkpoint`; the meta's "epoch" counts whole epochs.
-            within: the measurements of this epoch's steps, one entry a step.
+            within: the measurements of this epoch's steps, one row a step.
         """
         self.checkpoint({**arrays, "within": within}, meta)
-        print(
-            f"stopped before step {meta['step'] + 1}; the same command with --resume goes on from there",
-            flush=True,
-        )
+        advice = "the same command with --resume goes on from there"
+        print(f"stopped before step {meta['step'] + 1}; {advice}", flush=True)
         sys.exit(128 + self._interrupt.number)
 
     def close(self) -> None:
         """Release the folder."""
         if self._interrupt:
             self._interrupt.restore()
-        with contextlib.ExitStack() as stack:  # all of it, whatever fails
+        with contextlib.ExitStack() as stack:  # runs every callback even if one of them fails
             stack.callback(self._lock.release)
             for file in self._logs():
                 stack.callback(file.close)
@@ -212,26 +209,25 @@ class Run:
         return self
 
     def __exit__(self, kind, *_):
-        with (
-            contextlib.suppress(OSError) if kind else contextlib.nullcontext()
-        ):  # a full disk was reported already
+        # closing flushes, which fails again on a full disk: do not hide the error under way
+        with contextlib.suppress(OSError) if kind else contextlib.nullcontext():
             self.close()
 
 
 class Events:
     """A file of curves for TensorBoard.
 
-    TensorBoard's writer of files is not used: it meets a full disk in a thread of its own, where nobody can catch it.
+    TensorBoard's own file writer is not used: it runs into a full disk in its own thread, where the
+    error cannot be caught.
     """
 
     def __init__(self, folder: Path):
-        # TensorBoard's own switch: without it, its imports bring TensorFlow where there is one, which takes seconds
+        # TensorBoard imports TensorFlow, which takes seconds, unless it sees a module of this name
         sys.modules.setdefault("tensorboard.compat.notf", types.ModuleType("notf"))
         folder.mkdir(exist_ok=True)
         now = time.time()
-        self.file = open(
-            folder / f"events.out.tfevents.{now:.6f}.{platform.node()}.{os.getpid()}", "ab"
-        )  # noqa: SIM115
+        name = f"events.out.tfevents.{now:.6f}.{platform.node()}.{os.getpid()}"
+        self.file = open(folder / name, "ab")  # noqa: SIM115
         self._write(wall_time=now, file_version="brain.Event:2")
 
     def add(self, step: int, values: dict[str, float], now: float) -> None:
@@ -249,6 +245,11 @@ class Events:
             RecordWriter(self.file).write(Event(**event).SerializeToString())
 
 
+def network_digest(folder: str) -> str:
+    """Compute the digest of the network in a run folder, by which a sampler's run knows it."""
+    return digest(load_checkpoint(Path(folder) / "last.safetensors")[0])
+
+
 def _load(path: Path) -> tuple[dict, dict]:
     """Load a checkpoint of a training run."""
     arrays, meta = load_checkpoint(path)
@@ -261,23 +262,22 @@ def saved_config(folder: str, **kinds) -> types.SimpleNamespace:
     """Read the settings that a run was started with.
 
     Args:
-        kinds: the fields that the run's script must have, and their types.
+        kinds: types of the fields that the run's script must have, by name.
 
     Raises:
-        InputError: the file is missing, damaged or of another script, or a value is of the wrong type.
+        InputError: the file is missing, damaged or another script's, or a value has the wrong type.
     """
     path = Path(folder) / "config.yaml"
     if not path.is_file():
         raise InputError(f"{folder} is no run folder: it has no config.yaml")
     try:
         saved = yaml.safe_load(path.read_text())
-        lacking = [name for name in kinds if name not in saved]
+        lacking = [name for name in kinds if name not in saved]  # TypeError: not a mapping
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise InputError(f"{path} is damaged or of another kind of run ({error})") from error
     if lacking or not isinstance(saved, dict):
-        raise InputError(
-            f"{path} is damaged or of another kind of run (it lacks {', '.join(lacking) or 'settings'})"
-        )
+        lacking = ", ".join(lacking) or "settings"
+        raise InputError(f"{path} is damaged or of another kind of run (it lacks {lacking})")
     kinds = {**typing.get_type_hints(settings.DataConfig), **kinds}
     for name in saved:
         if name in kinds:
@@ -286,9 +286,9 @@ def saved_config(folder: str, **kinds) -> types.SimpleNamespace:
 
 
 def finished_run(folder: str, **kinds) -> tuple[types.SimpleNamespace, dict, dict]:
-    """Read the settings, arrays and meta of a finished run's last checkpoint; never those of the one before.
+    """Read the settings of a finished run, and its last checkpoint's arrays and meta.
 
-    Takes the `kinds` of `saved_config`.
+    It never falls back on the previous checkpoint. For `kinds` see `saved_config`.
     """
     if not folder:
         raise InputError("--task is needed: the run folder of the trained task network")
@@ -298,7 +298,6 @@ def finished_run(folder: str, **kinds) -> tuple[types.SimpleNamespace, dict, dic
     except InputError as error:
         raise InputError(f"{error}; continue the run with --resume") from error
     if not meta["done"]:
-        raise InputError(
-            f"{folder} stands at epoch {meta['epoch']} of {config.epochs}; continue it with --resume"
-        )
+        epochs = f"epoch {meta['epoch']} of {config.epochs}"
+        raise InputError(f"{folder} stands at {epochs}; continue it with --resume")
     return config, arrays, meta

@@ -1,4 +1,4 @@
-"""Settings of a script: dataclass defaults <- YAML preset <- command line flags."""
+"""Settings of a script: a dataclass, overridden by a YAML preset and then by flags."""
 
 import argparse
 import dataclasses
@@ -18,10 +18,11 @@ from samplenet.runs.schedules import SCHEDULES
 with needs_extra("train"):
     import yaml
 
-SHORT = reprlib.Repr()  # shows a value from a file, whose YAML aliases may make it endless
+# shows values in errors: a YAML file of a few lines can hold a value of endless text (aliases)
+SHORT = reprlib.Repr()
 SHORT.maxlevel, SHORT.maxstring, SHORT.maxother = 2, 80, 80
 
-# bounds of `option`: how a value is compared with its bound, and how that is said
+# bounds of `option`: comparison of a value with its bound, and its words in help and errors
 BOUNDS = {
     "above": (operator.gt, "above"),
     "at_least": (operator.ge, "at least"),
@@ -33,14 +34,15 @@ BOUNDS = {
 def option(
     default, help: str, *, choices: tuple[str, ...] = (), path: bool = False, **bounds: float
 ):
-    """Make a dataclass field that is a flag: its default, its help text and what values it takes.
+    """Declare a dataclass field that is a flag: its default, help text and allowed values.
 
-    A subclass that gives another default alone (`epochs: int = 250`) keeps the rest. Lists are copied. Bounds and
-    choices hold for each entry of a list.
+    A subclass may give only another default (`epochs: int = 250`) and keeps the rest. Lists are
+    copied. Bounds and choices hold for each entry of a list.
 
     Args:
         choices: the values allowed.
-        path: the value is a path. Paths are made absolute, so that a saved config works from any folder.
+        path: whether it is a path; then it is made absolute, so that a saved config works from any
+            folder.
         bounds: any of above, at_least, below and at_most.
     """
     if unknown := bounds.keys() - BOUNDS.keys():
@@ -51,26 +53,30 @@ def option(
 
 
 def metadata(cls, name: str) -> typing.Mapping:
-    """What `option` was given for a field: by `cls`, or by the nearest base class that says it."""
-    fields = (vars(base).get("__dataclass_fields__", {}).get(name) for base in cls.__mro__)
-    return next((field.metadata for field in fields if field and field.metadata), {})
+    """Return a field's `option` arguments, from `cls` or its nearest base class that gives them."""
+    for base in cls.__mro__:
+        field = vars(base).get("__dataclass_fields__", {}).get(name)
+        if field and field.metadata:
+            return field.metadata
+    return {}
 
 
 @dataclasses.dataclass
 class RunConfig:
-    """What every training script takes; each adds its own fields and its published defaults."""
+    """Settings of every training script; each adds its own fields and published defaults."""
 
     out: str = option("", "run folder", path=True)
     epochs: int = option(500, "passes over the training set", at_least=1)
-    batch_size: int = option(
-        32, "clouds, or pairs of clouds, a step, B", at_least=2
-    )  # batch norm needs two
+    # batch norm needs two
+    batch_size: int = option(32, "clouds, or pairs of clouds, per step, B", at_least=2)
     lr: float = option(1e-3, "Adam's first learning rate", above=0)
     lr_schedule: str = option(
         "step", "'step' (published) or 'cosine' (short runs)", choices=SCHEDULES
     )
     lr_decay: float = option(1.0, "factor of the step schedule; 1: a constant rate", at_least=0)
-    lr_decay_samples: int = option(200_000, "clouds, or pairs, between its steps", at_least=1)
+    lr_decay_samples: int = option(
+        200_000, "clouds, or pairs, between two steps of the schedule", at_least=1
+    )
     checkpoint_epochs: int = option(
         1, "epochs between two checkpoints, each judged on held-out clouds", at_least=1
     )
@@ -83,15 +89,15 @@ class RunConfig:
 
 @dataclasses.dataclass
 class DataConfig(RunConfig):
-    """Those of a script that chooses its data; one that follows another run takes that run's."""
+    """Settings of a script that chooses its data; a sampler's uses those of its task network."""
 
     data_root: str | None = option(
         None, "data set folder in its own layout; default: the built-in shapes", path=True
     )
     shapes_per_class: int = option(
-        100, "built-in shapes: training shapes a class (and 2 test shapes for each 5)", at_least=1
+        100, "built-in shapes: training shapes a class (and 2 test shapes for every 5)", at_least=1
     )
-    num_points: int = option(1024, "points of each cloud that are used, N", at_least=1)
+    num_points: int = option(1024, "points used of each cloud, N", at_least=1)
 
 
 @dataclasses.dataclass
@@ -136,41 +142,43 @@ class SamplerConfig(RunConfig):
 
 
 def checkout() -> Path:
-    """Guess the repository's root from the running script, as classification/train_classifier.py."""
+    """Return the folder above the running script's: the checkout, if the script is in one."""
     return Path(sys.argv[0]).resolve().parent.parent  # parents[1] would fail for "python -c" in /
 
 
 def load(cls, argv: list[str] | None = None, description: str = ""):
     """Build `cls` from its defaults, the file given by --config, and the flags in `argv`.
 
-    A preset file has one section a script, named after it, and holds only differences:
+    A preset file has one section per script, named after it, and holds only differences:
 
         train_classifier:
           epochs: 12
 
-    A flat file of fields, as a run folder's config.yaml, is read as well. Every field is a flag in kebab
-    case.
+    A flat file of fields, such as a run folder's config.yaml, is read as well. Every field is a
+    flag in kebab case.
 
     Raises:
-        InputError: unknown section or field, a value of the wrong type or outside its bounds, by name.
+        InputError: a section or field is unknown, or a value is of the wrong type or out of bounds.
     """
-    script = Path(sys.argv[0])
     parser = Parser(description=description, allow_abbrev=False)
     parser.add_argument("--config", metavar="FILE", help="YAML preset; flags win over it")
     kinds, defaults = typing.get_type_hints(cls), cls()
     for field in dataclasses.fields(cls):
-        text = _help(metadata(cls, field.name), getattr(defaults, field.name))
-        common = {"dest": field.name, "default": argparse.SUPPRESS, "help": text}
         if kinds[field.name] is bool:
-            parser.add_argument(_flag(field.name), action=argparse.BooleanOptionalAction, **common)
+            options = {"action": argparse.BooleanOptionalAction}
         elif typing.get_origin(kinds[field.name]) is list:
-            parser.add_argument(_flag(field.name), nargs="+", metavar="X", **common)
+            options = {"nargs": "+", "metavar": "X"}
         else:
-            parser.add_argument(_flag(field.name), metavar="X", **common)
+            options = {"metavar": "X"}
+        options["help"] = _help(metadata(cls, field.name), getattr(defaults, field.name))
+        # suppressed, so that a flag that is not given leaves the preset's value
+        parser.add_argument(
+            _flag(field.name), dest=field.name, default=argparse.SUPPRESS, **options
+        )
     flags = vars(parser.parse_args(argv))
     flags.pop("debug", None)  # `samplenet.runs.script.main` looks for it
     file = flags.pop("config")
-    values = _read(cls, Path(file), script) if file else {}
+    values = _read(cls, Path(file)) if file else {}
     for name, text in flags.items():
         values[name] = _value(cls, name, _flag(name), text)
     for field in dataclasses.fields(cls):
@@ -188,7 +196,7 @@ def _flag(name: str) -> str:
 
 
 def _help(metadata: typing.Mapping, default) -> str:
-    """The help text of a flag: what it is, its default, its bounds and choices."""
+    """Return the help text of a flag, with its default, bounds and choices."""
     details = [f"default: {default}"]
     details += [f"{BOUNDS[name][1]} {bound}" for name, bound in metadata.get("bounds", {}).items()]
     if metadata.get("choices"):
@@ -197,27 +205,24 @@ def _help(metadata: typing.Mapping, default) -> str:
 
 
 def read(cls, path: Path):
-    """Read the settings that `dump` wrote; InputError when the file is damaged or of another script."""
-    return cls(**_read(cls, path, Path(sys.argv[0])))
+    """Read settings written by `dump`; InputError if the file is damaged or another script's."""
+    return cls(**_read(cls, path))
 
 
-def _read(cls, path: Path, script: Path) -> dict:
-    """Read the fields of `cls` that a YAML file sets."""
+def _read(cls, path: Path) -> dict:
+    """Read the fields that a YAML file sets, from the script's section if it has sections."""
+    script = Path(sys.argv[0])
     try:
         content = yaml.safe_load(path.read_text())
     except OSError as error:
         raise InputError(f"cannot read the config {path}: {error.strerror}") from error
-    except (
-        yaml.YAMLError,
-        ValueError,
-        RecursionError,
-    ) as error:  # ValueError: no UTF-8, no such date, 0b_
+    # besides its own error the parser raises ValueError for no UTF-8, for 2026-02-30 and for 0b_
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{path} is not a YAML file: {' '.join(str(error).split())}") from error
     content = {} if content is None else content
     if not isinstance(content, dict):
-        raise InputError(
-            f"{path} must hold fields or sections of fields, got {type(content).__name__}"
-        )
+        got = type(content).__name__
+        raise InputError(f"{path} must hold fields or sections of fields, got {got}")
     if any(isinstance(value, dict) for value in content.values()):
         for section in content:
             if not (script.parent / f"{section}.py").is_file():
@@ -226,9 +231,8 @@ def _read(cls, path: Path, script: Path) -> dict:
                 )
         content = content.get(script.stem) or {}
         if not isinstance(content, dict):
-            raise InputError(
-                f"{path}: section {script.stem!r} must hold fields, got {SHORT.repr(content)}"
-            )
+            got = SHORT.repr(content)
+            raise InputError(f"{path}: section {script.stem!r} must hold fields, got {got}")
     kinds = typing.get_type_hints(cls)
     for name in content:
         if name not in kinds:
@@ -239,7 +243,7 @@ def _read(cls, path: Path, script: Path) -> dict:
 
 
 def _value(cls, name: str, where: str, value):
-    """A YAML or command line value of a field, converted and checked."""
+    """Convert a field's YAML or command line value, and check it; errors begin with `where`."""
     value = convert(where, typing.get_type_hints(cls)[name], value)
     allowed = metadata(cls, name)
     for entry in value if isinstance(value, list) else [value]:
@@ -256,7 +260,11 @@ def _value(cls, name: str, where: str, value):
 
 
 def convert(where: str, kind, value):
-    """Convert a YAML or command line value to `kind` (int, float, str, bool, list[...] or one of these | None)."""
+    """Convert a YAML or command line value to a type; an InputError begins with `where`.
+
+    Args:
+        kind: int, float, str, bool, a list of these, or any of these | None.
+    """
     if isinstance(kind, types.UnionType):
         if value is None or value == "none":
             return None
@@ -275,18 +283,18 @@ def convert(where: str, kind, value):
 
 
 def _number(kind, value) -> int | float | None:
-    """`value` as an int or a finite float; None if it is neither."""
-    if isinstance(value, bool):  # Python counts with them
+    """Convert a value to an int or a finite float; None if it is neither."""
+    if isinstance(value, bool):  # a bool is an int in Python
         return None
     try:
-        number = kind(value)  # a string too: YAML reads 1e-3 as one
+        number = kind(value)  # strings too: they are what flags are, and YAML reads 1e-3 as one
     except (TypeError, ValueError, OverflowError):
         return None
-    if kind is float:
-        return number if math.isfinite(number) else None
-    return number if isinstance(value, str) or number == value else None  # int(1.5) drops the half
+    # int(1.5) drops the half; int("1.5") has raised
+    exact = math.isfinite(number) if kind is float else isinstance(value, str) or number == value
+    return number if exact else None
 
 
 def dump(config) -> str:
-    """Write the resolved settings as YAML, readable by --config."""
+    """Format the resolved settings as YAML, which --config reads."""
     return yaml.safe_dump(dataclasses.asdict(config), sort_keys=False)

@@ -1,4 +1,4 @@
-"""What a training loop needs besides its method: where to go on, when to leave, what to log and what to keep.
+"""What a training loop needs besides its method: resuming, stopping, logging and checkpoints.
 
 Both `for`s stay in the script, as with tqdm:
 
@@ -21,24 +21,26 @@ from samplenet.runs.run import Run, finite
 
 
 class Training:
-    """A run of `config.epochs` that goes on where its folder stands, also within an epoch. Use it in a `with`.
+    """A run of `config.epochs` epochs that resumes from its folder, also within an epoch.
 
-    With several processes only the first has the run folder; it says for all where to go on.
+    Use it in a `with`. Of several processes only the first opens the run folder; it sends the
+    others what it finds there.
 
     Args:
         config: the script's settings, a RunConfig.
         peers: `samplenet.tf.replicas.Replicas` or `samplenet.torch.processes.Processes`.
         state: the `State` of a network and its optimizer; a checkpoint is restored on entering.
         task: run folder of the frozen network that this run needs.
-        metadata: what a checkpoint says besides its epoch and step.
+        metadata: stored in each checkpoint besides its epoch and step.
         card: for a run that trains a sampler, the metadata of the file sampler.safetensors that its
             last epoch writes for `samplenet.load_pretrained`.
 
     Attributes:
         run: the run folder, in the first process; else None.
         done: whether the run had finished already.
-        epoch: the present one.
-        resumed: measurements of the steps that a stopped run had done of its epoch, (steps, values).
+        epoch: the current one.
+        resumed: measurements from the part of the epoch done before the run was stopped,
+            (steps, values).
     """
 
     def __init__(
@@ -58,20 +60,20 @@ class Training:
             if self.peers.first:
                 run = Run(self.config.out, self.config, self._task, self.peers.single_process)
                 self.run = stack.enter_context(run)
-            stands = (self.run.arrays, self.run.meta, self.run.done) if self.run else None
-            arrays, meta, self.done = self.peers.agree(stands)
+            resumed = (self.run.arrays, self.run.meta, self.run.done) if self.run else None
+            arrays, meta, self.done = self.peers.agree(resumed)
             self.epoch = meta.get("epoch", 0)
             self.resumed = arrays.pop("within", np.zeros(0))
             if arrays and not self.done:
                 self.state.restore(arrays, f"the checkpoint in {self.config.out}")
-            self._close = stack.pop_all()
+            self._close = stack.pop_all()  # all went well: the folder stays open until __exit__
         return self
 
     def __exit__(self, *error):
         return self._close.__exit__(*error)
 
     def epochs(self) -> Iterator[int]:
-        """Yield the numbers of the epochs that are still to be done; none, and a line about it, if the run is done."""
+        """Yield the numbers of the remaining epochs; print a line if the run is done."""
         if self.done and self.run:
             print(f"{self.run.folder} is finished")
         first = self.config.epochs if self.done else self.epoch
@@ -80,9 +82,9 @@ class Training:
             yield epoch
 
     def steps(self, order: Sequence, load: Callable) -> Iterator[tuple]:
-        """Yield (step, batch) for the epoch's steps that are still to be done; `step` counts from the run's start.
+        """Yield (step, batch) for the epoch's remaining steps, numbered from the run's start.
 
-        Where a signal asked the run to stop, it leaves before the next step, see `Run.leave`.
+        After a signal to stop, it leaves before the next step, see `Run.leave`.
 
         Args:
             order: the row numbers of each batch of the epoch, (steps, B).
@@ -91,7 +93,7 @@ class Training:
         begin, loading, done = time.perf_counter(), 0.0, len(self.resumed)
         self._first_step, self._added = self.epoch * len(order), []
         title = f"epoch {self.epoch + 1}/{self.config.epochs}"
-        hidden = None if self.run else True  # None: shown in a terminal
+        hidden = None if self.run else True  # None: tqdm shows it if stderr is a terminal
         progress = tqdm(order[done:], title, len(order), leave=False, initial=done, disable=hidden)
         for step, rows in enumerate(progress, self._first_step + done):
             if self.run and self.run.stopping:
@@ -102,24 +104,27 @@ class Training:
             loading += time.perf_counter() - ready
             yield step, batch
         self.peers.check_identical(self.state.model)
-        self._measured, self._step, self.resumed = (
-            self._read(),
-            self._first_step + len(order),
-            self.resumed[:0],
-        )
-        milliseconds = 1e3 / (len(order) - done)  # of a step, for each second of them all
+        self._measured, self._step = self._read(), self._first_step + len(order)
+        self.resumed = self.resumed[:0]
+        # reading the measurements above waited for the device, so this time is the computation's
         seconds = time.perf_counter() - begin
+        milliseconds = 1e3 / (len(order) - done)  # a step's, for each second of the whole loop
         self._timing = {"step_ms": milliseconds * seconds, "data_ms": milliseconds * loading}
 
     def add(self, measured) -> None:
         """Keep a step's measurements, a tensor that begins with the loss.
 
-        They stay on their device until the epoch ends, so that a GPU need not wait for the host at every step.
+        They stay on their device until the epoch ends: reading them at every step would make a GPU
+        wait for the host.
         """
         self._added.append(measured)
 
     def _read(self) -> np.ndarray:
-        """Read this epoch's measurements, (steps, values); InputError, naming the step, where a loss is not finite."""
+        """Read this epoch's measurements, (steps, values).
+
+        Raises:
+            InputError: a loss is not finite; the message names the step.
+        """
         added = self.peers.mean(self._added) if self._added else self.resumed[:0]
         measured = np.concatenate([self.resumed, added]) if len(self.resumed) else added
         for i, values in enumerate(measured.tolist()):
@@ -128,20 +133,24 @@ class Training:
 
     @property
     def last(self) -> bool:
-        """Whether this is the first process in the run's last epoch."""
+        """Return whether this is the first process in the run's last epoch."""
         return bool(self.run) and self.epoch + 1 == self.config.epochs
 
     @property
     def judging(self) -> bool:
-        """Whether this process writes a checkpoint at the end of this epoch, and held-out clouds are to judge it."""
-        return self.last or bool(self.run) and (self.epoch + 1) % self.config.checkpoint_epochs == 0
+        """Return whether this process ends this epoch with a checkpoint.
+
+        If so, the script measures it on held-out data.
+        """
+        due = (self.epoch + 1) % self.config.checkpoint_epochs == 0
+        return self.last or due and bool(self.run)
 
     def end_epoch(self, names: Sequence[str], **values: float) -> None:
-        """Log and print the epoch, and write a checkpoint where one is due.
+        """Log and print the epoch, and write a checkpoint if one is due.
 
         Args:
-            names: of the measurements given to `add`, whose means over the epoch are logged.
-            values: what else to log, by name.
+            names: of the measurements given to `add`; their means over the epoch are logged.
+            values: further values to log, by name.
         """
         if not self.run:
             return
@@ -149,9 +158,8 @@ class Training:
         logged = dict(zip(names, means.tolist(), strict=True))
         for name, value in values.items():
             logged[name] = finite(float(value), f"the {name.replace('_', ' ')}", self._step)
-        self.run.log(
-            self._step, {name: round(value, 9) for name, value in logged.items()}, self._timing
-        )
+        rounded = {name: round(value, 9) for name, value in logged.items()}
+        self.run.log(self._step, rounded, self._timing)
         words = [f"{name.replace('_', ' ')} {value:.4g}" for name, value in logged.items()]
         words.append("{step_ms:.1f} ms a step, {data_ms:.1f} of them data".format(**self._timing))
         print(f"epoch {self.epoch + 1}/{self.config.epochs}", *words, sep="  ", flush=True)
