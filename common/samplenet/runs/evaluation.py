@@ -1,4 +1,4 @@
-"""What the evaluation scripts share: their settings, which samplers they score at which sizes, and what they write."""
+"""Shared parts of the evaluation scripts: settings, choice of samplers and sizes, output files."""
 
 import io
 import json
@@ -15,17 +15,16 @@ from samplenet.data import saved_samples
 from samplenet.errors import InputError
 from samplenet.pretrained import card
 from samplenet.runs import settings
-from samplenet.runs.checkpoint import digest, load_checkpoint
 from samplenet.runs.environment import command, environment
 from samplenet.runs.experiments import TRAINED_SAMPLERS
-from samplenet.runs.run import finished_run, saved_config
+from samplenet.runs.run import finished_run, network_digest, saved_config
 from samplenet.runs.settings import option
 from samplenet.sampled import Prefix
 
 
 @dataclass
 class EvaluationConfig:
-    """What every evaluation script takes; each adds its own fields and defaults."""
+    """Settings of every evaluation script; each adds its own fields and defaults."""
 
     task: str = option("", "run folder of the trained task network", path=True)
     samplers: list[str] = option(
@@ -33,40 +32,38 @@ class EvaluationConfig:
     )
     runs: str | None = option(
         None,
-        "folder of run folders: the samplers that finished there for this task network are scored too",
+        "folder of run folders: also score its finished samplers of this task network",
         path=True,
     )
     sizes: list[int] = option(
         [512, 256, 128, 64, 32, 16, 8],
-        "sample sizes m of baselines and progressive samplers, besides the trained",
+        "sample sizes m of baselines and progressive samplers, besides the trained sizes",
         at_least=1,
     )
     data_root: str | None = option(
-        None, "data set folder; without it, the task network's own data set", path=True
+        None, "data set folder; default: the task network's data set", path=True
     )
     out: str = option("", "folder for results.json, table and figures", path=True)
     batch_size: int = option(
-        32, "clouds, or pairs, scored at once; the result does not depend on it", at_least=1
+        32, "clouds, or pairs, scored at once; does not change the results", at_least=1
     )
-    seed: int = option(0, "of what the baselines draw", at_least=0)
+    seed: int = option(0, "seed of the baselines' random draws", at_least=0)
     samples: list[str] = option(
-        [], "folders of saved samples, or of several such, to score as well"
+        [], "folders of saved samples, or of several such folders, to score"
     )
     save_samples: str | None = option(
-        None, "folder to write what each sampler picked to, for --samples", path=True
+        None, "folder to save each sampler's picks in, for --samples", path=True
     )
-    gallery_size: int = option(
-        32, "sample size of the pictures (of the trained ones, the nearest to it)"
-    )
+    gallery_size: int = option(32, "sample size of the pictures; the nearest trained size is shown")
 
 
 class Entry(NamedTuple):
-    """A sampler at one size, a line of the tables.
+    """A sampler at one size; each is scored.
 
     Attributes:
-        name: what the tables call it.
+        name: as in the tables.
         sampler: maps clouds to `Sampled`; None for the full cloud.
-        folder: of its run or its saved samples; that of the task network's run for the full cloud.
+        folder: of its run or its saved samples; for the full cloud, of the task network's run.
     """
 
     name: str
@@ -77,12 +74,16 @@ class Entry(NamedTuple):
 
     @property
     def method(self) -> dict:
-        """The key of this entry's rows in results.json."""
+        """Return the key of this entry's rows in results.json."""
         return {"sampler": self.name, "m": self.m}
 
 
 class SamplerRun(NamedTuple):
-    """A finished run of a train_samplenet.py; `task` is the digest of the network it was trained for."""
+    """A finished run of a train_samplenet.py.
+
+    Attributes:
+        task: digest of the network that it was trained for.
+    """
 
     folder: str
     name: str
@@ -92,16 +93,16 @@ class SamplerRun(NamedTuple):
 
 
 def check(config) -> None:
-    """Raise InputError without --out, before anything is read."""
+    """Raise InputError if --out is missing, before anything is read."""
     if not config.out:
         raise InputError("--out is needed: the folder to write the results to")
 
 
 def open_run(folder: str) -> SamplerRun:
-    """Read what the run in `folder` trained.
+    """Read which sampler the run in `folder` trained.
 
     Raises:
-        InputError: it is no run of a sampler, or has not finished.
+        InputError: it is not a sampler's run, or has not finished.
     """
     config, _, meta = finished_run(folder, sample_sizes=list[int], projection=bool)
     if len(config.sample_sizes) > 1:
@@ -112,27 +113,27 @@ def open_run(folder: str) -> SamplerRun:
 
 
 def finished_runs(folder: str, task: str) -> list[SamplerRun]:
-    """Find the samplers that finished in `folder` and were trained for the network of run `task`, in table order.
+    """Find the finished samplers in `folder` that were trained for a task network, in table order.
 
-    Prints a line on each that has not finished.
+    Prints a line about each unfinished run.
+
+    Args:
+        task: run folder of the task network.
     """
     if not Path(folder).is_dir():
         raise InputError(f"--runs: {folder} is not a folder; name one that holds run folders")
-    network = digest(load_checkpoint(Path(task) / "last.safetensors")[0])
-    found = []
+    network, runs = network_digest(task), []
     for path in sorted(Path(folder).glob("*/config.yaml")):
         try:
             if not hasattr(saved_config(path.parent), "sample_sizes"):
-                continue  # the run of a task network, or an evaluation
+                continue  # a task network's run, or an evaluation
             run = open_run(path.parent)
         except InputError as error:
-            print(f"passed over: {error}", flush=True)
+            print(f"skipped: {error}", flush=True)
             continue
         if run.task == network:
-            found.append(run)
-    return sorted(
-        found, key=lambda run: (TRAINED_SAMPLERS.index(run.name), max(run.sizes), run.seed)
-    )
+            runs.append(run)
+    return sorted(runs, key=lambda r: (TRAINED_SAMPLERS.index(r.name), max(r.sizes), r.seed))
 
 
 def choose(
@@ -142,32 +143,30 @@ def choose(
     load: Callable[[str], Callable],
     saved: Sequence[saved_samples.Saved] = (),
 ) -> list[Entry]:
-    """List what to score: the full cloud, `config.samplers` in order, those of `config.runs`, then saved samples.
+    """List what to score: the full cloud, `config.samplers`, `config.runs`, then saved samples.
 
-    A trained or saved sampler of one size is scored at that size. Baselines and progressive samplers come at each of
-    `config.sizes` and at every size that another sampler was trained or saved for, so that each line of a table is
-    full; saved orders of clouds at those of them that they reach.
+    A sampler trained or saved for one size is scored at that size. Baselines and progressive
+    samplers are scored at each of `config.sizes` and at every size that another sampler was trained
+    or saved for, so that no table has gaps; saved orders of clouds at those sizes that they reach.
 
     Args:
-        config: has `task`, `samplers`, `runs`, `sizes` and `seed`.
+        config: an EvaluationConfig; `task`, `samplers`, `runs`, `sizes` and `seed` are read.
         num_points: N, of the task network's clouds.
         baselines: (m, seed) -> sampler, by name.
         load: run folder -> the trained sampler.
 
     Raises:
-        InputError: an unknown name, a size above N, or two samplers that one row of a table would hold.
+        InputError: a name is unknown, a size is above N, or two samplers would share a table's row.
     """
-    names = [
-        name for name in dict.fromkeys(config.samplers) if name != "none"
-    ]  # which is always scored
-    runs = {}  # by the name or folder they are asked for by
+    # the full cloud, "none", is always scored
+    names = [name for name in dict.fromkeys(config.samplers) if name != "none"]
+    runs = {}  # by folder, as given
     for name in names:
         if name in baselines:
             continue
         if not Path(name).is_dir():
-            raise InputError(
-                f"--samplers: {name!r} is neither {' nor '.join(baselines)} nor a run folder"
-            )
+            known = " nor ".join(baselines)
+            raise InputError(f"--samplers: {name!r} is neither {known} nor a run folder")
         runs[name] = open_run(name)
     if config.runs:
         given = {Path(folder).resolve() for folder in runs}
@@ -181,13 +180,13 @@ def choose(
                 f"{run.folder} was trained on {trained_on} points, the task network on {num_points}"
             )
 
+    # every size of any sampler is a line of the table, filled by all that can be scored there
     own_sizes = {m for run in runs.values() for m in run.sizes}
     own_sizes |= {samples.m for samples in saved if not samples.ordered}
     sizes = sorted(own_sizes | {*config.sizes}, reverse=True)
     if sizes and sizes[0] > num_points:
-        raise InputError(
-            f"--sizes must be at most N = {num_points}, the task network's points, got {sizes[0]}"
-        )
+        limit = f"N = {num_points}, the task network's points"
+        raise InputError(f"--sizes must be at most {limit}, got {sizes[0]}")
 
     entries = [Entry("none", num_points, None, config.seed, config.task)]
     for name in dict.fromkeys([*names, *runs]):
@@ -211,38 +210,48 @@ def _of_samples(samples: saved_samples.Saved, sizes: list[int]) -> list[Entry]:
     fitting = [m for m in sizes if m <= samples.m] if samples.ordered else [samples.m]
     if not fitting:
         raise InputError(
-            f"--samples: {samples.folder} orders {samples.m} points; give one of --sizes that is at most that"
+            f"--samples: {samples.folder} orders {samples.m} points; "
+            "give one of --sizes that is at most that"
         )
-    return [
-        Entry(samples.name, m, samples.first(m), samples.seed, str(samples.folder)) for m in fitting
-    ]
+    name, seed, folder = samples.name, samples.seed, str(samples.folder)
+    return [Entry(name, m, samples.first(m), seed, folder) for m in fitting]
 
 
 def _refuse_doubles(entries: list[Entry]) -> None:
-    """Raise InputError for two entries whose rows could not be told apart."""
-    seen = {}
+    """Raise InputError if two entries would have the same key in results.json."""
+    first = {}
     for entry in entries:
-        other = seen.setdefault((entry.name, entry.m, entry.seed), entry)
+        other = first.setdefault((entry.name, entry.m, entry.seed), entry)
         if other is not entry:
+            both = f"{entry.name}, m = {entry.m}, seed {entry.seed}"
             raise InputError(
-                f"{other.folder or other.name} and {entry.folder} are both {entry.name}, m = {entry.m}, seed "
-                f"{entry.seed}; score them apart"
+                f"{other.folder or other.name} and {entry.folder} are both {both}; score them apart"
             )
 
 
 def gallery_size(config, entries: list[Entry]) -> int:
-    """Choose the sample size of the pictures: one that most trained samplers share, the nearest to --gallery-size."""
-    names = {}  # of the samplers that come at each size
+    """Choose the sample size of the pictures.
+
+    The pictures compare samplers, so it is a size that the most trained samplers have; of several,
+    the nearest to --gallery-size.
+    """
+    names = {}  # of the trained samplers at each size
     for entry in entries:
         if entry.sampler and entry.folder:
             names.setdefault(entry.m, set()).add(entry.name)
-    most = max(map(len, names.values()), default=0)
-    shared = [m for m in names if len(names[m]) == most]
-    return min(shared, key=lambda m: (abs(m - config.gallery_size), m), default=config.gallery_size)
+    wanted = config.gallery_size
+    return min(names, key=lambda m: (-len(names[m]), abs(m - wanted), m), default=wanted)
 
 
 def protocols(sampler, points, sampled) -> dict:
-    """The clouds (B, m, 3) that the task network is given of one sample of clouds (B, N, 3), by protocol."""
+    """Return the clouds (B, m, 3) to give to the task network for a sample, by protocol.
+
+    "matched" are input points, "generated" the simplified points, and "soft" their projection.
+
+    Args:
+        points: the clouds that were sampled, (B, N, 3).
+        sampled: the `Sampled` that `sampler` returned for them.
+    """
     clouds = {"generated" if sampled.idx is None else "matched": sampled.points}
     if sampled.queries is not None:
         clouds["generated"] = sampled.queries
@@ -262,35 +271,31 @@ def joined(batches: list[dict], concatenate=np.concatenate) -> dict[str, dict]:
 
 
 def rounded(value) -> float:
-    """Six significant digits: of a small distance as of a large angle."""
+    """Round to six significant digits, which suit a small distance as well as a large angle."""
     return float(f"{value:.6g}")
 
 
 def row(entry: Entry, protocol: str, metric: str, value, n: int, class_: str | None = None) -> dict:
-    """Make a row of results.json: one number, over the n items of the test set or of one class of it."""
-    head = {"method": entry.method, "protocol": protocol, "metric": metric}
-    of_class = {"class": class_} if class_ else {}
-    return {**head, **of_class, "value": rounded(value), "n": n, "seed": entry.seed}
+    """Return a row of results.json: a metric over n test items, all of them or one class's."""
+    row = {"method": entry.method, "protocol": protocol, "metric": metric}
+    if class_:
+        row["class"] = class_
+    return row | {"value": rounded(value), "n": n, "seed": entry.seed}
 
 
 def curve(entry: Entry, protocol: str, values: Sequence[float], **axis) -> dict:
-    """Make a precision curve of results.json; `axis` says where its values stand."""
-    precision = [rounded(value) for value in values]
-    return {
-        "method": entry.method,
-        "protocol": protocol,
-        "seed": entry.seed,
-        **axis,
-        "precision": precision,
-    }
+    """Return a precision curve of results.json; `axis` is the name and positions of its values."""
+    head = {"method": entry.method, "protocol": protocol, "seed": entry.seed}
+    return head | axis | {"precision": [rounded(value) for value in values]}
 
 
 def prepare(config, entries: list[Entry] = ()) -> Path:
-    """Make the folder `config.out` and write the settings there, so that an unwritable folder is an early error.
+    """Create the folder `config.out` and write the settings there; return the folder.
 
-    With `entries`, make also the folder of their samples, which must not hold them yet.
+    If it cannot be written to, this fails before anything is computed. With `entries`, it also
+    creates the folder for their samples, which must not hold them yet.
     """
-    if entries and _to_save(config, entries):  # which raises for samples that are there
+    if _to_save(config, entries):  # raises if samples are there already
         Path(config.save_samples).mkdir(parents=True, exist_ok=True)
     out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
@@ -299,7 +304,10 @@ def prepare(config, entries: list[Entry] = ()) -> Path:
 
 
 def _to_save(config, entries: list[Entry]) -> list[Entry]:
-    """The entries that `save_samples` writes; of a progressive sampler one, as its order holds every size."""
+    """List the entries that `save_samples` writes.
+
+    A progressive sampler has one, as its order of the whole cloud holds the samples of every size.
+    """
     if not config.save_samples:
         return []
     wanted = {}
@@ -307,21 +315,20 @@ def _to_save(config, entries: list[Entry]) -> list[Entry]:
         if entry.sampler is None or isinstance(entry.sampler, saved_samples.Saved):
             continue
         ordered = isinstance(entry.sampler, Prefix)
-        folder = saved_samples.new_folder(
-            config.save_samples, entry.name, entry.m, entry.seed, ordered
-        )
-        wanted.setdefault(folder, entry)
+        key = entry.name, entry.m, entry.seed, ordered
+        wanted.setdefault(saved_samples.new_folder(config.save_samples, *key), entry)
     return list(wanted.values())
 
 
 def save_samples(
     config, entries: list[Entry], test: saved_samples.Originals, clouds=None, numpy=np.asarray
 ) -> None:
-    """Write what each sampler picks of the test set to `config.save_samples`, where that is set.
+    """Write the points that each sampler picks from the test set to `config.save_samples`, if set.
 
     Args:
-        clouds: of each part of `test` the points (n, N, 3) as samplers take them; its own if not given.
-        numpy: makes an array of the samplers' indices.
+        clouds: for each part of `test` the points (n, N, 3) as the samplers take them, if they are
+            not those in `test`.
+        numpy: converts the samplers' indices to a NumPy array.
     """
     clouds = [part.points for part in test.parts.values()] if clouds is None else clouds
     for entry in _to_save(config, entries):
@@ -330,22 +337,20 @@ def save_samples(
             sampler = Prefix(sampler.sampler, clouds[0].shape[1])  # all N points, in order
         idx = []
         for part, points in enumerate(clouds):
-            numbers = len(clouds) * np.arange(len(points)) + part
-            batches = [
-                slice(i, i + config.batch_size) for i in range(0, len(points), config.batch_size)
-            ]
-            idx.append(
-                np.concatenate(
-                    [numpy(sampler(points[batch], numbers[batch]).idx) for batch in batches]
-                )
-            )
+            # a pair's clouds have successive numbers, which key the baselines' random draws
+            numbers, batches = len(clouds) * np.arange(len(points)) + part, []
+            for i in range(0, len(points), config.batch_size):
+                rows = slice(i, i + config.batch_size)
+                batches.append(numpy(sampler(points[rows], numbers[rows]).idx))
+            idx.append(np.concatenate(batches))
         saved_samples.write(config.save_samples, entry.name, entry.seed, test, idx, ordered=ordered)
 
 
 def sources(out: Path, entries: list[Entry]) -> list[dict]:
-    """Say where the task network (`none`) and each sampler came from: its folder, seen from `out`, and its command.
+    """List the run of the task network (`none`) and of each sampler: folder and training command.
 
-    A progressive sampler has the largest size it is scored at as its m, and all of them as "sizes".
+    Folders are relative to `out`. A progressive sampler's m is the largest size it is scored at and
+    "sizes" lists them all.
     """
     by_folder = {}
     for entry in entries:
@@ -356,7 +361,7 @@ def sources(out: Path, entries: list[Entry]) -> list[dict]:
         try:
             trained_by = json.loads((Path(folder) / "environment.json").read_text())["command"]
         except (OSError, ValueError, KeyError):
-            trained_by = ""  # a copied folder without it is as good a sampler
+            trained_by = ""  # the sampler works without this file, which a copy may lack
         run = {"method": scored[0].method, "seed": scored[0].seed}
         run |= {"folder": os.path.relpath(folder, out), "command": trained_by}
         if len(scored) > 1:
@@ -374,15 +379,9 @@ def write(
     gallery: dict,
     **more,
 ) -> None:
-    """Write results.json, with `more` beside the rows, and gallery.npz, the arrays that the pictures show."""
-    results = {
-        "schema": 2,
-        "experiment": experiment,
-        "data": data,
-        "command": command(),
-        "environment": environment(),
-    }
-    results |= {"rows": rows, **more, "runs": sources(out, entries)}
+    """Write results.json, with `more` beside the rows, and gallery.npz, the pictures' arrays."""
+    results = {"schema": 2, "experiment": experiment, "data": data, "command": command()}
+    results |= {"environment": environment(), "rows": rows, **more, "runs": sources(out, entries)}
     packed = io.BytesIO()
     np.savez_compressed(packed, **gallery)
     write_atomic(out / "results.json", (json.dumps(results, indent=1) + "\n").encode())
