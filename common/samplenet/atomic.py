@@ -1,6 +1,7 @@
 """Write files whole or not at all."""
 
 import contextlib
+import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -48,3 +49,8 @@ def beside(path: Path) -> Iterator[Path]:
     prefix = f".{path.name}."
     with naming(path), tempfile.TemporaryDirectory(prefix=prefix, dir=path.parent) as temporary:
         yield Path(temporary, path.name)  # not the folder itself, which only its owner can read
+
+
+def write_json(path: Path, content) -> None:
+    """Write JSON, one value a line, as `write_atomic` does."""
+    write_atomic(path, (json.dumps(content, indent=1) + "\n").encode())

@@ -49,7 +49,7 @@ def run(tmp_path):
 
 
 def test_each_runs_after_those_it_needs_and_leaves_its_record_and_log(run, tmp_path):
-    ran, jobs = run(table=(["b", "a"], []), b=(["a"], []), a=([], []))
+    ran, jobs = run(3, a=([], []), b=(["a"], []), table=(["b", "a"], []))
     assert ran == ["a", "b", "table"] and not jobs.failed
     record = json.loads((tmp_path / "results" / "b" / "job.json").read_text())
     assert (
@@ -128,14 +128,9 @@ def test_a_job_that_measures_time_runs_alone(tmp_path):
     assert "b" in jobs.digests
 
 
-def test_a_failure_reaches_what_stands_before_it(run):
-    _, jobs = run(c=(["b"], []), b=(["a"], []), a=([], ["fail"]))
-    assert jobs.failed["b"] == "not run: it needs a" and jobs.failed["c"] == "not run: it needs b"
-
-
-def test_jobs_that_wait_for_none_in_the_list_are_a_mistake(run):
-    with pytest.raises(ValueError, match="wait for each other or for none in the list: a, b"):
-        run(a=(["b"], []), b=(["a"], []))
+def test_a_job_before_one_that_it_needs_is_a_mistake(run):
+    with pytest.raises(ValueError, match="^a must come after b$"):
+        run(a=(["b"], []), b=([], []))
 
 
 def test_a_child_ends_with_its_killed_parent(tmp_path):
@@ -408,7 +403,7 @@ def test_a_run_without_a_record_of_its_code_cannot_be_compared(train, tmp_path):
 
 
 def test_a_run_that_is_in_use_is_not_moved_away(train, tmp_path, monkeypatch):
-    monkeypatch.setattr("samplenet.runs.jobs.PATIENCE", 0.1)
+    monkeypatch.setattr("samplenet.runs.jobs.ORPHAN_SECONDS", 0.1)
     train()
     (train.code / "a.py").write_text("second")
     with filelock.FileLock(tmp_path / "results" / "a" / ".lock"):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from samplenet.atomic import write_atomic
+from samplenet.atomic import write_atomic, write_json
 from samplenet.data import saved_samples
 from samplenet.errors import InputError
 from samplenet.pretrained import card
@@ -384,5 +384,5 @@ def write(
     results |= {"environment": environment(), "rows": rows, **more, "runs": sources(out, entries)}
     packed = io.BytesIO()
     np.savez_compressed(packed, **gallery)
-    write_atomic(out / "results.json", (json.dumps(results, indent=1) + "\n").encode())
+    write_json(out / "results.json", results)
     write_atomic(out / "gallery.npz", packed.getvalue())

@@ -1,8 +1,9 @@
-"""Run commands that depend on each other: each once, several at a time, continuing where an earlier call ended.
+"""Run commands that depend on each other: each once, several at a time, resuming an earlier call.
 
-A finished job leaves a job.json in its folder, with a key made of its command, its preset file and the outputs that it
-was made from. When one of these or its own output has changed, the job runs again. A change of the code is no reason
-to: `of_other_code` names the results that it affects, and `again` redoes those.
+A finished job leaves a job.json in its folder, with a key computed from its command, its preset
+file and the outputs that it used. If one of these or its own output has changed, the job runs
+again. A change of the code is no reason to run again: `of_other_code` lists the results that it
+affects, and `again` redoes those.
 """
 
 import contextlib
@@ -22,16 +23,15 @@ from pathlib import Path
 
 import filelock
 
-from samplenet.atomic import naming, write_atomic
+from samplenet.atomic import naming, write_json
 from samplenet.errors import InputError
 from samplenet.runs import sources
-from samplenet.runs.checkpoint import digest, load_checkpoint
+from samplenet.runs.checkpoint import load_checkpoint
+from samplenet.runs.run import network_digest
 
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 PR_SET_PDEATHSIG = 1
-PATIENCE = (
-    60.0  # seconds that a script which outlived its killed parent has for its last checkpoint
-)
+ORPHAN_SECONDS = 60.0  # time for a script whose parent was killed to write its last checkpoint
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,14 @@ class Job:
 
     Attributes:
         name: its folder below the results.
-        command: what follows "python".
+        command: the words after "python".
         config: preset file.
         output: the file that it leaves in its folder.
-        needs: jobs that must have finished.
-        wants: jobs to wait for, finished or failed.
-        runs: folder of training runs, of which it reads those that have finished; another one makes it run again.
-        reads: folders that it reads all of; a change in one makes it run again.
-        exclusive: whether nothing else may run beside it, as it measures time.
+        needs: jobs that must have succeeded.
+        wants: jobs to wait for, whether they succeed or fail.
+        runs: folder of training runs; the job reads the finished ones, so another one reruns it.
+        reads: folders that it reads completely; a change in one reruns it.
+        exclusive: whether no other job may run at the same time, as it measures time.
         python: the interpreter.
     """
 
@@ -67,39 +67,43 @@ class Jobs:
     """The jobs of one results folder.
 
     Args:
-        jobs: those that a job needs or wants are among them.
+        jobs: each after those that it needs or wants.
         folder: results; logs go to `logs/` in it.
-        root: where the commands run.
-        count: how many at once.
-        again: redo what is `of_other_code`, and the runs that were trained for what is redone. The folder of each is
-            moved below `old/` when its job begins anew.
+        root: working folder of the commands.
+        count: how many run at once.
+        again: redo the jobs in `of_other_code`, and the runs that were trained for a redone one.
+            The folder of each is moved below `old/` when its job starts.
 
     Attributes:
         digests: of the outputs of the finished jobs, by name.
         failed: the reason in one line, by name.
         stopped: whether `stop` was called.
+
+    Raises:
+        ValueError: a job precedes one that it needs or wants.
     """
 
     def __init__(
         self, jobs: list[Job], folder: Path, root: Path, count: int = 1, again: bool = False
     ):
-        self.jobs, self.folder, self.root, self.count = (
-            {job.name: job for job in jobs},
-            folder,
-            root,
-            count,
-        )
-        self.digests, self.failed, self.stopped, self._children = {}, {}, False, set()
-        self.again, self._anew, self._aside = again, {}, folder / "old"
+        self.folder, self.root, self.count, self.again = folder, root, count, again
+        self.jobs: dict[str, Job] = {}
+        for job in jobs:
+            if missing := {*job.needs, *job.wants} - self.jobs.keys():
+                raise ValueError(f"{job.name} must come after {', '.join(sorted(missing))}")
+            self.jobs[job.name] = job
+        self.digests, self.failed, self.stopped = {}, {}, False
+        self._children, self._redone = set(), {}
 
     def run(self) -> None:
-        """Run every job whose needs succeed. Raises InputError if another process uses this folder."""
+        """Run every job whose needs succeed; InputError if another process uses this folder."""
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
             with filelock.FileLock(self.folder / ".lock", timeout=0):
                 if self.again:
-                    self._anew = self.of_other_code()
-                    self._aside = _next_free(self.folder / "old")
+                    self._redone = self.of_other_code()
+                    numbered = (self.folder / "old" / str(i) for i in itertools.count(1))
+                    self._old = next(path for path in numbered if not path.exists())
                 self._run_all()
         except filelock.Timeout as error:
             raise InputError(
@@ -111,60 +115,53 @@ class Jobs:
         with ThreadPoolExecutor(self.count) as pool:
             while left or running:
                 for name, job in list(left.items()):
-                    if lacking := [n for n in job.needs if n in self.failed]:
-                        self.failed[name] = f"not run: it needs {lacking[0]}"
+                    if failed := [need for need in job.needs if need in self.failed]:
+                        self.failed[name] = f"not run: it needs {failed[0]}"
                         del left[name]
                     elif self._may_start(job, running):
                         running[pool.submit(self._run, left.pop(name))] = job
-                if not running:
-                    if any(n in self.failed for job in left.values() for n in job.needs):
-                        continue  # what failed just now is needed by one that stands before it
-                    if left and not self.stopped:
-                        raise ValueError(
-                            f"jobs that wait for each other or for none in the list: {', '.join(left)}"
-                        )
+                if not running:  # stopped, or the last ones failed
                     return
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     del running[future]
-                    future.result()
+                    future.result()  # raises what `_run` did not expect
 
     def stop(self) -> None:
-        """Terminate the children and start no more; `run` returns when they have ended, trainings with a checkpoint."""
+        """Terminate the children and start no more.
+
+        `run` returns when they have ended; trainings first write a checkpoint.
+        """
         self.stopped = True
         for child in list(self._children):
             child.terminate()
 
     def _may_start(self, job: Job, running: dict) -> bool:
-        if (
-            self.stopped
-            or len(running) >= self.count
-            or any(other.exclusive for other in running.values())
-        ):
+        """Return whether a job may start beside those that run."""
+        if self.stopped or len(running) >= self.count:
             return False
-        ready = all(n in self.digests or n in self.failed for n in (*job.needs, *job.wants))
-        return ready and not (job.exclusive and running)
+        if running and (job.exclusive or any(other.exclusive for other in running.values())):
+            return False
+        return all(name in self.digests or name in self.failed for name in (*job.needs, *job.wants))
 
     def _run(self, job: Job) -> None:
+        """Run a job and keep its digest, or the reason of its failure."""
         try:
             self.digests[job.name] = self._output(job)
-        except (
-            OSError,
-            RuntimeError,
-        ) as error:  # of the disk, or RuntimeError with the command's last line
+        except (OSError, RuntimeError) as error:  # of the disk, or of the command
             self.failed[job.name] = " ".join(str(error).split())
 
     def of_other_code(self) -> dict[str, list[str] | None]:
-        """List the jobs that `run` keeps or continues although the code that they were made with has changed.
+        """List the jobs that `run` keeps or resumes although the code behind them has changed.
 
         Returns:
-            The changed files by the job's name; None where the run has no record of its files.
+            The changed files by the job's name; None if the run has no record of its files.
         """
         kept, changed = {}, {}
-        for job in self.jobs.values():  # each after those it needs
+        for job in self.jobs.values():
             folder = self.folder / job.name
             try:
                 output = finished_digest(folder, _key(job, kept), job.output)
-            except OSError:  # it cannot be run
+            except OSError:  # an input cannot be read, so the job cannot run
                 continue
             if output is not None:
                 kept[job.name] = output
@@ -177,72 +174,67 @@ class Jobs:
         return changed
 
     def _output(self, job: Job) -> str:
-        """Run the job unless it has finished before -> the digest of its output."""
+        """Run the job unless it has finished; return the digest of its output."""
         folder, key = self.folder / job.name, _key(job, self.digests)
-        output = None if job.name in self._anew else finished_digest(folder, key, job.output)
+        redone = job.name in self._redone
+        output = None if redone else finished_digest(folder, key, job.output)
         if output is not None:
             print(f"== {job.name} is finished", flush=True)
             return output
         self._wait_for_orphan(folder)
-        if job.name in self._anew or (
-            self.again and any(_for_another(folder, self.folder / n) for n in job.needs)
-        ):
+        if self.again and not redone:
+            redone = any(_for_another(folder, self.folder / need) for need in job.needs)
+        if redone:
             self._set_aside(folder)
         begin = time.time()
         self._execute(job)
-        output = _digest(folder / job.output)
-        record = {
-            "command": ["python", *job.command],
-            "key": key,
-            "output": output,
-            "seconds": round(time.time() - begin, 1),
-        }
-        write_atomic(folder / "job.json", (json.dumps(record, indent=1) + "\n").encode())
+        output, seconds = _digest(folder / job.output), round(time.time() - begin, 1)
+        record = {"command": ["python", *job.command], "key": key}
+        write_json(folder / "job.json", record | {"output": output, "seconds": seconds})
         return output
 
     def _set_aside(self, folder: Path) -> None:
-        """Move a job's folder below `old/`, so that the job begins anew; RuntimeError while another process uses it."""
-        target = self._aside / folder.relative_to(self.folder)
+        """Move a job's folder below `old/`; RuntimeError if another process uses it."""
+        name = folder.relative_to(self.folder)
+        target = self._old / name
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             with filelock.FileLock(folder / ".lock", timeout=0):
                 os.rename(folder, target)
         except filelock.Timeout as error:
             raise RuntimeError(f"{folder} is in use by another process; wait for it") from error
-        print(
-            f"== {folder.relative_to(self.folder)} is made anew; the old run is in {target}",
-            flush=True,
-        )
+        print(f"== {name} is redone; the old run is in {target}", flush=True)
 
     @staticmethod
     def _wait_for_orphan(folder: Path) -> None:
-        """Wait for a script whose parent was killed: it stops too, but first ends its step and writes a checkpoint."""
+        """Wait for a script whose parent was killed: it ends its step and writes a checkpoint."""
         lock = folder / ".lock"
         if lock.exists():
-            with contextlib.suppress(filelock.Timeout), filelock.FileLock(lock, timeout=PATIENCE):
-                pass  # if it is still there, the script that is started now reports it
+            waiting = filelock.FileLock(lock, timeout=ORPHAN_SECONDS)
+            with contextlib.suppress(filelock.Timeout), waiting:
+                pass  # if it does not end, the script to be started reports the folder's lock
 
     def _execute(self, job: Job) -> None:
-        """Run the command, show and log its output; RuntimeError with its last line when it fails."""
+        """Run the command, show and log its output; RuntimeError with its last line if it fails."""
         print(f"== python {' '.join(job.command)}", flush=True)
         log, last = self.folder / "logs" / f"{job.name.replace('/', '.')}.log", ""
         log.parent.mkdir(parents=True, exist_ok=True)
-        # PyTorch's idle threads would hold the cores that the other jobs need
+        # PyTorch's idle threads would spin on the cores that the other jobs need
         sharing = {"OMP_WAIT_POLICY": "PASSIVE"} if self.count > 1 else {}
-        options = {
-            "cwd": self.root,
-            "stdin": subprocess.DEVNULL,
-            "stdout": subprocess.PIPE,
-            "stderr": subprocess.STDOUT,
-            "text": True,
-            "errors": "replace",
-            "env": {**sharing, **os.environ},
-            "preexec_fn": _die_with_parent if LIBC else None,
-        }
         with (
             naming(log),
             open(log, "a") as file,
-            subprocess.Popen([job.python, *job.command], **options) as child,
+            subprocess.Popen(
+                [job.python, *job.command],
+                cwd=self.root,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                env={**sharing, **os.environ},
+                preexec_fn=_die_with_parent if LIBC else None,
+            ) as child,
         ):
             self._children.add(child)
             if self.stopped:  # `stop` was called before this child was in the set
@@ -257,7 +249,10 @@ class Jobs:
 
 
 def _die_with_parent() -> None:
-    """Ask the kernel to send this child SIGTERM when its parent is killed; training scripts then write a checkpoint."""
+    """Have the kernel send this child SIGTERM if its parent is killed, so that it does not run on.
+
+    Training scripts write a checkpoint then.
+    """
     LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
@@ -267,90 +262,78 @@ def _digest(path: Path) -> str:
 
 
 def _key(job: Job, digests: dict[str, str]) -> str:
-    """The digest of all that a job depends on: its command, its preset and what it is made from."""
-    made_from = {name: digests[name] for name in job.needs if name in digests}
-    content = [job.command, job.config.read_text(), made_from]
+    """Compute a digest of everything that a job depends on: command, preset and inputs."""
+    used = {name: digests[name] for name in job.needs if name in digests}
+    content = [job.command, job.config.read_text(), used]
     if job.runs:
         content.append(_finished_runs(job.runs))
     if job.reads:
-        content.append(
-            {str(path): _digest(path) for folder in job.reads for path in _files(folder)}
-        )
+        paths = itertools.chain.from_iterable(folder.rglob("*") for folder in job.reads)
+        content.append({str(path): _digest(path) for path in paths if path.is_file()})
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _finished_runs(folder: Path) -> dict[str, str]:
-    """The digest of each finished run for a task network that lies directly inside a folder, by the run's name."""
+    """Compute the digest of each finished sampler's run directly inside a folder, by its name."""
     digests = {}
     for path in sorted(folder.glob("*/last.safetensors")):
-        with contextlib.suppress(InputError):  # a damaged one is not read by an evaluation either
+        with contextlib.suppress(InputError):  # evaluations skip a damaged run too
             meta = load_checkpoint(path)[1]
             if meta.get("done") and meta.get("task"):
                 digests[path.parent.name] = _digest(path)
     return digests
 
 
-def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file())
-
-
-def _record(folder: Path) -> dict:
-    """Read the job.json of a folder; {} where there is none or it is damaged."""
-    try:
-        return dict(json.loads((folder / "job.json").read_text()))
-    except (OSError, ValueError, TypeError):
-        return {}
-
-
 def finished_digest(folder: Path, key: str, output: str) -> str | None:
-    """The digest of a finished job's output; None if it has not finished, had another key, or the output changed."""
-    record = _record(folder)
-    with contextlib.suppress(OSError):
-        if record.get("key") == key and record.get("output") == _digest(folder / output):
+    """Return the digest of a finished job's output.
+
+    None if the job has not finished, had another key, or its output has changed or is gone.
+    """
+    with contextlib.suppress(
+        OSError, ValueError, TypeError, KeyError
+    ):  # no record, or a damaged one
+        record = json.loads((folder / "job.json").read_text())
+        if record["key"] == key and record["output"] == _digest(folder / output):
             return record["output"]
     return None
 
 
 def _trained(folder: Path) -> bool:
-    """Whether a training run was begun there: it is continued, never overwritten."""
+    """Return whether a training run was begun there: it is resumed, never overwritten."""
     return (folder / "environment.json").exists()
 
 
 def _for_another(folder: Path, task: Path) -> bool:
-    """Whether the run in `folder` was trained for another network than `task` holds now, and so would be refused."""
+    """Return whether a run was trained for another network than `task` holds now.
+
+    Such a run cannot be resumed.
+    """
     try:
         wanted = load_checkpoint(folder / "last.safetensors")[1].get("task")
-        return wanted is not None and wanted != digest(
-            load_checkpoint(task / "last.safetensors")[0]
-        )
-    except InputError:  # neither is a training run, or one has no whole checkpoint
+        return wanted is not None and wanted != network_digest(task)
+    except InputError:  # one of the two is no training run, or has no intact checkpoint
         return False
 
 
 def _sources(folder: Path, output: str) -> dict[str, str] | None:
-    """The files that a run was made with, as `samplenet.runs.sources.loaded`; None where they are not recorded."""
+    """Read which source files a run had, as `samplenet.runs.sources.loaded`; None if unrecorded."""
+    path = folder / ("environment.json" if _trained(folder) else output)
     try:
-        content = json.loads(
-            (folder / ("environment.json" if _trained(folder) else output)).read_text()
-        )
+        content = json.loads(path.read_text())
         return dict(content.get("environment", content)["sources"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-def _next_free(folder: Path) -> Path:
-    """The first of folder/1, folder/2 and so on that does not exist."""
-    numbered = (folder / str(number) for number in itertools.count(1))
-    return next(path for path in numbered if not path.exists())
-
-
 def note(outdated: dict[str, list[str] | None]) -> str:
     """Say in one line which jobs are `of_other_code`, and what to do about it."""
-    files = dict.fromkeys(file for changed in outdated.values() for file in changed or [])
+    files = dict.fromkeys(itertools.chain.from_iterable(filter(None, outdated.values())))
     unknown = list(outdated.values()).count(None)
-    why = [f"changed since: {sources.some(files)}"] if files else []
-    why += [f"the code of {unknown} is not on record, so it cannot be compared"] if unknown else []
+    reasons = [f"changed since: {sources.some(files)}"] if files else []
+    if unknown:
+        reasons.append(f"the code of {unknown} is not on record, so it cannot be compared")
     return (
-        f"these runs were made by other code and are kept: {sources.some(outdated)} ({'; '.join(why)}). "
+        f"these runs were made by other code and are kept: {sources.some(outdated)} "
+        f"({'; '.join(reasons)}). "
         "Add --again to redo them, or --out DIR to redo everything in another folder"
     )

@@ -18,7 +18,7 @@ import filelock
 import numpy as np
 import yaml
 
-from samplenet.atomic import naming, write_atomic
+from samplenet.atomic import naming, write_atomic, write_json
 from samplenet.errors import InputError
 from samplenet.runs import settings
 from samplenet.runs.checkpoint import digest, load_checkpoint, save_checkpoint
@@ -61,17 +61,21 @@ class Run:
             raise InputError("--out is needed: the folder to write the run to")
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = filelock.FileLock(self.folder / ".lock")
+        self._open = contextlib.ExitStack()  # closes the logs first, then releases the folder
         try:
-            self._lock.acquire(timeout=0)
+            self._open.enter_context(filelock.FileLock(self.folder / ".lock", timeout=0))
         except filelock.Timeout as error:
             raise InputError(
                 f"{folder} is in use by another process; choose another --out"
             ) from error
         self.arrays, self.meta, self.done = {}, {}, False
-        self._metrics = self._events = None
-        self._interrupt = Interrupt() if single_process else None
+        self._last = self.folder / "last.safetensors"
+        self._previous = self.folder / "previous.safetensors"
+        self._events = self._interrupt = None
         try:
+            if single_process:
+                self._interrupt = Interrupt()
+                self._open.callback(self._interrupt.restore)
             self._task = network_digest(task) if task else None
             self._start(config)
         except BaseException:
@@ -87,9 +91,9 @@ class Run:
                 )
             self._same_settings(settings.read(type(config), written), config)
         else:
-            self._write_json("environment.json", {"command": command(), **environment()})
+            write_json(self.folder / "environment.json", {"command": command(), **environment()})
             write_atomic(written, settings.dump(config).encode())
-        if self.path("last").exists() or self.path("previous").exists():
+        if self._last.exists() or self._previous.exists():
             self.arrays, self.meta = self._load()
             self.done = self.meta["done"]
             if self.meta.get("task", self._task) != self._task:
@@ -114,20 +118,19 @@ class Run:
 
     def _load(self) -> tuple[dict, dict]:
         """Load the last checkpoint; if it is damaged or missing, put the previous in its place."""
-        last, previous = self.path("last"), self.path("previous")
         try:
-            return _load(last)
+            return _load(self._last)
         except InputError as error:
             try:
-                arrays, meta = _load(previous)
+                arrays, meta = _load(self._previous)
             except InputError as another:
                 raise InputError(
                     f"{error}, and {another}; remove {self.folder} and train again"
                 ) from another
-            epoch = meta["epoch"]
-            print(f"{error}; continuing from {previous.name}, after epoch {epoch}", flush=True)
+            former = f"{self._previous.name}, after epoch {meta['epoch']}"
+            print(f"{error}; continuing from {former}", flush=True)
         # otherwise the next checkpoint would keep the damaged file as the previous one
-        os.replace(previous, last)
+        os.replace(self._previous, self._last)
         return arrays, meta
 
     def _cut_metrics(self) -> None:
@@ -139,15 +142,10 @@ class Run:
     def _open_logs(self) -> None:
         """Open the metrics, and events if TensorBoard is installed, for the whole run."""
         self._metrics = open(self.folder / "metrics.jsonl", "a")  # noqa: SIM115
+        self._logs = [self._open.enter_context(self._metrics)]
         if importlib.util.find_spec("tensorboard"):
             self._events = Events(self.folder / "events")
-
-    def _write_json(self, name: str, content: dict) -> None:
-        write_atomic(self.folder / name, (json.dumps(content, indent=1) + "\n").encode())
-
-    def path(self, name: str) -> Path:
-        """Return the path of the checkpoint "last" or "previous"."""
-        return self.folder / f"{name}.safetensors"
+            self._logs.append(self._open.enter_context(self._events.file))
 
     def log(self, step: int, values: dict[str, float], timing: dict[str, float]) -> None:
         """Add a line to metrics.jsonl and a point to each TensorBoard curve.
@@ -167,17 +165,13 @@ class Run:
         The former "last" becomes "previous", the fallback if the new file is damaged.
         """
         # metrics first: the checkpoint says how many of their bytes a resumed run can trust
-        for file in self._logs():
+        for file in self._logs:
             with naming(file.name):
                 file.flush()
                 os.fsync(file.fileno())
         meta = {**meta, "done": done, "metrics_bytes": self._metrics.tell(), "task": self._task}
-        save_checkpoint(self.path("last"), arrays, meta, self.path("previous"))
+        save_checkpoint(self._last, arrays, meta, self._previous)
         self.meta, self.done = meta, done
-
-    def _logs(self) -> list:
-        files = self._metrics, self._events and self._events.file
-        return [file for file in files if file]
 
     @property
     def stopping(self) -> bool:
@@ -198,12 +192,7 @@ class Run:
 
     def close(self) -> None:
         """Release the folder."""
-        if self._interrupt:
-            self._interrupt.restore()
-        with contextlib.ExitStack() as stack:  # runs every callback even if one of them fails
-            stack.callback(self._lock.release)
-            for file in self._logs():
-                stack.callback(file.close)
+        self._open.close()  # all of it, even if a part fails
 
     def __enter__(self):
         return self
