@@ -1,9 +1,10 @@
-"""The runs of an experiment: experiment.py adds them to a `Plan`, samplenet.runs.jobs runs them."""
+"""Plan runs: an experiment.py adds its own to a `Plan`, and samplenet.runs.jobs runs them."""
 
 from __future__ import annotations
 
 import argparse
 import functools
+import itertools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,11 +16,16 @@ from samplenet.runs.jobs import Job
 
 ROOT = Path(__file__).resolve().parent
 PROGRESSIVE = ("progressivenet", "samplenet_progressive")  # one run serves all sizes
-BASELINE_SIZES = (512, 256, 128, 64, 32, 16, 8)  # where --num-points replaces the preset's points
+# scored with --num-points, as the presets' sizes may be too large then
+BASELINE_SIZES = (512, 256, 128, 64, 32, 16, 8)
 
 
 class Task(NamedTuple):
-    """The run of a task network; `variant` says which network, if not the experiment's usual one."""
+    """The run of a task network.
+
+    Attributes:
+        variant: which network it is; empty for the experiment's usual one.
+    """
 
     name: str
     variant: str = ""
@@ -28,71 +34,68 @@ class Task(NamedTuple):
 class Plan:
     """The runs of one experiment that the flags ask for.
 
-    A run is named after its folder, seen from the results:
+    A run's name is its folder below the results:
     <experiment>[-<data>][-<variant>][-n<points>]/<folder>.
 
     Attributes:
         flags: of reproduce.py.
         preset: the one in `flags`.
-        jobs: by name.
-        planned: of each evaluation, by its task network's variant: sample sizes by sampler.
+        jobs: by name, each after those that it needs.
+        planned: sample sizes in the tables of `add_sampling`: by the task network's variant, by
+            sampler.
     """
 
     def __init__(self, experiment: Experiment, flags: argparse.Namespace, out: Path):
         self.experiment, self.flags, self.preset, self.out = experiment, flags, flags.preset, out
         self.jobs: dict[str, Job] = {}
         self.planned: dict[str, dict[str, list[int]]] = {}
-        self.data_root = (
-            getattr(flags, attribute(experiment.data_flag)) if experiment.data_set else None
-        )
-        data = Path(self.data_root).name if self.data_root else ""
+        root = getattr(flags, attribute(experiment.data_flag)) if experiment.data_set else None
+        self.data_root = root or ""
+        # results on other data, networks or numbers of points do not mix, so each has a folder
         points = f"n{flags.num_points}" if flags.num_points else ""
-        self.base = "-".join(
-            filter(None, [experiment.name, data, experiment.variant(flags), points])
-        )
+        parts = experiment.name, Path(self.data_root).name, experiment.variant(flags), points
+        self.base = "-".join(filter(None, parts))
 
     def add(
-        self,
-        script: str,
-        folder: str,
-        flags: Sequence = (),
-        *,
-        data: bool = True,
-        resume=False,
-        **fields,
+        self, script: str, folder: str, flags: Sequence = (), *, data=True, resume=False, **fields
     ) -> str:
-        """Add a run of one of the experiment's scripts, unless it is planned already -> its name.
+        """Add a run of one of the experiment's scripts, unless it is planned already.
 
         Args:
             folder: of the run, below the experiment's results.
             flags: of the script besides --config, --data-root, --out and --resume.
             data: whether the script takes --data-root.
-            resume: whether it takes --resume.
+            resume: whether the script takes --resume.
             fields: of `Job`: `output`, `needs`, `wants`, `runs`, `reads` and `exclusive`.
+
+        Returns:
+            The run's name.
         """
         name = f"{self.base}/{folder}"
         config = self.experiment.folder / "configs" / f"{self.preset}.yaml"
-        command = [f"{self.experiment.name}/{script}", "--config", _seen_from_root(config)]
-        command += ["--data-root", self.data_root] if data and self.data_root else []
+        command = [f"{self.experiment.name}/{script}", "--config", _relative(config)]
+        if data and self.data_root:
+            command += ["--data-root", self.data_root]
         command += [*map(str, flags), "--out", self.path(name)]
-        command += ["--resume"] if resume else []
-        self.jobs.setdefault(
-            name, Job(name, command, config, python=_python(self.experiment.framework), **fields)
-        )
+        if resume:
+            command.append("--resume")
+        python = _python(self.experiment.framework)
+        self.jobs.setdefault(name, Job(name, command, config, python=python, **fields))
         return name
 
     def add_training(
         self, script: str, folder: str, flags: Sequence = (), needs: Sequence[str] = ()
     ) -> str:
-        """Add a training run -> its name."""
+        """Add a training run; return its name."""
         return self.add(script, folder, flags, needs=needs, output="last.safetensors", resume=True)
 
     def add_task(self, script: str, folder: str, flags: Sequence = (), variant: str = "") -> Task:
         """Add the training of a task network."""
+        own = ["--seed", 0]
+        if self.flags.num_points:
+            own += ["--num-points", self.flags.num_points]
         folder = f"{folder}-{variant}" if variant else folder
-        return Task(
-            self.add_training(script, folder, ["--seed", 0, *self.num_points, *flags]), variant
-        )
+        return Task(self.add_training(script, folder, [*own, *flags]), variant)
 
     def add_sampler(
         self,
@@ -103,13 +106,12 @@ class Plan:
         flags: Sequence = (),
         below: str = ".",
     ) -> str:
-        """Add a sampler's training in front of a task network, in the folder `below` -> its name."""
+        """Add a sampler's training for a task network, in the folder `below`; return its name."""
         projection = "--projection" if kind.startswith("samplenet") else "--no-projection"
         own = ["--task", self.path(task.name), "--sample-sizes", *sizes, projection, "--seed", seed]
-        folder = f"{kind}-seed{seed}" if kind in PROGRESSIVE else f"{kind}-{sizes[0]}-seed{seed}"
-        return self.add_training(
-            "train_samplenet.py", str(Path(below, folder)), [*own, *flags], [task.name]
-        )
+        size = "" if kind in PROGRESSIVE else f"-{sizes[0]}"
+        folder = str(Path(below, f"{kind}{size}-seed{seed}"))
+        return self.add_training("train_samplenet.py", folder, [*own, *flags], [task.name])
 
     def add_scores(
         self,
@@ -125,24 +127,25 @@ class Plan:
         needs: Sequence[str] = (),
         **fields,
     ) -> str:
-        """Add an evaluation of samplers -> its name.
+        """Add an evaluation of samplers; return its name.
 
         Args:
             task: the network that scores them.
             samplers: baselines, and trained samplers by path.
-            runs: folder of which every finished sampler for this network is scored.
+            runs: folder whose finished samplers of this network are all scored.
             sizes: of baselines and progressive samplers; the preset's if not given.
             fields: as for `add`.
         """
         if not sizes and self.flags.num_points:
             sizes = self.fitting(BASELINE_SIZES)
         command = ["--task", self.path(task.name), "--samplers", *(samplers or ["none"])]
-        command += ["--runs", self.path(f"{self.base}/{runs}")] if runs else []
-        command += ["--sizes", *sizes] if sizes else []
-        fields["runs"] = self.out / self.base / runs if runs else None
-        return self.add(
-            script, folder, [*command, *flags], output=output, needs=[task.name, *needs], **fields
-        )
+        if runs:
+            command += ["--runs", self.path(f"{self.base}/{runs}")]
+            fields["runs"] = self.out / self.base / runs
+        if sizes:
+            command += ["--sizes", *sizes]
+        needs = [task.name, *needs]
+        return self.add(script, folder, [*command, *flags], output=output, needs=needs, **fields)
 
     def add_sampling(
         self,
@@ -155,65 +158,59 @@ class Plan:
         progressive_flags: Sequence = (),
         progressive_task: Task | None = None,
     ) -> list[str]:
-        """Add a table: a run for each sampler, size and seed, and the evaluation -> the samplers' names.
+        """Add a table: a run for each sampler, size and seed, and their evaluation.
 
         Args:
             task: the frozen network.
             baselines: samplers that are not trained.
-            sizes: of S-NET and SampleNet, a run each; --sizes replaces them.
+            sizes: of S-NET and SampleNet, one run each; --sizes replaces them.
             progressive: sizes that one progressive run is trained for.
-            whole: methods that see all points, to stand beside the samplers.
-            progressive_flags: of the progressive ones' training.
-            progressive_task: their network, if it is another; they then have a table of their own.
+            whole: methods that see all points, for comparison in the same table.
+            progressive_flags: flags of the progressive samplers' training.
+            progressive_task: their network, if it is another; they then have their own table.
+
+        Returns:
+            The names of the samplers that `task` scores.
         """
         sizes, progressive = self.flags.sizes or self.fitting(sizes), self.fitting(progressive)
-        tables: dict[Task, dict[str, tuple[str, list[int]]]] = {
-            task: {}
-        }  # kind and sizes of each run
+        one_size = task, [[m] for m in sizes], ()
+        all_sizes = progressive_task or task, [progressive], progressive_flags
+        # runs by kind of sampler, by the network that they are trained for and scored by
+        tables: dict[Task, dict[str, list[str]]] = {task: {}}
         for seed in self.flags.seeds:
             for kind in self.flags.samplers:
-                network, each, own_flags = task, [[m] for m in sizes], ()
-                if kind in PROGRESSIVE:
-                    network, each, own_flags = (
-                        progressive_task or task,
-                        [progressive],
-                        progressive_flags,
-                    )
-                for trained in each:
-                    name = self.add_sampler(kind, trained, seed, network, own_flags)
-                    tables.setdefault(network, {})[name] = kind, trained
+                network, trained, own = all_sizes if kind in PROGRESSIVE else one_size
+                for m in trained:
+                    name = self.add_sampler(kind, m, seed, network, own)
+                    tables.setdefault(network, {}).setdefault(kind, []).append(name)
+
         samples = ["--samples", *self.flags.samples] if self.flags.samples else []
         reads = [Path(path) for path in self.flags.samples]
         for network, runs in tables.items():
             folder = f"evaluation-{network.variant}" if network.variant else "evaluation"
-            methods, waits = [*baselines, *whole], list(runs)
-            self.add_scores(
-                network, folder, methods, runs=".", flags=samples, wants=waits, reads=reads
-            )
-            every = sorted({*sizes}.union(*(trained for _, trained in runs.values())))
+            others = {"runs": ".", "flags": samples, "reads": reads}
+            wants = list(itertools.chain.from_iterable(runs.values()))
+            self.add_scores(network, folder, [*baselines, *whole], wants=wants, **others)
+            # as in `evaluation.choose`, baselines and progressive samplers come at every size
+            every = sorted({*sizes, *progressive} if {*runs} & {*PROGRESSIVE} else {*sizes})
             planned = self.planned[network.variant] = dict.fromkeys(baselines, every)
-            for kind, _ in runs.values():
+            for kind in runs:
                 planned[kind] = every if kind in PROGRESSIVE else sizes
-        return list(tables[task])
+        return list(itertools.chain.from_iterable(tables[task].values()))
 
     @property
     def progressive(self) -> bool:
-        """Whether progressive samplers are asked for."""
+        """Return whether the flags ask for progressive samplers."""
         return bool({*PROGRESSIVE} & {*self.flags.samplers})
 
-    @property
-    def num_points(self) -> list:
-        """The flag of a script that is to use --num-points of each cloud."""
-        return ["--num-points", self.flags.num_points] if self.flags.num_points else []
-
     def fitting(self, sizes: Sequence[int]) -> list[int]:
-        """The sample sizes of a preset that --num-points leaves points for."""
+        """Return those of a preset's sample sizes that are below --num-points, or half of it."""
         n = self.flags.num_points
         return [m for m in sizes if not n or m < n] or [max(1, n // 2)]
 
     def path(self, name: str) -> str:
-        """The folder of a run as commands give it."""
-        return _seen_from_root(self.out / name)
+        """Return the folder of a run, as commands give it."""
+        return _relative(self.out / name)
 
 
 def make(
@@ -234,25 +231,27 @@ def make(
 def published_tables(
     experiments: dict[str, Experiment], flags: argparse.Namespace, out: Path
 ) -> dict:
-    """List the published tables' cells: sample sizes by sampler, by experiment and network variant."""
-    whole = argparse.Namespace(
-        **vars(flags) | {"samplers": TRAINED_SAMPLERS, "sizes": None, "samples": []}
-    )
+    """List the cells of the published tables, whichever of them the flags ask for.
+
+    Returns:
+        By experiment and variant of the task network: sample sizes by sampler.
+    """
+    everything = {"samplers": TRAINED_SAMPLERS, "sizes": None, "samples": []}
     words = [name for name, experiment in experiments.items() if experiment.in_all]
     tables = {}
-    for plan in make(words, experiments, whole, out):
-        tables |= {
-            (plan.experiment.name, variant): sizes for variant, sizes in plan.planned.items()
-        }
+    for plan in make(words, experiments, argparse.Namespace(**vars(flags) | everything), out):
+        for variant, sizes in plan.planned.items():
+            tables[plan.experiment.name, variant] = sizes
     return tables
 
 
-def _seen_from_root(path: Path) -> str:
+def _relative(path: Path) -> str:
+    """Return a path relative to the checkout, if it lies in it."""
     return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
 
 
 @functools.cache
 def _python(framework: str) -> str:
-    """The interpreter: where setup.sh saw a GPU, TensorFlow has an environment of its own."""
+    """Return the interpreter: if setup.sh saw a GPU, TensorFlow has its own environment."""
     own = ROOT / ".venv-tf" / "bin" / "python"
     return str(own) if framework == "tf" and own.exists() and gpu() else sys.executable

@@ -1,9 +1,9 @@
-"""Make the tables and figures; `bash reproduce.sh` sets up and then calls this.
+"""Create the tables and figures; `bash reproduce.sh` sets up and then calls this.
 
 bash reproduce.sh classification --preset quick --seeds 0 1 2
 
-The arguments are checked before anything is installed, so the imports at the top need nothing
-but the standard library.
+The arguments are checked before anything is installed, so the imports at the top need only the
+standard library.
 """
 
 from __future__ import annotations
@@ -15,15 +15,21 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
-sys.path.append(str(ROOT / "common"))  # where set-up has not linked the library yet
+sys.path.append(str(ROOT / "common"))  # before set-up has linked the library
 
 from samplenet.errors import InputError  # noqa: E402
-from samplenet.runs.experiments import PRESETS, TRAINED_SAMPLERS, Experiment, attribute, discover  # noqa: E402
+from samplenet.runs.experiments import (  # noqa: E402
+    PRESETS,
+    TRAINED_SAMPLERS,
+    Experiment,
+    attribute,
+    discover,
+)
 from samplenet.runs.parser import Parser  # noqa: E402
 
 
 def owners(experiments: dict[str, Experiment]) -> dict[str, Experiment]:
-    """The experiment of each word that names one or an extra of one."""
+    """Return the experiment of each word that names an experiment or one of its extras."""
     words = dict(experiments)
     for experiment in experiments.values():
         words |= dict.fromkeys(experiment.extras, experiment)
@@ -31,56 +37,38 @@ def owners(experiments: dict[str, Experiment]) -> dict[str, Experiment]:
 
 
 def arguments(argv: list[str] | None, experiments: dict[str, Experiment]) -> argparse.Namespace:
-    """The flags, checked; exits with status 2 and one sentence if they make no sense."""
+    """Parse and check the flags; exit with status 2 and one sentence if they make no sense."""
     published = [name for name, experiment in experiments.items() if experiment.in_all]
     groups = {"all": published, "everything": list(experiments)}
     known = [*owners(experiments), *groups]
     default = next(experiment for experiment in experiments.values() if experiment.default)
     parser = Parser(
         "reproduce.sh",
-        description="Set up and make the tables and figures. Without an experiment: SampleNet and S-NET for "
-        f"{default.name}, at one size (paper: at all). Finished runs are kept and killed ones continued.",
+        description="Set up and create the tables and figures. Without an experiment: SampleNet "
+        f"and S-NET for {default.name}, at one size (paper: at all). Finished runs are kept, and "
+        "killed runs are continued.",
         allow_abbrev=False,
     )
+    add = parser.add_argument
     words = f"{', '.join(known)} (all is {', '.join(published)})"
-    parser.add_argument("experiments", nargs="*", metavar="experiment", help=words)
-    parser.add_argument(
-        "--preset", default="quick", help="smoke (seconds a run), quick (default), paper (days)"
-    )
-    parser.add_argument(
-        "--data-root", metavar="DIR", help="data set folder; without it, the built-in shapes"
-    )
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="sampler seeds (0)")
-    parser.add_argument(
-        "--sizes", type=int, nargs="+", metavar="M", help="sample sizes of S-NET and SampleNet"
-    )
-    parser.add_argument(
-        "--samplers", nargs="+", metavar="KIND", help=", ".join(TRAINED_SAMPLERS) + " (all)"
-    )
-    parser.add_argument(
-        "--num-points", type=int, metavar="N", help="points of each cloud that are used"
-    )
-    parser.add_argument(
-        "--samples",
-        nargs="+",
-        metavar="DIR",
-        help="samples of others, to stand in the table as well",
-    )
-    parser.add_argument("--out", metavar="DIR", help="where results go (results/<preset>)")
-    parser.add_argument("--jobs", type=int, default=1, help="runs at once (1)")
-    parser.add_argument(
-        "--again", action="store_true", help="redo what other code made; old runs go to <out>/old/"
-    )
-    parser.add_argument(
-        "--resume", action="store_true", help="continue what is there, as is always done"
-    )
-    parser.add_argument("--cpu", action="store_true", help="use no GPU, not in set-up either")
-    parser.add_argument(
-        "--frameworks", action="store_true", help=argparse.SUPPRESS
-    )  # print which are to be set up
+    add("experiments", nargs="*", metavar="experiment", help=words)
+    add("--preset", default="quick", help="smoke (seconds a run), quick (default), paper (days)")
+    add("--data-root", metavar="DIR", help="data set folder; without it, the built-in shapes")
+    add("--seeds", type=int, nargs="+", default=[0], help="sampler seeds (0)")
+    add("--sizes", type=int, nargs="+", metavar="M", help="sample sizes of S-NET and SampleNet")
+    add("--samplers", nargs="+", metavar="KIND", help=f"{', '.join(TRAINED_SAMPLERS)} (all)")
+    add("--num-points", type=int, metavar="N", help="points used of each cloud")
+    add("--samples", nargs="+", metavar="DIR", help="saved samples of other methods, to score too")
+    add("--out", metavar="DIR", help="results folder (results/<preset>)")
+    add("--jobs", type=int, default=1, help="runs at once (1)")
+    add("--again", action="store_true", help="redo runs of other code; old ones go to <out>/old/")
+    add("--resume", action="store_true", help="continue the runs in --out (always done)")
+    add("--cpu", action="store_true", help="use no GPU, nor set up for one")
+    # for reproduce.sh: print the frameworks to set up
+    add("--frameworks", action="store_true", help=argparse.SUPPRESS)
     for experiment in experiments.values():
         for flag, keywords in experiment.flags.items():
-            parser.add_argument(flag, **keywords)
+            add(flag, **keywords)
     flags = parser.parse_args(argv)
     for word in flags.experiments:
         if word not in known:
@@ -90,9 +78,10 @@ def arguments(argv: list[str] | None, experiments: dict[str, Experiment]) -> arg
     for name in flags.samplers or []:
         if name not in TRAINED_SAMPLERS:
             parser.error(f"--samplers: unknown '{name}', known: {', '.join(TRAINED_SAMPLERS)}")
+    sizes = flags.sizes or []
     for word, values, low in (
         ("seeds", flags.seeds, 0),
-        ("sizes", flags.sizes or [], 1),
+        ("sizes", sizes, 1),
         ("jobs", [flags.jobs], 1),
     ):
         if min(values, default=low) < low:
@@ -106,9 +95,8 @@ def arguments(argv: list[str] | None, experiments: dict[str, Experiment]) -> arg
         chosen += groups.get(word, [word])
     flags.experiments = list(dict.fromkeys(chosen))
     _check_own(parser, flags, experiments)
-    flags.samplers = [
-        kind for kind in TRAINED_SAMPLERS if kind in (flags.samplers or TRAINED_SAMPLERS)
-    ]
+    wanted = flags.samplers or TRAINED_SAMPLERS
+    flags.samplers = [kind for kind in TRAINED_SAMPLERS if kind in wanted]
     if flags.num_points is not None and flags.num_points < 2:
         parser.error(f"--num-points must be at least 2, got {flags.num_points}")
     largest = max(flags.sizes or [1])
@@ -123,39 +111,39 @@ def arguments(argv: list[str] | None, experiments: dict[str, Experiment]) -> arg
 def _check_own(
     parser: Parser, flags: argparse.Namespace, experiments: dict[str, Experiment]
 ) -> None:
-    """Check the flags that belong to one experiment, and which data set folder is whose."""
-    words = owners(experiments)
+    """Check the flags that belong to one experiment, and the folders of the data sets."""
+    words, values = owners(experiments), vars(flags)
     chosen = {words[word].name: words[word] for word in flags.experiments}
     for name, experiment in experiments.items():
         for flag in experiment.flags:
-            if getattr(flags, attribute(flag)) and name not in chosen:
+            if values[attribute(flag)] and name not in chosen:
                 parser.error(f"{flag} is for {name}")
     for name, experiment in chosen.items():
-        if not (experiment.folder / "configs" / f"{flags.preset}.yaml").is_file():
-            parser.error(
-                f"{name} has no preset '{flags.preset}', as configs/{flags.preset}.yaml is missing"
-            )
+        preset = f"configs/{flags.preset}.yaml"
+        if not (experiment.folder / preset).is_file():
+            parser.error(f"{name} has no preset '{flags.preset}', as {preset} is missing")
         try:
             experiment.check(flags)
         except ValueError as error:
             parser.error(str(error))
     readers = [experiment for experiment in chosen.values() if experiment.data_set]
-    needed = sorted({experiment.data_flag for experiment in readers})
-    if len(needed) == 1 and not getattr(flags, attribute(needed[0])):  # --data-root serves as well
-        setattr(flags, attribute(needed[0]), flags.data_root)
-    given = [flag for flag in needed if getattr(flags, attribute(flag))]
+    needed = sorted({reader.data_flag for reader in readers})
+    if len(needed) == 1 and not values[attribute(needed[0])]:
+        # with one data set, --data-root can only mean that one
+        values[attribute(needed[0])] = flags.data_root
+    given = [flag for flag in needed if values[attribute(flag)]]
     if given and given != needed:
-        own = [
-            f"{one.name} reads {one.data_set}" for one in readers if one.data_flag != "--data-root"
-        ]
-        others = next(one.data_set for one in readers if one.data_flag == "--data-root")
-        parser.error(f"{', '.join(own)}, the others {others}; give both {' and '.join(needed)}")
+        own = [reader for reader in readers if reader.data_flag != "--data-root"]
+        read = ", ".join(f"{reader.name} reads {reader.data_set}" for reader in own)
+        others = next(reader.data_set for reader in readers if reader not in own)
+        parser.error(f"{read}, the others {others}; give both {' and '.join(needed)}")
     if flags.preset == "paper" and needed and not given:
         parser.error(
-            "the paper preset is for the published data (days of training); give its folder with --data-root"
+            "the paper preset is for the published data (days of training); "
+            "give its folder with --data-root"
         )
     for flag in given:
-        setattr(flags, attribute(flag), str(Path(getattr(flags, attribute(flag))).resolve()))
+        values[attribute(flag)] = str(Path(values[attribute(flag)]).resolve())
 
 
 def _check_folders(flags: argparse.Namespace, experiments: dict[str, Experiment]) -> None:
@@ -165,14 +153,14 @@ def _check_folders(flags: argparse.Namespace, experiments: dict[str, Experiment]
     folders += [("--samples", folder) for folder in flags.samples]
     for flag, folder in folders:
         if folder and not Path(folder).is_dir():
-            sys.exit(
-                f"reproduce.sh: error: {flag}: {folder} is not a folder; correct it, or leave it out"
-            )
+            wrong = f"{flag}: {folder} is not a folder; correct it, or leave it out"
+            sys.exit(f"reproduce.sh: error: {wrong}")
     if flags.out and Path(flags.out).exists() and not Path(flags.out).is_dir():
         sys.exit(f"reproduce.sh: error: --out: {flags.out} is a file; choose another folder")
 
 
 def main() -> int:
+    """Run the jobs that the command line asks for, then write the page; return the exit status."""
     try:
         experiments = discover(ROOT)
     except InputError as error:
@@ -190,11 +178,8 @@ def main() -> int:
         from samplenet.report import page
         from samplenet.runs.jobs import Jobs, note
     except ImportError as error:
-        print(
-            f"reproduce.py: error: {sys.executable} lacks the library ({error}); bash reproduce.sh sets it up",
-            file=sys.stderr,
-        )
-        return 1
+        lacking = f"{sys.executable} lacks the library ({error}); bash reproduce.sh sets it up"
+        sys.exit(f"reproduce.py: error: {lacking}")
 
     out = Path(flags.out).resolve() if flags.out else ROOT / "results" / flags.preset
     planned = []
@@ -203,14 +188,8 @@ def main() -> int:
     jobs = Jobs(planned, out, ROOT, flags.jobs, flags.again)
     if not flags.again and (outdated := jobs.of_other_code()):
         print(f"reproduce.sh: {note(outdated)}", file=sys.stderr, flush=True)
-    signals = []
-
-    def stop(number, _):
-        signals.append(number)
-        jobs.stop()
-
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
+        signal.signal(number, jobs.stop)
     try:
         jobs.run()
     except (InputError, OSError) as error:
@@ -220,17 +199,14 @@ def main() -> int:
         return 1
     if jobs.stopped:
         print("reproduce.sh: stopped; the same command goes on from here", file=sys.stderr)
-        return 128 + signals[0]
+        return 128 + jobs.stopped
     for name, reason in jobs.failed.items():
         print(f"reproduce.sh: {name} failed: {reason}", file=sys.stderr)
-    changed = flags.num_points or any(
-        experiment.variant(flags) for experiment in experiments.values()
-    )
-    tables = (
-        plan.published_tables(experiments, flags, out)
-        if flags.preset == "paper" and not changed
-        else None
-    )
+    # the page says which of the published tables' cells are missing, if the runs are of their kind
+    variants = [experiment.variant(flags) for experiment in experiments.values()]
+    tables = None
+    if flags.preset == "paper" and not any([flags.num_points, *variants]):
+        tables = plan.published_tables(experiments, flags, out)
     try:
         path = page.write(out, flags.preset, jobs.failed, tables, experiments=experiments)
         print(f"All tables and figures: {path}")

@@ -77,7 +77,7 @@ class Jobs:
     Attributes:
         digests: of the outputs of the finished jobs, by name.
         failed: the reason in one line, by name.
-        stopped: whether `stop` was called.
+        stopped: the signal that stopped it; 0 before.
 
     Raises:
         ValueError: a job precedes one that it needs or wants.
@@ -92,7 +92,7 @@ class Jobs:
             if missing := {*job.needs, *job.wants} - self.jobs.keys():
                 raise ValueError(f"{job.name} must come after {', '.join(sorted(missing))}")
             self.jobs[job.name] = job
-        self.digests, self.failed, self.stopped = {}, {}, False
+        self.digests, self.failed, self.stopped = {}, {}, 0
         self._children, self._redone = set(), {}
 
     def run(self) -> None:
@@ -126,12 +126,12 @@ class Jobs:
                     del running[future]
                     future.result()  # raises what `_run` did not expect
 
-    def stop(self) -> None:
-        """Terminate the children and start no more.
+    def stop(self, number: int = signal.SIGTERM, _frame=None) -> None:
+        """Terminate the children and start no more; may be the handler of a signal.
 
         `run` returns when they have ended; trainings first write a checkpoint.
         """
-        self.stopped = True
+        self.stopped = self.stopped or number
         for child in list(self._children):
             child.terminate()
 
