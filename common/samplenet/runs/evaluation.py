@@ -295,7 +295,7 @@ def prepare(config, entries: list[Entry] = ()) -> Path:
     If it cannot be written to, this fails before anything is computed. With `entries`, it also
     creates the folder for their samples, which must not hold them yet.
     """
-    if _to_save(config, entries):  # raises if samples are there already
+    if entries and _to_save(config, entries):  # raises if samples are there already
         Path(config.save_samples).mkdir(parents=True, exist_ok=True)
     out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
