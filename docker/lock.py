@@ -1,7 +1,9 @@
-"""Write docker/lock/*.txt, every distribution of an image with version and SHA-256: python docker/lock.py [--wheels W].
+"""Write docker/lock/*.txt: each distribution in an image, with its version and SHA-256.
 
-Asks pip what it would install for common/pyproject.toml within constraints.txt; needs Python 3.11 on Linux x86_64, as
-in the images, and downloads gigabytes where the index has no metadata apart from the wheels.
+python docker/lock.py [--wheels PAGE]
+
+Asks pip what it would install for common/pyproject.toml within constraints.txt. Needs Python 3.11
+on Linux x86_64, as in the images. Downloads gigabytes if the index serves metadata only in wheels.
 """
 
 import argparse
@@ -14,50 +16,44 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-WHEELS = "https://download.pytorch.org/whl/cpu/torch/"  # PyTorch's builds without CUDA, as in pytorch.Dockerfile
+# PyTorch's builds without CUDA, as in pytorch.Dockerfile
+WHEELS = "https://download.pytorch.org/whl/cpu/torch/"
+NEEDED = "Python 3.11 on Linux x86_64"
+HEAD = (
+    "# Linux x86_64, Python 3.11; made from common/pyproject.toml and constraints.txt: "
+    "python docker/lock.py\n"
+)
 
 
 def wanted() -> dict[str, list[str]]:
-    """Lock file -> what its image asks for."""
+    """Return the requirements of each image, by the name of its lock file."""
     constraints = (ROOT / "constraints.txt").read_text()
-    tf, torch = (
-        re.search(rf"^{name}==(\S+)", constraints, re.M)[1] for name in ("tensorflow", "torch")
-    )
+    versions = dict(re.findall(r"^(\w+)==(\S+)", constraints, re.M))
+    tf, torch = versions["tensorflow"], versions["torch"]
+    with_tf, with_torch = (f"{ROOT}/common[{name},viz,train,build]" for name in ("tf", "torch"))
     return {
-        "tensorflow-cpu": ["common[tf,viz,train,build]"],
-        "tensorflow-cuda": ["common[tf,viz,train,build]", f"tensorflow[and-cuda]=={tf}"],
-        "pytorch-cpu": ["common[torch,viz,train,build]", f"torch=={torch}+cpu"],
-        "pytorch-cuda": [
-            "common[torch,viz,train,build]",
-            f"torch==={torch}",
-        ],  # === shuts out +cpu, which == lets in
+        "tensorflow-cpu": [with_tf],
+        "tensorflow-cuda": [with_tf, f"tensorflow[and-cuda]=={tf}"],
+        "pytorch-cpu": [with_torch, f"torch=={torch}+cpu"],
+        # === excludes the build +cpu, which == would accept
+        "pytorch-cuda": [with_torch, f"torch==={torch}"],
     }
 
 
 def lock(requirements: list[str], wheels: str) -> list[str]:
-    """A line for each distribution that pip chooses."""
-    requirements = [f"{ROOT}/{r}" if r.startswith("common") else r for r in requirements]
-    more = ["--find-links", wheels] if any("+cpu" in r for r in requirements) else []
+    """Return a line for each distribution that pip chooses."""
+    pip = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet"]
+    pip += ["-c", ROOT / "constraints.txt"]
+    if any("+cpu" in requirement for requirement in requirements):
+        pip += ["--find-links", wheels]
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
-        pip = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet"]
-        subprocess.run(
-            [
-                *pip,
-                "--report",
-                report,
-                "-c",
-                ROOT / "constraints.txt",
-                *more,
-                "setuptools>=77",
-                *requirements,
-            ],
-            check=True,
-        )
+        pip += ["--report", report, "setuptools>=77", *requirements]
+        subprocess.run(pip, check=True)
         chosen = json.loads(report.read_text())["install"]
     lines = []
     for item in chosen:
-        name, version = (item["metadata"][key] for key in ("name", "version"))
+        name, version = item["metadata"]["name"], item["metadata"]["version"]
         if name != "samplenet":
             digest = item["download_info"]["archive_info"]["hashes"]["sha256"]
             lines.append(f"{re.sub('[-_.]+', '-', name).lower()}=={version} --hash=sha256:{digest}")
@@ -65,26 +61,20 @@ def lock(requirements: list[str], wheels: str) -> list[str]:
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command."""
     parser = argparse.ArgumentParser(prog="docker/lock.py", description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--wheels", default=WHEELS, help="page or folder with PyTorch's CPU wheels (%(default)s)"
-    )
-    parser.add_argument(
-        "--only", choices=wanted(), nargs="+", default=list(wanted()), help="write these (all)"
-    )
+    wheels = "page or folder with PyTorch's CPU wheels (%(default)s)"
+    parser.add_argument("--wheels", default=WHEELS, help=wheels)
+    images = wanted()
+    parser.add_argument("--only", choices=images, nargs="+", help="write these (all)")
     args = parser.parse_args()
-    here = platform.system(), platform.machine(), *sys.version_info[:2]
-    if here != ("Linux", "x86_64", 3, 11):
-        sys.exit(
-            "lock.py: error: needs Python 3.11 on Linux x86_64, this is Python {2}.{3} on {0} {1}".format(
-                *here
-            )
-        )
-    for name in args.only:
-        lines = lock(wanted()[name], args.wheels)
-        head = "# Linux x86_64, Python 3.11; made from common/pyproject.toml and constraints.txt: python docker/lock.py"
-        (ROOT / "docker" / "lock" / f"{name}.txt").write_text("\n".join([head, *lines]) + "\n")
+    python = ".".join(platform.python_version_tuple()[:2])
+    here = f"Python {python} on {platform.system()} {platform.machine()}"
+    if here != NEEDED:
+        sys.exit(f"lock.py: error: needs {NEEDED}, this is {here}")
+    for name in args.only or images:
+        lines = lock(images[name], args.wheels)
+        (ROOT / "docker" / "lock" / f"{name}.txt").write_text(HEAD + "\n".join(lines) + "\n")
         print(f"docker/lock/{name}.txt: {len(lines)} distributions", flush=True)
 
 
