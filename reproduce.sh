@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
-# Set up and make the tables and figures: bash reproduce.sh [experiment ...] [--preset smoke|quick|paper] [--help for the rest]
+# Set up and create the tables and figures; --help lists the flags:
+#
+#   bash reproduce.sh [experiment ...] [--preset smoke|quick|paper]
 [ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@" # sh reproduce.sh
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-case " $* " in *" --cpu "*) export CUDA_VISIBLE_DEVICES= ;; esac # as on a machine without a GPU
+case " $* " in *" --cpu "*) export CUDA_VISIBLE_DEVICES= ;; esac # hides the GPU from set-up too
 python=$(bash "$here/setup.sh" --python)
 case " $* " in *" -h "* | *" --help "*) exec "$python" "$here/reproduce.py" --help ;; esac
-frameworks=$("$python" "$here/reproduce.py" --frameworks "$@") || exit # says what is wrong before anything is installed
+# checks the flags, so that a wrong one is reported before anything is installed
+frameworks=$("$python" "$here/reproduce.py" --frameworks "$@") || exit
 for framework in $frameworks; do
-    bash "$here/setup.sh" "$framework" viz # an environment of its own on a machine with a GPU
+    bash "$here/setup.sh" "$framework" viz # with a GPU, TensorFlow has its own environment
     python=$(bash "$here/setup.sh" --python "$framework" viz)
 done
 exec "$python" "$here/reproduce.py" "$@"

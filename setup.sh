@@ -1,19 +1,24 @@
 #!/usr/bin/env bash
-# Make .venv and install the library with the extras asked for. Safe to repeat and to interrupt; seconds when nothing changed.
+# Create .venv and install the library with the given extras. Safe to repeat and to interrupt; takes
+# seconds if nothing has changed.
 #
 #   bash setup.sh tf viz [test]       extras: tf torch viz icp io export docs test bench
-#   bash setup.sh --python [tf viz]   only print the Python that has these extras, or that would make their environment
+#   bash setup.sh --python [tf viz]   only print the Python that has these extras, or that would
+#                                     create their environment
 #
 # PYTHON names another interpreter than python3. Versions tested together are in constraints.txt.
 #
-# Where nvidia-smi shows a GPU (CUDA_VISIBLE_DEVICES= hides it), tf without torch goes to .venv-tf, with TensorFlow's CUDA
-# libraries. PyTorch's are of another CUDA, and cuDNN and NCCL of both are files of the same names in the same folders.
+# If nvidia-smi shows a GPU (CUDA_VISIBLE_DEVICES= hides it), tf without torch goes to .venv-tf, with
+# TensorFlow's CUDA libraries. PyTorch needs another CUDA, and the cuDNN and NCCL files of both have
+# the same names in the same folders.
 [ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@" # sh setup.sh
 set -euo pipefail
 cd "$(dirname "$0")"
 stopped=''
 trap 'stopped=yes' INT
-check_stopped() { [ -z "$stopped" ] || { echo "setup: stopped; the same command goes on, or begins anew" >&2; exit 130; }; }
+check_stopped() {
+    [ -z "$stopped" ] || { echo "setup: stopped; the same command continues it" >&2; exit 130; }
+}
 fail() { check_stopped; echo "setup: error: $*" >&2; exit 1; }
 case " $* " in *" -h "* | *" --help "*) sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; exit ;; esac
 
@@ -34,9 +39,10 @@ if [ "$tf$torch" ] && [[ ${CUDA_VISIBLE_DEVICES-all} != "" && ${CUDA_VISIBLE_DEV
         command -v "$nvcc" >/dev/null && break
     done || extras+=(nvcc)
 fi
-[ $# -gt 0 ] || [ -e .venv/.installed ] || env=.venv-tf # --python alone: any that is made
+[ $# -gt 0 ] || [ -e .venv/.installed ] || env=.venv-tf # --python alone: whichever there is
 
-# $env/.installed lists the extras that $env has. It is away while pip works: an environment without it is not whole.
+# $env/.installed lists the extras in $env. It is moved away while pip works, so an environment
+# without it is incomplete.
 choose_python() {
     python=$PWD/$env/bin/python
     [ ! -e "$env/.installed" ] || return 0
@@ -46,7 +52,7 @@ choose_python() {
     "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' ||
         fail "Python 3.11 to 3.13 is needed, $python is $version; name another with PYTHON=python3.11 bash setup.sh …"
     "$python" -c 'import ensurepip, venv' 2>/dev/null ||
-        fail "$python cannot make virtual environments; on Debian or Ubuntu: sudo apt-get install python3-venv"
+        fail "$python cannot create virtual environments; on Debian or Ubuntu: sudo apt-get install python3-venv"
 }
 if [ "$ask" ]; then
     choose_python
@@ -54,7 +60,7 @@ if [ "$ask" ]; then
     exit
 fi
 
-[ -w . ] || fail "$PWD cannot be written to, and $env is made in it; set up a copy of the checkout in a folder of yours"
+[ -w . ] || fail "$PWD cannot be written to, and $env belongs in it; use a copy of the checkout in a folder of yours"
 exec 9>.setup.lock # two runners started at once install one after the other
 if command -v flock >/dev/null && ! flock --nonblock 9; then
     echo "setup: waiting for another set-up of this checkout" >&2
@@ -63,14 +69,14 @@ fi
 
 choose_python
 if [ ! -e "$env/.installed" ]; then
-    [ ! -e "$env" ] || echo "setup: the set-up of $env did not finish; it is made anew"
-    echo "setup: making $env with $version"
-    "$python" -m venv --clear "$env" || fail "$python could not make $env; its message stands above"
+    [ ! -e "$env" ] || echo "setup: the set-up of $env did not finish; starting again"
+    echo "setup: creating $env with $version"
+    "$python" -m venv --clear "$env" || fail "$python could not create $env; see its message above"
     touch "$env/.installed"
     python=$PWD/$env/bin/python
 fi
 
-# `pip install ./common` would leave a copy there, blind to later changes of the checkout
+# after `pip install ./common` the environment would hold a copy, blind to changes in the checkout
 installed=$("$python" -I -c 'import samplenet; print(samplenet.__path__[0])' 2>/dev/null || true)
 [ "$installed" -ef common/samplenet ] || : >"$env/.installed"
 state() { cat common/pyproject.toml constraints.txt | cksum; }
@@ -82,36 +88,37 @@ if [ ${#missing[@]} -gt 0 ]; then
     names=$(IFS=,; echo "${missing[*]}")
     echo "setup: installing samplenet[$names] in $env (gigabytes and minutes the first time)"
     pip_install() { PIP_USER=0 "$python" -m pip install --disable-pip-version-check -c constraints.txt -e "common[$names]"; }
-    big() { sed -u -n -e '/ [MG]B)/p' -e 's/^\(Installing collected packages\):.*/\1 (minutes)/p'; } # of pip's lines; a terminal has its bars
+    # without a terminal, which shows pip's bars: only pip's lines about large downloads
+    big() { sed -u -n -e '/ [MG]B)/p' -e 's/^\(Installing collected packages\):.*/\1 (minutes)/p'; }
     mv "$env/.installed" "$env/.installing"
     touch "$env/.installing"
     if [ -t 1 ]; then pip_install; else pip_install | big; fi || {
         for site in "$env"/lib/python*/site-packages; do
             [ "$site" -nt "$env/.installing" ] || mv "$env/.installing" "$env/.installed" # pip failed before it changed anything
         done
-        fail "pip could not install samplenet[$names]; its message stands above"
+        fail "pip could not install samplenet[$names]; see its message above"
     }
     mv "$env/.installing" "$env/.installed"
 
-    # a wheel that needs a library of the system says so on import
+    # import each, as a wheel that lacks a system library fails only then
     for extra in "${missing[@]}"; do
         case $extra in tf) module=tensorflow ;; torch) module=torch ;; viz) module=matplotlib ;; icp) module=open3d ;; *) continue ;; esac
         message=$("$python" -c "import $module" 2>&1) && continue
         case $message in
             *libusb* | *libX11*) package="libusb-1.0-0 libgl1 libgomp1 libx11-6" ;; # Open3D
             *libgomp.so*) package=libgomp1 ;; *libstdc++.so*) package=libstdc++6 ;; *libGL.so*) package=libgl1 ;;
-            *) fail "import $module failed; to begin again: rm -rf $env; its message was: $message" ;;
+            *) fail "import $module failed; to start again: rm -rf $env; its message: $message" ;;
         esac
         fail "$module needs a system library; on Debian or Ubuntu: sudo apt-get install $package"
     done
     for extra in "${missing[@]}"; do echo "$extra $(state)" >>"$env/.installed"; done
 fi
 
-# native ops; without a compiler the framework's own operations serve
+# native ops; without a compiler the library falls back on the framework's operations
 for framework in ${tf:+tf} ${torch:+torch}; do
     TF_CPP_MIN_LOG_LEVEL=3 "$python" -m samplenet.ops.build "--$framework" --quiet || {
         check_stopped
-        echo "setup: going on without native ops for $framework: slower, same results" >&2
+        echo "setup: continuing without native ops for $framework: slower, same results" >&2
     }
     [ -z "$gpu" ] || [ ${#missing[@]} -eq 0 ] || echo "setup: in $env $("$python" -m samplenet.device "$framework")"
 done

@@ -4,9 +4,9 @@
 #   docker build -f docker/pytorch.Dockerfile -t samplenet-pytorch:cuda --build-arg DEVICE=cuda \
 #       --build-arg TOOLKIT=docker.io/nvidia/cuda:13.0.2-devel-ubuntu24.04 .
 #
-# BASE       image with Python 3.11 and venv; give one with a digest to pin it for good
+# BASE       image with Python 3.11 and venv; add a digest to pin it for good
 # DEVICE     cpu or cuda: the lock file, which pins PyTorch, and whether CUDA kernels are compiled
-# TOOLKIT    image with nvcc in /usr/local/cuda-*, of the CUDA that PyTorch is built for; only looked into while compiling
+# TOOLKIT    image with nvcc in /usr/local/cuda-*, of the CUDA that PyTorch is built for; only read while compiling
 # CUDAARCHS  GPU architectures as CMake names them: 90, or the list that is the default (Turing and later)
 # WHEELS     page or folder with PyTorch's CPU wheels; those of the package index bring CUDA
 # REVISION   git revision, noted beside every result
@@ -48,7 +48,7 @@ RUN mkdir /experiments && for file in */experiment.py; do cp -r "${file%/*}" /ex
 FROM ${BASE}
 WORKDIR /opt/samplenet
 RUN mkdir -m 1777 results data
-# the gigabytes, which the library's sources do not change, in a layer of their own
+# the gigabytes have their own layer, which changes of the library leave cached
 COPY --from=environment /opt/samplenet/.venv .venv
 COPY --from=build /opt/samplenet/lib lib
 # readable by every user, whatever the checkout's modes
@@ -57,7 +57,7 @@ COPY --chmod=755 benchmarks benchmarks
 COPY --from=experiments --chmod=755 /experiments/ ./
 ARG REVISION=unknown
 LABEL org.opencontainers.image.revision=${REVISION}
-# whoever runs it has a home for caches, also without an entry in /etc/passwd
+# any user has a home for caches, even without an entry in /etc/passwd
 ENV PATH=/opt/samplenet/.venv/bin:/opt/samplenet/lib/bin:$PATH PYTHONPATH=/opt/samplenet/lib HOME=/tmp USER=samplenet \
     PYTHONUNBUFFERED=1 SAMPLENET_REVISION=${REVISION}
 USER 1000:1000

@@ -1,17 +1,19 @@
 #!/usr/bin/env bash
 # Run an experiment in a container: docker/run.sh classification --preset paper --data-root DIR
 #
-#   docker/run.sh EXPERIMENT [flags of reproduce.sh]    a folder with an experiment.py, or an extra that one declares
-#   docker/run.sh gpu-check [tensorflow]    CUDA kernels of PyTorch against the CPU's, bit for bit, and their times; or of TensorFlow
+#   docker/run.sh EXPERIMENT [flags of reproduce.sh]    an experiment, or an extra that one declares
+#   docker/run.sh gpu-check [tensorflow]                compare PyTorch's (or TensorFlow's) CUDA kernels
+#                                                       with the CPU's, bit for bit, and time them
 #
-# Builds the image if it is missing or of another revision than the checkout. Results go to results/, data made here to
-# data/, as without a container. From the environment: CONTAINER_ENGINE (docker, else podman), DEVICE (cuda where
-# nvidia-smi works, else cpu), and for the build BASE, TOOLKIT, CUDAARCHS and WHEELS, explained in the Dockerfiles.
+# Builds the image if it is missing or of another revision. As without a container, results go to
+# results/ and generated data to data/. Environment variables: CONTAINER_ENGINE (docker, else podman),
+# DEVICE (cuda if nvidia-smi works, else cpu), and for the build BASE, TOOLKIT, CUDAARCHS and WHEELS,
+# which the Dockerfiles explain.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 fail() { echo "run.sh: error: $*" >&2; exit 1; }
 
-# the framework of each experiment and of its extras; read line by line, as this machine may lack Python
+# the framework of each experiment and its extras, parsed by bash as this machine may lack Python
 declare -A frameworks
 known=()
 for file in "$root"/*/experiment.py; do
@@ -52,7 +54,7 @@ case $DEVICE in cpu | cuda) ;; *) fail "DEVICE must be cpu or cuda, got '$DEVICE
 options=(--rm --stop-timeout 120 --user "$(id -u):$(id -g)" --volume "$root/results:/opt/samplenet/results" --volume "$root/data:/opt/samplenet/data")
 case ${engine##*/} in
     podman)
-        options+=(--security-opt label=disable) # or SELinux keeps the folders shut
+        options+=(--security-opt label=disable) # otherwise SELinux denies access to the folders
         [ "$(id -u)" -eq 0 ] || options+=(--userns keep-id)
         [ "$DEVICE" = cpu ] || options+=(--device nvidia.com/gpu=all) ;;
     *) [ "$DEVICE" = cpu ] || options+=(--gpus all) ;;
@@ -62,7 +64,7 @@ flags=()
 while [ $# -gt 0 ]; do
     case $1 in
         --*-root | --out) [ $# -gt 1 ] || fail "$1: expected a folder"; set -- "$1=$2" "${@:3}" ;;
-        --*-root=*) # a data set; its folder's name is in that of the results
+        --*-root=*) # a data set; keep its folder's name, which the results folder repeats
             folder=$(cd "${1#*=}" 2>/dev/null && pwd) || fail "${1%%=*}: no folder ${1#*=}"
             place=${1%%-root=*} place=/${place#--}/${folder##*/} # /data/NAME, /shapenet/NAME
             options+=(--volume "$folder:$place:ro") flags+=("${1%%=*}" "$place"); shift ;;
@@ -72,7 +74,7 @@ while [ $# -gt 0 ]; do
         *)
             case $1 in all | everything) other=both ;; *) other=${frameworks[${1:-none}]:-$framework} ;; esac
             [ "$other" = "$framework" ] ||
-                fail "'$1' is not in the image of $experiment; give each experiment a call of its own"
+                fail "'$1' is not in the image of $experiment; run each experiment by itself"
             flags+=("$1"); shift ;;
     esac
 done
@@ -82,15 +84,16 @@ revision=$(git -C "$root" rev-parse HEAD 2>/dev/null || echo unknown)
 [ -z "$(git -C "$root" status --porcelain -uno 2>/dev/null)" ] || revision+=+changes
 made=$("$engine" image inspect --format '{{index .Config.Labels "org.opencontainers.image.revision"}}' "$image" 2>/dev/null || true)
 asked=${BASE:-}${TOOLKIT:-}${CUDAARCHS:-}${WHEELS:-}
-if [ "$made" != "$revision" ] || [[ $revision == *+changes || $revision == unknown || $asked ]]; then # what is unchanged is cached
+# if in doubt, build: the engine caches unchanged layers
+if [ "$made" != "$revision" ] || [[ $revision == *+changes || $revision == unknown || $asked ]]; then
     build=(--file "$root/docker/$framework.Dockerfile" --tag "$image" --build-arg "DEVICE=$DEVICE" --build-arg "REVISION=$revision")
     [ "$DEVICE" = cpu ] || TOOLKIT=${TOOLKIT:-docker.io/nvidia/cuda:$cuda-devel-ubuntu24.04}
     for name in BASE TOOLKIT CUDAARCHS WHEELS; do
         [ -z "${!name:-}" ] || build+=(--build-arg "$name=${!name}")
     done
     echo "run.sh: building $image (the first time takes minutes)"
-    "$engine" build "${build[@]}" "$root" || fail "$engine could not build $image; its message stands above"
+    "$engine" build "${build[@]}" "$root" || fail "$engine could not build $image; see its message above"
 fi
 
-mkdir -p "$root/results" "$root/data" # by the caller, or the engine makes them as root
+mkdir -p "$root/results" "$root/data" # otherwise the engine creates them as root
 exec "$engine" run "${options[@]}" "$image" "${command[@]}" "${flags[@]}"

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Build the CPU images with neither engine nor image registry and try them: op tests, smoke presets, sizes and times.
-# For a release; CI checks what needs no build (tests/docker).
+# Build the CPU images without a container engine or an image registry, and try them: op tests, smoke
+# presets, sizes and times. For a release; CI only runs the checks that need no build (tests/docker).
 #
 #   sudo bash docker/verify.sh [pytorch] [tensorflow]
 #
-# On Debian or Ubuntu, as root: apt-get install buildah debootstrap. 12 GB of disk. The base image, Debian 12 with its
-# Python 3.11, is made by debootstrap. From the environment: VOLUMES, what pip and apt need of this machine
-# (a pip.conf, certificates: "FILE:FILE:ro …"), WHEELS as in pytorch.Dockerfile, MIRROR for debootstrap.
+# On Debian or Ubuntu, as root: apt-get install buildah debootstrap. 12 GB of disk. debootstrap creates
+# the base image, Debian 12 with its Python 3.11. Environment variables: VOLUMES, files of this machine
+# that pip and apt need (a pip.conf, certificates: "FILE:FILE:ro …"); WHEELS as in pytorch.Dockerfile;
+# MIRROR for debootstrap.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 fail() { echo "verify.sh: error: $*" >&2; exit 1; }
@@ -31,10 +32,11 @@ finish() {
 }
 trap finish EXIT
 
-make_base() { # again for each image: buildah takes it away with the stage `toolkit`, which here is nothing else
+# needed again for each image: buildah removes it with the stage `toolkit`, which here is the same image
+make_base() {
     ! buildah inspect --type image $base >/dev/null 2>&1 || return 0
     if [ ! -e "$work/root.tar" ]; then
-        echo "verify.sh: making $base"
+        echo "verify.sh: creating $base"
         debootstrap --variant=minbase --include=ca-certificates,python3,python3-venv bookworm "$work/root" ${MIRROR:+"$MIRROR"} >"$work/log" ||
             fail "debootstrap failed: $(tail -n 3 "$work/log")"
         rm -rf "$work"/root/var/lib/apt/lists/* "$work"/root/var/cache/apt/*
@@ -66,7 +68,7 @@ for framework in "$@"; do
         ${WHEELS:+--build-arg "WHEELS=$WHEELS"} --file "$root/docker/$framework.Dockerfile" --tag "$image" "$root"
     built=$((SECONDS - start))
 
-    # in the image itself, as a user that it does not know; pytest lies beside it, in no layer
+    # in the image itself, as a user that it does not know; pytest is mounted, so no layer has it
     container=$(buildah from --pull-never "$image")
     containers+=("$container")
     mkdir -m 777 "$work/$framework" "$work/$framework/pytest" "$work/$framework/results" "$work/$framework/data"

@@ -119,7 +119,7 @@ def test_a_set_up_that_was_interrupted_at_any_moment_is_mended_by_the_next(tmp_p
         again = checkout.run("setup.sh", "viz")
         assert again.returncode == 0, again.stderr
         assert (checkout.site() / "part-5").exists(), f"{name} at step {moment}"
-        assert not half or "the set-up of .venv did not finish; it is made anew" in again.stdout
+        assert not half or "the set-up of .venv did not finish; starting again" in again.stdout
         assert not [
             line
             for line in checkout.run("setup.sh", "viz").stdout.splitlines()
@@ -278,7 +278,7 @@ def test_a_read_only_checkout_is_told_in_one_sentence():
         checkout.folder.chmod(0o755)
         Path(folder).chmod(0o755)
     assert done.returncode == 1 and done.stderr.count("\n") == 1
-    assert f"{checkout.folder} cannot be written to, and .venv is made in it" in done.stderr
+    assert f"{checkout.folder} cannot be written to, and .venv belongs in it" in done.stderr
 
 
 @pytest.mark.skipif(not shutil.which("dash"), reason="there is no dash, a sh that is not bash")
