@@ -19,31 +19,28 @@ ROOT = Path(__file__).parents[1]
 
 
 WITHOUT = [
-    f"samplenet{name}"
-    for name in (
-        "",
-        ".console.cli",
-        ".data.saved_samples",
-        ".data.shapes",
-        ".export",
-        ".ops",
-        ".ops.reference",
-        ".pretrained",
-        ".weights",
-    )
+    "samplenet",
+    "samplenet.console.cli",
+    "samplenet.data.saved_samples",
+    "samplenet.data.shapes",
+    "samplenet.export",
+    "samplenet.ops",
+    "samplenet.ops.reference",
+    "samplenet.pretrained",
+    "samplenet.weights",
 ]
+LOADED = "print([m for m in ('tensorflow', 'keras', 'torch') if m in sys.modules])"
 
 
 @pytest.mark.parametrize("module", WITHOUT)
 def test_importing_loads_no_framework(module):
-    code = f"import sys, {module}; print([m for m in ('tensorflow', 'keras', 'torch') if m in sys.modules])"
+    code = f"import sys, {module}; {LOADED}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
 def test_normalising_an_array_loads_no_framework():
-    code = "import sys, samplenet; samplenet.normalise([[[1, 2, 3], [4, 5, 6]]])"
-    code += "; print([m for m in ('tensorflow', 'keras', 'torch') if m in sys.modules])"
+    code = f"import sys, samplenet; samplenet.normalise([[[1, 2, 3], [4, 5, 6]]]); {LOADED}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
@@ -62,7 +59,7 @@ sys.meta_path.insert(0, Hidden())
 
 
 def run_with_core_dependencies(code, folder):
-    """Run code where nothing but the standard library and what pip installs without extras can be imported."""
+    """Run code that can import only the standard library and the dependencies without extras."""
     project = tomllib.loads((ROOT / "common" / "pyproject.toml").read_text())["project"]
     core = ",".join(Requirement(line).name for line in project["dependencies"])
     command = [sys.executable, "-c", ONLY + code, core]
@@ -87,7 +84,8 @@ def test_a_module_says_which_extra_it_lacks(tmp_path):
     code = """
 import importlib
 import samplenet
-for module in ("data.modelnet40", "data.shapenet", "data.saved_samples", "data.download", "ops.build"):
+for module in ("modelnet40", "shapenet", "saved_samples", "download", "build"):
+    module = ("ops." if module == "build" else "data.") + module
     try:
         importlib.import_module(f"samplenet.{module}")
     except samplenet.InputError as error:
@@ -109,7 +107,8 @@ for module in ("data.modelnet40", "data.shapenet", "data.saved_samples", "data.d
 
 def test_importing_takes_a_moment():
     """Of a processor's time, the best of five: 0.1 s on two cores, most of it NumPy's."""
-    code = "from time import process_time as t; a = t(); import numpy; b = t(); import samplenet; print(b - a, t() - a)"
+    code = "from time import process_time as t; a = t(); import numpy; b = t(); import samplenet"
+    code += "; print(b - a, t() - a)"
     command = [sys.executable, "-c", code]
     took = [
         subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()

@@ -1,4 +1,4 @@
-"""setup.sh: what it hands to pip, what it refuses, and that the next call mends one that was interrupted."""
+"""setup.sh: what it passes to pip, what it refuses, and how it repairs an interrupted set-up."""
 
 import importlib.metadata
 import importlib.util
@@ -18,8 +18,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-# A stand-in for Python that makes environments of itself. Its pip takes a package for installed once that has metadata,
-# as the real one does, and copies five files. At step STOP_AT the whole set-up gets SIGNAL.
+# A stand-in for Python that makes environments of itself. Its pip copies five files, and like the
+# real one takes a package for installed once it has metadata. At step STOP_AT the whole set-up gets
+# SIGNAL.
 PYTHON = r"""#!/usr/bin/env bash
 site=$(dirname "$0")/../lib/python3.11/site-packages
 trap 'echo "ERROR: Operation cancelled by user" >&2; exit 1' INT
@@ -35,7 +36,8 @@ case "$*" in
         mkdir -p "$4/bin" "$4/lib/python3.11/site-packages"; step
         cp "$0" "$4/bin/python"; step ;;
     "-m pip install "*)
-        echo "$(basename "$(cd "$(dirname "$0")/.." && pwd)") ${*: -1} PIP_USER=$PIP_USER" >>"$NOTES/pip"
+        environment=$(basename "$(cd "$(dirname "$0")/.." && pwd)")
+        echo "$environment ${*: -1} PIP_USER=$PIP_USER" >>"$NOTES/pip"
         echo "Requirement already satisfied: six"
         echo "Downloading matplotlib-3.0-py3-none-any.whl (600.0 MB)"; step
         [ -z "${NO_NETWORK:-}" ] || exit 1
@@ -76,7 +78,7 @@ class Checkout:
         how: dict | None = None,
         **environment: str,
     ):
-        """Run a script in a process group of its own, with nothing on the path but the system's and the stand-ins."""
+        """Run a script in its own process group; on its path are only the system and stand-ins."""
         usual = {"PATH": f"{self.bin}:/usr/bin:/bin", "NOTES": str(self.notes)}
         return subprocess.run(
             [shell, self.folder / script, *flags],
@@ -308,13 +310,15 @@ import base64, hashlib, pathlib, zipfile
 def wheel(folder, name, files):
     info = f"{name}-1.0.dist-info"
     kind = "Wheel-Version: 1.0\\nGenerator: x\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n"
-    extras = "Provides-Extra: build\\nProvides-Extra: viz\\nRequires-Dist: matplotlib; extra == 'viz'\\n"
-    about = f"Metadata-Version: 2.1\\nName: {name}\\nVersion: 1.0\\n" + extras * (name == "samplenet")
+    about = f"Metadata-Version: 2.1\\nName: {name}\\nVersion: 1.0\\n"
+    if name == "samplenet":
+        about += "Provides-Extra: build\\nProvides-Extra: viz\\n"
+        about += "Requires-Dist: matplotlib; extra == 'viz'\\n"
     files = {**files, f"{info}/WHEEL": kind, f"{info}/METADATA": about}
     record = ""
     for file, text in files.items():
-        digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).decode().rstrip("=")
-        record += f"{file},sha256={digest},{len(text)}\\n"
+        digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        record += f"{file},sha256={digest.rstrip('=')},{len(text)}\\n"
     path = pathlib.Path(folder, f"{name}-1.0-py3-none-any.whl")
     with zipfile.ZipFile(path, "w") as archive:
         for file, text in {**files, f"{info}/RECORD": record + f"{info}/RECORD,,\\n"}.items():
@@ -329,7 +333,10 @@ def build_editable(folder, settings=None, metadata=None):
 
 @pytest.mark.slow
 def test_the_real_pip_killed_at_ten_moments_is_mended(tmp_path):
-    """A package of many modules, each of which is imported; the real venv and pip, no network. 2 to 5 minutes."""
+    """Set up a package of many modules and import them all: real venv and pip, no network.
+
+    Takes 2 to 5 minutes.
+    """
     wheels = tmp_path / "wheels"
     wheels.mkdir()
     scope = {}

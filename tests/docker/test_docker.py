@@ -19,15 +19,11 @@ LOCKS = [f"{framework}-{device}" for framework in FRAMEWORKS for device in ("cpu
 
 
 def stages(framework: str) -> list[list[tuple[str, str]]]:
-    """(instruction, rest) of each stage of a Dockerfile; the first stage is what stands before FROM."""
+    """Return (instruction, rest) of each stage of a Dockerfile; the first is what precedes FROM."""
     text = (ROOT / "docker" / f"{framework}.Dockerfile").read_text()
-    lines = (
-        "\n".join(line for line in text.splitlines() if not line.startswith("#"))
-        .replace("\\\n", " ")
-        .splitlines()
-    )
+    text = re.sub(r"^#.*\n", "", text, flags=re.M).replace("\\\n", " ")
     found = [[]]
-    for line in filter(None, lines):
+    for line in filter(None, text.splitlines()):
         instruction, rest = line.split(maxsplit=1)
         if instruction == "FROM":
             found.append([])
@@ -36,17 +32,13 @@ def stages(framework: str) -> list[list[tuple[str, str]]]:
 
 
 def locked(name: str) -> dict[str, str]:
-    """Distribution -> version; every line has a hash."""
-    lines = [
-        x
-        for x in (ROOT / "docker/lock" / f"{name}.txt").read_text().splitlines()
-        if not x.startswith("#")
-    ]
-    found = [
-        re.fullmatch(r"([a-z0-9-]+)==(\S+) --hash=sha256:[0-9a-f]{64}", line) for line in lines
-    ]
-    assert all(found) and lines == sorted(lines)
-    return {match[1]: match[2] for match in found}
+    """Return the version of each distribution in a lock file; every line must have a hash."""
+    text = (ROOT / "docker/lock" / f"{name}.txt").read_text()
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    pattern = re.compile(r"([a-z0-9-]+)==(\S+) --hash=sha256:[0-9a-f]{64}")
+    matches = [pattern.fullmatch(line) for line in lines]
+    assert all(matches) and lines == sorted(lines)
+    return dict(match.groups() for match in matches)
 
 
 def wanted(requirement: str) -> Requirement:
@@ -104,7 +96,7 @@ def test_layers(framework):
 
 
 def sent(name: str) -> bool:
-    """Whether the engine gets a file: the last line of .dockerignore that it or a folder of it matches decides."""
+    """Return whether the engine gets a file, by the last line of .dockerignore that matches it."""
     path, decision = Path(name), True
     for line in (ROOT / ".dockerignore").read_text().splitlines():
         pattern = line.removeprefix("!").removeprefix("**/")

@@ -1,4 +1,4 @@
-"""The documentation: the site builds without a warning and needs no network; its code runs, its commands exist."""
+"""The documentation: its site builds without warnings and needs no network, its code runs."""
 
 import importlib.util
 import logging

@@ -1,4 +1,4 @@
-"""Lists of commands that need each other: order, failures, what is done again and what is not, several at a time."""
+"""Jobs that need each other: order, failures, what is rerun and what is not, several at a time."""
 
 import json
 import subprocess
@@ -16,7 +16,7 @@ from samplenet.runs import sources
 from samplenet.runs.checkpoint import save_checkpoint
 from samplenet.runs.jobs import Job, Jobs, note
 
-# appends its name to the log, so that a test sees what ran, and writes what it was told as its output; "fail" fails
+# appends its name to the file "ran", and writes its arguments as its output; fails at "fail"
 SCRIPT = """
 import sys
 open('ran', 'a').write(sys.argv[1] + ' ')
@@ -28,7 +28,7 @@ sys.exit('fail' in sys.argv)
 
 @pytest.fixture
 def run(tmp_path):
-    """Run jobs given as name=(needs, extra arguments); returns what ran, in order, and the `Jobs`."""
+    """Run jobs given as name=(needs, extra arguments); return what ran, in order, and `Jobs`."""
     config = tmp_path / "preset.yaml"
     config.touch()
 
@@ -109,8 +109,10 @@ def test_a_job_that_measures_time_runs_alone(tmp_path):
     """It would see the other's file if both ran at once."""
     (tmp_path / "preset").touch()
     code = (
-        "import pathlib, sys, time; me = pathlib.Path(sys.argv[1]); assert not list(pathlib.Path().glob('*.on')), me\n"
-        "on = pathlib.Path(f'{me.name}.on'); on.touch(); time.sleep(0.5); on.unlink(); (me / 'out').touch()"
+        "import pathlib, sys, time; me = pathlib.Path(sys.argv[1])\n"
+        "assert not list(pathlib.Path().glob('*.on')), me\n"
+        "on = pathlib.Path(f'{me.name}.on'); on.touch(); time.sleep(0.5); on.unlink()\n"
+        "(me / 'out').touch()"
     )
     jobs = []
     for name, exclusive in (("a", False), ("b", True), ("c", False)):
@@ -134,10 +136,12 @@ def test_a_job_before_one_that_it_needs_is_a_mistake(run):
 
 
 def test_a_child_ends_with_its_killed_parent(tmp_path):
-    code = "import pathlib, os, time; pathlib.Path('pid').write_text(str(os.getpid())); time.sleep(600)"
+    code = "import pathlib, os; pathlib.Path('pid').write_text(str(os.getpid()))"
+    code += "; import time; time.sleep(600)"
     (tmp_path / "preset").touch()
     script = (
-        "import sys; from pathlib import Path; from samplenet.runs.jobs import Job, Jobs; here = Path(sys.argv[1])\n"
+        "import sys; from pathlib import Path; from samplenet.runs.jobs import Job, Jobs\n"
+        "here = Path(sys.argv[1])\n"
         f"Jobs([Job('a', ['-c', {code!r}], here / 'preset', 'out')], here, here).run()"
     )
     parent = subprocess.Popen(
@@ -226,7 +230,8 @@ def test_an_evaluation_runs_again_when_another_run_has_finished_where_it_looks(r
 def test_two_run_at_once(run):
     """Each waits for the other's file, so one after the other they would never end."""
     script = (
-        "import sys, time, pathlib; me = sys.argv[1]; pathlib.Path('here-' + me).touch(); end = time.time() + 60\n"
+        "import sys, time, pathlib; me = sys.argv[1]; end = time.time() + 60\n"
+        "pathlib.Path('here-' + me).touch()\n"
         "pathlib.Path(f'results/{me}/out').touch()\n"
         "while not pathlib.Path('here-' + {'a': 'b', 'b': 'a'}[me]).exists():\n"
         "    assert time.time() < end; time.sleep(0.01)"
@@ -301,11 +306,12 @@ def test_a_training_run_made_by_hand_is_adopted(tmp_path):
     assert "holds a run with other settings (epochs: 5 -> 6)" in jobs.failed["a"]
 
 
-# a training run in small: what code it is of is recorded when it begins; its output says what it was made of
+# a small training run: it records its code when it begins; its output names what it was made of
 TRAINED = """
 import hashlib, json, pathlib, sys
 import numpy as np
-from samplenet.runs.checkpoint import digest, load_checkpoint, save_checkpoint
+from samplenet.runs.checkpoint import load_checkpoint, save_checkpoint
+from samplenet.runs.run import network_digest
 name, seed, *task = sys.argv[1:]
 open('ran', 'a').write(name + ' ')
 folder = pathlib.Path('results', name)
@@ -314,7 +320,7 @@ if not (folder / 'environment.json').exists():
     files = [pathlib.Path('code', file) for file in (f'{name}.py', 'all.py')]
     found = {str(file): hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in files}
     (folder / 'environment.json').write_text(json.dumps({'sources': found}))
-of = digest(load_checkpoint(pathlib.Path('results', task[0], 'last.safetensors'))[0]) if task else None
+of = network_digest(pathlib.Path('results', task[0])) if task else None
 last = folder / 'last.safetensors'
 if last.exists() and load_checkpoint(last)[1]['task'] != of:
     sys.exit('trained for another network')
@@ -415,18 +421,13 @@ def test_a_run_that_is_in_use_is_not_moved_away(train, tmp_path, monkeypatch):
 
 
 def test_one_line_says_which_runs_other_code_made_and_what_to_do():
-    found = {f"run{i}": ["classification/pointnet.py", f"file{i}.py"] for i in range(4)} | {
-        "run9": None
-    }
-    line = note(found)
-    assert line.startswith(
-        "these runs were made by other code and are kept: run0, run1, run2 and 2 more ("
-    )
+    outdated = {f"run{i}": ["classification/pointnet.py", f"file{i}.py"] for i in range(4)}
+    line = note(outdated | {"run9": None})
+    kept = "these runs were made by other code and are kept: run0, run1, run2 and 2 more ("
+    assert line.startswith(kept)
     assert "\n" not in line
-    assert (
-        "changed since: classification/pointnet.py, file0.py, file1.py and 2 more; the code of 1 is not on"
-        in line
-    )
+    assert "changed since: classification/pointnet.py, file0.py, file1.py and 2 more;" in line
+    assert "2 more; the code of 1 is not on" in line
     assert "--again to redo them" in line and "--out DIR" in line
 
 
@@ -443,8 +444,8 @@ def test_the_recorded_code_is_what_the_script_had_loaded(tmp_path, monkeypatch):
     command = (
         f"import sys; sys.argv = [{str(script)!r}]; sys.path.insert(0, {str(script.parent)!r})\n"
         "import json, pathlib, network, samplenet.report; from samplenet.runs import sources\n"
-        f"sys.path.append({str(tmp_path)!r}); sources.own_folders.add(pathlib.Path({str(tmp_path)!r}).resolve())\n"
-        "import own\n"
+        f"sys.path.append({str(tmp_path)!r})\n"
+        f"sources.own_folders.add(pathlib.Path({str(tmp_path)!r}).resolve()); import own\n"
         "print(json.dumps([sources.loaded(True), sources.loaded(False)]))"
     )
     done = subprocess.run(

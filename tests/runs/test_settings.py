@@ -170,7 +170,7 @@ def edges(kind, bound, limit):
 
 
 def test_every_bound_and_choice_of_every_script(import_scripts, tmp_path):
-    """Just outside is refused with flag and value; the edge itself is accepted, and so are the defaults."""
+    """Just outside is refused with flag and value; the edge and the defaults are accepted."""
     checked = 0
     for experiment in discover(ROOT):
         scripts = import_scripts(experiment)
