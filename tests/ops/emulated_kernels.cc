@@ -1,8 +1,9 @@
 // The CUDA kernels, run by cuda_emulator.h, with a C interface.
 #include "chamfer.h"
 #include "cuda_emulator.h"
-#include "fps.h"
+#include "farthest_points.h"
 #include "knn.h"
+#include "types.h"
 
 using namespace samplenet;
 
@@ -47,7 +48,4 @@ extern "C" void emulator_seed(uint32_t seed) { emulator::seed = seed; }
                                            int64_t m, I* idx, void* workspace) {                                       \
     return farthest_points_cuda(points, chosen, B, N, S, m, idx, workspace, nullptr);                                  \
   }
-EXPORT(float, int32_t)
-EXPORT(float, int64_t)
-EXPORT(double, int32_t)
-EXPORT(double, int64_t)
+FOR_EACH_TYPE(EXPORT)

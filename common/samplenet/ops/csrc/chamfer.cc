@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "knn.h"
+#include "types.h"
 
 namespace samplenet {
 
@@ -38,13 +39,10 @@ void chamfer_backward(const T* grad_a2b, const T* grad_b2a, const T* a, const T*
   });
 }
 
-#define SAMPLENET_CHAMFER(T, I)                                                                                    \
+#define INSTANTIATE(T, I)                                                                                    \
   template void chamfer<T, I>(const T*, const T*, int64_t, int64_t, int64_t, T*, T*, I*, I*, const Parallel&);     \
   template void chamfer_backward<T, I>(const T*, const T*, const T*, const T*, const I*, const I*, int64_t, int64_t, \
                                        int64_t, T*, T*, const Parallel&);
-SAMPLENET_CHAMFER(float, int32_t)
-SAMPLENET_CHAMFER(float, int64_t)
-SAMPLENET_CHAMFER(double, int32_t)
-SAMPLENET_CHAMFER(double, int64_t)
+FOR_EACH_TYPE(INSTANTIATE)
 
 }  // namespace samplenet

@@ -9,6 +9,7 @@
 #include "chamfer_locate.cuh"
 #include "cuda_common.cuh"
 #include "knn.h"
+#include "types.h"
 
 namespace samplenet {
 namespace {
@@ -136,9 +137,6 @@ int chamfer_cuda(const T* a, const T* b, int64_t B, int64_t M, int64_t N, T* a2b
 #define INSTANTIATE(T, I)                                                                                     \
   template size_t chamfer_cuda_workspace<T, I>(int64_t, int64_t, int64_t);                                    \
   template int chamfer_cuda<T, I>(const T*, const T*, int64_t, int64_t, int64_t, T*, T*, I*, I*, void*, void*);
-INSTANTIATE(float, int32_t)
-INSTANTIATE(float, int64_t)
-INSTANTIATE(double, int32_t)
-INSTANTIATE(double, int64_t)
+FOR_EACH_TYPE(INSTANTIATE)
 
 }  // namespace samplenet

@@ -5,6 +5,7 @@
 #include "chamfer.h"
 #include "cuda_common.cuh"
 #include "pull.cuh"
+#include "types.h"
 
 namespace samplenet {
 namespace {
@@ -58,9 +59,6 @@ int chamfer_backward_cuda(const T* grad_a2b, const T* grad_b2a, const T* a, cons
   template size_t chamfer_backward_cuda_workspace<T, I>(int64_t, int64_t, int64_t);                                 \
   template int chamfer_backward_cuda<T, I>(const T*, const T*, const T*, const T*, const I*, const I*, int64_t,     \
                                            int64_t, int64_t, T*, T*, void*, void*);
-INSTANTIATE(float, int32_t)
-INSTANTIATE(float, int64_t)
-INSTANTIATE(double, int32_t)
-INSTANTIATE(double, int64_t)
+FOR_EACH_TYPE(INSTANTIATE)
 
 }  // namespace samplenet

@@ -1,7 +1,5 @@
 // Which instruction set the CPU kernels use, decided when the first of them runs.
 #pragma once
-#include <cstdint>
-
 #include "guarded.h"
 #include "parallel.h"
 
@@ -12,16 +10,8 @@ enum class Isa { baseline, avx2, avx512 };
 // The widest the processor has, or a narrower one that the environment variable SAMPLENET_ISA names.
 Isa isa();
 
-#define SAMPLENET_DECLARE(ISA)                                                                                        \
-  namespace ISA {                                                                                                     \
-  template <class T, class I>                                                                                         \
-  void knn(const T*, const T*, int64_t B, int64_t M, int64_t N, int64_t k, T*, I*, const Parallel&);                  \
-  template <class T, class I>                                                                                         \
-  void farthest_points(const T*, const I*, int64_t B, int64_t N, int64_t S, int64_t m, I*, const Parallel&);          \
-  }
-SAMPLENET_DECLARE(baseline)
-SAMPLENET_DECLARE(avx2)
-SAMPLENET_DECLARE(avx512)
+// X(namespace) for each instruction set: declares what is compiled once for each of them.
+#define FOR_EACH_ISA(X) X(baseline) X(avx2) X(avx512)
 
 // Runs `function(arguments..., parallel)` of the chosen instruction set.
 #if defined(__x86_64__)

@@ -4,8 +4,16 @@
 #include <cstdint>
 
 #include "isa.h"
+#include "types.h"
 
 namespace samplenet {
+
+#define DECLARE(ISA)        \
+  namespace ISA {            \
+  template <class T, class I> \
+  void knn(const T*, const T*, int64_t B, int64_t M, int64_t N, int64_t k, T*, I*, const Parallel&); \
+  }
+FOR_EACH_ISA(DECLARE)
 
 template <class T, class I>
 void knn(const T* queries, const T* points, int64_t B, int64_t M, int64_t N, int64_t k, T* dist2, I* idx,
@@ -35,13 +43,10 @@ void knn_backward(const T* grad, const T* queries, const T* points, const I* idx
   });
 }
 
-#define SAMPLENET_KNN(T, I)                                                                                            \
+#define INSTANTIATE(T, I)                                                                                            \
   template void knn<T, I>(const T*, const T*, int64_t, int64_t, int64_t, int64_t, T*, I*, const Parallel&);            \
   template void knn_backward<T, I>(const T*, const T*, const T*, const I*, int64_t, int64_t, int64_t, int64_t, T*, T*, \
                                    const Parallel&);
-SAMPLENET_KNN(float, int32_t)
-SAMPLENET_KNN(float, int64_t)
-SAMPLENET_KNN(double, int32_t)
-SAMPLENET_KNN(double, int64_t)
+FOR_EACH_TYPE(INSTANTIATE)
 
 }  // namespace samplenet

@@ -8,6 +8,7 @@
 #include "cuda_common.cuh"
 #include "knn.h"
 #include "knn_scan.cuh"
+#include "types.h"
 #include "warp_sort.cuh"
 
 namespace samplenet {
@@ -148,9 +149,6 @@ int knn_cuda(const T* queries, const T* points, int64_t B, int64_t M, int64_t N,
 #define INSTANTIATE(T, I)                                                       \
   template size_t knn_cuda_workspace<T, I>(int64_t, int64_t, int64_t, int64_t); \
   template int knn_cuda<T, I>(const T*, const T*, int64_t, int64_t, int64_t, int64_t, T*, I*, void*, void*);
-INSTANTIATE(float, int32_t)
-INSTANTIATE(float, int64_t)
-INSTANTIATE(double, int32_t)
-INSTANTIATE(double, int64_t)
+FOR_EACH_TYPE(INSTANTIATE)
 
 }  // namespace samplenet

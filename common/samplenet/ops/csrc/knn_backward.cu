@@ -4,6 +4,7 @@
 #include "cuda_common.cuh"
 #include "knn.h"
 #include "pull.cuh"
+#include "types.h"
 
 namespace samplenet {
 namespace {
@@ -53,9 +54,6 @@ int knn_backward_cuda(const T* grad, const T* queries, const T* points, const I*
   template size_t knn_backward_cuda_workspace<T, I>(int64_t, int64_t, int64_t, int64_t);                        \
   template int knn_backward_cuda<T, I>(const T*, const T*, const T*, const I*, int64_t, int64_t, int64_t,       \
                                        int64_t, T*, T*, void*, void*);
-INSTANTIATE(float, int32_t)
-INSTANTIATE(float, int64_t)
-INSTANTIATE(double, int32_t)
-INSTANTIATE(double, int64_t)
+FOR_EACH_TYPE(INSTANTIATE)
 
 }  // namespace samplenet

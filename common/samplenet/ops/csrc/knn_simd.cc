@@ -10,6 +10,7 @@
 #include "knn_brute.h"
 #include "knn_tree.h"
 #include "tree.h"
+#include "types.h"
 
 namespace samplenet::SAMPLENET_ISA {
 
@@ -63,11 +64,8 @@ void knn(const T* queries, const T* points, int64_t B, int64_t M, int64_t N, int
     search(queries + b * M * 3, points + b * N * 3, M, N, k, dist2 + b * M * k, idx + b * M * k, parallel);
 }
 
-#define SAMPLENET_KNN(T, I) \
+#define INSTANTIATE(T, I) \
   template void knn<T, I>(const T*, const T*, int64_t, int64_t, int64_t, int64_t, T*, I*, const Parallel&);
-SAMPLENET_KNN(float, int32_t)
-SAMPLENET_KNN(float, int64_t)
-SAMPLENET_KNN(double, int32_t)
-SAMPLENET_KNN(double, int64_t)
+FOR_EACH_TYPE(INSTANTIATE)
 
 }  // namespace samplenet::SAMPLENET_ISA

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "types.h"
+
 namespace samplenet {
 namespace {
 
@@ -174,13 +176,10 @@ void to_blocks(const T* points, int64_t n, T* blocks) {
           i < n ? points[3 * i + c] : std::numeric_limits<T>::quiet_NaN();
 }
 
-#define SAMPLENET_TREE(T, P)  \
+#define INSTANTIATE(T, P)  \
   template struct Tree<T, P>; \
   template std::vector<P> spatial_order<T, P>(const T*, int64_t, const Parallel&);
-SAMPLENET_TREE(float, int32_t)
-SAMPLENET_TREE(float, int64_t)
-SAMPLENET_TREE(double, int32_t)
-SAMPLENET_TREE(double, int64_t)
+FOR_EACH_TYPE(INSTANTIATE)
 template void to_blocks<float>(const float*, int64_t, float*);
 template void to_blocks<double>(const double*, int64_t, double*);
 

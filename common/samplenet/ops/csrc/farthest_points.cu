@@ -2,11 +2,12 @@
 //
 // Each thread holds P points and their squared distance to the picked ones in registers. The farthest goes through the
 // warp to shared memory, and every warp reduces those for itself, so all threads know the pick without another
-// barrier. P = 0: any number of points, the distances in the workspace; few large clouds: see farthest.cuh. A picked
+// barrier. P = 0: any number of points, the distances in the workspace; few large clouds: see farthest_points.cuh. A picked
 // point's distance is -1.
 #include "cuda_common.cuh"
-#include "farthest.cuh"
-#include "fps.h"
+#include "farthest_points.cuh"
+#include "farthest_points.h"
+#include "types.h"
 
 namespace samplenet {
 namespace {
@@ -106,9 +107,6 @@ int farthest_points_cuda(const T* points, const I* chosen, int64_t B, int64_t N,
 #define INSTANTIATE(T, I)                                                                   \
   template size_t farthest_points_cuda_workspace<T, I>(int64_t, int64_t, int64_t, int64_t); \
   template int farthest_points_cuda<T, I>(const T*, const I*, int64_t, int64_t, int64_t, int64_t, I*, void*, void*);
-INSTANTIATE(float, int32_t)
-INSTANTIATE(float, int64_t)
-INSTANTIATE(double, int32_t)
-INSTANTIATE(double, int64_t)
+FOR_EACH_TYPE(INSTANTIATE)
 
 }  // namespace samplenet

@@ -1,5 +1,5 @@
 // Compiled once for each instruction set; see simd.h.
-#include "fps.h"
+#include "farthest_points.h"
 
 #include <algorithm>
 #include <cmath>
@@ -7,9 +7,10 @@
 #include <limits>
 #include <vector>
 
-#include "fps_tree.h"
+#include "farthest_points_tree.h"
 #include "simd.h"
 #include "tree.h"
+#include "types.h"
 
 namespace samplenet::SAMPLENET_ISA {
 
@@ -100,11 +101,8 @@ void farthest_points(const T* points, const I* chosen, int64_t B, int64_t N, int
   });
 }
 
-#define SAMPLENET_FPS(T, I) \
+#define INSTANTIATE(T, I) \
   template void farthest_points<T, I>(const T*, const I*, int64_t, int64_t, int64_t, int64_t, I*, const Parallel&);
-SAMPLENET_FPS(float, int32_t)
-SAMPLENET_FPS(float, int64_t)
-SAMPLENET_FPS(double, int32_t)
-SAMPLENET_FPS(double, int64_t)
+FOR_EACH_TYPE(INSTANTIATE)
 
 }  // namespace samplenet::SAMPLENET_ISA
