@@ -109,7 +109,10 @@ def test_chamfer_holds_no_distance_matrix(built):
 
 def test_kernels_know_no_framework():
     for path in native.SOURCES.iterdir():
-        binding = path.stem.endswith(("_torch", "_tf")) or path.name in ("torch_common.h", "tf_common.h")
+        binding = path.stem.endswith(("_torch", "_tf")) or path.name in (
+            "torch_common.h",
+            "tf_common.h",
+        )
         if path.suffix in (".h", ".cc", ".cu", ".cuh") and not binding:
             assert not re.search(
                 r"#include\s*[<\"](torch|tensorflow|ATen|c10)", path.read_text()
