@@ -1,9 +1,17 @@
 """What all tests share: the environment they run in and small data sets."""
 
+import contextlib
+import functools
 import importlib
+import itertools
 import json
 import os
+import select
+import signal
+import socket
+import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -29,9 +37,8 @@ LONGEST_FIRST = (
 )
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-if workers := int(
-    os.environ.get("PYTEST_XDIST_WORKER_COUNT", 0)
-):  # they share the cores, as do the processes they start
+workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 0))
+if workers:  # they share the cores, as do the processes they start
     for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
         os.environ.setdefault(name, str(max(1, os.cpu_count() // workers)))
 
@@ -60,8 +67,8 @@ def pytest_collection_modifyitems(config, items):
 
 
 def processor_seconds():
-    """Seconds of a processor that this process and the ended ones that it started have taken."""
-    return sum(os.times()[:4])
+    """Return the processor time of this process and of the ended ones that it started, in seconds."""
+    return sum(os.times()[:4]) + sum(server.seconds for server in Server.running)
 
 
 def pytest_runtest_logstart(nodeid, location):
@@ -98,6 +105,198 @@ def pytest_terminal_summary(terminalreporter):
         ("all", total),
     ]:
         terminalreporter.line(f"{name:24}{tests:8}{minutes:10.1f}{processor:18.1f}")
+
+
+# Importing a framework takes most of a tiny run's time. So it is imported once, and every script runs in a fork.
+SERVE = """
+import importlib.machinery, json, os, runpy, signal, sys
+_, allowed, refused, *modules = sys.argv
+
+class Refuse:
+    def find_spec(self, name, *_):
+        return importlib.machinery.ModuleSpec(name, self) if name == refused else None
+
+    def create_module(self, spec):
+        raise ImportError(f"a script of {allowed} imported {refused}")
+
+sys.meta_path.insert(0, Refuse())
+for name in modules:
+    importlib.import_module(name)
+
+def tell_ended(*_):
+    try:
+        while (ended := os.wait4(-1, os.WNOHANG))[0]:
+            child, status, used = ended
+            words = ["ended", child, os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime]
+            os.write(1, (json.dumps(words) + "\\n").encode())
+    except ChildProcessError:
+        pass
+
+signal.signal(signal.SIGCHLD, tell_ended)
+for line in sys.stdin:
+    script, flags, log, errors, more, prepare = json.loads(line)
+    if child := os.fork():
+        os.write(1, (json.dumps(["started", child]) + "\\n").encode())
+        continue
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for number, path in ((1, log), (2, errors)):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666), number)
+    os.environ.update(more)
+    sys.argv, sys.path[0] = [script, *flags], os.path.dirname(script)
+    exec(prepare)
+    runpy.run_path(script, run_name="__main__")
+    break
+"""
+LIBRARY = "runs.script runs.training report.results data.shapes data.shapenet data.modelnet40"
+IMPORTED = {
+    "tf": ("tensorflow", "torch", "keras", "samplenet.tf", "samplenet.tf.replicas"),
+    # Adam and deterministic algorithms import the last two
+    "torch": (
+        *("torch", "tensorflow", "samplenet.torch", "samplenet.torch.processes"),
+        *("torch._dynamo", "torch._inductor.config"),
+    ),
+}
+
+
+def words_of(flags):
+    """Split flags that are strings, not paths, into words."""
+    parts = (flag.split() if isinstance(flag, str) else [str(flag)] for flag in flags)
+    return [*itertools.chain.from_iterable(parts)]
+
+
+class Server:
+    """A process that has imported one framework, cannot import the other, and forks for each script."""
+
+    running = []
+
+    def __init__(self, framework, folder):
+        threads = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+        env = {**os.environ, **dict.fromkeys(threads, "1")}
+        modules = [f"samplenet.{name}" for name in LIBRARY.split()]
+        command = [sys.executable, "-c", SERVE, *IMPORTED[framework], *modules]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "bufsize": 0}
+        self.process = subprocess.Popen(command, env=env, cwd=ROOT, **pipes)
+        self.folder, self.started = folder, itertools.count()
+        self.statuses, self.seconds = {}, 0.0  # of the forks that have ended
+        Server.running.append(self)
+
+    def hear(self):
+        """Read one report; returns the process that it says has started, else None."""
+        what, process, *ended = json.loads(self.process.stdout.readline())
+        if what == "started":
+            return process
+        self.statuses[process], seconds = ended
+        self.seconds += seconds
+
+    def start(self, script, *flags, log=None, env=None, prepare=""):
+        """Run a script as `python script *flags`, after the code of `prepare`.
+
+        It prints to the `log`, else to two files, for `Forked.printed`.
+        """
+        name = self.folder / str(next(self.started))
+        out, errors = (log, log) if log else (name.with_suffix(".out"), name.with_suffix(".err"))
+        words = [str(script), words_of(flags), str(out), str(errors), env or {}, prepare]
+        self.process.stdin.write(json.dumps(words).encode() + b"\n")
+        while not (process := self.hear()):
+            pass
+        return Forked(self, process, out, errors)
+
+    def run(self, script, *flags, **options):
+        """Run a script to its end; returns what it prints."""
+        return self.start(script, *flags, **options).printed()
+
+    def finish(self, processes):
+        """Wait for forks, which must succeed; returns what each has printed."""
+        try:
+            return [process.printed() for process in processes]
+        finally:
+            for process in processes:
+                process.kill()
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+        self.process.stdout.close()
+        Server.running.remove(self)  # from here on, its time is that of an ended process
+
+
+class Forked:
+    """A script in a fork, with the methods of `subprocess.Popen` that are needed here."""
+
+    def __init__(self, server, pid, out, errors):
+        self.server, self.pid, self.out, self.errors = server, pid, out, errors
+
+    @property
+    def returncode(self):
+        return self.server.statuses.get(self.pid)
+
+    def poll(self):
+        while select.select([self.server.process.stdout], [], [], 0)[0]:
+            self.server.hear()
+        return self.returncode
+
+    def wait(self, timeout=300):
+        end = time.time() + timeout
+        while self.poll() is None:
+            assert time.time() < end, f"still running after {timeout} s"
+            time.sleep(0.005)
+        return self.returncode
+
+    def printed(self):
+        """Wait for the script, which must succeed; returns what it has printed."""
+        assert self.wait() == 0, self.errors.read_text()
+        return self.out.read_text()
+
+    def send_signal(self, number):
+        if self.poll() is None:
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                os.kill(self.pid, number)
+
+    def kill(self):
+        self.send_signal(signal.SIGKILL)
+
+
+@pytest.fixture(scope="session")
+def serve_scripts(tmp_path_factory):
+    """Function of a framework, "tf" or "torch": the server of its scripts, started at the first call."""
+    start = functools.cache(lambda name: Server(name, tmp_path_factory.mktemp("printed")))
+    yield start
+    for server in [*Server.running]:
+        server.close()
+
+
+@pytest.fixture(scope="session")
+def free_ports():
+    """Function: so many ports of this machine that nothing uses."""
+
+    def find(count):
+        with contextlib.ExitStack() as stack:
+            holders = [stack.enter_context(socket.socket()) for _ in range(count)]
+            for holder in holders:
+                holder.bind(("localhost", 0))
+            return [holder.getsockname()[1] for holder in holders]
+
+    return find
+
+
+@pytest.fixture
+def torchrun(serve_scripts, free_ports):
+    """Run a script in two processes on the CPU as torchrun would; returns what both print."""
+
+    def run(script, *flags):
+        shared = {
+            "MASTER_ADDR": "localhost",
+            "MASTER_PORT": str(free_ports(1)[0]),
+            "WORLD_SIZE": "2",
+        }
+        environments = [{**shared, "RANK": rank, "LOCAL_RANK": rank} for rank in "01"]
+        server = serve_scripts("torch")
+        both = [server.start(script, *flags, env=env) for env in environments]
+        return "".join(server.finish(both))
+
+    return run
 
 
 @pytest.fixture(autouse=True)
@@ -163,6 +362,19 @@ def import_scripts():
     return load
 
 
+@pytest.fixture(scope="session")
+def call_script():
+    """Function of a script's module and flags: runs it in this process; a string may be several flags."""
+    from samplenet.runs import settings
+
+    def call(script, *flags, action="train"):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("sys.argv", [script.__file__])  # where settings look for presets
+            return getattr(script, action)(settings.load(script.Config, words_of(flags)))
+
+    return call
+
+
 @pytest.fixture(params=[True, False], ids=["native ops", "framework operations"])
 def served(request):
     """Both ways in which ops are served."""
@@ -174,34 +386,36 @@ def served(request):
 
 
 @pytest.fixture
-def most_added(monkeypatch):
-    """A list to which each training step in TensorFlow appends the largest number of gradients that it adds at once.
+def without_figures():
+    """Figures are bytes of zero, as matplotlib takes seconds; `without_figures.undo()` has them drawn."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("samplenet.report.png.draw", lambda figure: bytes(200))
+        yield patch
+
+
+@pytest.fixture(scope="session")
+def gradients_in_one_order():
+    """Check of each training step in TensorFlow, when it is traced, that it adds at most two gradients at once.
 
     AddN adds two in either order to the same bits; three or more it adds in an order that changes from run to run.
     """
     from samplenet.tf.replicas import Replicas
 
-    found, compiled = [], Replicas.compiled
+    compiled = Replicas.compiled
 
     def spy(self, step, xla=False):
-        function, seen = compiled(self, step, xla), []
+        function = compiled(self, step, xla)
 
         def run(*args):
-            if not seen:
-                graph = function.get_concrete_function(*args).graph
-                seen.append(
-                    max(
-                        (len(op.inputs) for op in graph.get_operations() if op.type == "AddN"),
-                        default=0,
-                    )
-                )
-                found.extend(seen)
+            operations = function.get_concrete_function(*args).graph.get_operations()
+            assert all(len(op.inputs) <= 2 for op in operations if op.type == "AddN")
             return function(*args)
 
         return run
 
-    monkeypatch.setattr(Replicas, "compiled", spy)
-    return found
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Replicas, "compiled", spy)
+        yield
 
 
 @pytest.fixture(scope="session")

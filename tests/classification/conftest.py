@@ -1,7 +1,6 @@
 """What the tests of classification share."""
 
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,6 @@ import pytest
 import evaluate
 import train_classifier
 import train_samplenet
-from samplenet.runs import settings
 from samplenet.runs.script import main
 
 ROOT = Path(__file__).parents[2]
@@ -19,6 +17,11 @@ SCRIPTS = {
     "evaluate": (evaluate, evaluate.evaluate),
 }
 TINY = ["--batch-size", "8", "--epochs", "1", "--bn-decay-samples", "20"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def every_training_adds_gradients_in_one_order(gradients_in_one_order):
+    """Every training step of these tests is checked."""
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +37,7 @@ def results(read_results):
 
 
 @pytest.fixture
-def script(monkeypatch, shapes_folder):
+def script(monkeypatch, shapes_folder, without_figures):
     """Run a script in this process; returns nothing, or raises SystemExit with the message."""
 
     def run(name, *flags, data_root=shapes_folder):
@@ -50,43 +53,18 @@ def script(monkeypatch, shapes_folder):
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory, shapes_folder):
-    """A classifier, a SampleNet-8 and an S-NET-8, trained for one epoch each."""
-    folder, base = tmp_path_factory.mktemp("runs"), [*TINY, "--data-root", str(shapes_folder)]
-    load = settings.load
-
-    def argv(name):
-        sys.argv = [str(ROOT / "classification" / f"{name}.py")]
-
-    old = sys.argv
-    try:
-        argv("train_classifier")
-        flags = [
-            *base,
-            "--num-points",
-            "64",
-            "--model",
-            "vanilla",
-            "--no-xla",
-            "--out",
-            str(folder / "cls"),
-        ]
-        train_classifier.train(load(train_classifier.Config, flags))
-        argv("train_samplenet")
-        for name, flag in (("samplenet", "--projection"), ("snet", "--no-projection")):
-            flags = [
-                *base,
-                "--task",
-                str(folder / "cls"),
-                "--sample-sizes",
-                "8",
-                flag,
-                "--out",
-                str(folder / name),
-            ]
-            train_samplenet.train(load(train_samplenet.Config, flags))
-    finally:
-        sys.argv = old
+def trained(tmp_path_factory, shapes_folder, call_script):
+    """A classifier, and samplers in front of it, each trained for one epoch."""
+    folder, base = tmp_path_factory.mktemp("runs"), [*TINY, "--data-root", shapes_folder]
+    flags = ["--num-points", 64, "--model", "vanilla", "--no-xla", "--out", folder / "cls"]
+    call_script(train_classifier, *base, *flags)
+    for name, flags in {
+        "samplenet": "--sample-sizes 8",
+        "snet": "--sample-sizes 8 --no-projection",
+        "progressive": "--sample-sizes 4 8",
+    }.items():
+        task = ["--task", folder / "cls", "--out", folder / name]
+        call_script(train_samplenet, *base, flags, *task)
     return folder
 
 

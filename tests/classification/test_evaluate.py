@@ -14,9 +14,6 @@ from samplenet.runs.evaluation import Entry
 def test_a_progressive_sampler_serves_every_size(tmp_path, script, trained, results, tiny):
     task = ["--task", trained / "cls"]
     script(
-        "train_samplenet", *tiny, *task, "--sample-sizes", 4, 8, "--out", tmp_path / "progressive"
-    )
-    script(
         "train_samplenet",
         *tiny,
         *task,
@@ -27,7 +24,7 @@ def test_a_progressive_sampler_serves_every_size(tmp_path, script, trained, resu
         "--out",
         tmp_path / "net",
     )
-    runs = [tmp_path / "progressive", tmp_path / "net", trained / "samplenet"]
+    runs = [trained / "progressive", tmp_path / "net", trained / "samplenet"]
     script("evaluate", *task, "--sizes", 64, 16, "--samplers", *runs, "--out", tmp_path / "out")
     found = results(tmp_path / "out")
     scored = {(r["sampler"], r["m"], r["protocol"]) for r in found["rows"]}
@@ -162,12 +159,9 @@ def matched(found, *names):
     return sorted((r for r in rows if r["sampler"] in (names or [r["sampler"]])), key=str)
 
 
-def test_saved_samples_score_as_their_samplers_do(tmp_path, script, trained, results, tiny):
+def test_saved_samples_score_as_their_samplers_do(tmp_path, script, trained, results):
     task = ["--task", trained / "cls"]
-    script(
-        "train_samplenet", *tiny, *task, "--sample-sizes", 4, 8, "--out", tmp_path / "progressive"
-    )
-    runs = [trained / "samplenet", trained / "snet", tmp_path / "progressive"]
+    runs = [trained / "samplenet", trained / "snet", trained / "progressive"]
     flags = [*task, "--sizes", 64, 8, 4]
     script(
         "evaluate",

@@ -1,8 +1,6 @@
 """The examples run as their README says and print what they should."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,50 +14,49 @@ ACCURACIES = r"""all 128 points: accuracy (0\.\d\d|1\.00)
 TUNED = r"loss (\d\.\d\d), accuracy (0\.\d\d|1\.00) on 4 matched points\n"
 
 
-def printed(name: str, pattern: str) -> list[float]:
-    """Run an example; all it prints must match the pattern: the numbers in its groups."""
-    done = subprocess.run([sys.executable, FOLDER / f"{name}.py"], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    found = re.fullmatch(pattern, done.stdout)
-    assert found, done.stdout
-    return [float(number) for number in found.groups()]
+@pytest.fixture
+def printed(serve_scripts):
+    """Function of an example: the numbers that it prints; all of it must match the pattern, whose groups they are."""
+
+    def run(name, pattern, framework="torch"):
+        pytest.importorskip({"tf": "tensorflow"}.get(framework, framework))
+        text = serve_scripts(framework).run(FOLDER / f"{name}.py")
+        found = re.fullmatch(pattern, text)
+        assert found, text
+        return [float(number) for number in found.groups()]
+
+    return run
 
 
-def test_a_sampler_in_front_of_a_pytorch_model():
-    pytest.importorskip("torch")
+def test_a_sampler_in_front_of_a_pytorch_model(printed):
     lines = r"step 0: loss (\d+\.\d\d)\nstep 149: loss (\d+\.\d\d)\n" + ACCURACIES
     first, last, whole, random, _, learned = printed("pytorch_model", lines)
     assert last < first / 4
     assert whole > 0.9 and learned > random
 
 
-def test_a_sampler_in_front_of_a_keras_model():
-    pytest.importorskip("tensorflow")
-    first, last, whole, random, _, learned = printed(
-        "keras_model", r"loss (\d+\.\d\d) -> (\d+\.\d\d)\n" + ACCURACIES
-    )
+def test_a_sampler_in_front_of_a_keras_model(printed):
+    lines = r"loss (\d+\.\d\d) -> (\d+\.\d\d)\n" + ACCURACIES
+    first, last, whole, random, _, learned = printed("keras_model", lines, "tf")
     assert last < first / 4
     assert whole > 0.9 and learned > random
 
 
-def test_a_sampler_in_a_set_abstraction_layer():
-    pytest.importorskip("torch")
+def test_a_sampler_in_a_set_abstraction_layer(printed):
     losses = r"{0}, step 0: cross entropy (\d\.\d\d)\n{0}, step 30: cross entropy (\d\.\d\d)\n"
     losses += r"{0}: 16 distinct input points are the centres at inference\n"
     found = printed("pointnet2", losses.format("FPS") + losses.format("SampleNet"))
     assert found[1] < found[0] / 3 and found[3] < found[2] / 3
 
 
-def test_joint_fine_tuning():
-    pytest.importorskip("torch")
+def test_joint_fine_tuning(printed):
     frozen, _, tuned, correct = printed(
         "joint_finetuning", f"sampler trained, classifier frozen: {TUNED}both fine-tuned: {TUNED}"
     )
     assert tuned < frozen and correct > 0.8
 
 
-def test_features_carried_through_the_projection():
-    pytest.importorskip("torch")
+def test_features_carried_through_the_projection(printed):
     (share,) = printed(
         "features",
         r"projected: points \(2, 32, 3\), features \(2, 32, 2\)\nsame weights: True\n"

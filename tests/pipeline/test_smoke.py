@@ -37,7 +37,12 @@ def samplers(evaluation):
 @pytest.mark.parametrize(
     "experiment, figures, other",
     [
-        ("reconstruction", ["nre.png", "histogram.png", "gallery.png"], "torch"),
+        pytest.param(  # its scripts run without PyTorch in tests/faults/test_kills.py
+            "reconstruction",
+            ["nre.png", "histogram.png", "gallery.png"],
+            "torch",
+            marks=pytest.mark.slow,
+        ),
         (
             "registration",
             ["rotation_error.png", "precision.png", "pairs.png", "pair.html"],

@@ -1,6 +1,4 @@
-"""The evaluation: its numbers against plain NumPy, what it writes, the runner end to end."""
-
-import sys
+"""The evaluation: its numbers against plain NumPy, what it writes."""
 
 import numpy as np
 import pytest
@@ -10,33 +8,29 @@ from samplenet.data import saved_samples
 from samplenet.data.clouds import Clouds
 from samplenet.data.saved_layouts import SHAPENET
 from samplenet.ops import reference
-from samplenet.runs import settings
 
-TINY = ["--batch-size", "8", "--epochs", "1", "--sample-sizes", "6"]
+TINY = "--batch-size 8 --epochs 1"
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory, scripts, task):
-    """Run folders of a SampleNet-6 and an S-NET-6."""
-    folder, old = tmp_path_factory.mktemp("runs"), sys.argv
-    sys.argv = [scripts.train_samplenet.__file__]
-    try:
-        for name, flag in (("samplenet", "--projection"), ("snet", "--no-projection")):
-            flags = [*TINY, flag, "--task", str(task), "--out", str(folder / name)]
-            scripts.train_samplenet.train(settings.load(scripts.train_samplenet.Config, flags))
-    finally:
-        sys.argv = old
+def runs(tmp_path_factory, scripts, task, call_script):
+    """Run folders of a SampleNet-6, an S-NET-6 and a progressive SampleNet of two sizes."""
+    folder = tmp_path_factory.mktemp("runs")
+    for name, more in {
+        "samplenet": "--sample-sizes 6",
+        "snet": "--sample-sizes 6 --no-projection",
+        "progressive": "--sample-sizes 3 6",
+    }.items():
+        call_script(scripts.train_samplenet, TINY, more, "--task", task, "--out", folder / name)
     return folder
 
 
 @pytest.fixture
-def evaluate(scripts, task, monkeypatch, read_results):
+def evaluate(scripts, task, call_script, read_results, without_figures):
     """Evaluate in this process; returns results.json."""
-    monkeypatch.setattr("sys.argv", [scripts.evaluate.__file__])
 
     def run(out, *flags):
-        flags = ["--task", str(task), "--out", str(out), *map(str, flags)]
-        scripts.evaluate.evaluate(settings.load(scripts.evaluate.Config, flags))
+        call_script(scripts.evaluate, "--task", task, "--out", out, *flags, action="evaluate")
         return read_results(out)
 
     return run
@@ -133,7 +127,8 @@ def test_clouds_are_left_out_on_request_and_emd_joins(evaluate, tmp_path):
     assert values(results, "nre_emd")["none", 32, "matched"] == 1
 
 
-def test_the_report_stands_beside_the_results(evaluate, runs, tmp_path, capsys):
+def test_the_report_is_beside_the_results(evaluate, runs, tmp_path, capsys, without_figures):
+    without_figures.undo()
     evaluate(tmp_path, "--samplers", "random", "fps", runs / "samplenet", "--sizes", 6)
     for name in (
         "table.md",
@@ -153,21 +148,8 @@ def matched(results):
     return sorted(rows, key=str)
 
 
-@pytest.fixture(scope="module")
-def progressive(tmp_path_factory, scripts, task):
-    """The run folder of a progressive SampleNet of sizes 3 and 6."""
-    folder, old = tmp_path_factory.mktemp("progressive"), sys.argv
-    sys.argv = [scripts.train_samplenet.__file__]
-    try:
-        flags = [*TINY, "--sample-sizes", "3", "6", "--task", str(task), "--out", str(folder)]
-        scripts.train_samplenet.train(settings.load(scripts.train_samplenet.Config, flags))
-    finally:
-        sys.argv = old
-    return folder
-
-
-def test_saved_samples_score_as_their_samplers_do(evaluate, runs, progressive, tmp_path):
-    samplers = ["random", "fps", runs / "samplenet", runs / "snet", progressive]
+def test_saved_samples_score_as_their_samplers_do(evaluate, runs, tmp_path):
+    samplers = ["random", "fps", runs / "samplenet", runs / "snet", runs / "progressive"]
     direct = evaluate(
         tmp_path / "a",
         "--samplers",

@@ -1,4 +1,4 @@
-"""The evaluation: its numbers by eye and against plain NumPy, the runner end to end."""
+"""The evaluation: its numbers by eye and against plain NumPy, saved samples."""
 
 import os
 import subprocess
@@ -14,58 +14,33 @@ from samplenet.data import saved_samples
 from samplenet.runs import settings
 from samplenet.sampled import Sampled
 
-DATA = [
-    "--shapes-per-class",
-    "10",
-    "--pairs",
-    "20",
-    "--num-points",
-    "32",
-    "--batch-size",
-    "8",
-    "--epochs",
-    "1",
-]
-TINY = ["--batch-size", "8", "--epochs", "1", "--sample-sizes", "6", "--device", "cpu"]
+DATA = "--shapes-per-class 10 --pairs 20 --num-points 32 --batch-size 8 --epochs 1 --device cpu"
+TINY = "--batch-size 8 --epochs 1 --device cpu"
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory, scripts):
-    """Run folders of a PCRNet, one trained on moved pairs, a SampleNet-6 and an S-NET-6."""
-    folder, old = tmp_path_factory.mktemp("runs"), sys.argv
-
-    def run(script, out, *flags):
-        sys.argv = [script.__file__]
-        script.train(
-            settings.load(script.Config, [*flags, "--device", "cpu", "--out", str(folder / out)])
-        )
-
-    try:
-        run(scripts.train_pcrnet, "pcrnet", *DATA)
-        run(scripts.train_pcrnet, "moved", *DATA, "--translation", "--noise", "0.01")
-        for out, flag in (("samplenet", "--projection"), ("snet", "--no-projection")):
-            run(scripts.train_samplenet, out, *TINY, flag, "--task", str(folder / "pcrnet"))
-    finally:
-        sys.argv = old
+def runs(tmp_path_factory, scripts, call_script):
+    """Run folders of two PCRNets, one trained on moved pairs, and of samplers, one of two sizes."""
+    folder = tmp_path_factory.mktemp("runs")
+    for name, more in {"pcrnet": "", "moved": "--translation --noise 0.01"}.items():
+        call_script(scripts.train_pcrnet, DATA, more, "--out", folder / name)
+    for name, more in {
+        "samplenet": "--sample-sizes 6",
+        "snet": "--sample-sizes 6 --no-projection",
+        "progressive": "--sample-sizes 3 6",
+    }.items():
+        task = ["--task", folder / "pcrnet", "--out", folder / name]
+        call_script(scripts.train_samplenet, TINY, more, *task)
     return folder
 
 
 @pytest.fixture
-def evaluate(scripts, runs, monkeypatch, read_results):
+def evaluate(scripts, runs, call_script, read_results, without_figures):
     """Evaluate in this process; returns results.json."""
-    monkeypatch.setattr("sys.argv", [scripts.evaluate.__file__])
 
     def run(out, *flags):
-        flags = [
-            "--task",
-            str(runs / "pcrnet"),
-            "--device",
-            "cpu",
-            "--out",
-            str(out),
-            *map(str, flags),
-        ]
-        scripts.evaluate.evaluate(settings.load(scripts.evaluate.Config, flags))
+        flags = ["--task", runs / "pcrnet", "--device", "cpu", "--out", out, *flags]
+        call_script(scripts.evaluate, *flags, action="evaluate")
         return read_results(out)
 
     return run
@@ -196,32 +171,9 @@ def matched(results):
     return sorted(rows, key=str)
 
 
-@pytest.fixture(scope="module")
-def progressive(tmp_path_factory, scripts, runs):
-    """The run folder of a progressive SampleNet of sizes 3 and 6."""
-    folder, old = tmp_path_factory.mktemp("progressive"), sys.argv
-    script = scripts.train_samplenet
-    sys.argv = [script.__file__]
-    try:
-        flags = [
-            *TINY,
-            "--sample-sizes",
-            "3",
-            "6",
-            "--task",
-            str(runs / "pcrnet"),
-            "--out",
-            str(folder),
-        ]
-        script.train(settings.load(script.Config, flags))
-    finally:
-        sys.argv = old
-    return folder
-
-
-def test_saved_samples_score_as_their_samplers_do(evaluate, runs, progressive, tmp_path):
+def test_saved_samples_score_as_their_samplers_do(evaluate, runs, tmp_path):
     names = ("random", "fps", "fps_same_start")
-    samplers = [*names, runs / "samplenet", runs / "snet", progressive]
+    samplers = [*names, runs / "samplenet", runs / "snet", runs / "progressive"]
     direct = evaluate(
         tmp_path / "a",
         "--samplers",

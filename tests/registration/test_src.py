@@ -1,9 +1,6 @@
 """The released code's interface: its snippet, names, layouts, losses, checkpoints, compilation, several processes."""
 
 import copy
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -39,19 +36,24 @@ def small(m=6, **changes):
     )
 
 
-def run(code, *args):
-    env = {**os.environ, "PYTHONWARNINGS": "error,ignore:samplenet"}  # native ops may not be built
-    done = subprocess.run(
-        [sys.executable, "-c", code, *args],
-        cwd=REGISTRATION,
-        env=env,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+@pytest.fixture
+def run(serve_scripts, tmp_path):
+    """Function of code and flags: what the code prints, run in registration/ with warnings as errors."""
+
+    def call(code, *flags):
+        (tmp_path / "code.py").write_text(code)
+        return serve_scripts("torch").run(tmp_path / "code.py", *flags, prepare=IN_REGISTRATION)
+
+    return call
 
 
+# native ops may not be built
+IN_REGISTRATION = f"""
+import warnings
+warnings.simplefilter("error")
+warnings.filterwarnings("ignore", "samplenet")
+sys.path.insert(0, {str(REGISTRATION)!r})
+"""
 SNIPPET = """
 import torch
 from src import SampleNet, sputils
@@ -89,11 +91,11 @@ print(tuple(simp.shape), tuple(matched.shape))
 """
 
 
-def test_the_released_snippet_runs():
+def test_the_released_snippet_runs(run):
     assert run(SNIPPET, "-in", "128", "-out", "16", "-gs", "5").strip() == "(4, 16, 3) (4, 16, 3)"
 
 
-def test_the_doorway_has_the_released_names_flags_and_defaults():
+def test_the_doorway_has_the_released_names_flags_and_defaults(run):
     code = "from src import ChamferDistance, FPSSampler, RandomSampler, SampleNet, SoftProjection, sputils\n"
     code += "from src import quaternion\nimport src.quaternion as Q\nassert Q is quaternion\n"
     out = run(code + "print(vars(sputils.get_parser().parse_args()))")
@@ -295,7 +297,8 @@ def loss_of(sampler, points):
     return loss + 0.01 * sampler.get_projection_loss()
 
 
-def test_compiled_and_under_autocast():
+@pytest.mark.slow  # tests/torch compiles the network within
+def test_compiled():
     torch._dynamo.reset()
     sampler = small()
     twin = copy.deepcopy(sampler)
@@ -309,7 +312,10 @@ def test_compiled_and_under_autocast():
     module.training = False
     assert not sampler.bn1.training
     assert (matched[:, :, None] == CLOUD[:, None]).all(3).any(2).all()
-    sampler.training = True
+
+
+def test_under_autocast():
+    sampler = small()
     with torch.autocast("cpu", torch.bfloat16):
         loss_of(sampler, CLOUD).backward()
     assert all(torch.isfinite(p.grad).all() for p in sampler.parameters())
@@ -321,11 +327,12 @@ WORKER = """
 import os, pathlib, sys, time
 import torch, torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
+
+sys.path.insert(0, sys.argv[2])
 from src import SampleNet
 
-rank = int(sys.argv[1])
-torch.set_num_threads(1)
-dist.init_process_group("gloo", init_method="file://" + sys.argv[2], rank=rank, world_size=2)
+dist.init_process_group("gloo")
+rank = dist.get_rank()
 torch.manual_seed(rank)  # DDP hands the first process's weights to all
 sampler = SampleNet(6, 32, 4, input_shape="bnc", output_shape="bnc")
 model = DistributedDataParallel(sampler)
@@ -341,7 +348,7 @@ mine = torch.cat([p.detach().flatten() for p in sampler.parameters()])
 both = [torch.empty_like(mine) for _ in range(2)]
 dist.all_gather(both, mine)
 assert torch.equal(*both), "the replicas differ"
-done = [pathlib.Path(f"{sys.argv[2]}.{number}") for number in range(2)]
+done = [pathlib.Path(f"{sys.argv[1]}.{number}") for number in range(2)]
 done[rank].touch()
 while not all(file.exists() for file in done):  # neither closes its connections while the other still reads
     time.sleep(0.01)
@@ -349,20 +356,6 @@ os._exit(0)  # gloo's threads can abort a process that ends in the usual way, se
 """
 
 
-def test_replicas_of_two_processes_stay_identical(tmp_path):
-    command = [sys.executable, "-c", WORKER]
-    workers = [
-        subprocess.Popen(
-            [*command, str(rank), str(tmp_path / "meet")],
-            cwd=REGISTRATION,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    try:
-        errors = [worker.communicate(timeout=600)[1] for worker in workers]
-    finally:
-        for worker in workers:
-            worker.kill()
-    assert [worker.returncode for worker in workers] == [0, 0], "\n".join(errors)
+def test_replicas_of_two_processes_stay_identical(tmp_path, torchrun):
+    (tmp_path / "worker.py").write_text(WORKER)
+    torchrun(tmp_path / "worker.py", tmp_path / "done", REGISTRATION)

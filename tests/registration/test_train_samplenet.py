@@ -1,6 +1,4 @@
-"""The sampler's training in front of PCRNet: losses, same seed same weights, processes, edge sizes."""
-
-import sys
+"""The sampler's training in front of PCRNet: losses, resuming, processes, edge sizes."""
 
 import numpy as np
 import pytest
@@ -8,34 +6,12 @@ import torch
 
 from samplenet import InputError
 from samplenet.ops import check_inputs
-from samplenet.runs import settings
 from samplenet.runs.checkpoint import load_checkpoint
 from samplenet.runs.run import Run
 from samplenet.torch import simplification_loss
 
-DATA = [
-    "--shapes-per-class",
-    "10",
-    "--pairs",
-    "40",
-    "--num-points",
-    "32",
-    "--batch-size",
-    "8",
-    "--epochs",
-    "2",
-]
-TINY = [
-    "--batch-size",
-    "8",
-    "--epochs",
-    "2",
-    "--sample-sizes",
-    "6",
-    "--deterministic",
-    "--device",
-    "cpu",
-]
+DATA = "--shapes-per-class 10 --pairs 40 --num-points 32 --batch-size 8 --epochs 2"
+TINY = "--batch-size 8 --epochs 2 --sample-sizes 6 --deterministic --device cpu"
 
 
 @pytest.fixture(autouse=True)
@@ -45,31 +21,23 @@ def leave_nothing_set():
 
 
 @pytest.fixture(scope="module")
-def pcrnet(tmp_path_factory, scripts):
+def pcrnet(tmp_path_factory, scripts, call_script):
     """The run folder of a tiny PCRNet on ten cars."""
-    folder, old = tmp_path_factory.mktemp("task") / "pcrnet", sys.argv
-    sys.argv = [scripts.train_pcrnet.__file__]
-    try:
-        flags = [*DATA, "--deterministic", "--device", "cpu", "--out", str(folder)]
-        scripts.train_pcrnet.train(settings.load(scripts.train_pcrnet.Config, flags))
-    finally:
-        sys.argv = old
+    folder = tmp_path_factory.mktemp("task") / "pcrnet"
+    flags = [DATA, "--deterministic", "--device", "cpu", "--out", folder]
+    call_script(scripts.train_pcrnet, *flags)
     return folder
 
 
 @pytest.fixture
-def train(scripts, pcrnet, monkeypatch):
-    """Train a sampler in this process; settings are looked up by the script's name."""
-    monkeypatch.setattr("sys.argv", [scripts.train_samplenet.__file__])
-
-    def run(out, *flags):
-        flags = [*TINY, "--task", str(pcrnet), "--out", str(out), *map(str, flags)]
-        scripts.train_samplenet.train(settings.load(scripts.train_samplenet.Config, flags))
-
-    return run
+def train(scripts, pcrnet, call_script):
+    """Train a sampler in this process."""
+    return lambda out, *flags: call_script(
+        scripts.train_samplenet, TINY, "--task", pcrnet, "--out", out, *flags
+    )
 
 
-def test_a_run_learns_and_leaves_what_explains_it(tmp_path, train, metrics, assert_same):
+def test_a_run_learns_and_leaves_what_explains_it(tmp_path, train, metrics):
     train(tmp_path / "a", "--epochs", 4)
     lines = metrics(tmp_path / "a")
     assert [line["step"] for line in lines] == [4, 8, 12, 16]
@@ -80,8 +48,6 @@ def test_a_run_learns_and_leaves_what_explains_it(tmp_path, train, metrics, asse
     arrays, _ = load_checkpoint(tmp_path / "a" / "last.safetensors")
     assert arrays["fc4.weight"].shape == (18, 256) and "bn_fc3.running_var" in arrays
     assert all(0 < line["held_out_rotation_error_deg"] < 180 for line in lines)
-    train(tmp_path / "b", "--epochs", 4)
-    assert_same(tmp_path / "a", tmp_path / "b")
 
 
 def test_the_loss_is_that_of_both_clouds(scripts, pcrnet):
@@ -174,10 +140,11 @@ def test_a_resumed_run_ends_with_the_same_weights(tmp_path, train, monkeypatch, 
     assert_same(tmp_path / "whole", tmp_path / "cut")
 
 
-def test_replicas_of_two_processes_stay_identical(tmp_path, torchrun, pcrnet, metrics):
+def test_replicas_of_two_processes_stay_identical(tmp_path, scripts, torchrun, pcrnet, metrics):
     """`Processes.check_identical` ends a run whose replicas part; its own test is below."""
     out = tmp_path / "two"
-    printed = torchrun("train_samplenet.py", *TINY, "--epochs", 3, "--task", pcrnet, "--out", out)
+    flags = [TINY, "--epochs", 3, "--task", pcrnet, "--out", out]
+    printed = torchrun(scripts.train_samplenet.__file__, *flags)
     assert printed.count("epoch 3/3") == 1  # only the first process speaks
     lines = metrics(out)
     assert len(lines) == 3 and lines[-1]["loss"] < lines[0]["loss"]
@@ -200,10 +167,8 @@ with processes.start("cpu", 2) as peers:
 """
 
 
-def test_processes_notice_replicas_that_have_parted(scripts, tmp_path, torchrun):
-    (tmp_path / "parted.py").write_text(
-        f"import sys\nsys.path.insert(0, {str(scripts.folder)!r})\n{PARTED}"
-    )
+def test_processes_notice_replicas_that_have_parted(tmp_path, torchrun):
+    (tmp_path / "parted.py").write_text(PARTED)
     printed = torchrun(tmp_path / "parted.py")
     assert (
         printed.count("noticed: the weights of 1 of 2 processes differ from the first one's") == 2
