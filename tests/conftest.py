@@ -1,4 +1,4 @@
-"""What all tests share: the environment they run in and small data sets."""
+"""What all tests share: their order and cost, script servers, small data sets."""
 
 import contextlib
 import functools
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 EXPERIMENTS = tuple(discover(ROOT))
 sys.path[:0] = [str(ROOT / name) for name in EXPERIMENTS]  # their modules, as the tests name them
 
-# What takes longest begins first, so that two workers end together (pytest-xdist).
+# The longest tests begin first, so that the workers of pytest-xdist end together.
 LONGEST_FIRST = (
     "tests/pipeline/test_smoke.py",
     "tests/faults/test_kills.py",
@@ -44,14 +44,14 @@ if workers:  # they share the cores, as do the processes they start
 
 
 def group(item):
-    """The tests that one worker runs: a folder whose conftest.py makes what its files share, else a file."""
+    """Name the unit that one worker runs: a folder with its own conftest.py, else a file."""
     folder = item.path.parent
     place = folder if (folder / "conftest.py").exists() and folder != ROOT / "tests" else item.path
     return place.relative_to(ROOT).as_posix()
 
 
 def pytest_collection_modifyitems(config, items):
-    """Order the tests, and tell pytest-xdist which of them belong together."""
+    """Order the tests, and group for pytest-xdist those that share fixtures."""
 
     def rank(item):
         name = group(item)
@@ -67,7 +67,7 @@ def pytest_collection_modifyitems(config, items):
 
 
 def processor_seconds():
-    """Return the processor time of this process and of the ended ones that it started, in seconds."""
+    """Return the seconds of processor time of this process and of its ended children."""
     return sum(os.times()[:4]) + sum(server.seconds for server in Server.running)
 
 
@@ -78,7 +78,7 @@ def pytest_runtest_logstart(nodeid, location):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
-    """Note what each phase of a test has cost; pytest-xdist hands it to the process that prints."""
+    """Record the processor time of each phase of a test in its report, for the summary."""
     global measured_until
     report = yield
     now = processor_seconds()
@@ -87,7 +87,7 @@ def pytest_runtest_makereport(item, call):
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Print the minutes per folder."""
+    """Print the minutes and processor minutes per folder."""
     spent = {}
     for report in (
         r for reports in terminalreporter.stats.values() for r in reports if hasattr(r, "processor")
@@ -107,7 +107,8 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.line(f"{name:24}{tests:8}{minutes:10.1f}{processor:18.1f}")
 
 
-# Importing a framework takes most of a tiny run's time. So it is imported once, and every script runs in a fork.
+# Importing a framework takes longer than a tiny run does. A server imports it once and runs every
+# script in a fork of itself.
 SERVE = """
 import importlib.machinery, json, os, runpy, signal, sys
 _, allowed, refused, *modules = sys.argv
@@ -127,8 +128,9 @@ def tell_ended(*_):
     try:
         while (ended := os.wait4(-1, os.WNOHANG))[0]:
             child, status, used = ended
-            words = ["ended", child, os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime]
-            os.write(1, (json.dumps(words) + "\\n").encode())
+            seconds = used.ru_utime + used.ru_stime
+            report = ["ended", child, os.waitstatus_to_exitcode(status), seconds]
+            os.write(1, (json.dumps(report) + "\\n").encode())
     except ChildProcessError:
         pass
 
@@ -167,7 +169,7 @@ def words_of(flags):
 
 
 class Server:
-    """A process that has imported one framework, cannot import the other, and forks for each script."""
+    """A process that imports one framework, refuses the other, and runs scripts in forks."""
 
     running = []
 
@@ -183,7 +185,7 @@ class Server:
         Server.running.append(self)
 
     def hear(self):
-        """Read one report; returns the process that it says has started, else None."""
+        """Read one report of the server; return the process id if it is of a start, else None."""
         what, process, *ended = json.loads(self.process.stdout.readline())
         if what == "started":
             return process
@@ -191,9 +193,12 @@ class Server:
         self.seconds += seconds
 
     def start(self, script, *flags, log=None, env=None, prepare=""):
-        """Run a script as `python script *flags`, after the code of `prepare`.
+        """Start a script as `python script *flags`.
 
-        It prints to the `log`, else to two files, for `Forked.printed`.
+        Args:
+            log: the file that stdout and stderr go to; by default two files, see `Forked.printed`.
+            env: environment variables to set in the fork.
+            prepare: code to execute in the fork before the script.
         """
         name = self.folder / str(next(self.started))
         out, errors = (log, log) if log else (name.with_suffix(".out"), name.with_suffix(".err"))
@@ -204,11 +209,11 @@ class Server:
         return Forked(self, process, out, errors)
 
     def run(self, script, *flags, **options):
-        """Run a script to its end; returns what it prints."""
+        """Run a script to its end; return what it prints."""
         return self.start(script, *flags, **options).printed()
 
     def finish(self, processes):
-        """Wait for forks, which must succeed; returns what each has printed."""
+        """Wait for forks, which must succeed; return what each printed."""
         try:
             return [process.printed() for process in processes]
         finally:
@@ -223,7 +228,7 @@ class Server:
 
 
 class Forked:
-    """A script in a fork, with the methods of `subprocess.Popen` that are needed here."""
+    """A script in a fork, with the methods of `subprocess.Popen` that the tests need."""
 
     def __init__(self, server, pid, out, errors):
         self.server, self.pid, self.out, self.errors = server, pid, out, errors
@@ -245,7 +250,7 @@ class Forked:
         return self.returncode
 
     def printed(self):
-        """Wait for the script, which must succeed; returns what it has printed."""
+        """Wait for the script, which must succeed; return what it printed."""
         assert self.wait() == 0, self.errors.read_text()
         return self.out.read_text()
 
@@ -260,7 +265,7 @@ class Forked:
 
 @pytest.fixture(scope="session")
 def serve_scripts(tmp_path_factory):
-    """Function of a framework, "tf" or "torch": the server of its scripts, started at the first call."""
+    """Return the server of a framework, "tf" or "torch", which the first call starts."""
     start = functools.cache(lambda name: Server(name, tmp_path_factory.mktemp("printed")))
     yield start
     for server in [*Server.running]:
@@ -269,7 +274,7 @@ def serve_scripts(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def free_ports():
-    """Function: so many ports of this machine that nothing uses."""
+    """Return a function that finds unused ports of this machine."""
 
     def find(count):
         with contextlib.ExitStack() as stack:
@@ -283,7 +288,7 @@ def free_ports():
 
 @pytest.fixture
 def torchrun(serve_scripts, free_ports):
-    """Run a script in two processes on the CPU as torchrun would; returns what both print."""
+    """Return a function that runs a script in two processes, as torchrun, for what both print."""
 
     def run(script, *flags):
         shared = {
@@ -301,7 +306,7 @@ def torchrun(serve_scripts, free_ports):
 
 @pytest.fixture(autouse=True)
 def finite_coordinates():
-    """Non-finite coordinates are errors in the tests."""
+    """Check coordinates: non-finite ones are errors in the tests."""
     from samplenet.ops import check_inputs
 
     check_inputs(True)
@@ -309,7 +314,7 @@ def finite_coordinates():
 
 @pytest.fixture
 def beside_a_scan(tmp_path, monkeypatch):
-    """The working directory is an empty folder with a scan.ply of 2000 points, as the documentation's code needs it."""
+    """Work in an empty folder with a scan.ply of 2000 points, which the docs' code expects."""
     monkeypatch.chdir(tmp_path)
     header = [
         "ply",
@@ -328,7 +333,7 @@ def beside_a_scan(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="session")
 def shapes_folder(tmp_path_factory):
-    """A tiny built-in data set, made once."""
+    """Write a tiny built-in data set, once."""
     from samplenet.data import shapes
 
     return shapes.ensure(tmp_path_factory.mktemp("data"), 3, 2)
@@ -336,9 +341,10 @@ def shapes_folder(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def import_scripts():
-    """Function of an experiment's name: its modules, as `.evaluate`, and its `folder`.
+    """Return a function that imports an experiment: its modules, as `.evaluate`, and its `folder`.
 
-    Experiments have scripts of the same names, and `import` finds the first one's; here each finds its own neighbours.
+    Experiments have scripts of the same names, of which a plain `import` finds the first. Here each
+    script imports those of its own folder.
     """
 
     def load(experiment):
@@ -364,7 +370,7 @@ def import_scripts():
 
 @pytest.fixture(scope="session")
 def call_script():
-    """Function of a script's module and flags: runs it in this process; a string may be several flags."""
+    """Return a function that calls a script's action in this process with flags; see `words_of`."""
     from samplenet.runs import settings
 
     def call(script, *flags, action="train"):
@@ -377,7 +383,7 @@ def call_script():
 
 @pytest.fixture(params=[True, False], ids=["native ops", "framework operations"])
 def served(request):
-    """Both ways in which ops are served."""
+    """Serve the ops by each of the two implementations."""
     from samplenet.ops import use_native
 
     old = use_native(request.param)
@@ -387,7 +393,7 @@ def served(request):
 
 @pytest.fixture
 def without_figures():
-    """Figures are bytes of zero, as matplotlib takes seconds; `without_figures.undo()` has them drawn."""
+    """Write zeros for figures, which take seconds to draw, until `without_figures.undo()`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("samplenet.report.png.draw", lambda figure: bytes(200))
         yield patch
@@ -395,9 +401,10 @@ def without_figures():
 
 @pytest.fixture(scope="session")
 def gradients_in_one_order():
-    """Check of each training step in TensorFlow, when it is traced, that it adds at most two gradients at once.
+    """Check that every training step traced in TensorFlow adds at most two gradients at once.
 
-    AddN adds two in either order to the same bits; three or more it adds in an order that changes from run to run.
+    AddN adds two tensors to the same bits in either order. Three or more it adds in an order that
+    changes from run to run.
     """
     from samplenet.tf.replicas import Replicas
 
@@ -420,7 +427,7 @@ def gradients_in_one_order():
 
 @pytest.fixture(scope="session")
 def metrics():
-    """Function of a run folder: the lines it logged, without their times."""
+    """Return a function that reads the lines a run logged, without their times."""
 
     def read(folder):
         lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
@@ -431,7 +438,7 @@ def metrics():
 
 @pytest.fixture(scope="session")
 def read_results():
-    """Function of an evaluation folder: its results.json, with the fields of each row's method among its own."""
+    """Return a function that reads results.json, the fields of `method` moved into each row."""
 
     def read(folder):
         found = json.loads((folder / "results.json").read_text())

@@ -1,4 +1,4 @@
-"""What the tests of classification share."""
+"""Fixtures of the tests of classification."""
 
 import shutil
 from pathlib import Path

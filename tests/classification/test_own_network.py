@@ -1,4 +1,4 @@
-"""A task network of the user's own: README's example, and what is said of one that lacks something."""
+"""A user's own task network: the docs' example, and errors for networks that lack something."""
 
 import json
 import re

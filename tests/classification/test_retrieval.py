@@ -1,4 +1,4 @@
-"""Retrieval by descriptors: cases to check by hand, and a slow twin that follows the definitions word by word."""
+"""Retrieval by descriptors: cases by hand, and a slow twin that follows the definitions."""
 
 import tracemalloc
 
@@ -80,7 +80,8 @@ def assert_equal(found, wanted):
 
 
 def test_four_descriptors_on_a_line():
-    # the one other of the class comes at rank 2 (0: 1 3 7), 3 (1: 0 3 7), 2 (3: 1 0 7; 1 is nearer), 2 (7: 3 1 0)
+    # Each query has one relevant cloud. Its rank, with the ranking in parentheses:
+    # 0 -> 2 (1 3 7), 1 -> 3 (0 3 7), 3 -> 2 (1 0 7; 1 is nearer), 7 -> 2 (3 1 0)
     assert [ranks.tolist() for ranks in retrieval.relevant_ranks(LINE, LABELS)] == [
         [2],
         [3],
@@ -97,7 +98,8 @@ def test_four_descriptors_on_a_line():
 
 def test_macro_weighs_classes_alike_and_micro_queries():
     found = retrieval.score(np.array([[0.0], [1], [2], [9], [2.5]]), np.array([0, 0, 0, 1, 1]))
-    # class 0 finds both others first, but 2 has 2.5 before them; of class 1, 9 finds 2.5 first and 2.5 finds 9 last
+    # Queries 0 and 1 rank both others of class 0 first; query 2 ranks 2.5 before them.
+    # In class 1, query 9 ranks 2.5 first and query 2.5 ranks 9 last.
     of_class = [1, 1, (1 / 2 + 2 / 3) / 2], [1, 1 / 4]
     assert found.map_micro == pytest.approx(np.mean([*of_class[0], *of_class[1]]))
     assert found.map_macro == pytest.approx(np.mean([np.mean(of_class[0]), np.mean(of_class[1])]))

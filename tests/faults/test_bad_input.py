@@ -1,7 +1,8 @@
-"""Bad input to every script: status 1 or 2, one sentence that names the value, no traceback, nothing written.
+"""Bad input to every script: status 1 or 2, one sentence that names the value, nothing written.
 
-Each case is a call in this process with flags that are right but for one fault. `{name}` in them is a folder or file
-that the fixtures below make; `no:--out` leaves a flag out. Lines after the sentence list details, each indented.
+Each case calls a script in this process with flags that are right but for one fault. `{name}` is a
+folder or file that the fixtures below create; `no:--out` leaves a flag out. Indented lines after
+the sentence list details.
 """
 
 import contextlib
@@ -77,8 +78,8 @@ SCORES = [name for name in WITH_TASK if name not in SAMPLERS]
 EVALUATE = [name for name in SCORES if "evaluate" in name]
 READS_M40 = ["classification/train_classifier.py", "registration/train_pcrnet.py"]
 
-# What the scripts share is tried once in each framework, the settings in a training and an evaluation; every bound and
-# choice of every script in tests/runs/test_settings.py.
+# What the scripts share is tried once per framework, the settings in a training and an evaluation.
+# tests/runs/test_settings.py tries every bound and choice of every script.
 ONE_EACH = ["classification/train_classifier.py", "registration/evaluate.py"]
 ONE_EACH_TRAIN = ["reconstruction/train_samplenet.py", "registration/train_pcrnet.py"]
 ONE_EACH_WITH_TASK = ["classification/evaluate.py", "registration/train_samplenet.py"]
@@ -595,7 +596,7 @@ CASES = [
 
 
 def write_run(folder, config, arrays, done=True, **meta):
-    """A run folder as a training script leaves it."""
+    """Write a run folder as a training script leaves it."""
     folder.mkdir()
     (folder / "config.yaml").write_text(settings.dump(config))
     epoch = config.epochs if done else 1
@@ -605,7 +606,7 @@ def write_run(folder, config, arrays, done=True, **meta):
 
 
 def write_m40(folder, **change):
-    """Twenty clouds of two classes to train on, eight to test; `change`s datasets of the first training file."""
+    """Write 20 training and 8 test clouds; `change` replaces datasets of the training file."""
     rng = np.random.default_rng(0)
     points, labels = rng.uniform(-1, 1, (28, 40, 3)).astype(np.float32), np.arange(28) % 2
     parts = [
@@ -622,7 +623,7 @@ def write_m40(folder, **change):
 
 
 def write_snc(folder):
-    """Ten chairs and ten cars; the first chair of the training split."""
+    """Write ten chairs and ten cars; return the first chair of the training split."""
     for synset in ("03001627", "02958343"):
         (folder / synset).mkdir(parents=True)
         for i in range(10):
@@ -633,7 +634,7 @@ def write_snc(folder):
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """Folders and files by name: data sets, presets, what is in the way."""
+    """Write data sets, presets and obstacles; return their paths by name."""
     folder = tmp_path_factory.mktemp("input")
     points = np.random.default_rng(0).uniform(-1, 1, (20, 40, 4)).astype(np.float32)
     nan = points[..., :3].copy()
@@ -686,7 +687,7 @@ def files(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def runs(import_scripts, tmp_path_factory):
-    """Function of an experiment's name: its modules, and its runs by name, untrained ones that look finished or not."""
+    """Return a function of an experiment: its modules, and untrained run folders by name."""
 
     @functools.cache
     def make(experiment):
@@ -743,7 +744,7 @@ def runs(import_scripts, tmp_path_factory):
 
 
 def call(script, runs):
-    """What to call for a script in this process, and its own path."""
+    """Return what to call for a script in this process, and the script's path."""
     if script == "reproduce.py":
         return lambda: sys.exit(reproduce.main()), ROOT / script
     if script.startswith("benchmarks/"):
@@ -766,7 +767,7 @@ def call(script, runs):
 
 
 def command_line(script, flags):
-    """The right flags of a script and then these, without what is to be left out; and the environment's part."""
+    """Return a script's right flags changed by `flags`, and the environment that these set."""
     right, more = RIGHT[script].split(), flags.split()
     environment = dict(word.split("=") for word in more if re.match("[A-Z]+=", word))
     for gone in [word.removeprefix("no:") for word in more if word.startswith("no:")]:
@@ -778,7 +779,7 @@ def command_line(script, flags):
 
 
 def held(folder, script, runs, words):
-    """The folder of a run with the right settings that has just begun."""
+    """Write the folder of a run with the right settings that has just begun."""
     module = getattr(runs(Path(script).parent.name)[0], Path(script).stem)
     folder.mkdir()
     (folder / "config.yaml").write_text(settings.dump(settings.load(module.Config, words)))
@@ -787,7 +788,7 @@ def held(folder, script, runs, words):
 
 @contextlib.contextmanager
 def limited(seconds):
-    """End with an error what takes longer."""
+    """Raise AssertionError when the block takes longer."""
 
     def stop(*_):
         raise AssertionError(f"takes more than {seconds} s")
@@ -879,7 +880,7 @@ def test_no_script_is_left_out():
 
 
 def run_by_smoke() -> set[str]:
-    """The scripts of experiments that are not the paper's: their smoke preset runs each."""
+    """List the scripts of other experiments than the paper's, which their smoke presets run."""
     experiments = reproduce.discover(ROOT)
     others = [name for name, experiment in experiments.items() if not experiment.in_all]
     flags = reproduce.arguments([*others, "--preset", "smoke"], experiments)

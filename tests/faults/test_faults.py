@@ -1,4 +1,4 @@
-"""Faults of disk and folder: one sentence that names the file, the last checkpoint whole, and the run can go on."""
+"""Faults of disk and folder: errors name the file, the last checkpoint is whole, runs go on."""
 
 import json
 import os
@@ -104,9 +104,8 @@ def test_a_disk_that_fills_up_after_an_epoch(disk, says, assert_ends, pages):
             room = os.statvfs(disk)
             (disk / "filler").write_bytes(bytes((room.f_bavail - pages) * room.f_bsize))
 
-    if (
-        pages < 6
-    ):  # a checkpoint takes three pages: the second epoch's lies beside the first one's, then the third's
+    # A checkpoint takes three pages, and the one before is kept until a new one is whole.
+    if pages < 6:
         said = says(lambda: train(disk / "run", fill))
         assert str(disk / "run") in said and said.endswith(".safetensors: No space left on device")
         assert stands(disk / "run") == (1 if pages < 3 else 2)

@@ -1,4 +1,4 @@
-"""Damaged files of every kind that is read: what they hold is read, or one sentence told; no traceback, no hang."""
+"""Damaged files of every kind are read or refused with one sentence, without a hang."""
 
 import hashlib
 import json
@@ -38,7 +38,7 @@ class Config:
 
 
 def damaged(content: bytes, rng: np.random.Generator) -> bytes:
-    """The content with one to four changes: bytes set, cut out, doubled, put in; or its end cut off."""
+    """Change one to four places: set, cut, double or insert bytes, or cut off the end."""
     words = [
         b"",
         b"\0",

@@ -16,7 +16,7 @@ TUNED = r"loss (\d\.\d\d), accuracy (0\.\d\d|1\.00) on 4 matched points\n"
 
 @pytest.fixture
 def printed(serve_scripts):
-    """Function of an example: the numbers that it prints; all of it must match the pattern, whose groups they are."""
+    """Return a function that runs an example for the numbers it prints, the pattern's groups."""
 
     def run(name, pattern, framework="torch"):
         pytest.importorskip({"tf": "tensorflow"}.get(framework, framework))

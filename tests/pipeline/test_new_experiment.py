@@ -1,4 +1,4 @@
-"""An experiment is one folder: the one of docs/new-experiment.md, in a copy of the checkout without any other edit."""
+"""An experiment is one folder: docs/new-experiment.md in a copy of the checkout, nothing else."""
 
 import json
 import os
@@ -19,7 +19,7 @@ PAGE = ROOT / "docs" / "new-experiment.md"
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory):
-    """A copy of the checkout in which the files of the page have been put where their titles say."""
+    """Copy the checkout, and write the page's files where their titles say."""
     folder = tmp_path_factory.mktemp("new") / "checkout"
     tracked = subprocess.run(
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
@@ -41,7 +41,7 @@ def checkout(tmp_path_factory):
 
 
 def call(checkout, *words, status=0):
-    """What a Python command prints in the copy."""
+    """Run Python in the copy; return what it prints."""
     env = {**os.environ, "PYTHONPATH": str(checkout / "common")}
     done = subprocess.run(
         [sys.executable, *words], cwd=checkout, env=env, capture_output=True, text=True

@@ -1,7 +1,7 @@
 """The quick preset shows what the experiment is for.
 
-One classifier, three sampler seeds (0, 1, 2; random and FPS: 0), n = 840 test shapes, m = 32, matched points. A
-difference under two standard errors, over shapes and seeds, is a tie.
+One classifier, three sampler seeds (0, 1, 2; random and FPS: 0), n = 840 test shapes, m = 32,
+matched points. A difference under two standard errors, over shapes and seeds, is a tie.
 """
 
 import os

@@ -1,6 +1,7 @@
 """The quick preset shows what the experiment is for.
 
-One autoencoder, one sampler seed (0), n = 160 test shapes. A difference under two standard errors over shapes is a tie.
+One autoencoder, one sampler seed (0), n = 160 test shapes. A difference under two standard errors
+over shapes is a tie.
 """
 
 import subprocess

@@ -1,4 +1,7 @@
-"""The quick preset shows what the experiment is for. One PCRNet and one sampler seed (0), n = 800 test pairs."""
+"""The quick preset shows what the experiment is for.
+
+One PCRNet, one sampler seed (0), n = 800 test pairs.
+"""
 
 import subprocess
 from pathlib import Path

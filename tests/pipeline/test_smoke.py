@@ -1,4 +1,4 @@
-"""Experiments from the first run to the tables, on the smoke preset, in processes as users start them."""
+"""Experiments from the first run to the tables, on the smoke preset, as users start them."""
 
 import json
 import os
@@ -19,7 +19,7 @@ import reproduce  # noqa: E402
 
 
 def made(folder, *flags, program=(sys.executable, ROOT / "reproduce.py")):
-    """Run the smoke preset in a folder; returns the names of the runs that it started."""
+    """Run the smoke preset in a folder; return the names of the runs that it started."""
     command = [*program, *flags, "--preset", "smoke", "--jobs", "2", "--out", folder / "out"]
     path = f"{folder}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
     env = {**os.environ, "PYTHONPATH": path, "SAMPLENET_DATA": str(folder / "data")}
@@ -72,7 +72,7 @@ def test_a_table_is_made_without_the_other_framework_and_only_once(
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_the_scripts_take_the_planned_flags(preset, import_scripts, tmp_path, monkeypatch):
-    """Of all experiments and the ablation, those that the smoke preset does not run by default as well."""
+    """Those of all experiments and the ablation, with what the smoke preset leaves out."""
     flags = ["all", "ablation", "--preset", preset]
     if preset == "paper":
         flags = ["all", "--preset", preset, "--data-root", "/d/m40", "--shapenet-root", "/d/snc"]

@@ -72,7 +72,8 @@ def test_errors_are_of_every_cloud_whatever_the_batch_size(loss):
     net = autoencoder.build(40)
     expected = autoencoder.DISTANCES[loss](net(CLOUD), CLOUD)
     for batch_size in (2, 5, 100):
-        # TensorFlow rounds otherwise in another batch size, and EMD's last temperature multiplies that by 1000
+        # TensorFlow rounds differently in another batch size, and EMD's last temperature
+        # multiplies the difference by 1000
         np.testing.assert_allclose(
             autoencoder.errors(net, CLOUD, batch_size, loss), expected, rtol=1e-3
         )

@@ -1,4 +1,4 @@
-"""The approximate earth mover's distance: against exact matching, by eye, units, gradients, odd input."""
+"""The approximate earth mover's distance: exact matching, units, gradients, odd input."""
 
 import numpy as np
 import pytest

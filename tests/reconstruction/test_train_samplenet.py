@@ -78,7 +78,7 @@ def test_a_run_learns_and_leaves_what_explains_it(tmp_path, train, metrics):
 
 
 def test_the_loss_is_the_sum_of_its_parts(scripts, task):
-    """Every part against its formula; the task loss compares the full input with what comes of the sample."""
+    """The task loss compares the full input with the reconstruction from the sample."""
     script = scripts.train_samplenet
     net, task_config = scripts.autoencoder.load_task(str(task))
     config = script.Config(

@@ -1,4 +1,4 @@
-"""The released code's interface: its snippet, names, layouts, losses, checkpoints, compilation, several processes."""
+"""The released code's interface: its snippet, names, layouts, losses, checkpoints, processes."""
 
 import copy
 from pathlib import Path
@@ -38,7 +38,7 @@ def small(m=6, **changes):
 
 @pytest.fixture
 def run(serve_scripts, tmp_path):
-    """Function of code and flags: what the code prints, run in registration/ with warnings as errors."""
+    """Return a function that runs code beside `src`, warnings as errors, for what it prints."""
 
     def call(code, *flags):
         (tmp_path / "code.py").write_text(code)
@@ -73,7 +73,8 @@ sampler.training = True
 task_model = torch.nn.Linear(3, 1).requires_grad_(False)
 optimizer = torch.optim.Adam(sampler.parameters(), 1e-3)
 for epoch in range(args.epochs):
-    for pc in torch.utils.data.DataLoader(torch.randn(8, args.num_in_points, 3), batch_size=4, shuffle=True):
+    clouds = torch.randn(8, args.num_in_points, 3)
+    for pc in torch.utils.data.DataLoader(clouds, batch_size=4, shuffle=True):
         simp_pc, proj_pc = sampler(pc)
         simplification_loss = sampler.get_simplification_loss(pc, simp_pc, args.num_out_points)
         projection_loss = sampler.get_projection_loss()
@@ -96,8 +97,10 @@ def test_the_released_snippet_runs(run):
 
 
 def test_the_doorway_has_the_released_names_flags_and_defaults(run):
-    code = "from src import ChamferDistance, FPSSampler, RandomSampler, SampleNet, SoftProjection, sputils\n"
-    code += "from src import quaternion\nimport src.quaternion as Q\nassert Q is quaternion\n"
+    code = "from src import ChamferDistance, FPSSampler, RandomSampler, SampleNet, SoftProjection\n"
+    code += (
+        "from src import quaternion, sputils\nimport src.quaternion as Q\nassert Q is quaternion\n"
+    )
     out = run(code + "print(vars(sputils.get_parser().parse_args()))")
     assert eval(out) == {
         "skip_projection": False,
@@ -350,9 +353,11 @@ dist.all_gather(both, mine)
 assert torch.equal(*both), "the replicas differ"
 done = [pathlib.Path(f"{sys.argv[1]}.{number}") for number in range(2)]
 done[rank].touch()
-while not all(file.exists() for file in done):  # neither closes its connections while the other still reads
+# neither closes its connections while the other still reads
+while not all(file.exists() for file in done):
     time.sleep(0.01)
-os._exit(0)  # gloo's threads can abort a process that ends in the usual way, see samplenet/torch/processes.py
+# gloo's threads can abort a process that ends normally, see samplenet/torch/processes.py
+os._exit(0)
 """
 
 

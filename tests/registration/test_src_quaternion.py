@@ -38,7 +38,8 @@ def test_quarter_turns():
     )
     torch.testing.assert_close(quaternion.qrot(quaternion.qinv(about_z[None]), Y[None]), X[None])
     torch.testing.assert_close(quaternion.qmul(about_x, about_x), torch.tensor([0.0, 1, 0, 0]))
-    # x by the turn about z to y, and that by the one about x to z; the other way round x stays, and goes to y
+    # The turn about z takes x to y, the turn about x takes that to z. In the other order x stays,
+    # then goes to y.
     torch.testing.assert_close(quaternion.qrot(quaternion.qmul(about_x, about_z), X), Z)
     torch.testing.assert_close(quaternion.qrot(quaternion.qmul(about_z, about_x), X), Y)
     for axis, turn in enumerate(QUARTER):

@@ -1,4 +1,4 @@
-"""Samplers saved by TensorFlow give the same in a fresh process; a Keras sampler becomes the same ONNX model."""
+"""Exported Keras samplers give the same in a fresh process and as an ONNX model."""
 
 import subprocess
 import sys
@@ -23,7 +23,11 @@ out = sampler(numpy.load("clouds.npy"))
 numpy.savez("out.npz", **{{name: out[name] for name in ("points", "idx", "queries")}})
 """
 SAVED = 'sampler = tf.saved_model.load("sampler"); assert "samplenet" not in sys.modules'
-KERAS = 'import samplenet.tf; model = tf.keras.models.load_model("sampler.keras"); sampler = lambda x: model(x)._asdict()'
+KERAS = """
+import samplenet.tf
+model = tf.keras.models.load_model("sampler.keras")
+sampler = lambda x: model(x)._asdict()
+"""
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +41,7 @@ def sampler():
 
 
 def check(sampler, found):
-    """Q to 1e-5, indices and points of the sampler, and those that the specification gives for this Q."""
+    """Check Q to 1e-5, and indices and points against the sampler and the reference for this Q."""
     ours = sampler(CLOUDS)
     np.testing.assert_allclose(found["queries"], ours.queries, atol=1e-5)
     np.testing.assert_array_equal(found["idx"], ours.idx)

@@ -1,4 +1,4 @@
-"""Batches shared by two devices of a process or by two processes: what one device alone would have trained."""
+"""Batches shared by two devices or two processes train what one device alone does."""
 
 import functools
 import json
@@ -15,8 +15,8 @@ from samplenet.tf.replicas import Replicas
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = {
-    # the whole PointNet, so that dropout and the orthogonality loss are divided too; with small batches or a high
-    # learning rate it magnifies rounding
+    # The whole PointNet, so that dropout and the orthogonality loss are divided too. It magnifies
+    # rounding where batches are small or the learning rate is high.
     "classifier": (
         "classification/train_classifier.py",
         "--num-points 32 --batch-size 32 --shapes-per-class 4 --epochs 2 --no-xla --lr 1e-4",
@@ -47,7 +47,7 @@ replicas._gpus = lambda: ["CPU:0", "CPU:1"]
 
 
 class Starts:
-    """How scripts are started: alone, in two processes, with two devices."""
+    """Ways to run a script: alone, in two processes, with two devices."""
 
     def __init__(self, server, free_ports):
         self.server, self.free_ports = server, free_ports
@@ -78,10 +78,11 @@ def starts(serve_scripts, free_ports):
     return Starts(serve_scripts("tf"), free_ports)
 
 
+TWO = '"cluster": {"worker": ["a:1", "b:1"]}'
 BAD = {
     "no JSON": "worker",
-    "no task": '{"cluster": {"worker": ["a:1", "b:1"]}}',
-    "another number": '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 2}}',
+    "no task": f"{{{TWO}}}",
+    "another number": f'{{{TWO}, "task": {{"type": "worker", "index": 2}}}}',
     "a list": "[]",
 }
 
@@ -101,7 +102,7 @@ def losses(folder):
 
 
 def assert_close(folder, other):
-    """The curves of two runs, and the weights they end with, agree to 1e-3."""
+    """Check that the curves of two runs agree to 1e-3, and the statistics they end with."""
     for one, two in zip(losses(folder), losses(other), strict=True):
         assert one.keys() == two.keys()
         for name, value in one.items():
@@ -115,9 +116,9 @@ def assert_close(folder, other):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, starts):
-    """Function of a task's name: the folder of its network, trained by one device; made at the first call.
+    """Return a function that trains a task network, or its sampler, once and on one device.
 
-    With `sampler` that of a sampler of 6 points in front of it.
+    It returns the run folder.
     """
     folder = tmp_path_factory.mktemp("alone")
 
@@ -226,6 +227,9 @@ def test_a_process_that_dies_ends_the_other_one(tmp_path, starts, dying):
         for one in two:
             one.kill()
     errors = other.errors.read_text()
-    told = "train_autoencoder.py: error: another process of this training has ended or cannot be reached "
-    assert errors.splitlines()[-1].startswith(told) and "Traceback" not in errors
+    sentence = "error: another process of this training has ended or cannot be reached "
+    assert (
+        errors.splitlines()[-1].startswith(f"train_autoencoder.py: {sentence}")
+        and "Traceback" not in errors
+    )
     assert load_checkpoint(last)[1]["epoch"] >= 1

@@ -1,4 +1,4 @@
-"""Soft projection, SampleNet, losses: values by eye, the paper's equations, round trips, frozen networks."""
+"""Soft projection, SampleNet and losses: the paper's equations, round trips, frozen networks."""
 
 import keras
 import numpy as np

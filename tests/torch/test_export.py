@@ -1,4 +1,4 @@
-"""Exported samplers give what the PyTorch sampler gives: ONNX in onnxruntime, and torch.export without samplenet."""
+"""Exported PyTorch samplers give the same: ONNX in onnxruntime, torch.export without samplenet."""
 
 import subprocess
 import sys
@@ -40,7 +40,7 @@ def trained(**settings):
 
 
 def check(sampler, run, clouds):
-    """Q to 1e-5, indices and points of the sampler, and those that the specification gives for this Q."""
+    """Check Q to 1e-5, and indices and points against the sampler and the reference for this Q."""
     with torch.no_grad():
         ours = sampler(torch.from_numpy(clouds))
     found = run(clouds)
@@ -88,19 +88,22 @@ def test_onnx_has_standard_operations_only(tmp_path):
     assert not {"BatchNormalization"} & {node.op_type for node in model.graph.node}
 
 
-@pytest.mark.filterwarnings(
-    "ignore:The given buffer is not writable:UserWarning"
-)  # PyTorch 2.11, of its own files
+WITHOUT_SAMPLENET = """
+import sys, numpy, torch
+sampler = torch.export.load("sampler.pt2").module()
+numpy.savez("out.npz", **sampler(torch.tensor(numpy.load("clouds.npy"))))
+assert "samplenet" not in sys.modules
+"""
+
+
+# PyTorch 2.11 warns about its own files
+@pytest.mark.filterwarnings("ignore:The given buffer is not writable:UserWarning")
 def test_a_torch_program_agrees_and_needs_no_samplenet(tmp_path):
     sampler, clouds = trained(), cloud(3, 150)
     export.export(sampler, tmp_path / "sampler.pt2")
     check(sampler, export.load(tmp_path / "sampler.pt2"), cloud(1, M))
     np.save(tmp_path / "clouds.npy", clouds)
-    code = (
-        "import sys, numpy, torch; out = torch.export.load('sampler.pt2').module()(torch.tensor(numpy.load("
-        "'clouds.npy'))); numpy.savez('out.npz', **out); assert 'samplenet' not in sys.modules"
-    )
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    subprocess.run([sys.executable, "-c", WITHOUT_SAMPLENET], cwd=tmp_path, check=True)
     assert min(check(sampler, lambda _: np.load(tmp_path / "out.npz"), clouds)) < M
 
 

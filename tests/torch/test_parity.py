@@ -43,7 +43,7 @@ SETTINGS = {
 }
 M = 16
 RNG = np.random.default_rng(0)
-# boxes of different sizes and places: batch norm over clouds that are all alike would blow rounding errors up
+# Boxes of different sizes and places, as batch norm over equal clouds magnifies rounding.
 CLOUD = RNG.uniform(-0.5, 0.5, (16, 128, 3)) * RNG.uniform(0.2, 1, (16, 1, 3)) + RNG.uniform(
     -0.2, 0.2, (16, 1, 3)
 )
@@ -56,7 +56,7 @@ def close(ours, theirs, within):
 
 
 def twins(name, path, dtype="float32"):
-    """A Keras and a PyTorch sampler with the same weights, running statistics included, and their loss's settings."""
+    """Return a Keras and a PyTorch sampler of the same weights, and the settings of their loss."""
     settings, loss = SETTINGS[name]
     keras.utils.set_random_seed(1)
     before = keras.config.dtype_policy()
@@ -102,7 +102,7 @@ def released(path, array):
 )
 @pytest.mark.parametrize("name", SETTINGS)
 def test_a_training_step_agrees(name, dtype, within, gradients_within, tmp_path):
-    """Simplified and projected points, losses, gradients, running statistics; float64 leaves no room for chance."""
+    """Compare points, losses, gradients and running statistics in float64."""
     ours, theirs, settings = twins(name, tmp_path / "sampler.safetensors", dtype)
     cloud = CLOUD.astype(dtype)
     points = torch.from_numpy(cloud)

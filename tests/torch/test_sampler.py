@@ -1,4 +1,4 @@
-"""Twin of tests/tf/test_sampler.py, and what only PyTorch promises: compilation, autocast, devices, deep copies."""
+"""Twin of tests/tf/test_sampler.py, plus compilation, autocast, devices and deep copies."""
 
 import copy
 import dataclasses

@@ -1,4 +1,4 @@
-"""One file for the weights of either framework: round trips, strictness, damage, released checkpoints."""
+"""One weights file for both frameworks: round trips, strictness, damage, released checkpoints."""
 
 import numpy as np
 import pytest
