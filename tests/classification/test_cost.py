@@ -111,55 +111,42 @@ def measure_cost(monkeypatch):
     return run
 
 
+@pytest.fixture
+def one_fresh_process(monkeypatch):
+    """Measure the memory of the classifier alone in a fresh process, of the others in this one."""
+    fresh = cost.cost.in_fresh_process
+
+    def call(function, config, key):
+        return fresh(function, config, key) if key[0] == "none" else function(config, key)
+
+    monkeypatch.setattr(cost.cost, "in_fresh_process", call)
+
+
 def test_cost_of_a_trained_sampler_beside_the_classifier_alone(
-    tmp_path, measure_cost, trained, capsys
+    tmp_path, measure_cost, one_fresh_process, trained, capsys
 ):
-    flags = [
-        "--task",
-        trained / "cls",
-        "--samplers",
-        "random",
-        trained / "samplenet",
-        "--sizes",
-        "8",
-    ]
-    measure_cost(*flags, "--batch-size", "64", "--repeats", "2", "--out", tmp_path)
+    flags = ["--task", trained / "cls", "--samplers", "random", trained / "samplenet"]
+    flags += ["--sizes", 8, "--batch-size", 64, "--repeats", 2]
+    measure_cost(*flags, "--out", tmp_path)
     found = json.loads((tmp_path / "cost.json").read_text())
-    assert (
-        found["schema"] == 1
-        and found["task"] == "vanilla"
-        and "cost.py" in found["command"]
-        and "libraries" in found["environment"]
-    )
-    assert {frozenset(row) for row in found["rows"]} == {
-        frozenset({"sampler", "m", "metric", "value", "device"})
-    }
+    assert (found["schema"], found["task"]) == (1, "vanilla")
+    assert "cost.py" in found["command"] and "libraries" in found["environment"]
+    names = {"sampler", "m", "metric", "value", "device"}
+    assert all(set(row) == names for row in found["rows"])
     values = {(r["sampler"], r["m"], r["metric"], r["device"]): r["value"] for r in found["rows"]}
     assert len(values) == len(found["rows"])
-    lines = ("none", 64), ("random", 8), ("samplenet", 8)
-    for line in lines:
-        assert {key[2:] for key in values if key[:2] == line} >= {
-            *(
-                (metric, "any")
-                for metric in ("parameters", "macs", "sampler_parameters", "sampler_macs")
-            ),
-            ("ms_per_cloud", "cpu"),
-            ("peak_memory_bytes", "cpu"),
-        }
+    counted = ("parameters", "macs", "sampler_parameters", "sampler_macs")
+    measured = {*((metric, "any") for metric in counted)}
+    measured |= {("ms_per_cloud", "cpu"), ("peak_memory_bytes", "cpu")}
+    alone = values["none", 64, "parameters", "any"]
+    for line in ("none", 64), ("random", 8), ("samplenet", 8):
+        assert {key[2:] for key in values if key[:2] == line} >= measured
         assert values[*line, "ms_per_cloud", "cpu"] > 0
-        own, alone = (
-            values[*line, "sampler_parameters", "any"],
-            values["none", 64, "parameters", "any"],
-        )
-        assert values[*line, "parameters", "any"] == alone + own and (own > 0) == (
-            line[0] == "samplenet"
-        )
-    assert (
-        values["none", 64, "peak_memory_bytes", "cpu"] > 64 * 64 * 1024 * 4
-    )  # the widest layer of the batch
+        own = values[*line, "sampler_parameters", "any"]
+        assert (own > 0) == (line[0] == "samplenet")
+        assert values[*line, "parameters", "any"] == alone + own
+    widest_layer = 64 * 64 * 1024 * 4  # bytes, of the batch
+    assert values["none", 64, "peak_memory_bytes", "cpu"] > widest_layer
     text = (tmp_path / "cost.md").read_text()
-    assert (
-        text in capsys.readouterr().out
-        and text.count("+ task network |") == 2
-        and "the paper" in text
-    )
+    assert text in capsys.readouterr().out and "the paper" in text
+    assert text.count("+ task network |") == 2

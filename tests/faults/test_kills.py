@@ -57,8 +57,8 @@ EPOCHS = 6
 ONE_THREAD = {
     name: "1" for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 }
-# Of each framework a task network and a sampler; a stopped autoencoder is below.
-DEFAULT = ("pcrnet", "pcrnet-sampler", "autoencoder-sampler", "classifier")
+# By default: of each framework a task network and a sampler; a stopped autoencoder is below.
+KILLS = {"pcrnet": 2, "pcrnet-sampler": 1, "autoencoder-sampler": 1, "classifier": 1}
 slow = pytest.mark.slow
 
 
@@ -222,7 +222,7 @@ def _kill(process, there):
 
 
 @pytest.mark.parametrize(
-    "name, kills", [*((n, 2) for n in DEFAULT), *(pytest.param(n, 20, marks=slow) for n in SCRIPTS)]
+    "name, kills", [*KILLS.items(), *(pytest.param(n, 20, marks=slow) for n in SCRIPTS)]
 )
 def test_kills_are_survived(tmp_path, unbroken, assert_same, name, kills):
     unbroken.run(name)

@@ -55,12 +55,33 @@ def check(sampler, found):
     )  # unequal numbers of further points
 
 
-@pytest.mark.parametrize("name, load", [("sampler", SAVED), ("sampler.keras", KERAS)])
-def test_a_fresh_process_gives_the_same(sampler, name, load, tmp_path):
-    export.export(sampler, tmp_path / name)
+@pytest.fixture
+def check_fresh(sampler, tmp_path, serve_scripts):
+    """Return a function that loads an export in a fresh process and checks its output."""
     np.save(tmp_path / "clouds.npy", CLOUDS)
-    subprocess.run([sys.executable, "-c", FRESH.format(load=load)], cwd=tmp_path, check=True)
-    check(sampler, np.load(tmp_path / "out.npz"))
+
+    def call(load, forked):
+        program = tmp_path / "fresh.py"
+        program.write_text(FRESH.format(load=load))
+        if forked:
+            serve_scripts("tf").run(program, prepare=f"os.chdir({str(tmp_path)!r})")
+        else:
+            subprocess.run([sys.executable, program], cwd=tmp_path, check=True)
+        check(sampler, np.load(tmp_path / "out.npz"))
+
+    return call
+
+
+@pytest.mark.parametrize(
+    "name, load, forked",
+    [
+        ("sampler", SAVED, False),  # a fork has imported samplenet
+        ("sampler.keras", KERAS, True),
+    ],
+)
+def test_a_fresh_process_gives_the_same(sampler, name, load, forked, check_fresh, tmp_path):
+    export.export(sampler, tmp_path / name)
+    check_fresh(load, forked)
     check(sampler, export.load(tmp_path / name)(CLOUDS))
 
 
