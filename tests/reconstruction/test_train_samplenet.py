@@ -162,9 +162,7 @@ def test_the_clouds_are_the_autoencoders(scripts, task, train, tmp_path, monkeyp
 @pytest.mark.parametrize(
     "flags",
     [
-        ["--sample-sizes", "2", "8"],
         ["--no-projection"],
-        ["--sample-sizes", "32"],
         ["--sample-sizes", "1", "--k", "1"],
         ["--k", "32"],
     ],

@@ -180,7 +180,6 @@ def test_processes_notice_replicas_that_have_parted(tmp_path, torchrun):
     [
         ["--no-projection"],
         ["--sample-sizes", "32"],  # m = N
-        ["--sample-sizes", "2", "8"],
         ["--sample-sizes", "1", "--k", "1"],
         ["--k", "32"],
         ["--amp", "--checkpoint-epochs", "3"],
