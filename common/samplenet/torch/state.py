@@ -36,7 +36,9 @@ class State:
         weights = self.model.state_dict()
         if faults := misfits(arrays, {name: tuple(t.shape) for name, t in weights.items()}):
             raise InputError(f"{source} does not fit this network: {faults[0]}")
-        self.model.load_state_dict({name: torch.from_numpy(arrays[name].copy()) for name in weights})
+        self.model.load_state_dict(
+            {name: torch.from_numpy(arrays[name].copy()) for name in weights}
+        )
         if self.optimizer is not None:
             state = {}
             for name, array in arrays.items():
