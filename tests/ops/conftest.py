@@ -105,19 +105,19 @@ def _wrapped(name):
         yield SimpleNamespace(name=name, **{n: wrap(getattr(module, n)) for n in NAMES})
 
 
-NAMES = ("knn", "chamfer", "farthest_points", "gather")
+NAMES = ("knn", "chamfer", "farthest_points", "gather", "pooled_linear")
 EAGER = ["reference", "tf", "tf native", "torch", "torch native"]
 
 
 @pytest.fixture(params=[*EAGER, "tf graph", "tf native graph"])
 def backend(request):
-    """The four ops of every backend."""
+    """The ops of every backend."""
     yield from _wrapped(request.param)
 
 
 @pytest.fixture(params=EAGER)
 def eager(request):
-    """The four ops of every backend whose errors come at the call."""
+    """The ops of every backend whose errors come at the call."""
     yield from _wrapped(request.param)
 
 

@@ -102,3 +102,23 @@ def check_index(
 def out_of_range(op: str, name: str, low: Any, high: Any, n: Any) -> str:
     """The one sentence about an index outside a cloud."""
     return f"{op}: {name} must be in [0, N) = [0, {n}), got values from {low} to {high}"
+
+
+def check_layer(op: str, dtypes: dict[str, str], features: tuple, weight: tuple) -> None:
+    """Check a per-point linear layer: shapes (B, N, C) and (C, F), N at least 1, one float type.
+
+    Raises:
+        InputError: naming op, argument and value.
+    """
+    if len(features) != 3:
+        raise InputError(f"{op}: features must have shape (B, N, C), got {features}")
+    if len(weight) != 2 or (None not in (features[2], weight[0]) and features[2] != weight[0]):
+        raise InputError(
+            f"{op}: weight must have shape (C, F) with C = {features[2]}, got {weight}"
+        )
+    for name, dtype in dtypes.items():
+        if dtype not in FLOATS:
+            raise InputError(f"{op}: {name} must be one of {', '.join(FLOATS)}, got {dtype}")
+    if len(set(dtypes.values())) > 1:
+        raise InputError(f"{op}: inputs must share one dtype, got {dtypes}")
+    check_not_empty(op, "features", features[1])

@@ -109,3 +109,16 @@ def gather(points, idx) -> np.ndarray:
     idx = _indices("gather", "idx", idx, points.shape[0], points.shape[1])
     batch = np.arange(points.shape[0]).reshape((-1,) + (1,) * (idx.ndim - 1))
     return points[batch, idx]
+
+
+def pooled_linear(features, weight) -> tuple[np.ndarray, np.ndarray]:
+    """Pool a linear layer over the points: (B, N, C), (C, F) -> values (B, F), idx (B, F) int32.
+
+    The maximum over n of features @ weight, and the lowest n that has it; NaN where one product is. N >= 1.
+    """
+    arrays = {"features": np.asarray(features), "weight": np.asarray(weight)}
+    dtypes = {name: array.dtype.name for name, array in arrays.items()}
+    contract.check_layer("pooled_linear", dtypes, *(array.shape for array in arrays.values()))
+    dtype = np.float64 if dtypes["features"] == "float64" else np.float32
+    products = arrays["features"].astype(dtype) @ arrays["weight"].astype(dtype)  # (B, N, F)
+    return products.max(1), products.argmax(1).astype(np.int32)

@@ -16,7 +16,7 @@ Isa isa() {
     else if (wanted != nullptr && *wanted != 0 && std::strcmp(wanted, "avx512") != 0)
       std::fprintf(stderr, "samplenet: SAMPLENET_ISA is baseline, avx2 or avx512; '%s' is ignored\n", wanted);
     __builtin_cpu_init();
-    const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
+    const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
                           __builtin_cpu_supports("popcnt");
     const bool has_avx512 = has_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
                             __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");

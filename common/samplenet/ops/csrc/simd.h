@@ -37,6 +37,7 @@ struct Simd;
     static uint32_t bits(Mask mask) { return mask; }                                               \
     static T largest(V a) { return _mm512_reduce_max_##S(a); }                                     \
     static T smallest(V a) { return _mm512_reduce_min_##S(a); }                                    \
+    static V fma(V a, V b, V c) { return _mm512_fmadd_##S(a, b, c); }                              \
     static int compress(T* p, Mask mask, V a) { /* to a register first: slow to memory on Zen 4 */ \
       store(p, _mm512_maskz_compress_##S(mask, a));                                                \
       return __builtin_popcount(mask);                                                             \
@@ -65,6 +66,7 @@ struct Lanes;
     static Mask equal(V a, V b) { return _mm256_cmp_##S(a, b, _CMP_EQ_OQ); }              \
     static V select(Mask mask, V yes, V no) { return _mm256_blendv_##S(no, yes, mask); }  \
     static uint32_t bits(Mask mask) { return _mm256_movemask_##S(mask); }                 \
+    static V fma(V a, V b, V c) { return _mm256_fmadd_##S(a, b, c); }                     \
   };
 SAMPLENET_SIMD(float, __m256, 8, ps)
 SAMPLENET_SIMD(double, __m256d, 4, pd)
@@ -88,6 +90,7 @@ struct Lanes {
   static Mask less_equal(V a, V b) { return a <= b; }
   static Mask equal(V a, V b) { return a == b; }
   static V select(Mask mask, V yes, V no) { return mask ? yes : no; }
+  static V fma(V a, V b, V c) { return a * b + c; }
   static uint32_t bits(Mask mask) {
     uint32_t all = 0;
     for (int i = 0; i < W; ++i) all |= static_cast<uint32_t>(mask[i] & 1) << i;

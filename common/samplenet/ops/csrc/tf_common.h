@@ -184,14 +184,14 @@ Status backward_shapes(InferenceContext* c) {
 // Registers CLASS<gpu, T> as the kernel of an op for each type T, on every device with kernels.
 #define SAMPLENET_KERNEL(NAME, DEVICE, GPU, CLASS, T)                                \
   REGISTER_KERNEL_BUILDER(Name(NAME).Device(tensorflow::DEVICE).TypeConstraint<T>("T"), CLASS<GPU, T>)
+#define SAMPLENET_CPU_KERNELS(NAME, CLASS)                                           \
+  SAMPLENET_KERNEL(NAME, DEVICE_CPU, false, CLASS, float);                           \
+  SAMPLENET_KERNEL(NAME, DEVICE_CPU, false, CLASS, double)
 #ifdef SAMPLENET_CUDA
 #define SAMPLENET_KERNELS(NAME, CLASS)                                               \
-  SAMPLENET_KERNEL(NAME, DEVICE_CPU, false, CLASS, float);                           \
-  SAMPLENET_KERNEL(NAME, DEVICE_CPU, false, CLASS, double);                          \
+  SAMPLENET_CPU_KERNELS(NAME, CLASS);                                                \
   SAMPLENET_KERNEL(NAME, DEVICE_GPU, true, CLASS, float);                            \
   SAMPLENET_KERNEL(NAME, DEVICE_GPU, true, CLASS, double)
 #else
-#define SAMPLENET_KERNELS(NAME, CLASS)                                               \
-  SAMPLENET_KERNEL(NAME, DEVICE_CPU, false, CLASS, float);                           \
-  SAMPLENET_KERNEL(NAME, DEVICE_CPU, false, CLASS, double)
+#define SAMPLENET_KERNELS SAMPLENET_CPU_KERNELS
 #endif

@@ -21,5 +21,20 @@ from samplenet.ops.tf._chamfer import chamfer
 from samplenet.ops.tf._farthest_points import farthest_points
 from samplenet.ops.tf._gather import fan_out, gather
 from samplenet.ops.tf._knn import knn
+from samplenet.ops.tf._pooled_linear import (
+    normalised_pooled_linear,
+    pooled_linear,
+    searches_natively,
+)
 
-__all__ = ["Chamfer", "chamfer", "fan_out", "farthest_points", "gather", "knn"]
+__all__ = [
+    "Chamfer",
+    "chamfer",
+    "fan_out",
+    "farthest_points",
+    "gather",
+    "knn",
+    "normalised_pooled_linear",
+    "pooled_linear",
+    "searches_natively",
+]

@@ -51,6 +51,14 @@ def _chamfer_gradient(op, grad_a2b, grad_b2a, *_):
     )
 
 
+@tf.RegisterGradient("SamplenetPooledLinear")
+def _pooled_linear_gradient(op, grad, _):
+    if grad is None:
+        return None, None
+    return tuple(_library().samplenet_pooled_linear_backward(grad, *op.inputs, op.outputs[1]))
+
+
+@tf.RegisterGradient("SamplenetPooledLinearBackward")
 @tf.RegisterGradient("SamplenetKnnBackward")
 @tf.RegisterGradient("SamplenetChamferBackward")
 def _no_second_gradient(op, *_):

@@ -15,5 +15,14 @@ from samplenet.ops.torch._chamfer import chamfer
 from samplenet.ops.torch._farthest_points import farthest_points
 from samplenet.ops.torch._gather import gather
 from samplenet.ops.torch._knn import knn
+from samplenet.ops.torch._pooled_linear import normalised_pooled_linear, pooled_linear
 
-__all__ = ["Chamfer", "chamfer", "farthest_points", "gather", "knn"]
+__all__ = [
+    "Chamfer",
+    "chamfer",
+    "farthest_points",
+    "gather",
+    "knn",
+    "normalised_pooled_linear",
+    "pooled_linear",
+]

@@ -54,9 +54,17 @@ def _register(path: str) -> bool:
         "samplenet::chamfer_backward", lambda grad_a2b, grad_b2a, a, b, ab, ba: _like(a, b)
     )
     library.register_fake("samplenet::farthest_points", picks_shape)
+    library.register_fake("samplenet::pooled_linear", _pooled_shapes)
+    library.register_fake(
+        "samplenet::pooled_linear_backward",
+        lambda grad, features, weight, idx: _like(features, weight),
+    )
     library.register_autograd("samplenet::knn", _knn_gradient, setup_context=_knn_save)
     library.register_autograd("samplenet::chamfer", _chamfer_gradient, setup_context=_chamfer_save)
-    for op in ("knn", "chamfer"):
+    library.register_autograd(
+        "samplenet::pooled_linear", _pooled_gradient, setup_context=_pooled_save
+    )
+    for op in ("knn", "chamfer", "pooled_linear"):
         library.register_autograd(f"samplenet::{op}_backward", _no_second_gradient)
     return True
 
@@ -97,6 +105,20 @@ def _chamfer_save(ctx, inputs, output):
 
 def _chamfer_gradient(ctx, grad_a2b, grad_b2a, *_):
     return torch.ops.samplenet.chamfer_backward(grad_a2b, grad_b2a, *ctx.saved_tensors)
+
+
+def _pooled_shapes(features, weight):
+    values = features.new_empty((features.shape[0], weight.shape[1]))
+    return values, torch.empty_like(values, dtype=torch.int64)
+
+
+def _pooled_save(ctx, inputs, output):
+    ctx.mark_non_differentiable(output[1])
+    ctx.save_for_backward(*inputs, output[1])
+
+
+def _pooled_gradient(ctx, grad_values, _):
+    return torch.ops.samplenet.pooled_linear_backward(grad_values, *ctx.saved_tensors)
 
 
 def _no_second_gradient(ctx, *_):

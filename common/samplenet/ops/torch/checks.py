@@ -13,6 +13,15 @@ def _dtype(tensor: Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")
 
 
+def dtype_names(**tensors: Tensor) -> dict[str, str]:
+    """Name the type each tensor is computed in: under autocast half and float32 inputs may be mixed."""
+    names = {name: _dtype(tensor) for name, tensor in tensors.items()}
+    device = next(iter(tensors.values())).device.type
+    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+        names = {name: "float32" if d in HALVES else d for name, d in names.items()}
+    return names
+
+
 def require(condition: Tensor, message: str) -> None:
     """InputError unless the condition is true; in compiled code the assertion's error, at its run time."""
     if torch.compiler.is_compiling():
@@ -30,10 +39,7 @@ def check_clouds(op: str, **clouds) -> list[Tensor]:
     devices = {name: str(c.device) for name, c in clouds.items()}
     if len(set(devices.values())) > 1:
         raise InputError(f"{op}: inputs must be on one device, got {devices}")
-    dtypes = {name: _dtype(c) for name, c in clouds.items()}
-    device = next(iter(clouds.values())).device.type
-    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
-        dtypes = {name: "float32" if d in HALVES else d for name, d in dtypes.items()}
+    dtypes = dtype_names(**clouds)
     contract.check_clouds(op, dtypes, **{name: tuple(c.shape) for name, c in clouds.items()})
     if contract.checking():
         for name, c in clouds.items():

@@ -1,0 +1,168 @@
+"""Compare a pooled layer with the framework's own layers: python benchmarks/layers.py [--out FILE].
+
+The layer is PointNet's last per-point one: linear 128 -> 1024, batch norm, ReLU and the maximum
+over the points, forward and backward. Times are medians and the best of seven runs, taken in turns
+after a warm-up, with the memory settings of the training scripts. Peak memory is that of a process
+that runs one case alone, minus what it held before. "of one product" is the time divided by that of
+the framework's own matrix product, the layer's bare arithmetic.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+
+import numpy as np
+
+from samplenet.atomic import write_atomic
+from samplenet.runs.environment import environment
+from samplenet.runs.memory import keep_freed_memory
+from samplenet.runs.parser import Parser
+from samplenet.timing import in_turns
+
+SIZES = ((32, 1024), (8, 4096))
+INNER, OUTER = 128, 1024
+
+
+def features(batch: int, count: int) -> np.ndarray:
+    """Draw what a ReLU leaves, (B, N, C)."""
+    return np.random.default_rng(0).normal(size=(batch, count, INNER)).clip(0).astype(np.float32)
+
+
+def torch_cases(batch: int, count: int) -> dict[str, Callable]:
+    """Return PyTorch's calls."""
+    import torch
+    from torch import nn
+
+    from samplenet.torch.layers import pooled_block
+
+    x = torch.from_numpy(features(batch, count)).requires_grad_()
+    grad = torch.randn(batch, OUTER)
+    linear, conv, norm = nn.Linear(INNER, OUTER), nn.Conv1d(INNER, OUTER, 1), nn.BatchNorm1d(OUTER)
+    weight = linear.weight.detach().t()
+
+    def by_linear(x):
+        layer = norm(linear(x).flatten(0, 1)).view(batch, count, OUTER)
+        return torch.relu(layer).amax(1)
+
+    def by_conv(x):
+        return torch.relu(norm(conv(x.transpose(1, 2)))).amax(2)
+
+    def ours(x):
+        return pooled_block(x, linear.weight.t(), linear.bias, norm)
+
+    def step(forward):
+        return lambda: forward(x).backward(grad)
+
+    return {
+        "product alone": lambda: x.detach() @ weight,
+        "Linear": step(by_linear),
+        "Conv1d": step(by_conv),
+        "torch.compile": step(torch.compile(by_linear)),
+        "ours": step(ours),
+    }
+
+
+def tf_cases(batch: int, count: int) -> dict[str, Callable]:
+    """Return TensorFlow's calls."""
+    import samplenet.quiet_tensorflow  # noqa: F401
+
+    import tensorflow as tf
+
+    from samplenet.tf.layers import Block, PooledBlock
+
+    x, grad = tf.constant(features(batch, count)), tf.random.normal((batch, OUTER))
+    plain, pooled = Block(OUTER), PooledBlock(OUTER)
+    for layer in (plain, pooled):
+        layer.build(x.shape)
+
+    def step(layer, pool, xla=False):
+        @tf.function(jit_compile=xla)
+        def run(x):
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                out = layer(x, training=True)
+                out = tf.reduce_max(out, 1) if pool else out
+            return tape.gradient(out, [x, *layer.trainable_variables], grad)
+
+        return lambda: run(x)[0].numpy()
+
+    return {
+        "product alone": lambda: tf.matmul(x, plain.fc.kernel).numpy(),
+        "graph": step(plain, pool=True),
+        "XLA": step(plain, pool=True, xla=True),
+        "ours": step(pooled, pool=False),
+    }
+
+
+CASES = {"torch": torch_cases, "tf": tf_cases}
+
+
+def peak_memory(framework: str, size: tuple[int, int], case: str) -> float:
+    """Run a case alone in a process; return the megabytes it took beyond the framework's own."""
+    command = [sys.executable, __file__, "--case", framework, *map(str, size), case]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return float(output.split()[-1])
+
+
+def run_case(framework: str, batch: str, count: str, case: str) -> None:
+    """Print the megabytes that a case takes."""
+    import resource
+
+    def used():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+    calls = CASES[framework](int(batch), int(count))
+    before = used()
+    for _ in range(3):
+        calls[case]()
+    print(used() - before)
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = Parser(prog="layers.py", description=__doc__.splitlines()[0])
+    parser.add_argument("--out", help="JSON file for the figures, machine and versions included")
+    parser.add_argument(
+        "--case", nargs=4, help="FRAMEWORK B N LAYER: print the memory that one case takes"
+    )
+    flags = parser.parse_args()
+    if flags.case:
+        run_case(*flags.case)
+        return
+    keep_freed_memory()
+    rows = []
+    print(
+        "| framework | B x N | layer | median ms | best ms | to ours | of one product | peak MB |"
+    )
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    for framework, cases in CASES.items():
+        for size in SIZES:
+            calls = cases(*size)
+            found = in_turns(calls, 7)
+            for name, seconds in found.items():
+                row = {
+                    "framework": framework,
+                    "size": size,
+                    "layer": name,
+                    "median_ms": 1e3 * seconds.median,
+                    "best_ms": 1e3 * seconds.best,
+                    "to_ours": seconds.median / found["ours"].median,
+                    "of_product": seconds.median / found["product alone"].median,
+                    "peak_mb": peak_memory(framework, size, name),
+                }
+                rows.append(row)
+                print(
+                    f"| {framework} | {size[0]} x {size[1]} | {name} | {row['median_ms']:.0f} | "
+                    f"{row['best_ms']:.0f} | {row['to_ours']:.1f} | {row['of_product']:.1f} | "
+                    f"{row['peak_mb']:.0f} |",
+                    flush=True,
+                )
+    if flags.out:
+        result = {"environment": environment(), "cores": os.cpu_count(), "rows": rows}
+        write_atomic(flags.out, json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
