@@ -16,14 +16,17 @@ from samplenet.data.clouds import Clouds
 from samplenet.errors import InputError
 from samplenet.ops.tf import fan_out
 from samplenet.runs.run import finished_run
-from samplenet.tf.layers import Block
+from samplenet.tf.layers import Block, PooledBlock
 from samplenet.tf.state import State
 
 ORTHOGONALITY_WEIGHT = 0.001
 
 
-def _sequence(name: str, widths: tuple) -> list[Block]:
-    return [Block(width, name=f"{name}{i}") for i, width in enumerate(widths, 1)]
+def _sequence(name: str, widths: tuple, last=Block) -> list[Block]:
+    """Create a block for each width; the last one is of the class `last`."""
+    kinds = [Block] * (len(widths) - 1) + [last]
+    numbered = enumerate(zip(kinds, widths, strict=True), 1)
+    return [kind(width, name=f"{name}{i}") for i, (kind, width) in numbered]
 
 
 def _run(blocks: list[Block], features, training):
@@ -53,7 +56,7 @@ class TNet(keras.layers.Layer):
     def __init__(self, size, **kwargs):
         super().__init__(**kwargs)
         self.size = size
-        self.convs = _sequence("conv", (64, 128, 1024))
+        self.convs = _sequence("conv", (64, 128, 1024), last=PooledBlock)
         self.fcs = _sequence("fc", (512, 256))
         self.last = keras.layers.Dense(
             size * size,
@@ -64,7 +67,7 @@ class TNet(keras.layers.Layer):
 
     def call(self, features, training=None):
         """(B, N, size) -> (B, size, size)."""
-        pooled = tf.reduce_max(_run(self.convs, features, training), axis=1)  # (B, 1024)
+        pooled = _run(self.convs, features, training)  # (B, 1024)
         return tf.reshape(self.last(_run(self.fcs, pooled, training)), (-1, self.size, self.size))
 
 
@@ -98,8 +101,12 @@ class PointNet(Classifier):
         super().__init__(**kwargs)
         self.input_transform = TNet(3, name="input_transform") if t_nets else None
         self.feature_transform = TNet(64, name="feature_transform") if t_nets else None
-        before, after = ((64, 64), (64, 128, 1024)) if t_nets else ((64, 64, 64, 128, 1024), ())
-        self.convs, self.late_convs = _sequence("conv", before), _sequence("late_conv", after)
+        if t_nets:
+            self.convs = _sequence("conv", (64, 64))
+            self.late_convs = _sequence("late_conv", (64, 128, 1024), last=PooledBlock)
+        else:
+            self.convs = _sequence("conv", (64, 64, 64, 128, 1024), last=PooledBlock)
+            self.late_convs = []
         self.fcs = _sequence("fc", (512, 256))
         # as released: the vanilla network has dropout after the second hidden layer only
         self.dropouts = [
@@ -123,7 +130,7 @@ class PointNet(Classifier):
             transform, left, right = fan_out(transform, 3)
             features = tf.matmul(features, transform)
             defect = tf.matmul(left, right, transpose_b=True) - tf.eye(64)
-        features = tf.reduce_max(_run(self.late_convs, features, training), axis=1)
+        features = _run(self.late_convs, features, training)  # (B, 1024)
         for block, dropout in zip(self.fcs, self.dropouts, strict=True):
             features = dropout(block(features, training=training), training=training)
         # devices average their losses; times their number, this stays a sum over the whole batch

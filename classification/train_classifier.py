@@ -13,6 +13,7 @@ import tensorflow as tf
 
 import pointnet
 from samplenet.data import batches, modelnet40
+from samplenet.ops.tf import searches_natively
 from samplenet.runs import schedules
 from samplenet.runs.script import main
 from samplenet.runs.settings import DataConfig, option
@@ -40,7 +41,9 @@ class Config(DataConfig):
         0.01, "standard deviation of the noise on training clouds (clipped at 0.05)", at_least=0
     )
     hold_out: float = option(0.1, "share of the training set that is held out", at_least=0, below=1)
-    xla: bool = option(True, "compile the training step with XLA (1.5 to 2 times faster)")
+    xla: bool | None = option(
+        None, "compile the training step with XLA; none: where no native op serves, as on a GPU"
+    )
 
 
 def train(config: Config) -> None:
@@ -65,7 +68,9 @@ def train(config: Config) -> None:
         right = keras.metrics.sparse_categorical_accuracy(labels, logits)
         return tf.stack([loss, tf.reduce_mean(right)])
 
-    train_step = peers.compiled(train_step, config.xla)
+    # XLA knows no native ops, and without them it is faster than TensorFlow's own layers
+    xla = not searches_natively() if config.xla is None else config.xla
+    train_step = peers.compiled(train_step, xla)
 
     def load(step, rows):
         rng = generator(config.seed, Stream.AUGMENTATION, step)

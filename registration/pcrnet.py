@@ -7,12 +7,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import rigid
-from samplenet.ops.torch import chamfer, gather
+from samplenet.ops.torch import chamfer
 from samplenet.runs.run import finished_run
+from samplenet.torch.layers import pooled_block
 from samplenet.torch.state import State
 
 INITS = ("default", "he")
-SEARCH_ABOVE = 128  # points; up to as many, it is cheaper to differentiate the last layer whole
 
 
 class Features(nn.Module):
@@ -34,16 +34,8 @@ class Features(nn.Module):
         for conv in (self.conv1, self.conv2, self.conv3, self.conv4):
             features = F.relu(F.linear(features, conv.weight[..., 0], conv.bias))
         weight, bias = self.conv5.weight[..., 0], self.conv5.bias
-        if points.shape[1] <= SEARCH_ABOVE:
-            return F.relu(F.linear(features, weight, bias).max(1).values)
-        # Nine tenths of the work is in the last layer, each of whose channels keeps one point, the
-        # maximum. So find these points without gradients, then compute only them with gradients:
-        # the same gradients at a third of the cost. The weights are detached because autocast would
-        # otherwise cache a copy of them that has no gradient.
-        with torch.no_grad():
-            largest = F.linear(features.detach(), weight.detach()).argmax(1)  # (B, bottleneck)
-        kept = gather(features, largest)  # (B, bottleneck, 128)
-        return F.relu((kept * weight).sum(-1) + bias)
+        # nine tenths of the work, of which the maximum keeps one point for each channel
+        return pooled_block(features, weight.t(), bias)
 
 
 class PCRNet(nn.Module):

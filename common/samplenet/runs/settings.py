@@ -164,7 +164,7 @@ def load(cls, argv: list[str] | None = None, description: str = ""):
     parser.add_argument("--config", metavar="FILE", help="YAML preset; flags win over it")
     kinds, defaults = typing.get_type_hints(cls), cls()
     for field in dataclasses.fields(cls):
-        if kinds[field.name] is bool:
+        if kinds[field.name] in (bool, bool | None):
             options = {"action": argparse.BooleanOptionalAction}
         elif typing.get_origin(kinds[field.name]) is list:
             options = {"nargs": "+", "metavar": "X"}

@@ -81,7 +81,7 @@ def _macs(graph: tf.Graph) -> int:
 
 def _products(op: tf.Operation) -> int:
     """Count an operation's multiply-adds: size of the output times the length of each sum."""
-    if not re.search("Einsum|MatMul|Conv", op.type):
+    if not re.search("Einsum|MatMul|Conv|PooledLinear", op.type):
         return 0
     if not all(tensor.shape.is_fully_defined() for tensor in (*op.inputs, op.outputs[0])):
         sizes = ", ".join(str(tensor.shape) for tensor in op.inputs)
@@ -91,6 +91,8 @@ def _products(op: tf.Operation) -> int:
         return size * shapes[0][0 if op.get_attr("transpose_a") else 1]
     if op.type in ("BatchMatMul", "BatchMatMulV2", "BatchMatMulV3"):
         return size * shapes[0][-2 if op.get_attr("adj_x") else -1]
+    if op.type == "SamplenetPooledLinear":  # features (B, N, C), weight (C, F)
+        return math.prod(shapes[0]) * shapes[1][1]
     if op.type in ("Conv2D", "Conv3D"):
         return size * math.prod(shapes[1][:-1])  # kernel: window, inputs (of the group), outputs
     if op.type == "Einsum" and "." not in (equation := op.get_attr("equation").decode()):

@@ -3,6 +3,8 @@
 import keras
 import tensorflow as tf
 
+from samplenet.ops import tf as ops
+
 
 @keras.saving.register_keras_serializable("samplenet")
 class BatchNorm(keras.layers.BatchNormalization):
@@ -23,9 +25,13 @@ class BatchNorm(keras.layers.BatchNormalization):
             return super().call(inputs, training=training, mask=mask)
         several = tf.distribute.get_strategy().num_replicas_in_sync > 1
         out, mean, variance = (self._synchronized if several else self._fused)(inputs)
+        self.update(mean, variance)
+        return out
+
+    def update(self, mean, variance):
+        """Let a batch's mean (C,) and unbiased variance (C,) enter the running statistics."""
         self.moving_mean.assign(self.moving_mean * self.decay + mean * (1 - self.decay))
         self.moving_variance.assign(self.moving_variance * self.decay + variance * (1 - self.decay))
-        return out
 
     def _fused(self, inputs):
         """Return the normalised inputs, the mean and the unbiased variance."""
@@ -88,3 +94,50 @@ class Block(keras.layers.Layer):
         if self.bn:
             out = self.bn(out, training=training)
         return tf.nn.relu(out) if self.relu else out
+
+
+class PooledBlock(Block):
+    """A `Block` of each point and its maximum over the points: (B, N, C) -> (B, units).
+
+    Equal to `tf.reduce_max(Block(...)(features), axis=1)` up to rounding, with weights of the same
+    names. But on the CPU the (B, N, units) activations, most of a PointNet's work, are never
+    written: batch norm and ReLU keep the order of a channel's values, or reverse it where the scale
+    is negative, so they need only the largest product, or the smallest.
+    """
+
+    def call(self, features, training=None):
+        # on a GPU, under XLA, in an export or without a compiler: the framework's own layers
+        if features.dtype != tf.float32 or not ops.searches_natively():
+            return tf.reduce_max(super().call(features, training=training), axis=1)
+        kernel, bias = self.fc.kernel, self.fc.bias
+        if not self.bn:
+            out = ops.pooled_linear(features, kernel)[0] + bias
+        else:
+            sign = tf.where(self.bn.gamma < 0, -1.0, 1.0)
+            if training and self.bn.trainable:
+                extreme, variance = self._of_batch(features, sign)
+                mean = 0 * bias  # taken off already; the bias has a gradient, which is zero
+            else:
+                extreme = sign * ops.pooled_linear(features, kernel * sign)[0] + bias
+                mean, variance = self.bn.moving_mean, self.bn.moving_variance
+            out = tf.nn.batch_normalization(
+                extreme, mean, variance, self.bn.beta, self.bn.gamma, self.bn.epsilon
+            )
+        return tf.nn.relu(out) if self.relu else out
+
+    def _of_batch(self, features, sign):
+        """Return the extremes minus the mean, and the variance; update the running statistics."""
+        context = tf.distribute.get_replica_context()
+        replicas = context.num_replicas_in_sync
+
+        def over_replicas(value):
+            return context.all_reduce("MEAN", value) if replicas > 1 else value
+
+        kernel = self.fc.kernel
+        extreme, mean, variance = ops.normalised_pooled_linear(
+            features, kernel, sign, over_replicas
+        )
+        count = tf.cast(replicas * tf.shape(features)[0] * tf.shape(features)[1], tf.float32)
+        layer_mean = tf.linalg.matvec(kernel, mean, transpose_a=True) + self.fc.bias
+        self.bn.update(layer_mean, variance * count / (count - 1))
+        return extreme, variance

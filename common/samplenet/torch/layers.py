@@ -1,7 +1,13 @@
-"""The batch norm momentum, in the convention of the whole library."""
+"""The pooled block of point networks, and the batch norm momentum as the whole library has it."""
 
-from torch import nn
+import functools
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+from samplenet.ops.torch import normalised_pooled_linear, pooled_linear
 
 
 def set_momentum(model: nn.Module, momentum: float) -> None:
@@ -13,3 +19,51 @@ def set_momentum(model: nn.Module, momentum: float) -> None:
     for module in model.modules():
         if isinstance(module, _BatchNorm):
             module.momentum = 1 - momentum
+
+
+def pooled_block(
+    features: Tensor, weight: Tensor, bias: Tensor, norm: _BatchNorm | None = None
+) -> Tensor:
+    """Apply a linear layer, batch norm and ReLU to each point, and take the maximum over them.
+
+    features (B, N, C), weight (C, F), bias (F,) -> (B, F). Equal to the plain layers up to
+    rounding, but the (B, N, F) activations, most of a PointNet's work, are never written: batch
+    norm and ReLU keep the order of a channel's values, or reverse it where the scale is negative,
+    so they need only the largest product, or the smallest.
+
+    Args:
+        norm: the batch norm of F channels, or None. In training its running statistics are
+            updated; `nn.SyncBatchNorm` normalises over all processes.
+    """
+    if norm is None:
+        return torch.relu(pooled_linear(features, weight)[0] + bias)
+    sign = torch.where(norm.weight.detach() < 0, -1.0, 1.0).to(weight.dtype)
+    if norm.training or not norm.track_running_stats:
+        pooled, variance = _of_batch(features, weight, bias, norm, sign)
+    else:
+        pooled = sign * pooled_linear(features, weight * sign)[0] + bias - norm.running_mean
+        variance = norm.running_var
+    return torch.relu(pooled * norm.weight * torch.rsqrt(variance + norm.eps) + norm.bias)
+
+
+def _of_batch(features, weight, bias, norm, sign) -> tuple[Tensor, Tensor]:
+    """Return the extremes minus the mean, and the variance; update the running statistics."""
+    count = features.shape[0] * features.shape[1]
+    over_processes = None
+    if isinstance(norm, nn.SyncBatchNorm) and dist.is_initialized():
+        over_processes = functools.partial(_mean_over_processes, group=norm.process_group)
+        count *= dist.get_world_size(norm.process_group)
+    pooled, mean, variance = normalised_pooled_linear(features, weight, sign, over_processes)
+    if norm.track_running_stats:
+        with torch.no_grad():
+            norm.num_batches_tracked += 1
+            unbiased = variance * count / (count - 1)
+            norm.running_mean.lerp_(mean @ weight + bias, norm.momentum)
+            norm.running_var.lerp_(unbiased, norm.momentum)
+    return pooled, variance
+
+
+def _mean_over_processes(value: Tensor, group) -> Tensor:
+    value = value.contiguous()
+    dist.all_reduce(value, group=group)
+    return value / dist.get_world_size(group)
