@@ -399,6 +399,14 @@ def without_figures():
         yield patch
 
 
+@pytest.fixture(scope="session", autouse=True)
+def memory_settings_untouched():
+    """Keep scripts in this process from changing how it frees memory, which tests measure."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("samplenet.runs.script.keep_freed_memory", lambda: False)
+        yield
+
+
 @pytest.fixture(scope="session")
 def gradients_in_one_order():
     """Check that every training step traced in TensorFlow adds at most two gradients at once.
