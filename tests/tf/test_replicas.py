@@ -3,8 +3,6 @@
 import functools
 import json
 import re
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -136,11 +134,7 @@ def trained(tmp_path_factory, starts):
 
 PARTED = """
 import keras
-import tensorflow as tf
 from samplenet.tf import replicas
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-replicas._gpus = lambda: ["CPU:0", "CPU:1"]
 peers = replicas.Replicas(4)
 with peers.scope():
     net = keras.Sequential([keras.layers.Dense(2)])
@@ -156,11 +150,11 @@ except RuntimeError as error:
 """
 
 
-def test_devices_whose_weights_differ_are_noticed(tmp_path):
+def test_devices_whose_weights_differ_are_noticed(tmp_path, starts):
     (tmp_path / "parted.py").write_text(PARTED)
-    command = [sys.executable, tmp_path / "parted.py"]
-    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    assert printed == "noticed: the weights of 1 of 2 devices differ from the first one's\n"
+    assert starts.two_devices(tmp_path / "parted.py") == [
+        "noticed: the weights of 1 of 2 devices differ from the first one's\n"
+    ]
 
 
 slow = pytest.mark.slow  # one of each kind is enough by default
