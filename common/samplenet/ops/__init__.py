@@ -1,17 +1,18 @@
 """Point cloud ops: kNN, Chamfer distance, farthest point sampling, gather.
 
-The same four functions, with one contract, in each backend; README.md beside this file tells how they are built:
+Each backend has the same four functions with one contract. README.md beside this file says how to
+build the native ops.
 
     samplenet.ops.reference   NumPy, slow and obvious: the specification
     samplenet.ops.tf          TensorFlow
     samplenet.ops.torch       PyTorch
 
-Clouds are (B, N, 3); distances are squared, `d2 = ((dx*dx + dy*dy) + dz*dz)` with every operation rounded,
-so that indices agree on every backend; equal distances go to the lowest index. float16, bfloat16 and float32 are
-computed and returned in float32, float64 in float64; all inputs of one call share a dtype. Arguments outside
-the contract raise `InputError` (a ValueError) with the argument's name and value. Non-finite coordinates
-are an error only after `check_inputs(True)` (or with SAMPLENET_CHECK=1 in the environment); otherwise a distance that
-is not a number counts as infinite.
+Clouds are (B, N, 3). Distances are squared, `d2 = ((dx*dx + dy*dy) + dz*dz)` with every operation
+rounded, so that indices agree on every backend; equal distances go to the lowest index. float16,
+bfloat16 and float32 are computed and returned in float32, float64 in float64; all inputs of a call
+share a dtype. Arguments outside the contract raise `InputError` (a ValueError) with the argument's
+name and value. Non-finite coordinates are an error only after `check_inputs(True)` (or with
+SAMPLENET_CHECK=1 in the environment); otherwise a NaN distance counts as infinite.
 """
 
 from samplenet.ops.contract import Chamfer, check_inputs

@@ -1,4 +1,4 @@
-"""The argument checks every backend shares. Sizes a graph does not know yet (None) are left to the backend."""
+"""Argument checks that all backends share; a size that a graph does not know yet is None."""
 
 import os
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ _check_finite = os.environ.get("SAMPLENET_CHECK", "0") not in ("", "0")
 
 
 class Chamfer(NamedTuple):
-    """Squared distance of each point to its nearest point in the other cloud, and which one that is.
+    """Squared distance from each point to its nearest point in the other cloud, and its index.
 
     Attributes:
         a2b: (B, M).
@@ -27,9 +27,9 @@ class Chamfer(NamedTuple):
 
 
 def check_inputs(on: bool) -> bool:
-    """Make non-finite coordinates an error (True) or leave them unchecked (False); returns the old setting.
+    """Make non-finite coordinates an error (True) or allow them (False); return the old setting.
 
-    A TensorFlow graph keeps the setting it was traced under.
+    A TensorFlow graph keeps the setting with which it was traced.
     """
     global _check_finite
     old, _check_finite = _check_finite, bool(on)
@@ -37,20 +37,20 @@ def check_inputs(on: bool) -> bool:
 
 
 def checking() -> bool:
-    """Whether non-finite coordinates are an error at present."""
+    """Return whether non-finite coordinates are an error."""
     return _check_finite
 
 
 def non_finite(op: str, name: str) -> str:
-    """The one sentence about a NaN or infinity."""
+    """Return the error message for a NaN or infinite coordinate."""
     return f"{op}: {name} holds NaN or infinite coordinates; remove those points first"
 
 
 def check_clouds(op: str, dtypes: dict[str, str], **shapes: tuple) -> None:
-    """Each named shape is (B, *, 3) with one B, and all dtypes are one float type.
+    """Require named shapes (B, *, 3) with a common B, and one float dtype.
 
     Raises:
-        InputError: naming op, argument and value.
+        InputError: names op, argument and value.
     """
     for name, shape in shapes.items():
         if len(shape) != 3 or shape[2] not in (3, None):
@@ -61,46 +61,51 @@ def check_clouds(op: str, dtypes: dict[str, str], **shapes: tuple) -> None:
     if len(set(dtypes.values())) > 1:
         raise InputError(f"{op}: inputs must share one dtype, got {dtypes}")
     batches = {name: shape[0] for name, shape in shapes.items() if shape[0] is not None}
-    if any(
-        batch != size for batch in batches.values() for size in batches.values()
-    ):  # no set: sizes may be symbols
+    # compared one by one: torch.compile's symbolic sizes cannot be put into a set
+    sizes = list(batches.values())
+    if any(size != sizes[0] for size in sizes):
         raise InputError(f"{op}: inputs must share the batch size B, got {batches}")
 
 
 def check_not_empty(op: str, name: str, size: int | None) -> None:
-    """A cloud to search in has at least one point."""
+    """Require at least one point in a cloud that is searched."""
     if size == 0:
         raise InputError(f"{op}: {name} is empty (N = 0), at least one point is needed")
 
 
 def check_count(op: str, name: str, value: Any, n: int | None) -> int:
-    """k of kNN, m of farthest point sampling: a whole number in [1, N]; returns it as an int."""
+    """Require an integer in [1, N] (k of kNN, m of farthest points); return it as an int."""
+    # bool has __index__ too, but k=True is surely a mistake
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise InputError(f"{op}: {name} must be an integer, got {value!r}")
     value = value.__index__()
     if value < 1 or (n is not None and value > n):
-        raise InputError(
-            f"{op}: {name} must be in [1, N] = [1, {'?' if n is None else n}], got {value}"
-        )
+        largest = "?" if n is None else n
+        raise InputError(f"{op}: {name} must be in [1, N] = [1, {largest}], got {value}")
     return value
 
 
 def check_index(
     op: str, name: str, shape: tuple, dtype: str, batch: int | None, rank: int | None = None
 ) -> None:
-    """An index array: integers, (B, ...), of the given rank if one is asked for."""
+    """Require an index array of integers, (B, ...), with the given rank unless that is None."""
     if not dtype.startswith(("int", "uint")):
         raise InputError(f"{op}: {name} must hold integers, got {dtype}")
     if len(shape) < 1 or (rank is not None and len(shape) != rank):
-        raise InputError(
-            f"{op}: {name} must have rank {rank or 'at least 1'}, got shape {tuple(shape)}"
-        )
+        wanted = rank or "at least 1"
+        raise InputError(f"{op}: {name} must have rank {wanted}, got shape {tuple(shape)}")
     if None not in (shape[0], batch) and shape[0] != batch:
         raise InputError(f"{op}: {name} must have B = {batch} rows, got {shape[0]}")
 
 
+def check_some_chosen(op: str, shape: tuple) -> None:
+    """Require at least one chosen index for each cloud, (B, S)."""
+    if shape[1] == 0:
+        raise InputError(f"{op}: chosen must hold at least one index a cloud, got shape {shape}")
+
+
 def out_of_range(op: str, name: str, low: Any, high: Any, n: Any) -> str:
-    """The one sentence about an index outside a cloud."""
+    """Return the error message for indices outside a cloud of n points."""
     return f"{op}: {name} must be in [0, N) = [0, {n}), got values from {low} to {high}"
 
 

@@ -1,4 +1,4 @@
-"""The compiled ops: where a build lies, loading it, and switching between it and the framework's own operations."""
+"""Find and load a build of the native ops, and switch between them and framework operations."""
 
 import hashlib
 import json
@@ -11,19 +11,18 @@ from functools import cache
 from pathlib import Path
 
 SOURCES = Path(__file__).parent / "csrc"
-TORCH_STABLE = (
-    2,
-    10,
-)  # the first version whose stable C++ interface holds all the torch binding needs
+
+# The first version whose stable C++ interface has everything that the PyTorch binding needs.
+TORCH_STABLE = (2, 10)
 
 _enabled = os.environ.get("SAMPLENET_NATIVE", "1") not in ("", "0")
 
 
 def use_native(on: bool) -> bool:
-    """Serve the ops natively where a build is there (True) or always by the framework (False); returns the old setting.
+    """Use native ops where they are built (True) or never (False); return the old setting.
 
-    SAMPLENET_NATIVE=0 in the environment is the same as False from the start. A TensorFlow graph keeps the setting it
-    was traced under.
+    SAMPLENET_NATIVE=0 in the environment sets False from the start. A TensorFlow graph keeps the
+    setting with which it was traced.
     """
     global _enabled
     old, _enabled = _enabled, bool(on)
@@ -31,13 +30,13 @@ def use_native(on: bool) -> bool:
 
 
 def enabled() -> bool:
-    """Whether native ops serve where they are built."""
+    """Return whether native ops are used where they are built."""
     return _enabled
 
 
 @cache
 def source_hash() -> str:
-    """Names the state of the C++ and CUDA sources."""
+    """Return a hash of the C++ and CUDA sources; a build with another hash is out of date."""
     digest = hashlib.sha256()
     for path in sorted(SOURCES.iterdir()):
         if path.is_file():
@@ -46,22 +45,22 @@ def source_hash() -> str:
 
 
 def folder(framework: str, version: str) -> Path:
-    """Where the build for a framework ("torch" or "tf") of this version lies.
+    """Return the folder of the build for a framework ("torch" or "tf") of this version.
 
-    One torch build serves every version of its stable interface; TensorFlow has none, so each version has its own.
-    SAMPLENET_NATIVE_DIR moves the builds away from the package, for one that cannot be written to.
+    PyTorch has a stable C++ interface, so all its versions share one build; TensorFlow has none, so
+    each version has its own. SAMPLENET_NATIVE_DIR names another root for the builds, for a package
+    folder that is not writable.
     """
     root = Path(os.environ.get("SAMPLENET_NATIVE_DIR") or Path(__file__).parent / "_native")
     if framework == "torch":
         return root / f"torch-stable-{TORCH_STABLE[0]}.{TORCH_STABLE[1]}"
-    public = re.sub(
-        "[^0-9a-z.]", "", version.split("+")[0]
-    )  # 2.21.0-rc0 says TensorFlow, 2.21.0rc0 its package
+    # tf.__version__ is 2.21.0-rc0 where the package's metadata has 2.21.0rc0: one folder for both
+    public = re.sub("[^0-9a-z.]", "", version.split("+")[0])
     return root / f"tf-{public}"
 
 
 def built(framework: str, version: str) -> dict | None:
-    """What build.py wrote about a finished build (library, device, compiler, source hash), or None."""
+    """Read build.json, which describes a finished build; None without a build."""
     try:
         return json.loads((folder(framework, version) / "build.json").read_text())
     except FileNotFoundError:
@@ -69,14 +68,15 @@ def built(framework: str, version: str) -> dict | None:
 
 
 def too_old(version: str) -> str | None:
-    """Why this version of PyTorch cannot have native ops, in words; None if it can."""
+    """Explain why this version of PyTorch cannot have native ops; None if it can."""
     if tuple(int(part) for part in version.split(".")[:2]) < TORCH_STABLE:
-        return f"PyTorch {version} is older than {TORCH_STABLE[0]}.{TORCH_STABLE[1]}, which native ops need"
+        needed = f"{TORCH_STABLE[0]}.{TORCH_STABLE[1]}"
+        return f"PyTorch {version} is older than {needed}, which native ops need"
     return None
 
 
 def missing(framework: str, version: str) -> str | None:
-    """Why there is no build to load, in words; None if there is one."""
+    """Explain why there is no build to load; None if there is one."""
     if framework == "torch" and (why := too_old(version)):
         return why
     build = built(framework, version)
@@ -93,34 +93,32 @@ def missing(framework: str, version: str) -> str | None:
 
 
 def serving(versions: dict[str, str]) -> list[str]:
-    """The frameworks ("tf", "torch") native ops serve, of those among the installed libraries."""
+    """Return the installed frameworks ("tf", "torch") whose ops are native."""
     installed = {"tf": versions.get("tensorflow"), "torch": versions.get("torch")}
-    return [
-        f for f, version in installed.items() if version and enabled() and not missing(f, version)
-    ]
+    if not enabled():
+        return []
+    return [name for name, version in installed.items() if version and not missing(name, version)]
 
 
 @cache
 def load(framework: str, version: str, loader: Callable[[str], object]) -> object | None:
-    """Load the build with `loader(path)`, once, and return its result; without a build, warn once and return None.
+    """Load the build once by `loader(path)` and return its result; without a build, warn once.
 
     Raises:
-        ImportError: a build is there and does not load; with the loader's message in full.
+        ImportError: the build does not load; with the loader's message in full.
     """
     if why := missing(framework, version):
-        message = (
-            "samplenet: framework operations serve instead of native ones (slower, same results)"
-        )
-        warnings.warn(f"{message}: {why}", stacklevel=3)
+        slow = "framework operations are used instead of native ones (slower, same results)"
+        warnings.warn(f"samplenet: {slow}: {why}", stacklevel=3)
         return None
     path = folder(framework, version) / built(framework, version)["library"]
     try:
         return loader(str(path))
-    except Exception as error:  # whatever the framework raises for a library that does not fit
-        why = (
-            f"{error}: {error.__cause__}" if error.__cause__ else error
-        )  # PyTorch keeps the linker's message there
+    except Exception as error:  # each framework raises its own kind for a library that does not fit
+        # PyTorch leaves the linker's message in the cause
+        why = f"{error}: {error.__cause__}" if error.__cause__ else error
         raise ImportError(
-            f"samplenet: the native ops in {path} do not load:\n{why}\nBuild them again with: "
-            f"python -m samplenet.ops.build --{framework} --force, or set SAMPLENET_NATIVE=0 to do without them"
+            f"samplenet: the native ops in {path} do not load:\n{why}\n"
+            f"Build them again with: python -m samplenet.ops.build --{framework} --force, "
+            "or set SAMPLENET_NATIVE=0 to do without them"
         ) from error

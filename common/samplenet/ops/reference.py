@@ -1,4 +1,4 @@
-"""NumPy ops: slow, obvious, and the specification the other backends are tested against."""
+"""NumPy ops: slow, obvious, and the specification that the other backends are tested against."""
 
 import numpy as np
 
@@ -8,16 +8,16 @@ from samplenet.ops.contract import Chamfer
 
 
 def _clouds(op: str, **arrays) -> list[np.ndarray]:
-    """Check the named clouds; return them in the dtype the op computes in."""
+    """Check the named clouds; return them in the dtype that the op computes in."""
     arrays = {name: np.asarray(a) for name, a in arrays.items()}
-    contract.check_clouds(
-        op, {n: a.dtype.name for n, a in arrays.items()}, **{n: a.shape for n, a in arrays.items()}
-    )
+    dtypes = {name: a.dtype.name for name, a in arrays.items()}
+    contract.check_clouds(op, dtypes, **{name: a.shape for name, a in arrays.items()})
     if contract.checking():
         for name, a in arrays.items():
             if not np.isfinite(a.astype(np.float64)).all():
                 raise InputError(contract.non_finite(op, name))
-    return [a if a.dtype == np.float64 else a.astype(np.float32) for a in arrays.values()]
+    dtype = np.float64 if "float64" in dtypes.values() else np.float32
+    return [a.astype(dtype, copy=False) for a in arrays.values()]
 
 
 def _indices(op: str, name: str, idx, batch: int, n: int, rank: int | None = None) -> np.ndarray:
@@ -29,46 +29,54 @@ def _indices(op: str, name: str, idx, batch: int, n: int, rank: int | None = Non
 
 
 def distances(queries: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """(..., M, 3), (..., N, 3) -> (..., M, N) squared distances; one that is not a number counts as infinite."""
+    """Return squared distances, (..., M, 3), (..., N, 3) -> (..., M, N); NaN counts as infinite."""
     with np.errstate(all="ignore"):
         delta = queries[..., :, None, :] - points[..., None, :, :]
         square = delta * delta
+        # no sum(-1): the contract fixes the order of the additions, and with it the last bit
         dist2 = (square[..., 0] + square[..., 1]) + square[..., 2]
     return np.where(np.isnan(dist2), np.array(np.inf, dist2.dtype), dist2)
 
 
 def knn(queries, points, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The k nearest points of each query: (B, M, 3), (B, N, 3) -> dist2 (B, M, k), idx (B, M, k) int32.
+    """Find the k nearest points of each query.
 
-    Nearest first; equal distances, lowest index first. 1 <= k <= N.
+    Args:
+        queries: (B, M, 3).
+        points: (B, N, 3), 1 <= k <= N.
+
+    Returns:
+        dist2 (B, M, k) squared and idx (B, M, k) int32: nearest first, equal distances lowest
+        index first.
     """
     queries, points = _clouds("knn", queries=queries, points=points)
     contract.check_not_empty("knn", "points", points.shape[1])
     k = contract.check_count("knn", "k", k, points.shape[1])
     dist2 = distances(queries, points)
-    idx = np.argsort(dist2, axis=-1, kind="stable")[..., :k]
+    idx = np.argsort(dist2, axis=-1, kind="stable")[..., :k]  # stable: ties keep index order
     return np.take_along_axis(dist2, idx, -1), idx.astype(np.int32)
 
 
 def chamfer(a, b) -> Chamfer:
-    """Squared nearest-neighbour distances between clouds a (B, M, 3) and b (B, N, 3), in both directions."""
+    """Return squared nearest-neighbour distances of a (B, M, 3) and b (B, N, 3), both ways."""
     a, b = _clouds("chamfer", a=a, b=b)
-    for name, cloud in (("a", a), ("b", b)):
-        contract.check_not_empty("chamfer", name, cloud.shape[1])
+    contract.check_not_empty("chamfer", "a", a.shape[1])
+    contract.check_not_empty("chamfer", "b", b.shape[1])
     a2b, idx_ab = knn(a, b, 1)
     b2a, idx_ba = knn(b, a, 1)
     return Chamfer(a2b[..., 0], b2a[..., 0], idx_ab[..., 0], idx_ba[..., 0])
 
 
 def farthest_points(points, m: int, start=0, chosen=None) -> np.ndarray:
-    """Farthest point sampling: points (B, N, 3) -> m distinct indices (B, m) int32, in the order picked.
+    """Sample farthest points: points (B, N, 3) -> m distinct indices (B, m) int32, as picked.
 
     Args:
-        start: first index, one for all clouds or (B,).
-        chosen: (B, S) indices to keep, in order, duplicates dropped (more than m distinct: the first m); the
-            rest is picked farthest-first from those, and `start` is ignored. With the nearest neighbours of Q
-            this is SampleNet's inference matching. Differs from the released code, which repeats an index
-            when every remaining distance is 0: here the lowest unchosen index follows.
+        start: first index, a scalar for all clouds or (B,).
+        chosen: (B, S) indices to keep, in order and without repeats; of more than m, the first m.
+            The rest are picked farthest-first from them, and `start` is ignored. With the nearest
+            neighbours of Q this is SampleNet's inference matching. Differs from the released code,
+            which repeats an index when every remaining distance is 0: here the lowest unchosen
+            index follows.
     """
     op = "farthest_points"
     (points,) = _clouds(op, points=points)
@@ -77,22 +85,17 @@ def farthest_points(points, m: int, start=0, chosen=None) -> np.ndarray:
     m = contract.check_count(op, "m", m, n)
     if chosen is None:
         start = np.asarray(start)
-        start = _indices(
-            op, "start", np.full(batch, start) if start.ndim == 0 else start, batch, n, 1
-        )
-        chosen = start[:, None]
+        start = np.full(batch, start) if start.ndim == 0 else start
+        chosen = _indices(op, "start", start, batch, n, 1)[:, None]
     else:
         chosen = _indices(op, "chosen", chosen, batch, n, 2)
-        if chosen.shape[1] == 0:
-            raise InputError(
-                f"{op}: chosen must hold at least one index a cloud, got shape {chosen.shape}"
-            )
+        contract.check_some_chosen(op, chosen.shape)
     out = np.zeros((batch, m), np.int32)
     for cloud, keep, row in zip(points, chosen, out, strict=True):
-        keep = list(dict.fromkeys(keep.tolist()))[:m]
-        nearest = np.full(
-            n, np.inf, cloud.dtype
-        )  # squared distance to the picked ones; -1 once picked
+        keep = list(dict.fromkeys(keep.tolist()))[:m]  # without repeats, in order
+        # Squared distance to the nearest picked point. -1 marks a picked point: it is below the 0
+        # of a point that coincides with one, so no index is picked twice.
+        nearest = np.full(n, np.inf, cloud.dtype)
         for i in range(m):
             pick = keep[i] if i < len(keep) else int(np.argmax(nearest))
             row[i] = pick
@@ -102,11 +105,12 @@ def farthest_points(points, m: int, start=0, chosen=None) -> np.ndarray:
 
 
 def gather(points, idx) -> np.ndarray:
-    """points (B, N, C), idx (B, ...) -> (B, ..., C): rows of each cloud."""
+    """Return rows of each cloud: points (B, N, C), idx (B, ...) -> (B, ..., C)."""
     points = np.asarray(points)
     if points.ndim != 3:
         raise InputError(f"gather: points must have shape (B, N, C), got {points.shape}")
     idx = _indices("gather", "idx", idx, points.shape[0], points.shape[1])
+    # idx picks the rows of its own cloud: (B, 1, ...) broadcasts against it
     batch = np.arange(points.shape[0]).reshape((-1,) + (1,) * (idx.ndim - 1))
     return points[batch, idx]
 

@@ -1,19 +1,23 @@
-"""TensorFlow ops: native where built, else made of framework operations. Contract: `samplenet.ops`.
+"""TensorFlow ops: native where built, else framework operations. Contract: `samplenet.ops`.
 
-Work eagerly, inside `tf.function` and in Keras models; the specification is `reference.py`. Indices are int32.
+They work eagerly, inside `tf.function` and in Keras models; `reference.py` is the specification.
+Indices are int32.
 
 Limits of the native ops, which `samplenet.ops.use_native(False)` lifts:
 
-- XLA has none of them. What is traced for it (`jit_compile=True`) is made of framework operations, but a `tf.function`
-  traced before for other use keeps its native ops, and XLA refuses it: "No registered 'SamplenetKnn' OpKernel".
-- The gradient of a gradient is a NotImplementedError.
-- A saved model that holds them needs a build, and `import samplenet.ops.tf`, where it is loaded.
-- Built without CUDA they run on the CPU; tensors on a GPU are copied.
+- XLA has none of them. What is traced for XLA (`jit_compile=True`) uses framework operations, but a
+  `tf.function` that was traced earlier without XLA keeps its native ops, and XLA then refuses it:
+  "No registered 'SamplenetKnn' OpKernel".
+- A second-order gradient is a NotImplementedError.
+- A saved model with native ops loads only where they are built, after `import samplenet.ops.tf`.
+- Built without CUDA they run on the CPU; tensors on a GPU are copied there and back.
 
-An index outside its cloud is an InputError, in a graph an InvalidArgumentError. Not on a GPU, where finding it would
-make the host wait: `gather` gives zeros for it there and `farthest_points` passes over it.
+An index outside its cloud is an InputError, in a graph an InvalidArgumentError. Not so on a GPU,
+where checking would make the host wait: there `gather` returns zeros for such an index and
+`farthest_points` ignores it.
 
-Framework operations hold the distances for a chunk of the queries at a time, never as a (B, M, N, 3) tensor.
+Framework operations hold the distances of a chunk of the queries at a time, never a (B, M, N, 3)
+tensor.
 """
 
 from samplenet.ops.contract import Chamfer

@@ -11,12 +11,13 @@ from samplenet.ops.tf.search import distance_to_neighbours, search_nearest
 
 
 def chamfer(a, b) -> Chamfer:
-    """Squared nearest-neighbour distances between clouds a (B, M, 3) and b (B, N, 3), in both directions."""
+    """Return squared nearest-neighbour distances of a (B, M, 3) and b (B, N, 3), both ways."""
     a, b = check_clouds("chamfer", a=a, b=b)
-    for name, cloud in (("a", a), ("b", b)):
-        contract.check_not_empty("chamfer", name, cloud.shape[1])
+    contract.check_not_empty("chamfer", "a", a.shape[1])
+    contract.check_not_empty("chamfer", "b", b.shape[1])
     if ops := native_library():
         return Chamfer(*ops.samplenet_chamfer(a, b))
+    # each cloud is used in both directions: fan_out fixes the order in which their gradients add up
     (a, again_a), (b, again_b) = fan_out(_not_empty("a", a), 2), fan_out(_not_empty("b", b), 2)
     idx_ab, idx_ba = search_nearest(a, b, 1)[..., 0], search_nearest(b, a, 1)[..., 0]
     a2b = distance_to_neighbours(a, tf.gather(b, idx_ab, batch_dims=1))
@@ -25,6 +26,7 @@ def chamfer(a, b) -> Chamfer:
 
 
 def _not_empty(name: str, cloud: tf.Tensor) -> tf.Tensor:
+    """Check a size that is known only when the graph runs."""
     if cloud.shape[1] is None:
         return require(tf.shape(cloud)[1] > 0, f"chamfer: {name} is empty (N = 0)", cloud)
     return cloud

@@ -3,7 +3,6 @@
 import numpy as np
 import tensorflow as tf
 
-from samplenet.errors import InputError
 from samplenet.ops import contract
 from samplenet.ops.tf.build import native_library
 from samplenet.ops.tf.checks import check_clouds, check_indices, index_tensor, require
@@ -11,14 +10,15 @@ from samplenet.ops.tf.search import squared_distance
 
 
 def farthest_points(points, m: int, start=0, chosen=None) -> tf.Tensor:
-    """Farthest point sampling: points (B, N, 3) -> m distinct indices (B, m) int32, in the order picked.
+    """Sample farthest points: points (B, N, 3) -> m distinct indices (B, m) int32, as picked.
 
     Args:
-        start: first index, one for all clouds or (B,).
-        chosen: (B, S) indices to keep, in order, duplicates dropped (more than m distinct: the first m); the
-            rest is picked farthest-first from those, and `start` is ignored. With the nearest neighbours of Q
-            this is SampleNet's inference matching. Differs from the released code, which repeats an index
-            when every remaining distance is 0: here the lowest unchosen index follows.
+        start: first index, a scalar for all clouds or (B,).
+        chosen: (B, S) indices to keep, in order and without repeats; of more than m, the first m.
+            The rest are picked farthest-first from them, and `start` is ignored. With the nearest
+            neighbours of Q this is SampleNet's inference matching. Differs from the released code,
+            which repeats an index when every remaining distance is 0: here the lowest unchosen
+            index follows.
     """
     op = "farthest_points"
     (points,) = check_clouds(op, points=points)
@@ -32,10 +32,7 @@ def farthest_points(points, m: int, start=0, chosen=None) -> tf.Tensor:
         kept = check_indices(op, "start", start, points.shape[0], points, 1)[:, None]  # (B, 1)
     else:
         kept = check_indices(op, "chosen", chosen, points.shape[0], points, 2)
-        if kept.shape[1] == 0:
-            raise InputError(
-                f"{op}: chosen must hold at least one index a cloud, got shape {tuple(kept.shape)}"
-            )
+        contract.check_some_chosen(op, tuple(kept.shape))
     if ops := native_library():
         return ops.samplenet_farthest_points(points, kept, m=m)
     if points.shape[1] is None:
@@ -45,22 +42,20 @@ def farthest_points(points, m: int, start=0, chosen=None) -> tf.Tensor:
     return tf.ensure_shape(picks, (points.shape[0], m))
 
 
-@tf.function(reduce_retracing=True)
+@tf.function(reduce_retracing=True)  # always a graph: an eager loop would cost a call per operation
 def _pick(points: tf.Tensor, kept: tf.Tensor, count: tf.Tensor, m: tf.Tensor) -> tf.Tensor:
-    """The picking loop: the first `count` (B,) of `kept` (B, S), then farthest-first; a graph, also when eager."""
+    """Pick the first `count` (B,) of `kept` (B, S), then farthest-first; returns (B, m)."""
     batch, n = tf.shape(points)[0], tf.shape(points)[1]
 
-    def pick_next(
-        i, picks, nearest
-    ):  # nearest (B, N): squared distance to the picked points; -1 once picked
+    # nearest (B, N): squared distance to the nearest picked point, -1 for a picked one
+    def pick_next(i, picks, nearest):
         farthest = tf.argmax(nearest, axis=1, output_type=tf.int32)  # ties: the lowest index
         given = kept[:, tf.minimum(i, tf.shape(kept)[1] - 1)]
         pick = tf.where(i < count, given, farthest)
         dist2 = squared_distance(tf.gather(points, pick, batch_dims=1)[:, None], points)
         nearest = tf.where(dist2 < nearest, dist2, nearest)  # false for NaN
-        nearest = tf.where(
-            tf.range(n)[None] == pick[:, None], tf.constant(-1, nearest.dtype), nearest
-        )
+        picked = tf.range(n)[None] == pick[:, None]
+        nearest = tf.where(picked, tf.constant(-1, nearest.dtype), nearest)
         return i + 1, picks.write(i, pick), nearest
 
     picks = tf.TensorArray(tf.int32, m, element_shape=(None,))
@@ -74,19 +69,15 @@ def _pick(points: tf.Tensor, kept: tf.Tensor, count: tf.Tensor, m: tf.Tensor) ->
 
 
 def _distinct(chosen: tf.Tensor, n: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """chosen (B, S) with the repeats moved to the end, order kept, and how many distinct ones come first (B,)."""
+    """Move the repeats in `chosen` (B, S) to the end; also return the distinct counts (B,)."""
     batch, size = tf.shape(chosen)[0], tf.shape(chosen)[1]
     if chosen.shape[1] is None:
-        chosen = require(
-            size > 0,
-            "farthest_points: chosen must hold at least one index a cloud, got none",
-            chosen,
-        )
+        message = "farthest_points: chosen must hold at least one index a cloud, got none"
+        chosen = require(size > 0, message, chosen)
     position = tf.broadcast_to(tf.range(size)[None], (batch, size))
     where = tf.stack([tf.broadcast_to(tf.range(batch)[:, None], (batch, size)), chosen], -1)
-    first = tf.tensor_scatter_nd_min(
-        tf.fill((batch, n), size), where, position
-    )  # first place of each point
+    # (B, N): where each point occurs first in `chosen`
+    first = tf.tensor_scatter_nd_min(tf.fill((batch, n), size), where, position)
     is_first = tf.gather(first, chosen, batch_dims=1) == position
     order = tf.argsort(tf.where(is_first, position, position + size), stable=True)
     return tf.gather(chosen, order, batch_dims=1), tf.reduce_sum(tf.cast(is_first, tf.int32), 1)

@@ -9,9 +9,15 @@ from samplenet.ops.tf.search import distance_to_neighbours, search_nearest
 
 
 def knn(queries, points, k: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """The k nearest points of each query: (B, M, 3), (B, N, 3) -> dist2 (B, M, k), idx (B, M, k) int32.
+    """Find the k nearest points of each query; differentiable in both clouds through dist2.
 
-    Nearest first; equal distances, lowest index first. Differentiable in both clouds through dist2. 1 <= k <= N.
+    Args:
+        queries: (B, M, 3).
+        points: (B, N, 3), 1 <= k <= N.
+
+    Returns:
+        dist2 (B, M, k) squared and idx (B, M, k) int32: nearest first, equal distances lowest
+        index first.
     """
     queries, points = check_clouds("knn", queries=queries, points=points)
     contract.check_not_empty("knn", "points", points.shape[1])

@@ -1,32 +1,34 @@
-"""The native operators: loading a build, and their gradients."""
+"""Load a build of the native operators and register their gradients."""
 
 import contextlib
 
 import tensorflow as tf
-from tensorflow.python.ops import (
-    control_flow_util,
-)  # no public name tells whether XLA compiles what is traced
+
+# no public function says whether the graph that is traced will be compiled by XLA
+from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 
 from samplenet.ops import native
 
 
 def _library():
-    """Return the module of the compiled ops, None without a build; raises ImportError while one does not load."""
+    """Return the module of the compiled ops, None without a build.
+
+    Raises:
+        ImportError: the build does not load.
+    """
     return native.load("tf", tf.__version__, tf.load_op_library)
 
 
 def native_library():
-    """Return the compiled ops if they are to serve what is computed or traced now, else None."""
-    if not native.enabled() or control_flow_util.GraphOrParentsInXlaContext(
-        tf.compat.v1.get_default_graph()
-    ):
+    """Return the compiled ops if they can be used for what is computed or traced now, else None."""
+    if not native.enabled() or GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()):
         return None
     return _library()
 
 
-if (
-    native.enabled()
-):  # here, because a saved model finds its ops by name; what fails is raised at the first use
+# A saved model looks its ops up by name, so importing this module must register them. A build that
+# does not load is not an error yet: the first use raises it.
+if native.enabled():
     with contextlib.suppress(Exception):
         if native.missing("tf", tf.__version__) is None:
             _library()
@@ -63,8 +65,8 @@ def _pooled_linear_gradient(op, grad, _):
 @tf.RegisterGradient("SamplenetChamferBackward")
 def _no_second_gradient(op, *_):
     raise NotImplementedError(
-        f"{op.type}: native ops have no second-order gradient; call samplenet.ops.use_native(False) before the forward "
-        "pass to have one from framework operations"
+        f"{op.type}: native ops have no second-order gradient; framework operations have: "
+        "call samplenet.ops.use_native(False) before the forward pass"
     )
 
 

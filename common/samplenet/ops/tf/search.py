@@ -1,4 +1,4 @@
-"""The nearest-neighbour search of framework operations, and squared distances."""
+"""Nearest-neighbour search with framework operations, and squared distances."""
 
 import numpy as np
 import tensorflow as tf
@@ -7,14 +7,14 @@ MAX_DISTANCES = 1 << 22  # distances held at once by a nearest-neighbour search:
 
 
 def squared_distance(queries: tf.Tensor, points: tf.Tensor) -> tf.Tensor:
-    """Squared distances of broadcastable (..., 3) tensors, in the fixed order of operations."""
-    return _length2(
-        *(q - p for q, p in zip(tf.unstack(queries, 3, -1), tf.unstack(points, 3, -1), strict=True))
-    )
+    """Return squared distances of broadcastable (..., 3) tensors, in the contract's order."""
+    # one coordinate at a time: no (B, M, N, 3) tensor
+    pairs = zip(tf.unstack(queries, 3, -1), tf.unstack(points, 3, -1), strict=True)
+    return _length2(*(q - p for q, p in pairs))
 
 
 def distance_to_neighbours(queries: tf.Tensor, points: tf.Tensor) -> tf.Tensor:
-    """Return `squared_distance`, infinite for NaN; the coordinates that are numbers keep their gradient."""
+    """Return `squared_distance`, infinite for NaN; other coordinates keep their gradient."""
     delta = queries - points
     delta = tf.where(tf.math.is_nan(delta), tf.constant(np.inf, delta.dtype), delta)
     return _length2(*tf.unstack(delta, 3, -1))
@@ -25,7 +25,7 @@ def _length2(dx: tf.Tensor, dy: tf.Tensor, dz: tf.Tensor) -> tf.Tensor:
 
 
 def search_nearest(queries: tf.Tensor, points: tf.Tensor, k: int) -> tf.Tensor:
-    """Indices (B, M, k) of the k nearest points; not differentiable."""
+    """Return the indices (B, M, k) of the k nearest points; not differentiable."""
     queries, points = tf.stop_gradient(queries), tf.stop_gradient(points)
 
     def nearest(chunk):  # (B, c, 3) -> (B, c, k)
@@ -33,23 +33,24 @@ def search_nearest(queries: tf.Tensor, points: tf.Tensor, k: int) -> tf.Tensor:
         dist2 = tf.where(tf.math.is_nan(dist2), tf.constant(np.inf, dist2.dtype), dist2)
         return tf.math.top_k(-dist2, k).indices  # equal values come lowest index first
 
+    # the loop over chunks below is for clouds too large, or of unknown size, to search at once
     if None not in (*queries.shape, *points.shape):
         batch, m, n = queries.shape[0], queries.shape[1], points.shape[1]
         if batch * m * n <= MAX_DISTANCES:
             return nearest(queries)
     m = tf.shape(queries)[1]
     size = tf.maximum(1, MAX_DISTANCES // tf.maximum(1, tf.shape(points)[0] * tf.shape(points)[1]))
-    chunks = -(-m // size)
+    chunks = -(-m // size)  # rounded up
 
     def body(i, found):
         part = nearest(queries[:, i * size : (i + 1) * size])
         return i + 1, found.write(i, tf.transpose(part, (1, 0, 2)))
 
-    found = tf.TensorArray(
-        tf.int32, chunks, infer_shape=False, element_shape=(None, queries.shape[0], k)
-    )
+    # queries first (c, B, k), because concat joins along the first axis; the last chunk is shorter
+    part_shape = (None, queries.shape[0], k)
+    found = tf.TensorArray(tf.int32, chunks, infer_shape=False, element_shape=part_shape)
     _, found = tf.while_loop(lambda i, _: i < chunks, body, (0, found), parallel_iterations=1)
-    none = tf.zeros((0, tf.shape(queries)[0], k), tf.int32)
+    none = tf.zeros((0, tf.shape(queries)[0], k), tf.int32)  # concat refuses an empty array
     idx = tf.cond(chunks > 0, found.concat, lambda: none)
     idx = tf.transpose(idx, (1, 0, 2))
     return tf.ensure_shape(idx, (queries.shape[0], queries.shape[1], k))

@@ -1,13 +1,13 @@
-"""PyTorch ops: native where a build serves the tensors' device, else made of framework operations.
+"""PyTorch ops: native where a build has kernels for the tensors' device, else framework operations.
 
-Contract: `samplenet.ops`; specification: `reference.py`. Indices are int64. Work eagerly and under `torch.compile`
-(without graph breaks). The framework operations hold distances for a chunk of the queries at a time, never as a
-(B, M, N, 3) tensor.
+Contract: `samplenet.ops`; specification: `reference.py`. Indices are int64. The ops work eagerly
+and under `torch.compile` (without graph breaks). Framework operations hold the distances of a chunk
+of the queries at a time, never a (B, M, N, 3) tensor.
 
-Under `torch.autocast` half and float32 inputs may be mixed; all are taken to float32. The gradients of the native ops
-are deterministic; they cannot be differentiated a second time. Values are checked, with an `InputError`, on the CPU
-and outside `torch.compile`; elsewhere an index outside its cloud is an error when the device or the compiled code
-finds it.
+Under `torch.autocast` half and float32 inputs may be mixed; all are cast to float32. The gradients
+of the native ops are deterministic; they have no second derivatives. Values are checked, with an
+`InputError`, on the CPU and outside `torch.compile`; elsewhere an index outside its cloud is an
+error only when the device or the compiled code meets it.
 """
 
 from samplenet.ops.contract import Chamfer

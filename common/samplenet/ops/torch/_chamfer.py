@@ -11,16 +11,13 @@ from samplenet.ops.torch.search import distance_to_neighbours, search_nearest
 
 
 def chamfer(a, b) -> Chamfer:
-    """Squared nearest-neighbour distances between clouds a (B, M, 3) and b (B, N, 3), in both directions."""
+    """Return squared nearest-neighbour distances of a (B, M, 3) and b (B, N, 3), both ways."""
     a, b = check_clouds("chamfer", a=a, b=b)
     contract.check_not_empty("chamfer", "a", a.shape[1])
     contract.check_not_empty("chamfer", "b", b.shape[1])
     if serves_natively(a):
         return Chamfer(*torch.ops.samplenet.chamfer(a, b))
     idx_ab, idx_ba = search_nearest(a, b, 1)[..., 0], search_nearest(b, a, 1)[..., 0]
-    return Chamfer(
-        distance_to_neighbours(a, rows(b, idx_ab)),
-        distance_to_neighbours(b, rows(a, idx_ba)),
-        idx_ab,
-        idx_ba,
-    )
+    a2b = distance_to_neighbours(a, rows(b, idx_ab))
+    b2a = distance_to_neighbours(b, rows(a, idx_ba))
+    return Chamfer(a2b, b2a, idx_ab, idx_ba)

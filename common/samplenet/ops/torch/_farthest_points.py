@@ -14,14 +14,15 @@ from samplenet.ops.torch.search import squared_distance
 
 
 def farthest_points(points, m: int, start=0, chosen=None) -> Tensor:
-    """Farthest point sampling: points (B, N, 3) -> m distinct indices (B, m) int64, in the order picked.
+    """Sample farthest points: points (B, N, 3) -> m distinct indices (B, m) int64, as picked.
 
     Args:
-        start: first index, one for all clouds or (B,).
-        chosen: (B, S) indices to keep, in order, duplicates dropped (more than m distinct: the first m); the
-            rest is picked farthest-first from those, and `start` is ignored. With the nearest neighbours of Q
-            this is SampleNet's inference matching. Differs from the released code, which repeats an index
-            when every remaining distance is 0: here the lowest unchosen index follows.
+        start: first index, a scalar for all clouds or (B,).
+        chosen: (B, S) indices to keep, in order and without repeats; of more than m, the first m.
+            The rest are picked farthest-first from them, and `start` is ignored. With the nearest
+            neighbours of Q this is SampleNet's inference matching. Differs from the released code,
+            which repeats an index when every remaining distance is 0: here the lowest unchosen
+            index follows.
     """
     op = "farthest_points"
     (points,) = check_clouds(op, points=points)
@@ -29,52 +30,45 @@ def farthest_points(points, m: int, start=0, chosen=None) -> Tensor:
     batch, n = points.shape[:2]
     contract.check_not_empty(op, "points", n)
     m = check_count(op, "m", m, n)
-    checked = False
+    on_host = chosen is None and type(start) is int  # whatever the device of the points
     if chosen is not None:
         chosen = check_indices(op, "chosen", chosen, points, 2)
-        if chosen.shape[1] == 0:
-            raise InputError(
-                f"{op}: chosen must hold at least one index a cloud, got shape {tuple(chosen.shape)}"
-            )
-    elif type(start) is int:  # known to the host, whatever the device
+        contract.check_some_chosen(op, tuple(chosen.shape))
+    elif on_host:
         if not 0 <= start < n:
             raise InputError(contract.out_of_range(op, "start", start, start, n))
-        chosen, checked = (
-            torch.full((batch, 1), start, dtype=torch.int64, device=points.device),
-            True,
-        )
+        chosen = torch.full((batch, 1), start, dtype=torch.int64, device=points.device)
     else:
         start = start if isinstance(start, Tensor) else torch.as_tensor(start, device=points.device)
         start = start.expand(batch) if start.ndim == 0 else start
         chosen = check_indices(op, "start", start, points, 1)[:, None]
     if not serves_natively(points):
         return torch.ops.samplenet_framework.farthest_points(points, chosen, m)
-    if points.is_cuda and not checked:  # to look at them here would make the host wait
-        torch._assert_async(
-            ((chosen >= 0) & (chosen < n)).all(), f"{op}: start or chosen must be in [0, N)"
-        )
+    if points.is_cuda and not on_host:
+        # an assertion on the device, because reading the values here would make the host wait
+        inside = ((chosen >= 0) & (chosen < n)).all()
+        torch._assert_async(inside, f"{op}: start or chosen must be in [0, N)")
     return torch.ops.samplenet.farthest_points(points, chosen, m)
 
 
 def _distinct(chosen: Tensor, n: int) -> tuple[Tensor, Tensor]:
-    """chosen (B, S) with the repeats moved to the end, order kept, and how many distinct ones come first (B,)."""
+    """Move the repeats in `chosen` (B, S) to the end; also return the distinct counts (B,)."""
     batch, size = chosen.shape
     position = torch.arange(size, device=chosen.device).expand(batch, size)
-    first = chosen.new_full((batch, n), size).scatter_reduce(
-        1, chosen, position, "amin"
-    )  # first place of each point
+    # (B, N): where each point occurs first in `chosen`
+    first = chosen.new_full((batch, n), size).scatter_reduce(1, chosen, position, "amin")
     is_first = first.gather(1, chosen) == position
     order = torch.argsort(torch.where(is_first, position, position + size), 1)
     return chosen.gather(1, order), is_first.sum(1)
 
 
+# an operator, because torch.compile would unroll the loop: m copies of its body
 @torch.library.custom_op("samplenet_framework::farthest_points", mutates_args=())
 def _farthest_points(points: Tensor, chosen: Tensor, m: int) -> Tensor:
-    """The picking loop: chosen (B, S), then farthest-first; an operator, so that torch.compile does not unroll it."""
+    """Pick the distinct ones of `chosen` (B, S), then farthest-first."""
     kept, count = _distinct(chosen, points.shape[1])
-    nearest = points.new_full(
-        points.shape[:2], math.inf
-    )  # squared distance to the picked points; -1 once picked
+    # squared distance to the nearest picked point, -1 for a picked one
+    nearest = points.new_full(points.shape[:2], math.inf)
     picks = chosen.new_empty((points.shape[0], m))
     for i in range(m):
         pick = torch.argmax(nearest, 1)  # ties: the lowest index

@@ -10,7 +10,10 @@ from samplenet.ops.torch.checks import check_indices
 
 
 def gather(points, idx) -> Tensor:
-    """points (B, N, C), idx (B, ...) -> (B, ..., C): rows of each cloud; differentiable in points."""
+    """Return rows of each cloud: points (B, N, C), idx (B, ...) -> (B, ..., C).
+
+    Differentiable in points.
+    """
     points = points if isinstance(points, Tensor) else torch.as_tensor(points)
     if points.ndim != 3:
         raise InputError(f"gather: points must have shape (B, N, C), got {tuple(points.shape)}")
@@ -18,7 +21,7 @@ def gather(points, idx) -> Tensor:
 
 
 def rows(points: Tensor, idx: Tensor) -> Tensor:
-    """points (B, N, C), idx (B, ...) int64 -> (B, ..., C)."""
+    """Return `gather` without the checks; idx must be int64."""
     channels = points.shape[2]
     flat = idx.reshape(idx.shape[0], math.prod(idx.shape[1:]), 1)
     return torch.gather(points, 1, flat.expand(-1, -1, channels)).reshape(*idx.shape, channels)

@@ -1,4 +1,4 @@
-"""The native operators: loading a build, and what PyTorch must know of each (shapes for tracing, gradients)."""
+"""Load a build of the native operators; register their shapes (for tracing) and gradients."""
 
 import warnings
 from functools import cache
@@ -10,7 +10,7 @@ from samplenet.ops import native
 
 
 def serves_natively(cloud: Tensor) -> bool:
-    """Whether native ops serve this tensor."""
+    """Return whether native ops are used for this tensor's device."""
     return native.enabled() and _serves(cloud.device.type)
 
 
@@ -18,41 +18,36 @@ def _serves(device: str) -> bool:
     return _find(device)
 
 
-# Found out once, while torch.compile traces too. torch.compiler.assume_constant_result sets this very mark, but
-# imports the whole compiler for it, which takes a second.
+# A constant for torch.compile, which cannot trace the loading of a library. This mark is what
+# torch.compiler.assume_constant_result sets, but that imports the whole compiler: a second.
 _serves._dynamo_marked_constant = True
 
 
 @cache
 def _find(device: str) -> bool:
-    """Load the build at first use; warn where a device is left to framework operations."""
+    """Load the build at the first use; warn if it has no kernels for the device."""
     if native.load("torch", torch.__version__, _register) is None:
         return False
     built_for = native.built("torch", torch.__version__)["device"]
-    if device not in ("cpu", "meta", built_for):  # meta: shapes alone
-        hint = (
-            "; build them again with: python -m samplenet.ops.build --torch --cuda"
-            if device == "cuda"
-            else ""
+    if device not in ("cpu", "meta", built_for):  # meta tensors have shapes only
+        again = "; build them again with: python -m samplenet.ops.build --torch --cuda"
+        message = (
+            f"samplenet: framework operations are used for {device} tensors: "
+            f"the native ops are built for {built_for}{again if device == 'cuda' else ''}"
         )
-        message = f"samplenet: framework operations serve {device} tensors: the native ops are built for {built_for}"
-        warnings.warn(message + hint, stacklevel=5)
+        warnings.warn(message, stacklevel=5)
         return False
     return True
 
 
 def _register(path: str) -> bool:
-    """Load the operators; give them shapes for tracing, and gradients."""
+    """Load the operators; register their shapes for tracing, and their gradients."""
     torch.ops.load_library(path)
     library = torch.library
     library.register_fake("samplenet::knn", _knn_shapes)
-    library.register_fake(
-        "samplenet::knn_backward", lambda grad, queries, points, idx: _like(queries, points)
-    )
+    library.register_fake("samplenet::knn_backward", lambda grad, q, p, idx: _like(q, p))
     library.register_fake("samplenet::chamfer", _chamfer_shapes)
-    library.register_fake(
-        "samplenet::chamfer_backward", lambda grad_a2b, grad_b2a, a, b, ab, ba: _like(a, b)
-    )
+    library.register_fake("samplenet::chamfer_backward", lambda ga, gb, a, b, ab, ba: _like(a, b))
     library.register_fake("samplenet::farthest_points", picks_shape)
     library.register_fake("samplenet::pooled_linear", _pooled_shapes)
     library.register_fake(
@@ -74,7 +69,7 @@ def _like(*clouds):
 
 
 def picks_shape(points, chosen, m):
-    """Shape what farthest point sampling returns."""
+    """Return an empty tensor of the shape that farthest point sampling returns."""
     return chosen.new_empty((points.shape[0], m))
 
 
@@ -123,5 +118,6 @@ def _pooled_gradient(ctx, grad_values, _):
 
 def _no_second_gradient(ctx, *_):
     raise NotImplementedError(
-        "samplenet: the native ops have no second derivatives; samplenet.ops.use_native(False) gives operations that do"
+        "samplenet: the native ops have no second derivatives; framework operations have: "
+        "call samplenet.ops.use_native(False) before the forward pass"
     )

@@ -1,4 +1,4 @@
-"""Checks of an op's arguments: what `contract` says, of tensors."""
+"""The argument checks of `contract`, for tensors."""
 
 import torch
 from torch import Tensor
@@ -14,16 +14,17 @@ def _dtype(tensor: Tensor) -> str:
 
 
 def dtype_names(**tensors: Tensor) -> dict[str, str]:
-    """Name the type each tensor is computed in: under autocast half and float32 inputs may be mixed."""
+    """Return the dtypes to check; autocast mixes halves with float32, so there both are float32."""
     names = {name: _dtype(tensor) for name, tensor in tensors.items()}
     device = next(iter(tensors.values())).device.type
     if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
-        names = {name: "float32" if d in HALVES else d for name, d in names.items()}
+        halves = [name for name, dtype in names.items() if dtype in HALVES]
+        names |= dict.fromkeys(halves, "float32")
     return names
 
 
 def require(condition: Tensor, message: str) -> None:
-    """InputError unless the condition is true; in compiled code the assertion's error, at its run time."""
+    """Raise InputError unless the condition is true; compiled code asserts it when it runs."""
     if torch.compiler.is_compiling():
         torch._assert_async(condition, message)
     elif not condition:
@@ -31,11 +32,10 @@ def require(condition: Tensor, message: str) -> None:
 
 
 def check_clouds(op: str, **clouds) -> list[Tensor]:
-    """Check the named clouds; return them in the dtype the op computes in."""
+    """Check the named clouds; return them in the dtype that the op computes in."""
     # torch.as_tensor would move a tensor to the default device (`with torch.device("meta")`)
-    clouds = {
-        name: c if isinstance(c, Tensor) else torch.as_tensor(c) for name, c in clouds.items()
-    }
+    for name, c in clouds.items():
+        clouds[name] = c if isinstance(c, Tensor) else torch.as_tensor(c)
     devices = {name: str(c.device) for name, c in clouds.items()}
     if len(set(devices.values())) > 1:
         raise InputError(f"{op}: inputs must be on one device, got {devices}")
@@ -43,15 +43,17 @@ def check_clouds(op: str, **clouds) -> list[Tensor]:
     contract.check_clouds(op, dtypes, **{name: tuple(c.shape) for name, c in clouds.items()})
     if contract.checking():
         for name, c in clouds.items():
-            if not c.is_meta:  # which has no values
+            if not c.is_meta:  # meta tensors have no values
                 require(torch.isfinite(c).all(), contract.non_finite(op, name))
-    return [c if c.dtype == torch.float64 else c.to(torch.float32) for c in clouds.values()]
+    dtype = torch.float64 if "float64" in dtypes.values() else torch.float32
+    return [c.to(dtype) for c in clouds.values()]
 
 
 def check_indices(op: str, name: str, idx, points: Tensor, rank: int | None = None) -> Tensor:
     """Check an index tensor against `points` (B, N, ...); return it as int64.
 
-    Its values are checked where that makes nobody wait, else left to the operation that uses them.
+    Its values are checked on the CPU outside torch.compile, where that does not make the host wait;
+    elsewhere the operation that uses them must guard itself.
     """
     idx = idx if isinstance(idx, Tensor) else torch.as_tensor(idx, device=points.device)
     contract.check_index(op, name, tuple(idx.shape), _dtype(idx), points.shape[0], rank)
@@ -68,6 +70,6 @@ def check_indices(op: str, name: str, idx, points: Tensor, rank: int | None = No
 
 
 def check_count(op: str, name: str, value, n: int) -> int:
-    """`contract.check_count`, which torch.compile cannot trace for an integer it does not know yet."""
+    """Return `contract.check_count`; torch.compile cannot trace it for a symbolic integer."""
     known = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= n
     return value if known else contract.check_count(op, name, value, n)

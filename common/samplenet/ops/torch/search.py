@@ -1,4 +1,4 @@
-"""The nearest-neighbour search of framework operations, and squared distances."""
+"""Nearest-neighbour search with framework operations, and squared distances."""
 
 import math
 
@@ -9,13 +9,14 @@ MAX_DISTANCES = 1 << 22  # distances held at once by a nearest-neighbour search:
 
 
 def squared_distance(queries: Tensor, points: Tensor) -> Tensor:
-    """Squared distances of broadcastable (..., 3) tensors, in the fixed order of operations."""
+    """Return squared distances of broadcastable (..., 3) tensors, in the contract's order."""
     return _length2(*(queries[..., c] - points[..., c] for c in range(3)))
 
 
 def distance_to_neighbours(queries: Tensor, points: Tensor) -> Tensor:
-    """Return `squared_distance`, infinite for NaN; the coordinates that are numbers keep their gradient."""
-    # One coordinate at a time: of (..., 3) tensors Inductor 2.13 compiles wrong gradients for a single thread.
+    """Return `squared_distance`, infinite for NaN; other coordinates keep their gradient."""
+    # One coordinate at a time: for (..., 3) tensors Inductor 2.13 on a single thread compiles wrong
+    # gradients.
     deltas = (queries[..., c] - points[..., c] for c in range(3))
     return _length2(*(torch.where(delta.isnan(), math.inf, delta) for delta in deltas))
 
@@ -25,25 +26,25 @@ def _length2(dx: Tensor, dy: Tensor, dz: Tensor) -> Tensor:
 
 
 def _lowest(dist2: Tensor, k: int) -> Tensor:
-    """Indices of the k smallest along the last axis, smallest first, equal ones lowest index first."""
+    """Return the indices of the k smallest of the last axis; ties: the lowest index first."""
     if k == 1:
         return torch.argmin(dist2, -1, keepdim=True)  # the first of equal ones
     if dist2.dtype == torch.float64:
         return torch.sort(dist2, dim=-1, stable=True).indices[..., :k]
-    # topk promises no order of ties, so make none: the bits of a float that is not negative sort as it does, and the
-    # index below them settles the rest.
+    # topk promises no order of ties, so give it keys without ties: the bits of a nonnegative float
+    # sort as the float does, and the index in the lower half decides between equal ones.
     index = torch.arange(dist2.shape[-1], device=dist2.device)
     key = (dist2.view(torch.int32).to(torch.int64) << 32) | index
     return torch.topk(key, k, -1, largest=False).values & 0xFFFFFFFF
 
 
 def search_nearest(queries: Tensor, points: Tensor, k: int) -> Tensor:
-    """Indices (B, M, k) of the k nearest points; not differentiable."""
+    """Return the indices (B, M, k) of the k nearest points; not differentiable."""
     queries, points = queries.detach(), points.detach()
     size = max(1, MAX_DISTANCES // max(1, points.shape[0] * points.shape[1]))
 
     def nearest(chunk):  # (B, c, 3) -> (B, c, k)
-        dist2 = squared_distance(chunk[:, :, None], points[:, None])
+        dist2 = squared_distance(chunk[:, :, None], points[:, None])  # (B, c, N)
         return _lowest(dist2.nan_to_num(nan=math.inf, posinf=math.inf), k)
 
     if queries.shape[1] <= size:
