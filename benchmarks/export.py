@@ -2,8 +2,8 @@
 
     python benchmarks/export.py --weights classification-progressive --size 64 --threads 2
 
-Each runtime has a process of its own and is timed call by call. On a machine with other work read the best, and run it
-again when it is idle for the median.
+Each runtime runs in a separate process and is timed call by call. On a busy machine read the best
+time; the median needs an idle one.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ from samplenet.runs.parser import Parser
 from samplenet.runs.script import main
 from samplenet.timing import Seconds, in_turns
 
-RUNTIMES = {  # what is timed: the packages it needs
+RUNTIMES = {  # with the packages that each needs
     "PyTorch, eager": ("torch",),
     "torch.export": ("torch",),
     "torch.compile": ("torch",),
@@ -35,21 +35,22 @@ RUNTIMES = {  # what is timed: the packages it needs
 
 
 def first_points(name: str, size: int, file: Path) -> None:
-    """Write a sampler of the first `size` points that the weights `name` simplify to."""
+    """Write a sampler that returns the first `size` points of the sampler `name`."""
     sampler = load_pretrained(name)
     if size > sampler.m or sampler.settings.output_order != "m3":
         raise InputError(
             f"--size must be at most the {sampler.m} points of {name}, a sampler of classification"
         )
     last = f"fc{len(sampler.settings.fc_widths) + 1}."
-    arrays = {
-        n: a[: 3 * size] if last in n and a.ndim else a for n, a in weights.arrays(sampler).items()
-    }
+    arrays = dict(weights.arrays(sampler))
+    for key, array in arrays.items():
+        if last in key and array.ndim:  # the last layer returns m3: each point's x, y, z in turn
+            arrays[key] = array[: 3 * size]
     save_checkpoint(file, arrays, {"network": {**dataclasses.asdict(sampler.settings), "m": size}})
 
 
 def prepare(runtime: str, file: Path, cloud: np.ndarray):
-    """A function that samples the cloud once."""
+    """Return a function that samples the cloud once in the given runtime."""
     if runtime == "ONNX":
         import onnxruntime
 
@@ -82,43 +83,38 @@ def prepare(runtime: str, file: Path, cloud: np.ndarray):
 
 
 def timed(runtime: str, file: Path, cloud: np.ndarray, repeats: int) -> Seconds:
-    """Time single calls, after three that warm up."""
+    """Time single calls after three warm-up calls."""
     return in_turns({runtime: prepare(runtime, file, cloud)}, repeats, warm_up=3)[runtime]
 
 
 def start() -> None:
     parser = Parser("benchmarks/export.py", description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--weights",
-        default="classification-progressive",
-        help="name or file (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--only", nargs="+", choices=RUNTIMES, default=list(RUNTIMES), help="(default: all)"
-    )
+    usual, text = "classification-progressive", "name or file (default: %(default)s)"
+    parser.add_argument("--weights", default=usual, help=text)
+    every = list(RUNTIMES)
+    parser.add_argument("--only", nargs="+", choices=every, default=every, help="(default: all)")
     counts = {"--size": 64, "--num-points": 1024, "--threads": os.cpu_count(), "--repeats": 300}
     for name, value in counts.items():
         parser.add_argument(name, type=int, default=value, help="(default: %(default)s)")
     flags = parser.parse_args()
-    os.environ["OMP_NUM_THREADS"] = str(flags.threads)  # of the processes below
+    os.environ["OMP_NUM_THREADS"] = str(flags.threads)  # read by the processes below
     cloud = shapes.generate("chair", 0, split="test", num_points=flags.num_points)[None]
-    title = f"m {flags.size}, N {flags.num_points}, B 1, {flags.threads} threads"
-    print(
-        f"{flags.weights}, {title}; load of the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
-    )
+    title = f"{flags.weights}, m {flags.size}, N {flags.num_points}, B 1, {flags.threads} threads"
+    print(f"{title}; machine load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     print("| runtime | best, ms | median, ms |\n| --- | --- | --- |", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "sampler.safetensors"
         first_points(flags.weights, flags.size, file)
         for runtime in flags.only:
-            if missing := [
-                name for name in RUNTIMES[runtime] if importlib.util.find_spec(name) is None
-            ]:
+            missing = [n for n in RUNTIMES[runtime] if importlib.util.find_spec(n) is None]
+            if missing:
                 print(f"| {runtime} | {' and '.join(missing)} not installed | |")
                 continue
+            # a new process, because runtimes set threads and options for the whole process
             with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-                found = pool.submit(timed, runtime, file, cloud, flags.repeats).result()
-            print(f"| {runtime} | {1e3 * found.best:.2f} | {1e3 * found.median:.2f} |", flush=True)
+                seconds = pool.submit(timed, runtime, file, cloud, flags.repeats).result()
+            best, median = 1e3 * seconds.best, 1e3 * seconds.median
+            print(f"| {runtime} | {best:.2f} | {median:.2f} |", flush=True)
 
 
 if __name__ == "__main__":

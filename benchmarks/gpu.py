@@ -1,10 +1,13 @@
-"""Build the CUDA kernels, check them against the CPU kernels and time them: python benchmarks/gpu.py [--out FILE].
+"""Build the CUDA kernels, check them against the CPU kernels and time them.
 
-For a machine with an NVIDIA GPU, nvcc and PyTorch with CUDA; 38 seconds on 16 cores and an H200. Without a C++
-compiler, as in a container image, what is built already is checked. Distances and indices must agree in every bit,
-gradients to rounding, and a second backward pass must repeat the first in every bit. Each case is timed twice: as a
-program calls it, one call after the other from Python, and as the GPU alone runs it, from a captured CUDA graph.
-`--device cpu` puts the CPU kernels on both sides, to try this script. `gpu_tf.py` checks TensorFlow's.
+    python benchmarks/gpu.py [--out FILE]
+
+Needs an NVIDIA GPU, nvcc and PyTorch with CUDA; takes 38 seconds on 16 cores and an H200. Without a
+C++ compiler, as in a container image, the existing build is checked. Distances and indices must
+agree in every bit, gradients up to rounding, and a second backward pass must repeat the first in
+every bit. Each case is timed twice: as a program calls it, one call after another from Python, and
+as the GPU alone runs it, from a captured CUDA graph. `--device cpu` compares the CPU kernels with
+themselves, to try this script. `gpu_tf.py` checks TensorFlow's kernels.
 """
 
 import json
@@ -40,15 +43,15 @@ TIMED = {  # op, B, M (of farthest points: m), N, k
 
 
 def same(device: str, what: str, function, *arrays: np.ndarray) -> None:
-    """Require the outputs of `function(*arrays)` on the CPU and on `device` to be equal in every bit."""
+    """Require outputs of `function(*arrays)` on `device` that equal the CPU's in every bit."""
     tensors = [torch.from_numpy(a) for a in arrays]
-    expected, found = function(*tensors), function(*(t.to(device) for t in tensors))
-    for want, got in zip(expected, found, strict=True):
+    expected, actual = function(*tensors), function(*(t.to(device) for t in tensors))
+    for want, got in zip(expected, actual, strict=True):
         gpu_cases.require_equal(what, want.numpy(), got.cpu().numpy())
 
 
 def same_gradient(device: str, what: str, function, *clouds: np.ndarray) -> None:
-    """Require gradients close to the CPU's, and the same bits the second time."""
+    """Require gradients close to the CPU's and, the second time, the same bits."""
 
     def gradients(on: str) -> list[torch.Tensor]:
         leaves = [torch.from_numpy(c).to(on, copy=True).requires_grad_() for c in clouds]
@@ -61,17 +64,14 @@ def same_gradient(device: str, what: str, function, *clouds: np.ndarray) -> None
     for a, b, want in zip(first, second, gradients("cpu"), strict=True):
         if not torch.equal(a, b):
             raise AssertionError(f"{what}: two backward passes differ")
-        torch.testing.assert_close(
-            a.cpu(), want, rtol=1e-4, atol=1e-4, msg=lambda m: f"{what}: {m}"
-        )  # noqa: B023
+        message = f"{what}: {{}}".format
+        torch.testing.assert_close(a.cpu(), want, rtol=1e-4, atol=1e-4, msg=message)
 
 
 def public_call(op: str, batch: int, m: int, n: int, k: int, device: str) -> Callable[[], object]:
-    """Make a call of the public function on random clouds; for "<op> backward" with both gradients, by autograd."""
-    a, b = (
-        torch.from_numpy(gpu_cases.cloud(seed, batch, size)).to(device)
-        for seed, size in ((0, m), (1, n))
-    )
+    """Return a function that calls an op on random clouds; "<op> backward" takes gradients too."""
+    a = torch.from_numpy(gpu_cases.cloud(0, batch, m)).to(device)
+    b = torch.from_numpy(gpu_cases.cloud(1, batch, n)).to(device)
     call = {
         "knn": lambda: ops.knn(a, b, k)[:1],
         "chamfer": lambda: ops.chamfer(a, b)[:2],
@@ -85,7 +85,7 @@ def public_call(op: str, batch: int, m: int, n: int, k: int, device: str) -> Cal
 
 
 def called(call: Callable[[], object], device: str, rounds: int = 50) -> float:
-    """Time many calls, one after the other, launched from Python; returns the mean seconds of one."""
+    """Return the mean seconds of a call, from many calls made one after another in Python."""
 
     def run(times: int) -> None:
         for _ in range(times):
@@ -93,48 +93,38 @@ def called(call: Callable[[], object], device: str, rounds: int = 50) -> float:
         if device == "cuda":
             torch.cuda.synchronize()
 
-    run(3)
+    run(3)  # warm-up
     start = time.perf_counter()
     run(rounds)
     return (time.perf_counter() - start) / rounds
 
 
 def on_device(call: Callable[[], object], rounds: int = 50) -> float:
-    """Time a captured graph by the GPU's clock, without the launch from Python; returns the median seconds."""
+    """Return the median seconds of a captured graph by the GPU's clock, without Python's launch."""
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         call()
-    marks = [
-        (torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True))
-        for _ in range(rounds)
-    ]
-    for begin, end in marks:
+    marks = []
+    for _ in range(rounds):
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         begin.record()
         graph.replay()
         end.record()
-    torch.cuda.synchronize()
+        marks.append((begin, end))
+    torch.cuda.synchronize()  # an event has a time only once the GPU has passed it
     return sorted(begin.elapsed_time(end) for begin, end in marks)[rounds // 2] / 1e3
 
 
 def bench(device: str) -> list[dict]:
-    """Print and return the microseconds of each case; on the CPU there is no graph to capture."""
+    """Print and return each case's microseconds; the CPU has no graph to capture."""
     rows = []
     print("| case | as called, µs | on the GPU alone, µs |\n| --- | --- | --- |")
     for name, case in TIMED.items():
         call = public_call(*case, device)
-        row = {
-            "case": name,
-            "called_microseconds": 1e6 * called(call, device),
-            "device_microseconds": None,
-        }
-        if device == "cuda":
-            row["device_microseconds"] = 1e6 * on_device(call)
-        rows.append(row)
-        alone = row["device_microseconds"]
-        print(
-            f"| {name} | {row['called_microseconds']:.1f} | {'' if alone is None else f'{alone:.1f}'} |",
-            flush=True,
-        )
+        spent = 1e6 * called(call, device)
+        alone = 1e6 * on_device(call) if device == "cuda" else None
+        rows.append({"case": name, "called_microseconds": spent, "device_microseconds": alone})
+        print(f"| {name} | {spent:.1f} | {f'{alone:.1f}' if alone else ''} |", flush=True)
     return rows
 
 
@@ -147,9 +137,8 @@ def main() -> None:
     use_native(True)
     if args.device == "cuda":
         if not torch.cuda.is_available():
-            sys.exit(
-                "gpu.py: error: PyTorch sees no GPU here; --device cpu tries the script without one"
-            )
+            advice = "--device cpu tries the script without one"
+            sys.exit(f"gpu.py: error: PyTorch sees no GPU here; {advice}")
         try:
             if build.compiler() or native.missing("torch", torch.__version__):
                 build.build("torch", cuda=True)
@@ -164,10 +153,8 @@ def main() -> None:
     if args.out:
         gpu = torch.cuda.get_device_name() if args.device == "cuda" else None
         args.out.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(
-            args.out,
-            json.dumps({"environment": environment(), "gpu": gpu, "rows": rows}, indent=1).encode(),
-        )
+        done = {"environment": environment(), "gpu": gpu, "rows": rows}
+        write_atomic(args.out, json.dumps(done, indent=1).encode())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Compare the ops on a GPU with the CPU's: the sizes of calls and the clouds that both frameworks' checks try."""
+"""The calls by which `gpu.py` and `gpu_tf.py` compare the ops on a GPU with those on the CPU."""
 
 from collections.abc import Callable
 from itertools import product
@@ -7,13 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 KINDS = ("normal", "grid", "non-finite")
-# (B, M, N, k): the sizes of the experiments, their edges, capacities of fast kernels, many clouds, large clouds
-KNN = [
-    (32, 64, 1024, 8), (50, 64, 2048, 16), (32, 1024, 1024, 16), (2, 1, 1, 1), (3, 5, 7, 7), (1, 33, 1025, 32),
-    (1, 33, 1025, 33), (2, 65, 300, 300), (70_000, 2, 4, 2), (1, 20_000, 20_000, 16), (0, 4, 4, 2), (2, 0, 4, 2),
+# The sizes of the experiments, then edges: a single point, k = N, a k on both sides of a fast
+# kernel's limit of 32, more clouds than a CUDA grid's second axis has blocks, large clouds, none.
+KNN = [  # (B, M, N, k)
+    (32, 64, 1024, 8), (50, 64, 2048, 16), (32, 1024, 1024, 16), (2, 1, 1, 1), (3, 5, 7, 7),
+    (1, 33, 1025, 32), (1, 33, 1025, 33), (2, 65, 300, 300), (70_000, 2, 4, 2),
+    (1, 20_000, 20_000, 16), (0, 4, 4, 2), (2, 0, 4, 2),
 ]  # fmt: skip
 CHAMFER = [  # (B, M, N)
-    (32, 1024, 1024), (50, 2048, 2048), (3, 1, 1), (2, 1, 5000), (1, 777, 3), (70_000, 2, 3), (1, 30_000, 20_000),
+    (32, 1024, 1024), (50, 2048, 2048), (3, 1, 1), (2, 1, 5000), (1, 777, 3), (70_000, 2, 3),
+    (1, 30_000, 20_000),
 ]  # fmt: skip
 FPS = [  # (B, N, m)
     (32, 1024, 512), (8, 2048, 64), (2, 5000, 5000), (1, 100_000, 300), (3, 1, 1), (70_000, 5, 3),
@@ -21,7 +24,7 @@ FPS = [  # (B, N, m)
 
 
 def cloud(seed: int, batch: int, n: int, kind: str = "normal", dtype: str = "float32") -> NDArray:
-    """Random points (batch, n, 3): normal, on a coarse grid (ties), or with some that are not finite."""
+    """Draw points (batch, n, 3): normal, on a coarse grid (ties), or some of them not finite."""
     rng = np.random.default_rng(seed)
     points = rng.normal(size=(batch, n, 3)).astype(dtype)
     if kind == "grid":
@@ -35,17 +38,17 @@ def cloud(seed: int, batch: int, n: int, kind: str = "normal", dtype: str = "flo
 def require_equal(what: str, want: NDArray, got: NDArray) -> None:
     """Raise an AssertionError unless the values are equal; NaN equals NaN."""
     if not np.array_equal(want, got, equal_nan=True):
-        raise AssertionError(
-            f"{what}: GPU and CPU differ in {(want != got).sum()} of {want.size} values"
-        )
+        different = (want != got).sum()
+        raise AssertionError(f"{what}: GPU and CPU differ in {different} of {want.size} values")
 
 
 def check(ops, same: Callable, same_gradient: Callable) -> int:
-    """Compare every op of the module `ops` on a grid of sizes and kinds of clouds; returns how many calls.
+    """Compare every op of the module `ops` for all sizes and kinds of clouds; return the calls.
 
     Args:
-        same: called as `same(what, function, *arrays)`; it compares the outputs of `function(*arrays)` on both devices.
-        same_gradient: the same for the gradients of the outputs.
+        same: `same(what, function, *arrays)` compares the outputs of `function(*arrays)` on both
+            devices.
+        same_gradient: compares the gradients of the outputs.
     """
     calls = 0
     for kind, dtype in product(KINDS, ("float32", "float64")):
@@ -70,11 +73,7 @@ def check(ops, same: Callable, same_gradient: Callable) -> int:
                 idx = ops.farthest_points(points, m, chosen=chosen)
                 return idx, ops.gather(points, idx)
 
-            same(
-                f"farthest_points {(batch, n, m)} {kind} {dtype}",
-                pick,
-                cloud(0, batch, n, kind, dtype),
-                chosen,
-            )
+            what = f"farthest_points {(batch, n, m)} {kind} {dtype}"
+            same(what, pick, cloud(0, batch, n, kind, dtype), chosen)
             calls += 1
     return calls

@@ -1,8 +1,9 @@
 """Check TensorFlow's CUDA kernels against its CPU kernels: python benchmarks/gpu_tf.py.
 
-For a machine with an NVIDIA GPU and ops built by `python -m samplenet.ops.build --tf --cuda`. Like `gpu.py` for
-PyTorch, without times: distances and indices must agree in every bit, gradients to rounding, and a second backward
-pass must repeat the first in every bit. `--device cpu` tries the script with the CPU kernels on both sides.
+Needs an NVIDIA GPU and ops built by `python -m samplenet.ops.build --tf --cuda`. Like `gpu.py` for
+PyTorch, but without times: distances and indices must agree in every bit, gradients up to rounding,
+and a second backward pass must repeat the first in every bit. `--device cpu` compares the CPU
+kernels with themselves, to try the script.
 """
 
 import sys
@@ -19,7 +20,7 @@ from samplenet.runs.parser import Parser
 
 
 def same(device: str, what: str, function, *arrays: np.ndarray) -> None:
-    """Require the outputs of `function(*arrays)` on the CPU and on `device` to be equal in every bit."""
+    """Require outputs of `function(*arrays)` on `device` that equal the CPU's in every bit."""
     outputs = []
     for on in ("CPU", device):
         with tf.device(on):
@@ -29,7 +30,7 @@ def same(device: str, what: str, function, *arrays: np.ndarray) -> None:
 
 
 def same_gradient(device: str, what: str, function, *clouds: np.ndarray) -> None:
-    """Require gradients close to the CPU's, and the same bits the second time."""
+    """Require gradients close to the CPU's and, the second time, the same bits."""
 
     def gradients(on: str) -> list[np.ndarray]:
         rng, loss = np.random.default_rng(7), 0
@@ -38,9 +39,8 @@ def same_gradient(device: str, what: str, function, *clouds: np.ndarray) -> None
             with tf.GradientTape() as tape:
                 tape.watch(leaves)
                 for output in function(*leaves):
-                    loss += tf.reduce_sum(
-                        output * rng.normal(size=output.shape).astype(output.dtype.name)
-                    )
+                    weights = rng.normal(size=output.shape).astype(output.dtype.name)
+                    loss += tf.reduce_sum(output * weights)
             return [gradient.numpy() for gradient in tape.gradient(loss, leaves)]
 
     first, second = gradients(device), gradients(device)
@@ -57,17 +57,16 @@ def main() -> None:
     args = parser.parse_args()
     use_native(True)
     if args.device == "cuda" and not tf.config.list_physical_devices("GPU"):
-        sys.exit(
-            "gpu_tf.py: error: TensorFlow sees no GPU here; --device cpu tries the script without one"
-        )
+        advice = "--device cpu tries the script without one"
+        sys.exit(f"gpu_tf.py: error: TensorFlow sees no GPU here; {advice}")
     why = native.missing("tf", tf.__version__)
     if not why and args.device == "cuda" and native.built("tf", tf.__version__)["device"] != "cuda":
-        why = "the ops are built for the CPU; build them with: python -m samplenet.ops.build --tf --cuda"
+        command = "python -m samplenet.ops.build --tf --cuda"
+        why = f"the ops are built for the CPU; build them with: {command}"
     if why:
         sys.exit(f"gpu_tf.py: error: {why}")
-    tf.config.set_soft_device_placement(
-        False
-    )  # otherwise a missing GPU kernel would silently run on the CPU
+    # otherwise an op without a GPU kernel would silently run on the CPU
+    tf.config.set_soft_device_placement(False)
     device, start = {"cuda": "GPU", "cpu": "CPU"}[args.device], time.perf_counter()
     calls = gpu_cases.check(ops, partial(same, device), partial(same_gradient, device))
     print(f"{calls} calls agree with the CPU kernels ({time.perf_counter() - start:.0f} s)")

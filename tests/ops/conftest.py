@@ -25,20 +25,16 @@ def _plain(out):
 
 
 def _graph(function):
-    """The function traced with unknown sizes, as a model sees it."""
+    """Trace the function for unknown sizes, as in a model."""
     import tensorflow as tf
 
     def call(*clouds, **kwargs):
-        clouds, rest = (
-            [tf.convert_to_tensor(c) for c in clouds if np.ndim(c)],
-            [c for c in clouds if not np.ndim(c)],
-        )
-        signature = [
-            tf.TensorSpec(
-                [None, None, c.shape[-1]] if c.shape.rank == 3 else [None] * c.shape.rank, c.dtype
-            )
-            for c in clouds
-        ]
+        rest = [c for c in clouds if not np.ndim(c)]
+        clouds = [tf.convert_to_tensor(c) for c in clouds if np.ndim(c)]
+        signature = []
+        for c in clouds:
+            last = [c.shape[-1] if c.shape.rank == 3 else None]
+            signature.append(tf.TensorSpec([None] * (c.shape.rank - 1) + last, c.dtype))
         traced = tf.function(lambda *c: function(*c, *rest, **kwargs), input_signature=signature)
         return traced(*clouds)
 
@@ -46,16 +42,15 @@ def _graph(function):
 
 
 def _torch(function):
-    """PyTorch tensors in; indices come back in the width the other backends give."""
+    """Call with PyTorch tensors; return indices as int32, like the other backends."""
     import torch
 
     def tensor(a):
         if not isinstance(a, np.ndarray):
             return a
-        half = (
-            torch.bfloat16 if a.dtype.name == "bfloat16" else None
-        )  # which torch does not take from NumPy
-        return torch.from_numpy(a.astype(np.float32) if half else a).to(half)
+        if a.dtype.name == "bfloat16":  # which torch does not take from NumPy
+            return torch.from_numpy(a.astype(np.float32)).to(torch.bfloat16)
+        return torch.from_numpy(a)
 
     def array(t):
         a = t.detach().numpy()
@@ -89,20 +84,17 @@ def _serve(name):
 
 @pytest.fixture(scope="session")
 def serve():
-    """`with serve(name) as ops:` is the module of a backend, served natively if the name says so, else not."""
+    """Open a backend by its name: `with serve("tf native") as ops:`."""
     return _serve
 
 
 def _wrapped(name):
-    wrap = (
-        _torch
-        if "torch" in name
-        else (lambda f: _arrays(_graph(f)))
-        if "graph" in name
-        else _arrays
-    )
+    wrap = _torch if "torch" in name else _arrays
     with _serve(name) as module:
-        yield SimpleNamespace(name=name, **{n: wrap(getattr(module, n)) for n in NAMES})
+        functions = {n: getattr(module, n) for n in NAMES}
+        if "graph" in name:
+            functions = {n: _graph(function) for n, function in functions.items()}
+        yield SimpleNamespace(name=name, **{n: wrap(f) for n, f in functions.items()})
 
 
 NAMES = ("knn", "chamfer", "farthest_points", "gather", "pooled_linear")

@@ -1,15 +1,16 @@
-"""Random calls of the native ops against the reference, every index and every bit compared.
+"""Compare random calls of the native ops with the reference, in every index and every bit.
 
     python tests/ops/fuzz.py --framework torch --calls 10000
 
-Sizes from nothing to what a tree serves; uniform, gridded (ties), tiny, huge, coinciding, collinear, clustered and
-non-finite clouds; float32 and float64; views that are not contiguous. SAMPLENET_ISA=baseline or avx2 tries narrower
-instruction sets. Under the sanitizers (leaks are Python's own, so they are not looked for):
+Sizes from nothing to those for which a tree is built; normal, gridded (ties), tiny, huge,
+coinciding, collinear, clustered and non-finite clouds; float32 and float64; views that are not
+contiguous. SAMPLENET_ISA=baseline or avx2 tries narrower instruction sets. Under the sanitizers
+(without a search for leaks, because Python itself leaks):
 
     export SAMPLENET_NATIVE_DIR=sanitized
     python -m samplenet.ops.build --torch --sanitize
-    LD_PRELOAD="$(g++ -print-file-name=libasan.so) $(g++ -print-file-name=libubsan.so)" ASAN_OPTIONS=detect_leaks=0 \\
-        python tests/ops/fuzz.py --framework torch --calls 2000
+    LD_PRELOAD="$(g++ -print-file-name=libasan.so) $(g++ -print-file-name=libubsan.so)" \\
+        ASAN_OPTIONS=detect_leaks=0 python tests/ops/fuzz.py --framework torch --calls 2000
 """
 
 import argparse
@@ -21,7 +22,7 @@ from samplenet.ops import native, reference
 
 
 def cloud(rng: np.random.Generator, batch: int, n: int, kind: str, dtype) -> np.ndarray:
-    """One of the shapes that have been trouble somewhere, (batch, n, 3)."""
+    """Draw clouds (batch, n, 3) of a kind that has caused trouble somewhere."""
     points = rng.normal(size=(batch, n, 3))
     if kind == "grid":
         points = rng.integers(-2, 3, points.shape)
@@ -45,14 +46,14 @@ KINDS = ["normal", "grid", "scaled", "coinciding", "collinear", "clustered", "no
 
 
 def compare(want, got, what: tuple) -> None:
-    """Arrays equal in every bit, or the program ends and names the call."""
+    """End the program and name the call unless the arrays are equal in every bit."""
     for expected, found in zip(want, got, strict=True):
         if not np.array_equal(expected, np.asarray(found), equal_nan=True):
             sys.exit(f"mismatch: {what}")
 
 
 def one_call(ops, rng: np.random.Generator, convert) -> None:
-    """One random call of each op."""
+    """Make a random call of each op."""
     large = rng.random() < 0.03
     batch = int(rng.integers(0, 2 if large else 4))
     m = int(rng.integers(600, 800) if large else rng.integers(0, 150))
@@ -70,15 +71,12 @@ def one_call(ops, rng: np.random.Generator, convert) -> None:
     picks = 600 if large else k
     chosen = rng.integers(0, n, (batch, rng.integers(1, 6)))
     want = reference.farthest_points(points, picks, chosen=chosen)
-    compare(
-        [want],
-        [ops.farthest_points(tensors[1], picks, chosen=convert(chosen))],
-        ("fps", picks, *what),
-    )
+    got = ops.farthest_points(tensors[1], picks, chosen=convert(chosen))
+    compare([want], [got], ("farthest_points", picks, *what))
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--framework", choices=["torch", "tf"], required=True)
     parser.add_argument("--calls", type=int, default=500)

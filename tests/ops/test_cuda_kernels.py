@@ -17,16 +17,8 @@ from samplenet.ops import native, reference
 HERE = Path(__file__).parent
 CSRC = Path(reference.__file__).parent / "csrc"
 COMPILER = shutil.which("g++")
-FLAGS = [
-    "-std=c++17",
-    "-O2",
-    "-ffp-contract=off",
-    "-fPIC",
-    "-Wall",
-    "-Wextra",
-    "-Werror",
-    "-Wno-unknown-pragmas",
-]
+FLAGS = ["-std=c++17", "-O2", "-ffp-contract=off", "-fPIC", "-Wall", "-Wextra", "-Werror"]
+FLAGS += ["-Wno-unknown-pragmas"]
 
 pytestmark = pytest.mark.skipif(
     COMPILER is None, reason="no g++ to compile the emulated CUDA kernels with"
@@ -37,13 +29,12 @@ TYPES = [("float32", "int32"), ("float32", "int64"), ("float64", "int32"), ("flo
 
 
 def crossed(rows, columns, full):
-    """Cross rows with columns: the `full` rows everywhere, the others at the first column, the rest marked slow."""
+    """Pair all rows and columns; slow, except for rows in `full` and the first column."""
     for row in rows:
         for column in columns:
             cell = (row, *(column if isinstance(column, tuple) else (column,)))
-            yield pytest.param(
-                *cell, marks=() if row in full or column == columns[0] else pytest.mark.slow
-            )
+            fast = row in full or column == columns[0]
+            yield pytest.param(*cell, marks=() if fast else pytest.mark.slow)
 
 
 def of_kinds(*columns):
@@ -93,14 +84,8 @@ class Kernels:
 
     def knn(self, queries, points, k, index="int32", seed=0):
         (B, M), N, T = queries.shape[:2], points.shape[1], points.dtype.name
-        return self(
-            "knn",
-            (queries, points),
-            (B, M, N, k),
-            [((B, M, k), T), ((B, M, k), index)],
-            types=(T, index),
-            seed=seed,
-        )
+        arrays, outputs = (queries, points), [((B, M, k), T), ((B, M, k), index)]
+        return self("knn", arrays, (B, M, N, k), outputs, types=(T, index), seed=seed)
 
     def knn_backward(self, grad, queries, points, idx, seed=0):
         (B, M, k), N, T = grad.shape, points.shape[1], points.dtype.name
@@ -117,29 +102,21 @@ class Kernels:
 
     def chamfer_backward(self, grad_a2b, grad_b2a, a, b, idx_ab, idx_ba, seed=0):
         (B, M), N, T = a.shape[:2], b.shape[1], b.dtype.name
-        arrays, outputs = (
-            (grad_a2b, grad_b2a, a, b, idx_ab, idx_ba),
-            [((B, M, 3), T), ((B, N, 3), T)],
-        )
+        arrays = (grad_a2b, grad_b2a, a, b, idx_ab, idx_ba)
+        outputs = [((B, M, 3), T), ((B, N, 3), T)]
         return self(
             "chamfer_backward", arrays, (B, M, N), outputs, types=(T, idx_ab.dtype.name), seed=seed
         )
 
     def farthest_points(self, points, chosen, m, seed=0):
         (B, N), S, types = points.shape[:2], chosen.shape[1], (points.dtype.name, chosen.dtype.name)
-        return self(
-            "farthest_points",
-            (points, chosen),
-            (B, N, S, m),
-            [((B, m), types[1])],
-            types=types,
-            seed=seed,
-        )[0]
+        arrays, outputs = (points, chosen), [((B, m), types[1])]
+        return self("farthest_points", arrays, (B, N, S, m), outputs, types=types, seed=seed)[0]
 
 
 @pytest.fixture(scope="module")
 def kernels(request):
-    """The compiled kernels, kept in pytest's cache for as long as nothing they are made of changes."""
+    """The compiled kernels, kept in pytest's cache until a source or a flag changes."""
     sources = [HERE / "emulated_kernels.cc", *sorted(CSRC.glob("*.cu"))]
     emulator = (HERE / "cuda_emulator.h").read_text() + sources[0].read_text()
     made_of = native.source_hash() + emulator + str(FLAGS)
@@ -152,31 +129,18 @@ def kernels(request):
 
 
 def compile_kernels(sources, library):
-    """Compile the sources one after the other, as for a shared machine; replaces earlier libraries."""
+    """Compile the sources one by one, because cores may be shared; replace earlier libraries."""
     for old in library.parent.glob("*.so"):
         old.unlink()
     with tempfile.TemporaryDirectory(dir=library.parent) as folder:
         objects = [Path(folder, f"{source.name}.o") for source in sources]
         for source, output in zip(sources, objects, strict=True):
-            command = [
-                COMPILER,
-                *FLAGS,
-                "-x",
-                "c++",
-                "-c",
-                "-I",
-                HERE,
-                "-I",
-                CSRC,
-                source,
-                "-o",
-                output,
-            ]
+            include = ["-I", HERE, "-I", CSRC]
+            command = [COMPILER, *FLAGS, "-x", "c++", *include, "-c", source, "-o", output]
             subprocess.run(command, check=True)
-        subprocess.run(
-            [COMPILER, "-shared", "-o", Path(folder, "kernels.so"), *objects], check=True
-        )
-        os.replace(Path(folder, "kernels.so"), library)
+        linked = Path(folder, "kernels.so")
+        subprocess.run([COMPILER, "-shared", "-o", linked, *objects], check=True)
+        os.replace(linked, library)
 
 
 def cloud(kind: str, rng, *shape, dtype="float32") -> np.ndarray:
@@ -209,12 +173,14 @@ def unchecked(unchecked):
 
 
 def same(actual, expected):
-    """Equal in value and bits; the reference has int32 indices."""
+    """Require equal values; the reference has int32 indices."""
     for a, e in zip(actual, expected, strict=True):
         np.testing.assert_array_equal(a, e)
 
 
-# ------------------------------------------------------------------------------------------------- k nearest points
+# k nearest points
+
+
 @pytest.mark.parametrize(
     "kind, B, M, N, k",
     of_kinds((1, 3, 1100, 16), (2, 5, 70, 1), (2, 9, 70, 8), (2, 2, 70, 70), (1, 2, 200, 33)),
@@ -227,10 +193,7 @@ def test_knn(kernels, rng, kind, B, M, N, k):
 
 @pytest.mark.parametrize("types, k", of_types(5, 1, 40))
 def test_knn_types_and_orders(kernels, rng, types, k):
-    queries, points = (
-        cloud("grid", rng, 1, 11, dtype=types[0]),
-        cloud("grid", rng, 1, 600, dtype=types[0]),
-    )
+    queries, points = (cloud("grid", rng, 1, n, dtype=types[0]) for n in (11, 600))
     for seed in SEEDS:
         same(kernels.knn(queries, points, k, types[1], seed), reference.knn(queries, points, k))
 
@@ -280,7 +243,9 @@ def test_knn_of_nothing(kernels):
     assert (grads[1] == 0).all()
 
 
-# ------------------------------------------------------------------------------------------------------- chamfer
+# chamfer
+
+
 @pytest.mark.parametrize(
     "kind, B, M, N", of_kinds((1, 260, 300), (2, 40, 70), (1, 1, 300), (1, 300, 1), (3, 1, 1))
 )
@@ -305,9 +270,14 @@ def test_chamfer_several_tiles(kernels, rng):
     same(kernels.chamfer(a, b, seed=2), reference.chamfer(a, b))
 
 
-# ------------------------------------------------------------------------------------------------------- backward
+# backward
+
+
 def scatter(grad, own, other, idx, N):
-    """Terms of sum(grad * squared distance) for both clouds, in float64; grad and idx are (B, M, k)."""
+    """Return the gradients of sum(grad * squared distance) for both clouds, in float64.
+
+    grad and idx are (B, M, k).
+    """
     with np.errstate(all="ignore"):
         own, other, grad = (a.astype(np.float64) for a in (own, other, grad))
         near = np.take_along_axis(other[:, None], idx[..., None].astype(np.int64), 2)
@@ -341,10 +311,8 @@ def test_knn_backward(kernels, rng, types, B, M, N, k):
 def test_chamfer_backward(kernels, rng, types, B, M, N):
     a, b = (cloud("random", rng, B, n, dtype=types[0]) for n in (M, N))
     grad_a2b, grad_b2a = (rng.standard_normal((B, n)).astype(types[0]) for n in (M, N))
-    idx_ab, idx_ba = (
-        rng.integers(0, N, (B, M)).astype(types[1]),
-        rng.integers(0, M, (B, N)).astype(types[1]),
-    )
+    idx_ab = rng.integers(0, N, (B, M)).astype(types[1])
+    idx_ba = rng.integers(0, M, (B, N)).astype(types[1])
     inputs = (grad_a2b, grad_b2a, a, b, idx_ab, idx_ba)
     grads = kernels.chamfer_backward(*inputs)
     to_a, from_a = scatter(grad_a2b[..., None], a, b, idx_ab[..., None], N)
@@ -366,18 +334,14 @@ def test_backward_passes_nan_on_and_skips_indices_out_of_range(kernels, rng):
     assert np.isinf(to_queries[0, 1]).all() and np.isinf(to_points[0, 1]).all()
     assert (to_queries[0, 2:] == 0).all() and (to_points[0, 2:] == 0).all()
     wild = np.array([[-1, 6, 2**31 - 1, -(2**31)]], np.int32)
-    inputs = (
-        grad[..., 0],
-        np.ones((1, 6), np.float32),
-        queries,
-        points,
-        wild,
-        np.full((1, 6), 9, np.int32),
-    )
+    grads, wild_too = (grad[..., 0], np.ones((1, 6), np.float32)), np.full((1, 6), 9, np.int32)
+    inputs = (*grads, queries, points, wild, wild_too)
     assert all((g == 0).all() for g in kernels.chamfer_backward(*inputs))
 
 
-# ------------------------------------------------------------------------------------------- farthest point sampling
+# farthest point sampling
+
+
 @pytest.mark.parametrize("kind, N, m", of_kinds((1030, 9), (70, 20), (70, 70), (1, 1)))
 def test_farthest_points(kernels, rng, kind, N, m):
     points = cloud(kind, rng, 2, N)

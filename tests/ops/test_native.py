@@ -38,17 +38,8 @@ def built(request):
 
 
 def fuzz(framework: str, calls: int, **environment) -> None:
-    done = run(
-        sys.executable,
-        FUZZ,
-        "--framework",
-        framework,
-        "--calls",
-        calls,
-        "--seed",
-        calls,
-        **environment,
-    )
+    flags = ["--framework", framework, "--calls", calls, "--seed", calls]
+    done = run(sys.executable, FUZZ, *flags, **environment)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{calls} calls of each op without a mismatch" in done.stdout
 
@@ -76,17 +67,11 @@ def test_sanitizers_find_nothing(built, isa, tmp_path_factory):
     where = {"SAMPLENET_NATIVE_DIR": str(folder)}
     done = run(sys.executable, "-m", "samplenet.ops.build", "--torch", "--sanitize", **where)
     assert done.returncode == 0, done.stderr
-    libraries = [
-        run("g++", f"-print-file-name=lib{name}.so").stdout.strip() for name in ("asan", "ubsan")
-    ]
-    fuzz(
-        built,
-        1000,
-        LD_PRELOAD=" ".join(libraries),
-        ASAN_OPTIONS="detect_leaks=0",
-        SAMPLENET_ISA=isa,
-        **where,
+    asan, ubsan = (
+        run("g++", f"-print-file-name=lib{n}.so").stdout.strip() for n in ("asan", "ubsan")
     )
+    where |= {"LD_PRELOAD": f"{asan} {ubsan}", "ASAN_OPTIONS": "detect_leaks=0"}
+    fuzz(built, 1000, SAMPLENET_ISA=isa, **where)
 
 
 MEMORY = """
@@ -109,14 +94,11 @@ def test_chamfer_holds_no_distance_matrix(built):
 
 def test_kernels_know_no_framework():
     for path in native.SOURCES.iterdir():
-        binding = path.stem.endswith(("_torch", "_tf")) or path.name in (
-            "torch_common.h",
-            "tf_common.h",
-        )
+        common = path.name in ("torch_common.h", "tf_common.h")
+        binding = common or path.stem.endswith(("_torch", "_tf"))
         if path.suffix in (".h", ".cc", ".cu", ".cuh") and not binding:
-            assert not re.search(
-                r"#include\s*[<\"](torch|tensorflow|ATen|c10)", path.read_text()
-            ), path.name
+            framework = re.search(r"#include\s*[<\"](torch|tensorflow|ATen|c10)", path.read_text())
+            assert not framework, path.name
 
 
 # the builder
@@ -198,9 +180,8 @@ def installed() -> str:
 def test_a_library_that_is_gone_is_missed(monkeypatch, tmp_path):
     monkeypatch.setenv("SAMPLENET_NATIVE_DIR", str(tmp_path))
     folder = native.folder("tf", "2.21.0-rc0")
-    assert folder == native.folder(
-        "tf", "2.21.0rc0+local"
-    )  # as TensorFlow and its package spell it
+    # TensorFlow and its package's metadata spell it differently
+    assert folder == native.folder("tf", "2.21.0rc0+local")
     folder.mkdir()
     done = {"library": "gone.so", "sources": native.source_hash(), "machine": platform.machine()}
     (folder / "build.json").write_text(json.dumps(done))
@@ -239,20 +220,14 @@ def test_a_compiler_that_fails_leaves_the_old_build(monkeypatch, tmp_path):
     framework = installed()
     monkeypatch.setenv("SAMPLENET_NATIVE_DIR", str(tmp_path))
     fake = tmp_path / "compiler"
-    fake.write_text(
-        "#!/bin/sh\n[ \"$1\" = --version ] && echo 'broken 1.0' && exit 0\necho 'no such option' >&2; exit 1\n"
-    )
+    version = "[ \"$1\" = --version ] && echo 'broken 1.0' && exit 0"
+    fake.write_text(f"#!/bin/sh\n{version}\necho 'no such option' >&2; exit 1\n")
     fake.chmod(0o755)
     monkeypatch.setenv("CXX", str(fake))
     folder = native.folder(framework, build.framework_version(framework))
     folder.mkdir()
-    old = {
-        "library": "old.so",
-        "sources": "0",
-        "compiler": "older 1.0",
-        "sanitize": False,
-        "cuda": None,
-    }
+    old = {"library": "old.so", "sources": "0", "compiler": "older 1.0"}
+    old |= {"sanitize": False, "cuda": None}
     (folder / "build.json").write_text(json.dumps(old))
     (folder / "old.so").write_text("kept")
     if not (build.tool("cmake") and build.tool("ninja")):
@@ -266,9 +241,8 @@ def test_a_compiler_that_fails_leaves_the_old_build(monkeypatch, tmp_path):
 def test_cuda_where_the_framework_has_none_is_an_error(monkeypatch, tmp_path):
     framework = installed()
     monkeypatch.setenv("SAMPLENET_NATIVE_DIR", str(tmp_path))
-    monkeypatch.setattr(
-        build, "options", lambda framework: {"compile": [], "link": [], "cuda": None}
-    )
+    use = {"compile": [], "link": [], "cuda": None}
+    monkeypatch.setattr(build, "options", lambda framework: use)
     if build.compiler() is None or not (build.tool("cmake") and build.tool("ninja")):
         pytest.skip("no compiler, CMake or ninja")
     with pytest.raises(InputError, match="built without CUDA"):
@@ -294,26 +268,19 @@ def test_cuda_kernels_are_for_the_architectures_named_or_the_gpu_or_all(
     assert build.cuda_target(asked=True) == expected[target]
 
 
-@pytest.mark.parametrize("framework", ["torch", "tf"])
 @pytest.mark.parametrize(
     ("driver", "release", "why"),
     [
         ("580.65.06", "13.0", None),
-        (
-            "570.124.06",
-            "13.0",
-            "what nvcc 13.0 compiles needs driver 580 or later, this is 570.124.06",
-        ),
+        ("570.124.06", "13.0", "nvcc 13.0 compiles needs driver 580 or later, this is 570.124.06"),
         ("570.124.06", "12.9", None),
         (None, "13.0", "no GPU is visible"),
     ],
 )
-def test_cuda_kernels_are_built_for_either_framework_where_the_driver_runs_them(
-    framework, driver, release, why, monkeypatch
-):
+def test_cuda_kernels_are_built_where_the_driver_runs_them(driver, release, why, monkeypatch):
     monkeypatch.setattr(device, "gpu", lambda: driver and device.Gpu("H200", driver))
     monkeypatch.setattr(build, "nvcc", lambda home: ("nvcc", release))
-    found = build.why_no_cuda(framework, {"cuda": "12.5.1", "cuda_home": None}, False)
+    found = build.why_no_cuda({"cuda": "12.5.1", "cuda_home": None}, False)
     assert found is None if why is None else why in found
 
 
@@ -407,16 +374,10 @@ def test_the_gpu_script_agrees_with_itself_on_the_cpu_and_times_what_a_program_c
     printed = agree_on_the_cpu("torch", "gpu", "--out", tmp_path / "gpu.json")
     assert re.search(r"\| chamfer backward \| [\d.]+ \|  \|", printed)
     rows = json.loads((tmp_path / "gpu.json").read_text())["rows"]
-    assert [row["case"] for row in rows] == [
-        "knn",
-        "knn backward",
-        "chamfer",
-        "chamfer backward",
-        "farthest_points",
-    ]
-    assert all(
-        row["called_microseconds"] > 0 and row["device_microseconds"] is None for row in rows
-    )
+    cases = ["knn", "knn backward", "chamfer", "chamfer backward", "farthest_points"]
+    assert [row["case"] for row in rows] == cases
+    assert all(row["called_microseconds"] > 0 for row in rows)
+    assert all(row["device_microseconds"] is None for row in rows)
 
 
 def test_the_gpu_script_of_tensorflow_agrees_with_itself_on_the_cpu(built, agree_on_the_cpu):

@@ -183,9 +183,8 @@ def test_clouds_of_any_coordinates_give_the_numbers_of_the_reference(backend, un
     queries, points = clouds(0, 3, 20), clouds(1, 3, 40)
     for seed, cloud in enumerate((queries, points)):
         rng = np.random.default_rng(seed)
-        special = rng.choice(
-            [np.nan, np.inf, -np.inf, 1e30], cloud.shape
-        )  # 1e30 overflows when squared
+        # 1e30 overflows when squared
+        special = rng.choice([np.nan, np.inf, -np.inf, 1e30], cloud.shape)
         np.copyto(cloud, special.astype(np.float32), where=rng.random(cloud.shape) < 0.1)
     for op, args in (
         ("knn", (queries, points, 40)),
@@ -207,7 +206,7 @@ LENGTHS = (9, 5, 1)
 
 
 def padded(seed, value=None):
-    """The clouds of LENGTHS points alone, and in one batch: filled with `value`, or copies of their first point."""
+    """Clouds of LENGTHS points, alone and in one batch, padded by `value` or their first point."""
     alone = [clouds(seed + i, 1, n) for i, n in enumerate(LENGTHS)]
     fill = [cloud[0, 0] if value is None else value for cloud in alone]
     batch = [

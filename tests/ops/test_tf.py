@@ -1,4 +1,4 @@
-"""What only the native TensorFlow ops can get wrong: gradients, graphs, XLA, saved models, threads, loading."""
+"""Tests of TensorFlow's ops alone: gradients, graphs, XLA, saved models, threads, loading."""
 
 import json
 import os
@@ -292,9 +292,8 @@ np.savez("out.npz", served=served, loaded=keras.models.load_model("model.keras")
 """
 
 
-@pytest.mark.filterwarnings(
-    "ignore:The structure of `inputs`:UserWarning"
-)  # Keras 3.6, of its own fit
+# Keras 3.6 warns of its own fit
+@pytest.mark.filterwarnings("ignore:The structure of `inputs`:UserWarning")
 def test_a_keras_model_trains_and_is_the_same_after_saving(ops, tmp_path):
     import keras
 
@@ -343,7 +342,8 @@ with tf.GradientTape() as tape:
     near, (dist2, idx) = ops.chamfer(a, b), ops.knn(a, b, 3)
     total = sum(tf.reduce_sum(tf.sin(3 * out)) for out in (near.a2b, near.b2a, dist2))
 grads = tape.gradient(total, [a, b])
-np.savez({str(tmp_path / "out.npz")!r}, *ops.knn(a, b, 5), *ops.chamfer(a, b), ops.farthest_points(b, 20), *grads)
+outputs = [*ops.knn(a, b, 5), *ops.chamfer(a, b), ops.farthest_points(b, 20), *grads]
+np.savez({str(tmp_path / "out.npz")!r}, *outputs)
 """
     (tmp_path / "one_thread.py").write_text(code)
     serve_scripts("tf").run(tmp_path / "one_thread.py")
@@ -419,7 +419,7 @@ ON_A_GPU = {
 
 
 def without_gpu_kernel(call):
-    """Which operations of TensorFlow `call()` uses, eagerly and in graphs, that have no GPU kernel for their types."""
+    """Return the operations in `call()`, eager or in graphs, that lack a GPU kernel."""
     from tensorflow.python.framework import kernels, op_callbacks
 
     missing = set()
@@ -456,9 +456,7 @@ def test_every_operation_has_a_gpu_kernel(serve, unchecked, monkeypatch, name, c
         ("Min", "int64", "int32")
     }
     with serve(name) as ops:
-        monkeypatch.setattr(
-            ops.checks, "_readable", lambda idx: False
-        )  # as where the indices are on a GPU
+        monkeypatch.setattr(ops.checks, "_readable", lambda idx: False)  # as if on a GPU
         assert without_gpu_kernel(lambda: ON_A_GPU[call](ops)) == set()
 
 
@@ -468,9 +466,8 @@ def test_indices_left_unchecked_are_refused_by_the_operation_that_uses_them(
     ops, monkeypatch, dtype, graph
 ):
     monkeypatch.setattr(ops.checks, "_readable", lambda idx: False)
-    bad = tf.constant(
-        [[6], [6]] if dtype is np.int32 else [[2**32], [-(2**32)]], dtype
-    )  # that int32 would take for 0
+    # as int32, 2**32 would become the valid index 0
+    bad = tf.constant([[6], [6]] if dtype is np.int32 else [[2**32], [-(2**32)]], dtype)
     for call in (lambda i: ops.gather(P, i), lambda i: ops.farthest_points(P, 2, chosen=i)):
         with pytest.raises(
             tf.errors.InvalidArgumentError, match=r"not in \[0, 6\)|chosen must be in \[0, N\)"

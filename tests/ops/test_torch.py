@@ -1,4 +1,4 @@
-"""What only the PyTorch ops promise: operators, compilation, gradients, switching and loading."""
+"""Tests of PyTorch's ops alone: operators, compilation, gradients, switching and loading."""
 
 import json
 import math
@@ -296,9 +296,8 @@ def test_cuda_gives_the_numbers_of_the_cpu(path):
 # torch.compile
 
 
-@pytest.mark.filterwarnings(
-    "ignore::DeprecationWarning:torch.*"
-)  # PyTorch's compiler of its own parts
+# PyTorch's compiler uses parts of PyTorch that are deprecated
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch.*")
 @pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("dynamic", [None, True])
 def test_compiled_without_graph_breaks(path, dynamic, backend):
