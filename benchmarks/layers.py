@@ -1,10 +1,10 @@
 """Compare a pooled layer with the framework's own layers: python benchmarks/layers.py [--out FILE].
 
-The layer is PointNet's last per-point one: linear 128 -> 1024, batch norm, ReLU and the maximum
-over the points, forward and backward. Times are medians and the best of seven runs, taken in turns
-after a warm-up, with the memory settings of the training scripts. Peak memory is that of a process
-that runs one case alone, minus what it held before. "of one product" is the time divided by that of
-the framework's own matrix product, the layer's bare arithmetic.
+The layer is PointNet's last per-point layer: linear 128 -> 1024, batch norm, ReLU and the maximum
+over the points, forward and backward. Times are the median and the best of seven runs, taken in
+turns after a warm-up, with the memory settings of the training scripts. Peak memory is that of a
+process that runs only this case, minus its memory before. "of one product" is the time divided by
+that of the framework's matrix product, the least arithmetic that the layer needs.
 """
 
 import json
@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
@@ -26,12 +27,12 @@ INNER, OUTER = 128, 1024
 
 
 def features(batch: int, count: int) -> np.ndarray:
-    """Draw what a ReLU leaves, (B, N, C)."""
+    """Draw features like those after a ReLU, (B, N, C)."""
     return np.random.default_rng(0).normal(size=(batch, count, INNER)).clip(0).astype(np.float32)
 
 
 def torch_cases(batch: int, count: int) -> dict[str, Callable]:
-    """Return PyTorch's calls."""
+    """Return the cases in PyTorch by name."""
     import torch
     from torch import nn
 
@@ -65,7 +66,7 @@ def torch_cases(batch: int, count: int) -> dict[str, Callable]:
 
 
 def tf_cases(batch: int, count: int) -> dict[str, Callable]:
-    """Return TensorFlow's calls."""
+    """Return the cases in TensorFlow by name."""
     import samplenet.quiet_tensorflow  # noqa: F401
 
     import tensorflow as tf
@@ -100,14 +101,14 @@ CASES = {"torch": torch_cases, "tf": tf_cases}
 
 
 def peak_memory(framework: str, size: tuple[int, int], case: str) -> float:
-    """Run a case alone in a process; return the megabytes it took beyond the framework's own."""
+    """Run a case in a separate process; return the megabytes that it took."""
     command = [sys.executable, __file__, "--case", framework, *map(str, size), case]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return float(output.split()[-1])
 
 
 def run_case(framework: str, batch: str, count: str, case: str) -> None:
-    """Print the megabytes that a case takes."""
+    """Print the megabytes that a case takes beyond those of the framework and the inputs."""
     import resource
 
     def used():
@@ -123,33 +124,29 @@ def run_case(framework: str, batch: str, count: str, case: str) -> None:
 def main() -> None:
     """Run the command line."""
     parser = Parser(prog="layers.py", description=__doc__.splitlines()[0])
-    parser.add_argument("--out", help="JSON file for the figures, machine and versions included")
-    parser.add_argument(
-        "--case", nargs=4, help="FRAMEWORK B N LAYER: print the memory that one case takes"
-    )
+    parser.add_argument("--out", type=Path, help="write the figures as JSON to this file")
+    text = "FRAMEWORK B N LAYER: print only the memory that this case takes"
+    parser.add_argument("--case", nargs=4, help=text)
     flags = parser.parse_args()
     if flags.case:
         run_case(*flags.case)
         return
     keep_freed_memory()
     rows = []
-    print(
-        "| framework | B x N | layer | median ms | best ms | to ours | of one product | peak MB |"
-    )
-    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    names, figures = "framework | B x N | layer", "median ms | best ms | to ours | of one product"
+    print(f"| {names} | {figures} | peak MB |\n{'| --- ' * 8}|")
     for framework, cases in CASES.items():
         for size in SIZES:
-            calls = cases(*size)
-            found = in_turns(calls, 7)
-            for name, seconds in found.items():
+            times = in_turns(cases(*size), 7)
+            for name, seconds in times.items():
                 row = {
                     "framework": framework,
                     "size": size,
                     "layer": name,
                     "median_ms": 1e3 * seconds.median,
                     "best_ms": 1e3 * seconds.best,
-                    "to_ours": seconds.median / found["ours"].median,
-                    "of_product": seconds.median / found["product alone"].median,
+                    "to_ours": seconds.median / times["ours"].median,
+                    "of_product": seconds.median / times["product alone"].median,
                     "peak_mb": peak_memory(framework, size, name),
                 }
                 rows.append(row)
@@ -161,7 +158,7 @@ def main() -> None:
                 )
     if flags.out:
         result = {"environment": environment(), "cores": os.cpu_count(), "rows": rows}
-        write_atomic(flags.out, json.dumps(result, indent=1) + "\n")
+        write_atomic(flags.out, json.dumps(result, indent=1).encode())
 
 
 if __name__ == "__main__":

@@ -46,6 +46,14 @@ def non_finite(op: str, name: str) -> str:
     return f"{op}: {name} holds NaN or infinite coordinates; remove those points first"
 
 
+def _check_dtypes(op: str, dtypes: dict[str, str]) -> None:
+    for name, dtype in dtypes.items():
+        if dtype not in FLOATS:
+            raise InputError(f"{op}: {name} must be one of {', '.join(FLOATS)}, got {dtype}")
+    if len(set(dtypes.values())) > 1:
+        raise InputError(f"{op}: inputs must share one dtype, got {dtypes}")
+
+
 def check_clouds(op: str, dtypes: dict[str, str], **shapes: tuple) -> None:
     """Require named shapes (B, *, 3) with a common B, and one float dtype.
 
@@ -55,11 +63,7 @@ def check_clouds(op: str, dtypes: dict[str, str], **shapes: tuple) -> None:
     for name, shape in shapes.items():
         if len(shape) != 3 or shape[2] not in (3, None):
             raise InputError(f"{op}: {name} must have shape (B, N, 3), got {tuple(shape)}")
-    for name, dtype in dtypes.items():
-        if dtype not in FLOATS:
-            raise InputError(f"{op}: {name} must be one of {', '.join(FLOATS)}, got {dtype}")
-    if len(set(dtypes.values())) > 1:
-        raise InputError(f"{op}: inputs must share one dtype, got {dtypes}")
+    _check_dtypes(op, dtypes)
     batches = {name: shape[0] for name, shape in shapes.items() if shape[0] is not None}
     # compared one by one: torch.compile's symbolic sizes cannot be put into a set
     sizes = list(batches.values())
@@ -110,20 +114,15 @@ def out_of_range(op: str, name: str, low: Any, high: Any, n: Any) -> str:
 
 
 def check_layer(op: str, dtypes: dict[str, str], features: tuple, weight: tuple) -> None:
-    """Check a per-point linear layer: shapes (B, N, C) and (C, F), N at least 1, one float type.
+    """Require a per-point linear layer: (B, N, C) and (C, F), N at least 1, one float dtype.
 
     Raises:
-        InputError: naming op, argument and value.
+        InputError: names op, argument and value.
     """
     if len(features) != 3:
         raise InputError(f"{op}: features must have shape (B, N, C), got {features}")
     if len(weight) != 2 or (None not in (features[2], weight[0]) and features[2] != weight[0]):
-        raise InputError(
-            f"{op}: weight must have shape (C, F) with C = {features[2]}, got {weight}"
-        )
-    for name, dtype in dtypes.items():
-        if dtype not in FLOATS:
-            raise InputError(f"{op}: {name} must be one of {', '.join(FLOATS)}, got {dtype}")
-    if len(set(dtypes.values())) > 1:
-        raise InputError(f"{op}: inputs must share one dtype, got {dtypes}")
+        wanted = f"(C, F) with C = {features[2]}"
+        raise InputError(f"{op}: weight must have shape {wanted}, got {weight}")
+    _check_dtypes(op, dtypes)
     check_not_empty(op, "features", features[1])

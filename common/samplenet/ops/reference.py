@@ -118,7 +118,8 @@ def gather(points, idx) -> np.ndarray:
 def pooled_linear(features, weight) -> tuple[np.ndarray, np.ndarray]:
     """Pool a linear layer over the points: (B, N, C), (C, F) -> values (B, F), idx (B, F) int32.
 
-    The maximum over n of features @ weight, and the lowest n that has it; NaN where one product is. N >= 1.
+    `values` is the maximum over n of features @ weight, NaN if a product is NaN; `idx` is the
+    lowest n that has it. N >= 1.
     """
     arrays = {"features": np.asarray(features), "weight": np.asarray(weight)}
     dtypes = {name: array.dtype.name for name, array in arrays.items()}
