@@ -7,7 +7,6 @@ process that runs only this case, minus its memory before. "of one product" is t
 that of the framework's matrix product, the least arithmetic that the layer needs.
 """
 
-import json
 import os
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from samplenet.atomic import write_atomic
+from samplenet.atomic import write_json
 from samplenet.runs.environment import environment
 from samplenet.runs.memory import keep_freed_memory
 from samplenet.runs.parser import Parser
@@ -158,7 +157,7 @@ def main() -> None:
                 )
     if flags.out:
         result = {"environment": environment(), "cores": os.cpu_count(), "rows": rows}
-        write_atomic(flags.out, json.dumps(result, indent=1).encode())
+        write_json(Path(flags.out), result)
 
 
 if __name__ == "__main__":
