@@ -8,6 +8,7 @@ that of the framework's matrix product, the least arithmetic that the layer need
 """
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from samplenet.timing import in_turns
 
 SIZES = ((32, 1024), (8, 4096))
 INNER, OUTER = 128, 1024
+CLEAR = Path("/proc/self/clear_refs")
 
 
 def features(batch: int, count: int) -> np.ndarray:
@@ -107,17 +109,19 @@ def peak_memory(framework: str, size: tuple[int, int], case: str) -> float:
 
 
 def run_case(framework: str, batch: str, count: str, case: str) -> None:
-    """Print the megabytes that a case takes beyond those of the framework and the inputs."""
-    import resource
-
-    def used():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
+    """Print the megabytes that a case takes at most, beyond what is held before."""
     calls = CASES[framework](int(batch), int(count))
-    before = used()
+    before = resident("VmRSS")
+    CLEAR.write_text("5")  # a new process begins with its parent's high-water mark
     for _ in range(3):
         calls[case]()
-    print(used() - before)
+    print(resident("VmHWM") - before)
+
+
+def resident(field: str) -> float:
+    """Read a size of this process in megabytes."""
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(rf"^{field}:\s*(\d+) kB$", status, re.MULTILINE)[1]) / 1024
 
 
 def main() -> None:
