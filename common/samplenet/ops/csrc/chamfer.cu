@@ -31,7 +31,10 @@ __global__ void __launch_bounds__(kThreads) chamfer_kernel(const float* __restri
   const int64_t first = static_cast<int64_t>(blockIdx.x / chunks % row_tiles) * kRowTile;
   const int64_t begin = blockIdx.x % chunks * chunk;
   const int64_t end = begin + chunk < N ? begin + chunk : N;
-  rows += 3 * cloud * M, cols += 3 * cloud * N, row_keys += cloud * M, col_keys += cloud * N;
+  rows += 3 * cloud * M;
+  cols += 3 * cloud * N;
+  row_keys += cloud * M;
+  col_keys += cloud * N;
 
   for (int flat = threadIdx.x; flat < 3 * kRowTile; flat += kThreads) {
     const int i = flat / 3;
@@ -43,8 +46,11 @@ __global__ void __launch_bounds__(kThreads) chamfer_kernel(const float* __restri
 #pragma unroll
   for (int r = 0; r < kRows; ++r) {
     const int at = threadIdx.x * (kRows + 1) + r;
-    x[r] = stage.row[0][at], y[r] = stage.row[1][at], z[r] = stage.row[2][at];
-    best[r] = INFINITY, where[r] = static_cast<uint32_t>(begin / 32);
+    x[r] = stage.row[0][at];
+    y[r] = stage.row[1][at];
+    z[r] = stage.row[2][at];
+    best[r] = INFINITY;
+    where[r] = static_cast<uint32_t>(begin / 32);
   }
   const bool working = first + static_cast<int>(threadIdx.x - lane) * kRows < M;
   const uint32_t warp_group = static_cast<uint32_t>(first / kRows) + threadIdx.x - lane;
@@ -71,15 +77,22 @@ __global__ void __launch_bounds__(kThreads) chamfer_kernel(const float* __restri
 #pragma unroll
         for (int r = 0; r < kRows; ++r) {
           const float d = square_dist(x[r], y[r], z[r], cx, cy, cz);
-          near[r] = lesser(near[r], d), low = r ? lesser(low, d) : d;
+          near[r] = lesser(near[r], d);
+          low = r ? lesser(low, d) : d;
         }
-        if (low < col_best || (low == col_best && lane < col_lane)) col_best = low, col_lane = lane;
+        if (low < col_best || (low == col_best && lane < col_lane)) {
+          col_best = low;
+          col_lane = lane;
+        }
         col_best = __shfl_sync(kAll, col_best, (lane + 1) % 32);
         col_lane = __shfl_sync(kAll, col_lane, (lane + 1) % 32);
       }
 #pragma unroll
       for (int r = 0; r < kRows; ++r)
-        if (near[r] < best[r]) best[r] = near[r], where[r] = static_cast<uint32_t>(start / 32) + g;
+        if (near[r] < best[r]) {
+          best[r] = near[r];
+          where[r] = static_cast<uint32_t>(start / 32) + g;
+        }
       const int64_t column = start + 32 * g + lane;  // back at its own lane
       if (column < end) atomicMin(col_keys + column, make_key(col_best, warp_group + col_lane));
     }

@@ -21,7 +21,10 @@ __global__ void __launch_bounds__(THREADS, 1) fps_kernel(const T* __restrict__ p
   const uint32_t tid = threadIdx.x, count = static_cast<uint32_t>(N), turns = static_cast<uint32_t>(m);
   const T infinity = static_cast<T>(INFINITY);
   const int64_t cloud = blockIdx.x;
-  points += 3 * cloud * N, chosen += cloud * S, idx += cloud * m, distances += cloud * N;
+  points += 3 * cloud * N;
+  chosen += cloud * S;
+  idx += cloud * m;
+  distances += cloud * N;
 
   T x[kHeld], y[kHeld], z[kHeld], near[kHeld];
   if constexpr (P > 0) {
@@ -29,7 +32,9 @@ __global__ void __launch_bounds__(THREADS, 1) fps_kernel(const T* __restrict__ p
     for (int p = 0; p < P; ++p) {
       const uint32_t i = tid + p * THREADS;
       const T* point = points + 3 * static_cast<int64_t>(i < count ? i : 0);
-      x[p] = point[0], y[p] = point[1], z[p] = point[2];
+      x[p] = point[0];
+      y[p] = point[1];
+      z[p] = point[2];
       near[p] = i < count ? infinity : -1;
     }
     for (int word = tid; word < P * THREADS / 32; word += THREADS) picked[word] = 0;

@@ -48,7 +48,9 @@ constexpr int kTurnThreads = 256, kTurnBlocks = 128;  // blocks: at most, for a 
 template <class T, class I>
 __global__ void __launch_bounds__(1024) fps_start_kernel(const I* __restrict__ chosen, int64_t N, int64_t S, int64_t m,
                                                          I* idx, T* distances, int64_t* kept) {
-  chosen += blockIdx.x * S, idx += blockIdx.x * m, distances += blockIdx.x * N;
+  chosen += blockIdx.x * S;
+  idx += blockIdx.x * m;
+  distances += blockIdx.x * N;
   for (int64_t i = threadIdx.x; i < N; i += 1024) distances[i] = static_cast<T>(INFINITY);
   __syncthreads();
   if (threadIdx.x) return;
@@ -56,9 +58,13 @@ __global__ void __launch_bounds__(1024) fps_start_kernel(const I* __restrict__ c
   for (int64_t s = 0; s < S && count < m; ++s) {
     const int64_t c = chosen[s];
     if (c < 0 || c >= N || distances[c] < 0) continue;
-    distances[c] = -1, idx[count++] = static_cast<I>(c);
+    distances[c] = -1;
+    idx[count++] = static_cast<I>(c);
   }
-  if (!count) distances[0] = -1, idx[count++] = 0;
+  if (!count) {
+    distances[0] = -1;
+    idx[count++] = 0;
+  }
   kept[blockIdx.x] = count;
 }
 
@@ -70,7 +76,10 @@ __global__ void __launch_bounds__(kTurnThreads, 4) fps_turn_kernel(const T* __re
                                                                 Farthest<T>* candidates) {
   __shared__ Farthest<T> shared[2][kTurnThreads / 32];
   const int64_t cloud = blockIdx.x / blocks, block = blockIdx.x % blocks;
-  points += 3 * cloud * N, distances += cloud * N, idx += cloud * m, candidates += 2 * kTurnBlocks * cloud;
+  points += 3 * cloud * N;
+  distances += cloud * N;
+  idx += cloud * m;
+  candidates += 2 * kTurnBlocks * cloud;
   int64_t pick;
   if (turn < kept[cloud]) {
     pick = idx[turn];

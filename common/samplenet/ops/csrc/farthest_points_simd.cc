@@ -31,7 +31,9 @@ class Farthest {
   Farthest(const T* points, int64_t n)
       : places_((n + STEP - 1) / STEP * STEP), x_(places_), y_(places_), z_(places_), nearest_(places_, T(-1)) {
     for (int64_t i = 0; i < n; ++i) {
-      x_[i] = points[3 * i], y_[i] = points[3 * i + 1], z_[i] = points[3 * i + 2];
+      x_[i] = points[3 * i];
+      y_[i] = points[3 * i + 1];
+      z_[i] = points[3 * i + 2];
       nearest_[i] = INF<T>;
     }
   }

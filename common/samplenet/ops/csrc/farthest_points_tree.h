@@ -59,7 +59,9 @@ class FarthestTree {
     int64_t child = place / BLOCK;
     for (auto& level : largest_) level[child] = INF<T>, child /= BLOCK;  // its own boxes have to be gone through
     const T* block = &tree_.blocks[place / BLOCK * 3 * BLOCK + place % BLOCK];
-    x_ = S::set(block[0]), y_ = S::set(block[BLOCK]), z_ = S::set(block[2 * BLOCK]);
+    x_ = S::set(block[0]);
+    y_ = S::set(block[BLOCK]);
+    z_ = S::set(block[2 * BLOCK]);
     return update(static_cast<int>(largest_.size()) - 1, 0).index;
   }
 
@@ -76,7 +78,8 @@ class FarthestTree {
     for (; hits; hits &= hits - 1) {
       const int c = __builtin_ctz(hits);
       const Largest found = level > 0 ? update(level - 1, node * BLOCK + c) : look(node * BLOCK + c);
-      largest[c] = found.value, who[c] = found.index;
+      largest[c] = found.value;
+      who[c] = found.index;
     }
     return first_largest(largest, who);
   }

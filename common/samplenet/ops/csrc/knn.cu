@@ -34,7 +34,11 @@ __global__ void __launch_bounds__(kThreads, sizeof(T) == 4 && Q > 1 ? 4 : 2) knn
     const int wanted = static_cast<int>(k - done < 32 ? k - done : 32);
     auto left = [&](int q, T d, uint32_t i) { return Q > 1 || done == 0 || before(last_d[q], last_i[q], d, i); };
 #pragma unroll
-    for (int q = 0; q < Q; ++q) bound[q] = best_d[q] = infinity, best_i[q] = kNone, mask[q] = held[q] = 0;
+    for (int q = 0; q < Q; ++q) {
+      bound[q] = best_d[q] = infinity;
+      best_i[q] = kNone;
+      mask[q] = held[q] = 0;
+    }
     scan(
         tile, points, N, query, done > 0,
         [&](int64_t start, int step, const T(&d)[Q]) {
@@ -59,9 +63,11 @@ __global__ void __launch_bounds__(kThreads, sizeof(T) == 4 && Q > 1 ? 4 : 2) knn
       const unsigned hits = __ballot_sync(kAll, hit);
       if (hit) {
         const int to = held[q] + __popc(hits & ((1u << lane) - 1));
-        pending_d[warp][q][to] = d, pending_i[warp][q][to] = i;
+        pending_d[warp][q][to] = d;
+        pending_i[warp][q][to] = i;
       }
-      held[q] += __popc(hits), mask[q] &= mask[q] - 1;
+      held[q] += __popc(hits);
+      mask[q] &= mask[q] - 1;
     };
     // Sorts 32 pending pairs in. Later tiles then need only what is nearer than the k-th: their indices are higher.
     auto flush = [&](int q) {
@@ -72,7 +78,10 @@ __global__ void __launch_bounds__(kThreads, sizeof(T) == 4 && Q > 1 ? 4 : 2) knn
       const uint32_t rest_i = pending_i[warp][q][lane + 32];
       __syncwarp();
       held[q] = held[q] > 32 ? held[q] - 32 : 0;
-      if (lane < held[q]) pending_d[warp][q][lane] = rest_d, pending_i[warp][q][lane] = rest_i;
+      if (lane < held[q]) {
+        pending_d[warp][q][lane] = rest_d;
+        pending_i[warp][q][lane] = rest_i;
+      }
       sort_lanes([&](int stride, bool up) { exchange(d, i, stride, up); });
       merge_lanes(best_d[q], best_i[q], d, i);
       const T worst = __shfl_sync(kAll, best_d[q], wanted - 1);
@@ -104,7 +113,8 @@ __global__ void __launch_bounds__(kThreads, sizeof(T) == 4 && Q > 1 ? 4 : 2) knn
         dist2[job.row(q) * k + done + lane] = best_d[q];
         idx[job.row(q) * k + done + lane] = static_cast<I>(job.begin + best_i[q]);
       }
-      last_d[q] = __shfl_sync(kAll, best_d[q], 31), last_i[q] = __shfl_sync(kAll, best_i[q], 31);
+      last_d[q] = __shfl_sync(kAll, best_d[q], 31);
+      last_i[q] = __shfl_sync(kAll, best_i[q], 31);
     }
   }
 }

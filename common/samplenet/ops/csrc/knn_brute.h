@@ -72,7 +72,9 @@ struct Brute {
     V x[N], y[N], z[N];
     for (int q = 0; q < N; ++q) {
       const T* at = tile + (v + q) * W;
-      x[q] = S::load(at), y[q] = S::load(at + TILE), z[q] = S::load(at + 2 * TILE);
+      x[q] = S::load(at);
+      y[q] = S::load(at + TILE);
+      z[q] = S::load(at + 2 * TILE);
     }
     for (int64_t b = 0; b < size; ++b, blocks += 3 * BLOCK) {
       V low[N];
@@ -205,7 +207,10 @@ struct Brute {
       for (int64_t j = 0; j < n; ++j) found[j] = {dist2[j], j};
       if (n > k) std::nth_element(found.begin(), found.begin() + k, found.end());
       std::sort(found.begin(), found.begin() + std::min(n, k));
-      for (int64_t j = 0; j < std::min(n, k); ++j) out[j] = found[j].dist2, idx[j] = number(found[j].at);
+      for (int64_t j = 0; j < std::min(n, k); ++j) {
+        out[j] = found[j].dist2;
+        idx[j] = number(found[j].at);
+      }
       return;
     }
     std::fill(dist2.begin() + n, dist2.begin() + (n + W - 1) / W * W, INF<T>);
@@ -218,7 +223,10 @@ struct Brute {
         const uint32_t less = S::bits(S::less(other, d)), equal = S::bits(S::equal(other, d)) & before;
         rank += __builtin_popcount(less | equal);
       }
-      if (rank < k) out[rank] = dist2[j], idx[rank] = number(j);
+      if (rank < k) {
+        out[rank] = dist2[j];
+        idx[rank] = number(j);
+      }
     }
   }
 };

@@ -26,7 +26,8 @@ struct Job {
     const unsigned block = blockIdx.x % (query_blocks * parts);
     cloud = blockIdx.x / (query_blocks * parts);
     first = (static_cast<int64_t>(block / parts) * kWarps + threadIdx.x / 32) * Q;
-    begin = block % parts * share, count = N - begin < share ? N - begin : share;
+    begin = block % parts * share;
+    count = N - begin < share ? N - begin : share;
   }
   // The row of the output for a query.
   __device__ __forceinline__ int64_t row(int q) const {
@@ -79,13 +80,19 @@ __global__ void __launch_bounds__(kThreads) nearest_kernel(const T* __restrict__
   job.take(Q);
   load_queries(queries, job, query);
 #pragma unroll
-  for (int q = 0; q < Q; ++q) best[q] = static_cast<T>(INFINITY), who[q] = kNone;
+  for (int q = 0; q < Q; ++q) {
+    best[q] = static_cast<T>(INFINITY);
+    who[q] = kNone;
+  }
   scan(
       tile, points + 3 * (job.cloud * job.N + job.begin), job.count, query, false,
       [&](int64_t start, int step, const T(&d)[Q]) {
 #pragma unroll
         for (int q = 0; q < Q; ++q)
-          if (d[q] < best[q]) best[q] = d[q], who[q] = static_cast<uint32_t>(start) + 32 * step + lane;
+          if (d[q] < best[q]) {
+            best[q] = d[q];
+            who[q] = static_cast<uint32_t>(start) + 32 * step + lane;
+          }
       },
       [](int64_t) {});
 #pragma unroll

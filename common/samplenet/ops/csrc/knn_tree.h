@@ -61,7 +61,9 @@ class TreeSearch {
     count_ = 0;
     if (!(std::isfinite(query[0]) && std::isfinite(query[1]) && std::isfinite(query[2]))) return 0;
     bound_ = std::numeric_limits<T>::max();
-    x_ = S::set(query[0]), y_ = S::set(query[1]), z_ = S::set(query[2]);
+    x_ = S::set(query[0]);
+    y_ = S::set(query[1]);
+    z_ = S::set(query[2]);
     descend(static_cast<int>(tree_.boxes.size()) - 1, 0);
     if (k_ > SORTED) std::sort(found_.begin(), found_.begin() + count_);
     for (int64_t j = 0; j < count_; ++j) dist2[j] = found_[j].dist2, idx[j] = static_cast<I>(found_[j].index);
@@ -96,8 +98,12 @@ class TreeSearch {
     for (; hits; hits &= hits - 1) {
       const int c = __builtin_ctz(hits);
       int j = n++;
-      for (; j > 0 && near[j - 1] > all[c]; --j) near[j] = near[j - 1], child[j] = child[j - 1];
-      near[j] = all[c], child[j] = static_cast<int8_t>(c);
+      for (; j > 0 && near[j - 1] > all[c]; --j) {
+        near[j] = near[j - 1];
+        child[j] = child[j - 1];
+      }
+      near[j] = all[c];
+      child[j] = static_cast<int8_t>(c);
     }
     for (int j = 0; j < n && near[j] <= bound_; ++j) visit(level, node * BLOCK + child[j]);
   }

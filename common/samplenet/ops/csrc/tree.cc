@@ -47,7 +47,9 @@ void select(Point<T, P>* first, int64_t n, int64_t middle, int axis) {
     if (middle < front) {
       n = front;
     } else {
-      first += front, n -= front, middle -= front;
+      first += front;
+      n -= front;
+      middle -= front;
     }
     if (middle == 0) return;
   }
@@ -153,7 +155,10 @@ Tree<T, P>::Tree(const T* points, int64_t n, const Parallel& parallel) {
         T low = inf, high = -inf;
         for (int64_t i = child * BLOCK; i < (child + 1) * BLOCK && child < children; ++i)
           if (boxes.empty()) {
-            if (i < finite) low = std::min(low, all[i].at[c]), high = std::max(high, all[i].at[c]);
+            if (i < finite) {
+              low = std::min(low, all[i].at[c]);
+              high = std::max(high, all[i].at[c]);
+            }
           } else {
             const T* box = &boxes.back()[i / BLOCK * 6 * BLOCK];
             low = std::min(low, box[c * BLOCK + i % BLOCK]);

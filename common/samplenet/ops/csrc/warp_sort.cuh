@@ -10,7 +10,10 @@ __device__ __forceinline__ void exchange(T& d, uint32_t& i, int stride, bool up)
   const T other_d = __shfl_xor_sync(kAll, d, stride);
   const uint32_t other_i = __shfl_xor_sync(kAll, i, stride);
   const bool lower = (threadIdx.x & stride) == 0;
-  if (before(other_d, other_i, d, i) == (up == lower)) d = other_d, i = other_i;
+  if (before(other_d, other_i, d, i) == (up == lower)) {
+    d = other_d;
+    i = other_i;
+  }
 }
 
 template <class T>
@@ -34,7 +37,10 @@ template <class T>
 __device__ __forceinline__ void merge_lanes(T& d, uint32_t& i, T new_d, uint32_t new_i) {
   const T other_d = __shfl_xor_sync(kAll, new_d, 31);  // reversed, so that the smaller ones form a bitonic row
   const uint32_t other_i = __shfl_xor_sync(kAll, new_i, 31);
-  if (before(other_d, other_i, d, i)) d = other_d, i = other_i;
+  if (before(other_d, other_i, d, i)) {
+    d = other_d;
+    i = other_i;
+  }
 #pragma unroll
   for (int stride = 16; stride; stride /= 2) exchange(d, i, stride, true);
 }
