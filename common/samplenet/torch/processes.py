@@ -36,7 +36,7 @@ class Processes:
         return self.count == 1
 
     def part(self, rows: np.ndarray) -> Tensor:
-        """Take this process's part of whole batches: (..., B) -> (..., B / count), on its device."""
+        """Take this process's part of whole batches to its device: (..., B) -> (..., B / count)."""
         return torch.from_numpy(rows[..., self.rank :: self.count]).to(self.device)
 
     def parallel(self, net: nn.Module) -> nn.Module:
