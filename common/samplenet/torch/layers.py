@@ -32,7 +32,7 @@ def pooled_block(
     so they need only the largest product, or the smallest.
 
     Args:
-        norm: the batch norm of F channels, or None. In training its running statistics are
+        norm: the affine batch norm of F channels, or None. In training its running statistics are
             updated; `nn.SyncBatchNorm` normalises over all processes.
     """
     if norm is None:
@@ -57,10 +57,12 @@ def _of_batch(features, weight, bias, norm, sign) -> tuple[Tensor, Tensor]:
     if norm.track_running_stats:
         with torch.no_grad():
             norm.num_batches_tracked += 1
-            unbiased = variance * count / (count - 1)
-            norm.running_mean.lerp_(mean @ weight + bias, norm.momentum)
-            norm.running_var.lerp_(unbiased, norm.momentum)
-    return pooled, variance
+            share = norm.momentum
+            if share is None:  # PyTorch's word for the mean of all batches
+                share = 1 / norm.num_batches_tracked.item()
+            norm.running_mean.lerp_(mean @ weight + bias, share)
+            norm.running_var.lerp_(variance * count / (count - 1), share)
+    return pooled + 0 * bias, variance  # the norm takes the bias off; it has a gradient, zero
 
 
 def _mean_over_processes(value: Tensor, group) -> Tensor:

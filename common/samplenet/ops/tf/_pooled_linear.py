@@ -8,7 +8,7 @@ import tensorflow as tf
 from samplenet.ops import contract
 from samplenet.ops.tf.build import native_library
 
-MAX_PRODUCTS = 1 << 22  # products held at once by framework operations: 16 MB in float32
+MAX_PRODUCTS = 1 << 24  # products held at once by framework operations: 64 MB in float32
 
 
 def pooled_linear(features, weight) -> tuple[tf.Tensor, tf.Tensor]:

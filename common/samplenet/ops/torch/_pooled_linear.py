@@ -10,7 +10,7 @@ from samplenet.ops.torch.build import serves_natively
 from samplenet.ops.torch.checks import dtype_names
 
 FEW = 128  # points up to which framework operations do the whole layer faster than they search it
-MAX_PRODUCTS = 1 << 22  # products held at once by framework operations: 16 MB in float32
+MAX_PRODUCTS = 1 << 24  # products held at once by framework operations: 64 MB in float32
 
 
 def pooled_linear(features: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
