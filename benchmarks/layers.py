@@ -127,6 +127,7 @@ def resident(field: str) -> float:
 def main() -> None:
     """Run the command line."""
     parser = Parser(prog="layers.py", description=__doc__.splitlines()[0])
+    parser.add_argument("--turns", type=int, default=7, help="runs of each case (default: 7)")
     parser.add_argument("--out", type=Path, help="write the figures as JSON to this file")
     text = "FRAMEWORK B N LAYER: print only the memory that this case takes"
     parser.add_argument("--case", nargs=4, help=text)

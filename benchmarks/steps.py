@@ -2,7 +2,7 @@
 
 PointNet and the vanilla PointNet in TensorFlow, also compiled by XLA, which has no native ops, and
 PCRNet in PyTorch: batches of 32 clouds of 1024 points, the step of the training scripts. Times are
-medians and the best of seven, taken in turns after a warm-up.
+medians and the best of seven (--turns), taken in turns after a warm-up.
 """
 
 import contextlib
@@ -84,6 +84,7 @@ def pcrnet_step() -> Callable:
 def main() -> None:
     """Run the command line."""
     parser = Parser(prog="steps.py", description=__doc__.splitlines()[0])
+    parser.add_argument("--turns", type=int, default=7, help="runs of each case (default: 7)")
     parser.add_argument("--out", help="JSON file for the figures, machine and versions included")
     flags = parser.parse_args()
     keep_freed_memory()
@@ -104,7 +105,7 @@ def main() -> None:
         ours = classifier_step(model)
         cases[model] = {"framework's": plain[model], "XLA": xla[model], "ours": ours}
     for network, calls in cases.items():
-        found = in_turns(calls, 7)
+        found = in_turns(calls, flags.turns)
         for layers, seconds in found.items():
             row = {"network": network, "layers": layers, "to_ours": seconds.median}
             row["to_ours"] /= found["ours"].median

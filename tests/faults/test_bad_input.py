@@ -62,7 +62,9 @@ RIGHT = {
     "samplenet.ops.build": "--quiet",
     "benchmarks/gpu.py": "--device cpu",
     "benchmarks/gpu_tf.py": "--device cpu",
+    "benchmarks/layers.py": "",
     "benchmarks/ops.py": "--only none",
+    "benchmarks/steps.py": "",
     "samplenet.report": "",
     "samplenet.export": "--weights classification-32 --out {out}",
     "benchmarks/export.py": "",
@@ -204,7 +206,7 @@ FAULTS = [
             ),
             "clouds of a wrong shape": (
                 "--data-root {m40-shape}",
-                r"'data' of shape \(20, 40, 4\): make it \(n, P, 3\)",
+                r"'data' of float32 \(20, 40, 4\) and .*: make them float32 \(n, P, 3\)",
             ),
             "labels out of range": (
                 "--data-root {m40-labels}",
@@ -559,6 +561,10 @@ FAULTS = [
             "unknown weights": ("--weights nonsense", "nonsense"),
             "unknown format": ("--out {out}.abc", "out.abc must end in .onnx, .pt2 or .keras"),
         },
+    ),
+    (
+        ["benchmarks/layers.py", "benchmarks/steps.py"],
+        {"no number": ("--turns many", "argument --turns: invalid int value: 'many'")},
     ),
     (
         ["benchmarks/export.py"],
