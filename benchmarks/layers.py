@@ -1,7 +1,7 @@
 """Compare a pooled layer with the framework's own layers: python benchmarks/layers.py [--out FILE].
 
 The layer is PointNet's last per-point layer: linear 128 -> 1024, batch norm, ReLU and the maximum
-over the points, forward and backward. Times are the median and the best of seven runs, taken in
+over the points, forward and backward. Times are the median and the best of seven runs (--turns), in
 turns after a warm-up, with the memory settings of the training scripts. Peak memory is that of a
 process that runs only this case, minus its memory before. "of one product" is the time divided by
 that of the framework's matrix product, the least arithmetic that the layer needs.
@@ -132,16 +132,16 @@ def main() -> None:
     text = "FRAMEWORK B N LAYER: print only the memory that this case takes"
     parser.add_argument("--case", nargs=4, help=text)
     flags = parser.parse_args()
+    keep_freed_memory()
     if flags.case:
         run_case(*flags.case)
         return
-    keep_freed_memory()
     rows = []
     names, figures = "framework | B x N | layer", "median ms | best ms | to ours | of one product"
     print(f"| {names} | {figures} | peak MB |\n{'| --- ' * 8}|")
     for framework, cases in CASES.items():
         for size in SIZES:
-            times = in_turns(cases(*size), 7)
+            times = in_turns(cases(*size), flags.turns)
             for name, seconds in times.items():
                 row = {
                     "framework": framework,

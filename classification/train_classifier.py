@@ -42,7 +42,7 @@ class Config(DataConfig):
     )
     hold_out: float = option(0.1, "share of the training set that is held out", at_least=0, below=1)
     xla: bool | None = option(
-        None, "compile the training step with XLA; none: where no native op serves, as on a GPU"
+        None, "compile the step with XLA; if unset: where the native pooled layer does not serve"
     )
 
 

@@ -160,3 +160,23 @@ def test_pytorch_can_trace_and_compile_the_op(serve):
         for want, got in zip(wanted, compiled(features, weight, sign), strict=True):
             torch.testing.assert_close(got, want)
         assert torch.autograd.grad(compiled(features, weight, sign)[0].sum(), features)
+
+
+@pytest.mark.parametrize("name", ["torch", "torch native"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_transposed_and_half_features_have_the_gradients_of_plain_ones(serve, name, dtype):
+    torch = pytest.importorskip("torch")
+    from samplenet.ops.torch import normalised_pooled_linear
+
+    features, weight, *_, grad = (torch.tensor(a, dtype=torch.float32) for a in _arrays())
+    features = features.to(getattr(torch, dtype))
+    turned = features.transpose(1, 2).contiguous().transpose(1, 2)  # as a Conv1d leaves them
+    sign, results = torch.ones(40), []
+    with serve(name):
+        for given in (features.float(), turned):
+            given = given.detach().requires_grad_()
+            extreme, _, variance = normalised_pooled_linear(given, weight, sign)
+            loss = (extreme * grad).sum() + variance.sum()
+            results.append((extreme, variance, torch.autograd.grad(loss, given)[0].float()))
+    for want, got in zip(*results, strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-2 if dtype == "bfloat16" else 1e-5, atol=1e-4)

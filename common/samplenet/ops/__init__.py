@@ -1,6 +1,6 @@
-"""Point cloud ops: kNN, Chamfer distance, farthest point sampling, gather.
+"""Point cloud ops: kNN, Chamfer distance, farthest point sampling, gather, a pooled linear layer.
 
-Each backend has the same four functions with one contract. README.md beside this file says how to
+Each backend has the same five functions with one contract. README.md beside this file says how to
 build the native ops.
 
     samplenet.ops.reference   NumPy, slow and obvious: the specification
@@ -13,6 +13,8 @@ bfloat16 and float32 are computed and returned in float32, float64 in float64; a
 share a dtype. Arguments outside the contract raise `InputError` (a ValueError) with the argument's
 name and value. Non-finite coordinates are an error only after `check_inputs(True)` (or with
 SAMPLENET_CHECK=1 in the environment); otherwise a NaN distance counts as infinite.
+
+`pooled_linear` works on features (B, N, C). Its values agree to rounding, as matrix products do.
 """
 
 from samplenet.ops.contract import Chamfer, check_inputs

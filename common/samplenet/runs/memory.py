@@ -12,8 +12,8 @@ def keep_freed_memory() -> bool:
 
     By default an array of more than 32 MB is mapped anew each time, and the system hands out its
     pages one by one, zeroed. Without huge pages that takes more than half of a large layer's time.
-    The price: the process keeps its largest memory until it ends. That suits a script that trains;
-    a library should leave the choice to its user.
+    The price: the process keeps its largest memory until it ends. That suits a script; a
+    library should leave the choice to its user.
     """
     if not sys.platform.startswith("linux"):
         return False

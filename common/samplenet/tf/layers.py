@@ -100,13 +100,14 @@ class PooledBlock(Block):
     """A `Block` of each point and its maximum over the points: (B, N, C) -> (B, units).
 
     Equal to `tf.reduce_max(Block(...)(features), axis=1)` up to rounding, with weights of the same
-    names. But on the CPU the (B, N, units) activations, most of a PointNet's work, are never
-    written: batch norm and ReLU keep the order of a channel's values, or reverse it where the scale
-    is negative, so they need only the largest product, or the smallest.
+    names. But where the native op serves (a CPU with a build, outside XLA), the (B, N, units)
+    activations, most of a PointNet's work, are never written: batch norm and ReLU keep the order of
+    a channel's values, or reverse it where the scale is negative, so they need only the largest
+    product, or the smallest.
     """
 
     def call(self, features, training=None):
-        # on a GPU, under XLA, in an export or without a compiler: the framework's own layers
+        # on a GPU, under XLA, without a build or for other types: the framework's own layers
         if features.dtype != tf.float32 or not ops.searches_natively():
             return tf.reduce_max(super().call(features, training=training), axis=1)
         kernel, bias = self.fc.kernel, self.fc.bias
@@ -139,5 +140,5 @@ class PooledBlock(Block):
         )
         count = tf.cast(replicas * tf.shape(features)[0] * tf.shape(features)[1], tf.float32)
         layer_mean = tf.linalg.matvec(kernel, mean, transpose_a=True) + self.fc.bias
-        self.bn.update(layer_mean, variance * count / (count - 1))
+        self.bn.update(layer_mean, variance * count / tf.maximum(count - 1, 1))
         return extreme, variance

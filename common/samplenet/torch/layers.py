@@ -27,13 +27,14 @@ def pooled_block(
     """Apply a linear layer, batch norm and ReLU to each point, and take the maximum over them.
 
     features (B, N, C), weight (C, F), bias (F,) -> (B, F). Equal to the plain layers up to
-    rounding, but the (B, N, F) activations, most of a PointNet's work, are never written: batch
-    norm and ReLU keep the order of a channel's values, or reverse it where the scale is negative,
-    so they need only the largest product, or the smallest.
+    rounding. But where the native op serves (a CPU with a build), the (B, N, F) activations, most of
+    a PointNet's work, are never written: batch norm and ReLU keep the order of a channel's values,
+    or reverse it where the scale is negative, so they need only the largest product, or the
+    smallest.
 
     Args:
         norm: the affine batch norm of F channels, or None. In training its running statistics are
-            updated; `nn.SyncBatchNorm` normalises over all processes.
+            updated; `nn.SyncBatchNorm` normalises over all processes, whose batches are equal.
     """
     if norm is None:
         return torch.relu(pooled_linear(features, weight)[0] + bias)
@@ -50,7 +51,7 @@ def _of_batch(features, weight, bias, norm, sign) -> tuple[Tensor, Tensor]:
     """Return the extremes minus the mean, and the variance; update the running statistics."""
     count = features.shape[0] * features.shape[1]
     over_processes = None
-    if isinstance(norm, nn.SyncBatchNorm) and dist.is_initialized():
+    if norm.training and isinstance(norm, nn.SyncBatchNorm) and dist.is_initialized():
         over_processes = functools.partial(_mean_over_processes, group=norm.process_group)
         count *= dist.get_world_size(norm.process_group)
     pooled, mean, variance = normalised_pooled_linear(features, weight, sign, over_processes)
@@ -61,11 +62,11 @@ def _of_batch(features, weight, bias, norm, sign) -> tuple[Tensor, Tensor]:
             if share is None:  # PyTorch's word for the mean of all batches
                 share = 1 / norm.num_batches_tracked.item()
             norm.running_mean.lerp_(mean @ weight + bias, share)
-            norm.running_var.lerp_(variance * count / (count - 1), share)
+            norm.running_var.lerp_(variance * count / max(count - 1, 1), share)
     return pooled + 0 * bias, variance  # the norm takes the bias off; it has a gradient, zero
 
 
 def _mean_over_processes(value: Tensor, group) -> Tensor:
-    value = value.contiguous()
+    value = value.clone(memory_format=torch.contiguous_format)  # not autograd's own tensor
     dist.all_reduce(value, group=group)
     return value / dist.get_world_size(group)

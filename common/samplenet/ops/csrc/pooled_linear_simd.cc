@@ -24,8 +24,8 @@ class PanelSearch {
 
  public:
   static constexpr int WIDTH = 2 * S::W;
-  // Points whose features stay in the second cache while every panel of weights passes over them. As few as this
-  // because a float, in which a tile's row is noted, must count them.
+  // Points whose features stay in the second cache while every panel of weights passes over them; a multiple of ROWS.
+  // Their rows are noted in a T, exactly.
   static constexpr int64_t BLOCK = 20 * 12;
 
   // weight (C, F) -> panels (ceil(F / WIDTH), C, WIDTH), channels beyond F with zeros.

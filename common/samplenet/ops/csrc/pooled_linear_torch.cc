@@ -42,7 +42,7 @@ std::tuple<Tensor, Tensor> pooled_linear_backward_op(const Tensor& grad_in, cons
   by_type(features, [&](auto zero) {
     using T = decltype(zero);
     pooled_linear_backward(in<T>(grad), in<T>(features), in<T>(weight), in<int64_t>(idx), B, N, C, F,
-                                      out<T>(grad_features), out<T>(grad_weight), threads());
+                           out<T>(grad_features), out<T>(grad_weight), threads());
   });
   return {grad_features, grad_weight};
 }

@@ -16,7 +16,8 @@ def pooled_linear(features, weight) -> tuple[tf.Tensor, tf.Tensor]:
 
     `values` is the maximum over n of features @ weight, `idx` the lowest n that has it.
     Differentiable in both arguments through `values`: each channel sends its gradient to one point
-    of a cloud. The (B, N, F) products are never held. N >= 1.
+    of a cloud. The native op never holds the (B, N, F) products, framework operations hold some
+    points' at a time. N >= 1.
     """
     features, weight = tf.convert_to_tensor(features), tf.convert_to_tensor(weight)
     dtypes = {"features": features.dtype.name, "weight": weight.dtype.name}
@@ -42,8 +43,10 @@ def _search(features, weight):
 
     def search(first, largest, idx):
         products = tf.matmul(features[:, first : first + size], weight)
-        # TensorFlow's maximum passes over NaN, which has to show
-        products = tf.where(tf.math.is_nan(products), tf.constant(inf, products.dtype), products)
+        # TensorFlow's maximum passes over NaN, which has to show: above infinity for the search
+        wrong = tf.math.is_nan(products)
+        largest_finite = tf.constant(products.dtype.max, products.dtype)
+        products = tf.where(wrong, inf, tf.minimum(products, largest_finite))
         values, at = tf.reduce_max(products, 1), tf.argmax(products, 1, tf.int32)
         exceeds = values > largest
         return first + size, tf.where(exceeds, values, largest), tf.where(exceeds, first + at, idx)

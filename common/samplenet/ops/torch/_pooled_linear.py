@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from samplenet.ops import contract
 from samplenet.ops.torch.build import serves_natively
@@ -18,7 +19,8 @@ def pooled_linear(features: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
 
     `values` is the maximum over n of features @ weight, `idx` the lowest n that has it.
     Differentiable in both arguments through `values`: each channel sends its gradient to one point
-    of a cloud. The (B, N, F) products are never held. N >= 1.
+    of a cloud. The native op never holds the (B, N, F) products, framework operations hold some
+    points' at a time. N >= 1.
     """
     dtypes = dtype_names(features=features, weight=weight)
     contract.check_layer("pooled_linear", dtypes, tuple(features.shape), tuple(weight.shape))
@@ -26,12 +28,12 @@ def pooled_linear(features: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         features, weight = features.float(), weight.float()
     if searches_natively(features):
         return torch.ops.samplenet.pooled_linear(features, weight)
-    if features.shape[1] <= FEW:
-        return (features @ weight).max(1)
-    # Detached, as autocast would keep a copy without a gradient.
-    idx = _search(features.detach(), weight.detach())
-    kept = features.take_along_dim(idx[..., None], 1)  # (B, F, C)
-    return (kept * weight.t()).sum(-1), idx
+    with torch.autocast(features.device.type, enabled=False):  # float32, as the native op
+        if features.shape[1] <= FEW:
+            return (features @ weight).max(1)
+        idx = _search(features.detach(), weight.detach())
+        kept = features.take_along_dim(idx[..., None], 1)  # (B, F, C)
+        return (kept * weight.t()).sum(-1), idx
 
 
 def searches_natively(features: Tensor) -> bool:
@@ -75,7 +77,10 @@ def normalised_pooled_linear(
         mean: (C,), of the features over all B * N points; no gradient flows through it.
         variance: (F,), of the layer over all B * N points, not corrected for bias.
     """
-    return _Normalised.apply(features, weight, sign, over_processes or _alone)
+    if features.dtype != torch.float64:
+        features, weight, sign = features.float(), weight.float(), sign.float()
+    with torch.autocast(features.device.type, enabled=False):
+        return _Normalised.apply(features, weight, sign, over_processes or _alone)
 
 
 def _alone(mean: Tensor) -> Tensor:
@@ -95,6 +100,7 @@ class _Normalised(torch.autograd.Function):
         return largest * sign, mean, (spread * weight).sum(0)
 
     @staticmethod
+    @once_differentiable  # the statistics it uses are constants to it
     def backward(ctx, grad_extreme, _, grad_variance):
         centred, weight, sign, spread, idx = ctx.saved_tensors
         grad_features, grad_weight = pooled_linear_backward(grad_extreme, centred, weight, idx)
@@ -103,9 +109,9 @@ class _Normalised(torch.autograd.Function):
         count = centred.shape[0] * centred.shape[1]
         of_mean = ctx.over_processes(grad_extreme.sum(0)) @ weight.t()  # (C,)
         of_spread = weight * ctx.over_processes(grad_variance) @ weight.t()  # (C, C)
-        grad_features -= of_mean / count
-        grad_features.flatten(0, 1).addmm_(centred.flatten(0, 1), of_spread, alpha=2 / count)
-        return grad_features, grad_weight, None, None
+        flat = grad_features.flatten(0, 1)
+        flat = torch.addmm(flat, centred.flatten(0, 1), of_spread, alpha=2 / count)
+        return (flat - of_mean / count).view_as(grad_features), grad_weight, None, None
 
 
 def pooled_linear_backward(grad, features, weight, idx) -> tuple[Tensor, Tensor]:
