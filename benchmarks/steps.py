@@ -1,8 +1,9 @@
 """Time training steps with and without the pooled layer: python benchmarks/steps.py [--out FILE].
 
 PointNet and the vanilla PointNet in TensorFlow, also compiled by XLA, which has no native ops, and
-PCRNet in PyTorch, whose last layer is otherwise searched by PyTorch's own operations: batches of 32 clouds of 1024 points, the step of the training scripts. Times are
-medians and the best of seven (--turns), taken in turns after a warm-up.
+PCRNet in PyTorch, whose last layer is otherwise searched by PyTorch's own operations. Batches of 32
+clouds of 1024 points, the step of the training scripts. Times are medians and the best of seven
+(--turns), taken in turns after a warm-up.
 """
 
 import contextlib

@@ -27,10 +27,10 @@ def pooled_block(
     """Apply a linear layer, batch norm and ReLU to each point, and take the maximum over them.
 
     features (B, N, C), weight (C, F), bias (F,) -> (B, F). Equal to the plain layers up to
-    rounding. But where the native op serves (a CPU with a build), the (B, N, F) activations, most of
-    a PointNet's work, are never written: batch norm and ReLU keep the order of a channel's values,
-    or reverse it where the scale is negative, so they need only the largest product, or the
-    smallest.
+    rounding. But where the native op serves (a CPU with a build), the (B, N, F) activations, most
+    of a PointNet's work, are never written: batch norm and ReLU keep the order of a channel's
+    values, or reverse it where the scale is negative, so they need only the largest product, or
+    the smallest.
 
     Args:
         norm: the affine batch norm of F channels, or None. In training its running statistics are
