@@ -3,8 +3,8 @@
 The layer is PointNet's last per-point layer: linear 128 -> 1024, batch norm, ReLU and the maximum
 over the points, forward and backward. Times are the median and the best of seven runs (--turns), in
 turns after a warm-up, with the memory settings of the training scripts. Peak memory is that of a
-process that runs only this case, minus its memory before. "of one product" is the time divided by
-that of the framework's matrix product, the least arithmetic that the layer needs.
+process that runs only this case, without those settings, minus its memory before. "of one product"
+is the time divided by that of the framework's matrix product, the least arithmetic of the layer.
 """
 
 import os
@@ -132,10 +132,10 @@ def main() -> None:
     text = "FRAMEWORK B N LAYER: print only the memory that this case takes"
     parser.add_argument("--case", nargs=4, help=text)
     flags = parser.parse_args()
-    keep_freed_memory()
     if flags.case:
         run_case(*flags.case)
         return
+    keep_freed_memory()
     rows = []
     names, figures = "framework | B x N | layer", "median ms | best ms | to ours | of one product"
     print(f"| {names} | {figures} | peak MB |\n{'| --- ' * 8}|")
@@ -162,7 +162,7 @@ def main() -> None:
                 )
     if flags.out:
         result = {"environment": environment(), "cores": os.cpu_count(), "rows": rows}
-        write_json(Path(flags.out), result)
+        write_json(flags.out, result)
 
 
 if __name__ == "__main__":

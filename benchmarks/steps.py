@@ -86,7 +86,7 @@ def main() -> None:
     """Run the command line."""
     parser = Parser(prog="steps.py", description=__doc__.splitlines()[0])
     parser.add_argument("--turns", type=int, default=7, help="runs of each case (default: 7)")
-    parser.add_argument("--out", help="JSON file for the figures, machine and versions included")
+    parser.add_argument("--out", type=Path, help="write the figures as JSON to this file")
     flags = parser.parse_args()
     keep_freed_memory()
     sys.path[:0] = [str(ROOT / "classification"), str(ROOT / "registration")]
@@ -119,7 +119,7 @@ def main() -> None:
             )
     if flags.out:
         result = {"environment": environment(), "cores": os.cpu_count(), "rows": rows}
-        write_json(Path(flags.out), result)
+        write_json(flags.out, result)
 
 
 if __name__ == "__main__":

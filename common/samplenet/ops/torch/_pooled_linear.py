@@ -109,9 +109,9 @@ class _Normalised(torch.autograd.Function):
         count = centred.shape[0] * centred.shape[1]
         of_mean = ctx.over_processes(grad_extreme.sum(0)) @ weight.t()  # (C,)
         of_spread = weight * ctx.over_processes(grad_variance) @ weight.t()  # (C, C)
-        flat = grad_features.flatten(0, 1)
-        flat = torch.addmm(flat, centred.flatten(0, 1), of_spread, alpha=2 / count)
-        return (flat - of_mean / count).view_as(grad_features), grad_weight, None, None
+        grad_features -= of_mean / count
+        grad_features.view(count, -1).addmm_(centred.flatten(0, 1), of_spread, alpha=2 / count)
+        return grad_features, grad_weight, None, None
 
 
 def pooled_linear_backward(grad, features, weight, idx) -> tuple[Tensor, Tensor]:
@@ -119,6 +119,7 @@ def pooled_linear_backward(grad, features, weight, idx) -> tuple[Tensor, Tensor]
     if searches_natively(features):
         return torch.ops.samplenet.pooled_linear_backward(grad, features, weight, idx)
     at = idx[..., None].expand(-1, -1, features.shape[2])  # (B, F, C)
-    grad_features = torch.zeros_like(features).scatter_add_(1, at, grad[..., None] * weight.t())
+    grad_features = torch.zeros_like(features, memory_format=torch.contiguous_format)
+    grad_features.scatter_add_(1, at, grad[..., None] * weight.t())
     grad_weight = (grad[..., None] * features.gather(1, at)).sum(0).t()
     return grad_features, grad_weight.contiguous()
