@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import functools
-import itertools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from samplenet.device import gpu
-from samplenet.runs.experiments import TRAINED_SAMPLERS, Experiment, attribute
+from samplenet.runs.experiments import PRESETS, TRAINED_SAMPLERS, Experiment, attribute
 from samplenet.runs.jobs import Job
 
 ROOT = Path(__file__).resolve().parent
@@ -104,13 +103,17 @@ class Plan:
         seed: int,
         task: Task,
         flags: Sequence = (),
-        below: str = ".",
+        below: str = "",
     ) -> str:
-        """Add a sampler's training for a task network, in the folder `below`; return its name."""
+        """Add a sampler's training for a task network; return its name.
+
+        Args:
+            below: folder of the run; if not given, that of the network's variant.
+        """
         projection = "--projection" if kind.startswith("samplenet") else "--no-projection"
         own = ["--task", self.path(task.name), "--sample-sizes", *sizes, projection, "--seed", seed]
         size = "" if kind in PROGRESSIVE else f"-{sizes[0]}"
-        folder = str(Path(below, f"{kind}{size}-seed{seed}"))
+        folder = str(Path(below or task.variant, f"{kind}{size}-seed{seed}"))
         return self.add_training("train_samplenet.py", folder, [*own, *flags], [task.name])
 
     def add_scores(
@@ -154,54 +157,61 @@ class Plan:
         sizes: Sequence[int],
         progressive: Sequence[int],
         *,
+        kinds: Sequence[str] = TRAINED_SAMPLERS,
         whole: Sequence[str] = (),
         progressive_flags: Sequence = (),
-        progressive_task: Task | None = None,
     ) -> list[str]:
         """Add a table: a run for each sampler, size and seed, and their evaluation.
 
         Args:
-            task: the frozen network.
+            task: the frozen network; one with a variant has a table and folders of its own.
             baselines: samplers that are not trained.
             sizes: of S-NET and SampleNet, one run each; --sizes replaces them.
             progressive: sizes that one progressive run is trained for.
+            kinds: trained samplers of this table, if the flags ask for them.
             whole: methods that see all points, for comparison in the same table.
             progressive_flags: flags of the progressive samplers' training.
-            progressive_task: their network, if it is another; they then have their own table.
 
         Returns:
-            The names of the samplers that `task` scores.
+            The names of the trained samplers.
         """
         sizes, progressive = self.flags.sizes or self.fitting(sizes), self.fitting(progressive)
-        one_size = task, [[m] for m in sizes], ()
-        all_sizes = progressive_task or task, [progressive], progressive_flags
-        # runs by kind of sampler, by the network that they are trained for and scored by
-        tables: dict[Task, dict[str, list[str]]] = {task: {}}
+        kinds = [kind for kind in self.flags.samplers if kind in kinds]
+        names = []
         for seed in self.flags.seeds:
-            for kind in self.flags.samplers:
-                network, trained, own = all_sizes if kind in PROGRESSIVE else one_size
-                for m in trained:
-                    name = self.add_sampler(kind, m, seed, network, own)
-                    tables.setdefault(network, {}).setdefault(kind, []).append(name)
+            for kind in kinds:
+                trained, own = [[m] for m in sizes], ()
+                if kind in PROGRESSIVE:
+                    trained, own = [progressive], progressive_flags
+                names += [self.add_sampler(kind, m, seed, task, own) for m in trained]
 
+        folder = f"evaluation-{task.variant}" if task.variant else "evaluation"
         samples = ["--samples", *self.flags.samples] if self.flags.samples else []
         reads = [Path(path) for path in self.flags.samples]
-        for network, runs in tables.items():
-            folder = f"evaluation-{network.variant}" if network.variant else "evaluation"
-            others = {"runs": ".", "flags": samples, "reads": reads}
-            wants = list(itertools.chain.from_iterable(runs.values()))
-            self.add_scores(network, folder, [*baselines, *whole], wants=wants, **others)
-            # as in `evaluation.choose`, baselines and progressive samplers come at every size
-            every = sorted({*sizes, *progressive} if {*runs} & {*PROGRESSIVE} else {*sizes})
-            planned = self.planned[network.variant] = dict.fromkeys(baselines, every)
-            for kind in runs:
-                planned[kind] = every if kind in PROGRESSIVE else sizes
-        return list(itertools.chain.from_iterable(tables[task].values()))
+        others = {"runs": task.variant or ".", "flags": samples, "reads": reads}
+        self.add_scores(task, folder, [*baselines, *whole], wants=names, **others)
+        # as in `evaluation.choose`, baselines and progressive samplers come at every size
+        every = sorted({*sizes, *progressive} if {*kinds} & {*PROGRESSIVE} else {*sizes})
+        planned = self.planned[task.variant] = dict.fromkeys(baselines, every)
+        for kind in kinds:
+            planned[kind] = every if kind in PROGRESSIVE else sizes
+        return names
 
     @property
-    def progressive(self) -> bool:
-        """Return whether the flags ask for progressive samplers."""
-        return bool({*PROGRESSIVE} & {*self.flags.samplers})
+    def unused(self) -> list[str]:
+        """List the flags that were given and that no run of this experiment takes."""
+        flags, words = self.flags, set()
+        for job in self.jobs.values():
+            words.update(job.command)
+        samplers = "--sample-sizes" in words  # in the command of every sampler's training
+        candidates = [
+            ("--seeds", flags.seeds != PRESETS[self.preset], samplers),
+            ("--sizes", flags.sizes, samplers),
+            ("--samplers", len(flags.samplers) < len(TRAINED_SAMPLERS), samplers),
+            ("--num-points", flags.num_points, "--num-points" in words),
+            ("--samples", flags.samples, "--samples" in words),
+        ]
+        return [flag for flag, given, used in candidates if given and not used]
 
     def fitting(self, sizes: Sequence[int]) -> list[int]:
         """Return those of a preset's sample sizes that are below --num-points, or half of it."""

@@ -45,16 +45,17 @@ def arguments(argv: list[str] | None, experiments: dict[str, Experiment]) -> arg
     parser = Parser(
         "reproduce.sh",
         description="Set up and create the tables and figures. Without an experiment: SampleNet "
-        f"and S-NET for {default.name}, at one size (paper: at all). Finished runs are kept, and "
-        "killed runs are continued.",
+        f"and S-NET for {default.name}, at one size (paper: at all; full: every sampler). Finished "
+        "runs are kept, and killed runs are continued.",
         allow_abbrev=False,
     )
     add = parser.add_argument
     words = f"{', '.join(known)} (all is {', '.join(published)})"
     add("experiments", nargs="*", metavar="experiment", help=words)
-    add("--preset", default="quick", help="smoke (seconds a run), quick (default), paper (days)")
+    presets = "smoke (seconds a run), quick (default), full (README's tables, hours), paper (days)"
+    add("--preset", default="quick", help=presets)
     add("--data-root", metavar="DIR", help="data set folder; without it, the built-in shapes")
-    add("--seeds", type=int, nargs="+", default=[0], help="sampler seeds (0)")
+    add("--seeds", type=int, nargs="+", help="sampler seeds (preset full: 0 1 2, others: 0)")
     add("--sizes", type=int, nargs="+", metavar="M", help="sample sizes of S-NET and SampleNet")
     add("--samplers", nargs="+", metavar="KIND", help=f"{', '.join(TRAINED_SAMPLERS)} (all)")
     add("--num-points", type=int, metavar="N", help="points used of each cloud")
@@ -78,7 +79,7 @@ def arguments(argv: list[str] | None, experiments: dict[str, Experiment]) -> arg
     for name in flags.samplers or []:
         if name not in TRAINED_SAMPLERS:
             parser.error(f"--samplers: unknown '{name}', known: {', '.join(TRAINED_SAMPLERS)}")
-    sizes = flags.sizes or []
+    flags.seeds, sizes = flags.seeds or PRESETS[flags.preset], flags.sizes or []
     for word, values, low in (
         ("seeds", flags.seeds, 0),
         ("sizes", sizes, 1),
@@ -185,6 +186,9 @@ def main() -> int:
     planned = []
     for part in plan.make(flags.experiments, experiments, flags, out):
         planned += part.jobs.values()
+        if part.unused:
+            unused = f"{part.experiment.name} does not use {', '.join(part.unused)}"
+            print(f"reproduce.sh: {unused}", file=sys.stderr, flush=True)
     jobs = Jobs(planned, out, ROOT, flags.jobs, flags.again)
     if not flags.again and (outdated := jobs.of_other_code()):
         print(f"reproduce.sh: {note(outdated)}", file=sys.stderr, flush=True)

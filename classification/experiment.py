@@ -41,15 +41,31 @@ MODELS = ("pointnet", "vanilla")  # besides the user's own
 MODEL_HELP = "classifier: pointnet, vanilla, or your own as FILE.py:CLASS"
 FLAGS = {"--model": dict(metavar="NAME", help=MODEL_HELP)}
 PAIR = ["snet", "samplenet"]
-DEFAULT = {"smoke": (PAIR, [8]), "quick": (PAIR, [32]), "paper": (PAIR, None)}
+PROGRESSIVE = ["progressivenet", "samplenet_progressive"]
+ALL = [*PAIR, *PROGRESSIVE]
+DEFAULT = {
+    "smoke": (PAIR, [8]),
+    "quick": (PAIR, [32]),
+    "full": (None, None),
+    "paper": (PAIR, None),
+}
 
-SIZES = {"smoke": [8], "quick": [32, 16], "paper": [512, 256, 128, 64, 32, 16, 8]}
+SIZES = {
+    "smoke": [8],
+    "quick": [32, 16],
+    "full": [32, 16, 8],
+    "paper": [512, 256, 128, 64, 32, 16, 8],
+}
 PROGRESSIVE_SIZES = {
     "smoke": [4, 8],
     "quick": [8, 16, 32, 64, 128],
+    "full": [8, 16, 32, 64, 128],
     "paper": [2**i for i in range(1, 11)],
 }
-ABLATION_SIZE = {"smoke": 8, "quick": 32, "paper": 32}
+# presets with a second classifier: the samplers for the preset's own, "", and for the other one;
+# the progressive samplers of the paper are those of the vanilla PointNet
+TABLES = {"full": {"": ALL, "pointnet": PAIR}, "paper": {"": PAIR, "vanilla": PROGRESSIVE}}
+ABLATION_SIZE = {"smoke": 8, "quick": 32, "full": 32, "paper": 32}
 # one setting of SampleNet changed at a time; the smoke preset runs the first two
 ABLATIONS = {
     "k-2": ["--k", 2],
@@ -88,19 +104,22 @@ def variant(flags):
 
 
 def runs(plan):
-    """Add the runs of the main table, and the measurement of costs."""
-    preset, task = plan.preset, add_classifier(plan)
-    of_paper = preset == "paper" and plan.progressive and not plan.flags.model
-    samplers = plan.add_sampling(
-        task,
-        ["random", "fps"],
-        SIZES[preset],
-        PROGRESSIVE_SIZES[preset],
-        progressive_flags=["--gamma", 0.5, "--delta", 0.0333333],
-        # the progressive samplers of the paper are scored by the vanilla PointNet
-        progressive_task=add_classifier(plan, "vanilla") if of_paper else None,
-    )
-    add_cost(plan, task, samplers)
+    """Add a table for each classifier, and the measurement of costs for the preset's."""
+    preset, one = plan.preset, {"": ALL}
+    tables = one if plan.flags.model else TABLES.get(preset, one)
+    samplers = {}  # by classifier
+    for model, kinds in tables.items():
+        if model and not {*kinds} & {*plan.flags.samplers}:
+            continue  # no second classifier is trained for baselines alone
+        samplers[model] = plan.add_sampling(
+            add_classifier(plan, model),
+            ["random", "fps"],
+            SIZES[preset],
+            PROGRESSIVE_SIZES[preset],
+            kinds=kinds,
+            progressive_flags=["--gamma", 0.5, "--delta", 0.0333333],
+        )
+    add_cost(plan, add_classifier(plan), samplers[""])
 
 
 def ablation(plan):

@@ -34,10 +34,16 @@ NOTE = (
     "that to what it rebuilds from the whole cloud: 1 is as good as all points."
 )
 FIGURES = {"nre.png": "by_ratio", "gallery.png": "gallery", "histogram.png": "nre_histogram"}
-SIZES = {"smoke": [8], "quick": [32, 16], "paper": [1024, 512, 256, 128, 64, 32, 16]}
+SIZES = {
+    "smoke": [8],
+    "quick": [32, 16],
+    "full": [32, 16],
+    "paper": [1024, 512, 256, 128, 64, 32, 16],
+}
 PROGRESSIVE_SIZES = {
     "smoke": [4, 8],
     "quick": [16, 32, 64, 128],
+    "full": [16, 32, 64, 128],
     "paper": [16, 32, 64, 128, 256, 512, 1024, 2048],
 }
 

@@ -63,10 +63,11 @@ FIGURES = {
     "pairs.png": "pairs",
     "pair.html": "pairs",
 }
-SIZES = {"smoke": [8], "quick": [32, 16], "paper": [512, 256, 128, 64, 32, 16, 8]}
+SIZES = {"smoke": [8], "quick": [32, 16], "full": [32, 16], "paper": [512, 256, 128, 64, 32, 16, 8]}
 PROGRESSIVE_SIZES = {
     "smoke": [4, 8],
     "quick": [16, 32, 64, 128],
+    "full": [16, 32, 64, 128],
     "paper": [8, 16, 32, 64, 128, 256, 512],
 }
 

@@ -16,7 +16,7 @@ assert len(RUNNERS) == 6
 def test_runners_and_reproduce_refuse_flags_before_setting_up(command):
     """All that reproduce.py refuses is in tests/faults/test_bad_input.py."""
     for flags, status, words in (
-        (["--preset", "slow"], 2, "no preset 'slow', known: smoke quick paper"),
+        (["--preset", "slow"], 2, "no preset 'slow', known: smoke quick full paper"),
         (["--data-root", "nowhere"], 1, "nowhere is not a folder"),
     ):
         done = subprocess.run(

@@ -433,7 +433,7 @@ FAULTS = [
                 "segmentation",
                 "unknown experiment 'segmentation', known: classification",
             ),
-            "unknown preset": ("--preset slow", "no preset 'slow', known: smoke quick paper"),
+            "unknown preset": ("--preset slow", "no preset 'slow', known: smoke quick full paper"),
             "unknown sampler": ("--samplers fps", "--samplers: unknown 'fps', known: snet"),
             "negative seed": ("--seeds -1", "--seeds must be at least 0, got -1"),
             "size of zero": ("--sizes 0", "--sizes must be at least 1, got 0"),

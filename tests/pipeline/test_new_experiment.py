@@ -60,7 +60,8 @@ def test_it_is_small(checkout):
 def test_reproduce_makes_its_table_and_its_part_of_the_page(checkout):
     assert call(checkout, "reproduce.py", "toy", "--frameworks") == "torch\n"
     out = checkout / "results" / "smoke"
-    assert str(out / "index.html") in call(checkout, "reproduce.py", "toy", "--preset", "smoke")
+    said = call(checkout, "reproduce.py", "toy", "--preset", "smoke", "--seeds", "1")
+    assert str(out / "index.html") in said and "toy does not use --seeds\n" in said
     results = json.loads((out / "toy" / "evaluation" / "results.json").read_text())
     values = {(*row["method"].values(), row["metric"]): row["value"] for row in results["rows"]}
     assert (
@@ -90,9 +91,10 @@ def test_it_is_part_of_everything_and_not_of_all(checkout):
 
 
 def test_an_unknown_preset_and_a_missing_statement_are_one_sentence(checkout, tmp_path):
-    said = call(checkout, "reproduce.py", "toy", "--preset", "paper", status=2)
-    sentence = "toy has no preset 'paper', as configs/paper.yaml is missing; --help lists the flags"
-    assert said == f"reproduce.sh: error: {sentence}\n"
+    for preset in ("full", "paper"):
+        said = call(checkout, "reproduce.py", "toy", "--preset", preset, status=2)
+        sentence = f"toy has no preset '{preset}', as configs/{preset}.yaml is missing"
+        assert said == f"reproduce.sh: error: {sentence}; --help lists the flags\n"
     broken = checkout / "broken"
     broken.mkdir()
     (broken / "experiment.py").write_text('QUESTION = "?"\n')

@@ -1,6 +1,7 @@
 """The plan of runs behind reproduce.sh."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -117,9 +118,66 @@ def test_a_table_has_every_sampler_size_and_seed():
     assert "--no-projection" in progressive.command
 
 
+def test_the_full_preset_has_three_seeds_of_every_sampler_before_both_classifiers():
+    jobs = plan("all", "--preset", "full")
+    kinds, progressive = ("snet", "samplenet"), ("progressivenet", "samplenet_progressive")
+    trained = {}  # run folders by evaluation and task network
+    for name, folder, task, sizes, more in (
+        ("classification", "", "classifier", (32, 16, 8), progressive),
+        ("classification", "pointnet", "classifier-pointnet", (32, 16, 8), ()),
+        ("reconstruction", "", "autoencoder", (32, 16), progressive),
+        ("registration", "", "pcrnet", (32, 16), progressive),
+    ):
+        stems = [*(f"{kind}-{m}" for kind in kinds for m in sizes), *more]
+        runs = {str(Path(name, folder, f"{stem}-seed{s}")) for stem in stems for s in (0, 1, 2)}
+        evaluation = f"{name}/evaluation" + (f"-{folder}" if folder else "")
+        assert set(jobs[evaluation].wants) == runs
+        assert values(jobs[evaluation], "--runs") == [str(Path("/nowhere", name, folder))]
+        for run in runs | {evaluation}:
+            assert jobs[run].needs == [f"{name}/{task}"]
+        trained |= dict.fromkeys(runs | {evaluation, f"{name}/{task}"})
+    assert set(jobs) == {*trained, "classification/cost"}
+    assert values(jobs["classification/classifier-pointnet"], "--model") == ["pointnet"]
+    assert values(jobs["classification/classifier"], "--model") is None
+    assert values(jobs["classification/samplenet_progressive-seed2"], "--sample-sizes") == [
+        *("8", "16", "32", "64", "128")
+    ]
+
+
+def test_without_a_name_the_full_preset_makes_all_of_classification():
+    assert plan("--preset", "full") == plan("classification", "--preset", "full")
+    one = plan("--preset", "full", "--seeds", "7", "--samplers", "progressivenet")
+    assert [Path(name).name for name in one] == [
+        *("classifier", "progressivenet-seed7", "evaluation", "cost")
+    ]
+    own = plan("--preset", "full", "--model", "pointnet")
+    assert "classification-pointnet/classifier" in own
+    assert not any("classifier-" in name for name in own)
+
+
+def test_flags_that_an_experiment_does_not_use_are_named(tmp_path):
+    def runs(plan):
+        plan.add("evaluate.py", "evaluation", output="results.json")
+
+    plain = replace(EXPERIMENTS["registration"], name="plain", runs=runs)
+    known = EXPERIMENTS | {"plain": plain}
+
+    def unused(*words):
+        flags = reproduce.arguments([*words, "--preset", "full"], known)
+        parts = plans.make(flags.experiments, known, flags, tmp_path)
+        return {part.experiment.name: part.unused for part in parts if part.unused}
+
+    given = ["--seeds", "3", "--sizes", "8", "--samplers", "snet", "--num-points", "64"]
+    every = ["--seeds", "--sizes", "--samplers", "--num-points"]
+    assert unused("everything", *given) == {"plain": every}
+    assert unused("everything", "--seeds", "0", "1", "2") == unused("plain") == {}
+    assert unused("plain", "--samples", str(tmp_path)) == {"plain": ["--samples"]}
+    assert unused("ablation", "--seeds", "1", "--num-points", "64") == {}
+
+
 def test_the_papers_progressive_sampler_has_the_vanilla_classifier():
     jobs = plan("classification", "--preset", "paper", "--data-root", "/data/modelnet40")
-    progressive = jobs["classification-modelnet40/samplenet_progressive-seed0"]
+    progressive = jobs["classification-modelnet40/vanilla/samplenet_progressive-seed0"]
     assert progressive.needs == ["classification-modelnet40/classifier-vanilla"]
     assert values(progressive, "--sample-sizes") == [str(2**i) for i in range(1, 11)]
     for suffix, kinds in (

@@ -10,6 +10,7 @@ from samplenet.data import ply
 from samplenet.ops import check_inputs
 from samplenet.runs import settings
 from samplenet.runs.checkpoint import load_checkpoint
+from samplenet.runs.experiments import PRESETS
 from samplenet.tf.state import State
 
 TINY = "--shapes-per-class 10 --num-points 32 --batch-size 8 --epochs 2"
@@ -125,7 +126,7 @@ def test_a_finished_run_is_kept(tmp_path, train, capsys):
 
 def test_the_defaults_are_the_published_settings(scripts, monkeypatch):
     monkeypatch.setattr("sys.argv", [scripts.train_autoencoder.__file__])
-    for preset in ("smoke", "quick", "paper"):
+    for preset in PRESETS:
         path = scripts.folder / "configs" / f"{preset}.yaml"
         config = settings.load(scripts.train_autoencoder.Config, ["--config", str(path)])
     assert (config.epochs, config.batch_size, config.lr, config.num_points) == (500, 50, 5e-4, 2048)

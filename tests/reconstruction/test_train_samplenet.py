@@ -7,6 +7,7 @@ from samplenet import InputError
 from samplenet.ops import check_inputs, reference
 from samplenet.runs import settings
 from samplenet.runs.checkpoint import load_checkpoint
+from samplenet.runs.experiments import PRESETS
 from samplenet.tf.state import State
 
 TINY = "--batch-size 8 --epochs 2 --sample-sizes 6"
@@ -51,7 +52,7 @@ def test_layer_sizes_are_the_published_ones(scripts):
 def test_the_defaults_are_the_published_settings(scripts, monkeypatch):
     script = scripts.train_samplenet
     monkeypatch.setattr("sys.argv", [script.__file__])
-    for preset in ("smoke", "quick", "paper"):
+    for preset in PRESETS:
         config = settings.load(
             script.Config, ["--config", str(scripts.folder / "configs" / f"{preset}.yaml")]
         )

@@ -13,6 +13,7 @@ from samplenet import InputError
 from samplenet.ops import check_inputs
 from samplenet.runs import settings
 from samplenet.runs.checkpoint import load_checkpoint
+from samplenet.runs.experiments import PRESETS
 from samplenet.torch.state import State
 
 ROOT = Path(__file__).parents[2]
@@ -170,7 +171,7 @@ def test_a_finished_run_is_kept(tmp_path, capsys):
 
 
 def test_presets_are_read():
-    for preset in ("smoke", "quick", "paper"):
+    for preset in PRESETS:
         path = ROOT / "registration" / "configs" / f"{preset}.yaml"
         config = settings.load(train_pcrnet.Config, ["--config", str(path)])
     assert (config.epochs, config.batch_size, config.lr, config.pairs) == (500, 32, 1e-3, 5000)

@@ -13,7 +13,8 @@ from types import ModuleType
 from samplenet.errors import InputError
 
 FRAMEWORKS = ("tf", "torch")
-PRESETS = ("smoke", "quick", "paper")
+# from the shortest to the longest, with the samplers' seeds where --seeds is not given
+PRESETS = {"smoke": [0], "quick": [0], "full": [0, 1, 2], "paper": [0]}
 FUNCTIONS = (
     "runs",
     "check",
@@ -71,7 +72,7 @@ class Experiment:
         variant: function of these flags; returns what they add to the results folder's name.
         extras: further tables that reproduce.sh creates on request: functions like `runs`, by name.
         default: --samplers and --sizes by preset; only the one experiment that reproduce.sh runs
-            when it is given no name has them.
+            when it is given no name has them. None stands for all samplers, or the preset's sizes.
         note: sentences above the tables on what the headline metric means.
         caveat: a sentence on what its standard errors leave out.
         figures: by file name beside results.json: the function that draws it, from the folder's
@@ -98,7 +99,7 @@ class Experiment:
     check: Callable = lambda flags: None
     variant: Callable = lambda flags: ""
     extras: dict[str, Callable] = field(default_factory=dict)
-    default: dict[str, tuple[list[str], list[int] | None]] | None = None
+    default: dict[str, tuple[list[str] | None, list[int] | None]] | None = None
     note: str = ""
     caveat: str = ""
     figures: dict[str, str] = field(default_factory=dict)
