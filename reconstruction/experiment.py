@@ -1,9 +1,6 @@
 """What this experiment asks, runs and shows: all that reproduce.sh, page and tests know of it."""
 
-QUESTION = (
-    "How well does a frozen autoencoder rebuild a cloud from m of its N points? NRE is the error "
-    "over that from all points: 1 is as good as all."
-)
+QUESTION = "How well does a frozen autoencoder rebuild a cloud from m of its N points?"
 FRAMEWORK = "tf"
 IN_ALL = True
 DATA_SET, DATA_FLAG = "ShapeNetCore", "--shapenet-root"

@@ -586,6 +586,27 @@ def test_progressive_samplers_stand_beside_the_numbers_of_their_own_classifier(t
     )
 
 
+def test_two_task_networks_have_a_table_each(tmp_path):
+    home = tmp_path / "full" / "classification"
+    evaluation(home / "evaluation", "classification", ACCURACY, network="vanilla")
+    rows = [row("none", 1024, 0.95), row("samplenet", 64, 0.91)]
+    evaluation(home / "evaluation-pointnet", "classification", rows, network="pointnet")
+    vanilla, pointnet = bare(written(tmp_path / "full")).split("<section ")[1:]
+    assert "<h2>Classification: shapes</h2>" in vanilla and "82.0 ± 1.4" in vanilla
+    assert "Task network: vanilla PointNet." in vanilla
+    assert "<h2>Classification: shapes, PointNet with T-Nets</h2>" in pointnet
+    assert "<td>91.0</td>" in pointnet and "Task network: PointNet with T-Nets." in pointnet
+    markdown = (tmp_path / "full" / "tables.md").read_text()
+    assert "## Classification: shapes, PointNet with T-Nets\n" in markdown and "91.0" in markdown
+
+
+def test_an_experiments_note_stands_on_the_page_and_in_its_tables(preset):
+    text = bare(written(preset))
+    for name in ("reconstruction", "registration"):
+        note = EXPERIMENTS[name].note
+        assert note and note in text and note in (preset / "tables.md").read_text()
+
+
 def test_what_differs_from_the_published_test_set_is_said(tmp_path):
     folder = tmp_path / "paper"
     rows = [row("none", 2048, 1, metric="nre", n=1234), row("fps", 64, 2.1, metric="nre", n=1234)]

@@ -71,12 +71,12 @@ def table(results: dict, experiment: Experiment) -> Table:
 def notes(results: dict, experiment: Experiment) -> tuple[str, str, str]:
     """Return what the numbers were measured on, the command, and what they mean."""
     rows, machine = results["rows"], results["environment"]
-    networks, claim = experiment.cost.get("networks", {}), experiment.cost.get("claim", {})
+    claim = experiment.cost.get("claim", {})
     ops = "native ops" if "tf" in machine["native_ops"] else "TensorFlow's own operations"
     gpu = f"GPU: {results['gpu']}." if results["gpu"] else "No GPU seen: CPU only."
     task = ""
     if "task" in results:
-        task = f" The task network: {networks.get(results['task'], results['task'])}."
+        task = f" The task network: {experiment.network(results['task'])}."
     setting = (
         f"Inference on clouds of {rows[0]['m']} points, {results['batch_size']} at once.{task} "
         f"{machine['machine']}; FPS and matching by {ops}. {gpu}"

@@ -37,7 +37,7 @@ class Section:
     def __post_init__(self):
         self.experiment = self.results.experiment
         self.title = f"{self.experiment.name.capitalize()}: {self.results.data}"
-        self.title += f", {self.variant}" if self.variant else ""
+        self.title += f", {self.experiment.network(self.variant)}" if self.variant else ""
 
     @property
     def further(self) -> list[tuple[str, list]]:

@@ -224,12 +224,16 @@ def every(results: Results) -> list[Table]:
 
 
 def rule(results: Results, tables: list[Table]) -> str:
-    """Say how many items and seeds the numbers are of, and what the bold ones mean."""
+    """Say what the numbers are of and mean, how many seeds there are, and what bold ones mean."""
     experiment, items = results.experiment, results.experiment.items
     found = seeds(results.headline(protocol="matched"), experiment.columns)
     counts = {name: len(numbers) for name, numbers in found.items() if name not in BASELINES}
     several = max(counts.values(), default=1) > 1
     parts = [f"{results.size[0]} test {items}."]
+    if results.network:
+        parts.append(f"Task network: {experiment.network(results.network)}.")
+    if experiment.note:
+        parts.append(experiment.note)
     if counts:
         listed = ", ".join(f"{label(name)} {count}" for name, count in counts.items())
         parts.append(f"Training seeds: {listed}.")

@@ -79,7 +79,7 @@ class Experiment:
             figures.py or from the library.
         further: parts of the published preset that the page reports if they are missing: by name of
             the part, the metric that shows its presence; for "cost" and "ablations" an empty text.
-        cost: readable names of task networks and a published claim, for cost/cost.json's table.
+        cost: readable names of task networks, and a published claim for cost/cost.json's table.
     """
 
     name: str
@@ -110,6 +110,10 @@ class Experiment:
     def headline(self) -> str:
         """The metric of the main table."""
         return next(iter(self.metrics))
+
+    def network(self, name: str) -> str:
+        """Return the readable name of a task network; `name` itself if `cost` has none."""
+        return self.cost.get("networks", {}).get(name, name)
 
 
 def attribute(flag: str) -> str:
