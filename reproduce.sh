@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Set up and create the tables and figures; --help lists the flags:
 #
-#   bash reproduce.sh [experiment ...] [--preset smoke|quick|paper]
+#   bash reproduce.sh [experiment ...] [--preset smoke|quick|full|paper]
 [ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@" # sh reproduce.sh
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Registration from set-up to table: train PCRNet, SampleNet-Progressive and
 # ProgressiveNet (one network each for all sample sizes), and evaluate them.
-#   --preset smoke|quick|paper  settings in configs/ (quick)
+#   --preset NAME               smoke, quick, full or paper: settings in configs/ (quick)
 #   --data-root DIR             the data set; without it, the built-in shapes
 # --help lists the rest. Given again, the command keeps finished runs and continues killed ones.
 exec bash "$(dirname "${BASH_SOURCE[0]}")/../reproduce.sh" \
