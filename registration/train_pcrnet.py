@@ -23,7 +23,7 @@ from samplenet.runs import schedules
 from samplenet.runs.script import main
 from samplenet.runs.settings import DataConfig, option
 from samplenet.runs.training import Training
-from samplenet.torch import processes
+from samplenet.torch import capture, processes
 from samplenet.torch.state import State
 
 
@@ -49,6 +49,9 @@ class Config(DataConfig):
     device: str = option("auto", "'auto': a GPU where there is one", choices=processes.DEVICES)
     amp: bool = option(False, "bfloat16 where autocast takes it")
     compile: bool = option(False, "compile the network by torch.compile")
+    capture: bool | None = option(
+        None, "replay the step as one CUDA graph; if unset: on one GPU, without --compile"
+    )
 
 
 def make_pairs(config: Config) -> tuple[Pairs, Pairs]:
@@ -98,28 +101,33 @@ def train(config: Config) -> None:
     total = config.epochs * batches.steps_per_epoch(rows, config.batch_size)
     with processes.start(config.device, config.batch_size, config.deterministic) as peers:
         net = build(config).to(peers.device)
-        optimizer = torch.optim.Adam(net.parameters(), config.lr, fused=True)
+        optimizer = capture.adam(net, config.lr)
+        model = peers.parallel(net)
+        model = torch.compile(model) if config.compile else model
         pairs, held_out = pairs.to(peers.device), held_out.to(peers.device)
+
+        def train_step(template, source, quaternion, translation):
+            optimizer.zero_grad()
+            with torch.autocast(peers.device.type, torch.bfloat16, enabled=config.amp):
+                twist, _ = model(template, source)
+            shift = translation if config.translation else None
+            loss = task_loss(twist, template, source, quaternion, shift)
+            loss.backward()
+            optimizer.step()
+            return loss.detach()
+
+        train_step = capture.captured(train_step, optimizer, peers, config)
 
         def load(step, rows):
             return pairs.rows(rows)
 
         with Training(config, peers, State(net, optimizer)) as training:
-            model = peers.parallel(net)
-            model = torch.compile(model) if config.compile else model
             for epoch in training.epochs():
                 order = batches.of_epoch(rows, config.batch_size, config.seed, epoch)
                 for step, batch in training.steps(peers.part(order), load):
                     lr = schedules.learning_rate(config, step, total)
-                    optimizer.param_groups[0]["lr"] = lr
-                    optimizer.zero_grad()
-                    with torch.autocast(peers.device.type, torch.bfloat16, enabled=config.amp):
-                        twist, _ = model(batch.template, batch.source)
-                    shift = batch.translation if config.translation else None
-                    loss = task_loss(twist, batch.template, batch.source, batch.quaternion, shift)
-                    loss.backward()
-                    optimizer.step()
-                    training.add(loss.detach())
+                    optimizer.param_groups[0]["lr"].fill_(lr)
+                    training.add(train_step(*batch))
                 held_out_scores = {}
                 if training.judging and len(held_out.template):
                     errors = rotation_errors(net, held_out, config.batch_size)

@@ -25,7 +25,7 @@ from samplenet.runs import schedules
 from samplenet.runs.script import main
 from samplenet.runs.settings import SamplerConfig, option
 from samplenet.runs.training import Training
-from samplenet.torch import SampleNet, processes, projection_loss, simplification_loss
+from samplenet.torch import SampleNet, capture, processes, projection_loss, simplification_loss
 from samplenet.torch.state import State
 
 
@@ -41,6 +41,9 @@ class Config(SamplerConfig):
     device: str = option("auto", "'auto': a GPU where there is one", choices=processes.DEVICES)
     amp: bool = option(False, "bfloat16 where autocast takes it")
     compile: bool = option(False, "compile sampler, PCRNet and losses by torch.compile")
+    capture: bool | None = option(
+        None, "replay the step as one CUDA graph; if unset: on one GPU, without --compile"
+    )
     sync_bn: bool = option(
         False, "several GPUs: batch norm over the whole batch, not over each process's part"
     )
@@ -134,8 +137,20 @@ def train(config: Config) -> None:
                 )
             sampler = nn.SyncBatchNorm.convert_sync_batchnorm(sampler)
         sampler, net = sampler.to(peers.device), net.to(peers.device)
-        optimizer = torch.optim.Adam(sampler.parameters(), config.lr, fused=True)
+        optimizer = capture.adam(sampler, config.lr)
+        model = peers.parallel(SampledTask(sampler, net, config, task_config.translation))
+        model = torch.compile(model) if config.compile else model
         pairs, held_out = pairs.to(peers.device), held_out.to(peers.device)
+
+        def train_step(*batch):
+            optimizer.zero_grad()
+            with torch.autocast(peers.device.type, torch.bfloat16, enabled=config.amp):
+                loss, measured = model(*batch)
+            loss.backward()
+            optimizer.step()
+            return measured
+
+        train_step = capture.captured(train_step, optimizer, peers, config)
 
         def load(step, rows):
             return pairs.rows(rows)
@@ -143,19 +158,12 @@ def train(config: Config) -> None:
         losses = ("loss", "task_loss", "simplification_loss", "projection_loss")
         card = {"sizes": sizes, "num_points": task_config.num_points, "normalisation": "box_side"}
         with Training(config, peers, State(sampler, optimizer), config.task, card=card) as training:
-            model = peers.parallel(SampledTask(sampler, net, config, task_config.translation))
-            model = torch.compile(model) if config.compile else model
             for epoch in training.epochs():
                 order = batches.of_epoch(rows, config.batch_size, config.seed, epoch)
                 for step, batch in training.steps(peers.part(order), load):
                     lr = schedules.learning_rate(config, step, total)
-                    optimizer.param_groups[0]["lr"] = lr
-                    optimizer.zero_grad()
-                    with torch.autocast(peers.device.type, torch.bfloat16, enabled=config.amp):
-                        loss, measured = model(*batch)
-                    loss.backward()
-                    optimizer.step()
-                    training.add(measured)
+                    optimizer.param_groups[0]["lr"].fill_(lr)
+                    training.add(train_step(*batch))
                 held_out_scores = {}
                 if training.judging and len(held_out.template):
                     error = matched_error(sampler, sizes, net, held_out, config.batch_size)

@@ -26,6 +26,9 @@ from samplenet.runs.environment import command, environment
 from samplenet.runs.interrupt import Interrupt
 
 
+MAY_CHANGE = ("resume", "out", "capture")  # settings that change no number of a run
+
+
 def finite(value: float, name: str, step: int) -> float:
     """Return `value`; raise InputError if it is NaN or infinite, which would spoil the weights."""
     if not math.isfinite(value):
@@ -44,7 +47,7 @@ class Run:
 
     Args:
         folder: created if missing. If it holds a run, `config.resume` must be set and the settings
-            must be the same.
+            must be the same, but for `MAY_CHANGE`.
         config: the script's dataclass, written to config.yaml.
         task: run folder of the frozen network that this run needs. A run to be resumed is refused
             if that network has changed since.
@@ -108,7 +111,7 @@ class Run:
     def _same_settings(self, old, new) -> None:
         old, new, changes = dataclasses.asdict(old), dataclasses.asdict(new), []
         for name, value in new.items():
-            if name not in ("resume", "out") and value != old[name]:
+            if name not in MAY_CHANGE and value != old[name]:
                 changes.append(f"{name}: {old[name]!r} -> {value!r}")
         if changes:
             raise InputError(

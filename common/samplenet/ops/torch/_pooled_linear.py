@@ -32,7 +32,10 @@ def pooled_linear(features: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         if features.shape[1] <= FEW:
             return (features @ weight).max(1)
         idx = _search(features.detach(), weight.detach())
-        kept = features.take_along_dim(idx[..., None], 1)  # (B, F, C)
+        # by whole points: the gradients of single numbers (take_along_dim) would be sorted on a GPU
+        # one by one, where they must be deterministic
+        clouds = torch.arange(len(features), device=features.device)
+        kept = features[clouds[:, None], idx]  # (B, F, C)
         return (kept * weight.t()).sum(-1), idx
 
 
