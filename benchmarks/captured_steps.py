@@ -5,8 +5,8 @@
 The steps are those of registration/train_pcrnet.py and train_samplenet.py, loading included, with
 batches of 32 pairs: of 1024 points on a GPU, of 256 without one, where a stand-in records and
 replays the graph. Counted are the operations that Python hands to PyTorch, and those whose result
-the host waits for; starting a graph counts as one. Both ways must end with the same weights, bit
-for bit.
+the host waits for; starting a graph counts as one. What an operation does inside is not seen. Both
+ways must end with the same weights, bit for bit.
 """
 
 import contextlib
@@ -86,7 +86,7 @@ def compare(name: str, script, flags: list[str], folder: Path) -> list[dict]:
         operations += way == "capture"  # the start of the graph
         row = {"network": name, "step": way, "operations": operations, "reads": reads}
         row["step_ms"] = None
-        if torch.cuda.is_available():
+        if torch.cuda.is_available():  # again, as counting takes time
             timed = folder / f"{name}-{way}-timed"
             more = [*TIMED.split(), f"--{way}", "--out", str(timed)]
             script.train(settings.load(script.Config, [*flags, *more]))
@@ -121,7 +121,7 @@ def main() -> None:
         rows += compare("SampleNet", train_samplenet, task, folder)
     print("| network | step | operations | reads | ms on a GPU |\n| --- | --- | --- | --- | --- |")
     for row in rows:
-        print("|", *(f"{value} |" for value in row.values()))
+        print("|", *(f"{'not measured' if value is None else value} |" for value in row.values()))
     if flags.out:
         write_json(flags.out, {"environment": environment(), "rows": rows})
 

@@ -60,6 +60,7 @@ RIGHT = {
     "samplenet.data.shapes": "--root {out}",
     "samplenet.device": "tf",
     "samplenet.ops.build": "--quiet",
+    "benchmarks/captured_steps.py": "",
     "benchmarks/gpu.py": "--device cpu",
     "benchmarks/gpu_tf.py": "--device cpu",
     "benchmarks/layers.py": "",

@@ -25,7 +25,6 @@ from samplenet.runs.checkpoint import digest, load_checkpoint, save_checkpoint
 from samplenet.runs.environment import command, environment
 from samplenet.runs.interrupt import Interrupt
 
-
 MAY_CHANGE = ("resume", "out", "capture")  # settings that change no number of a run
 
 
