@@ -1,6 +1,7 @@
 """Captured training steps: what they train, what they ask of the host, what they refuse."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ import torch
 from samplenet import InputError
 from samplenet.ops import check_inputs
 from samplenet.torch import capture
+from samplenet.torch.processes import Processes
 
 # A learning rate that changes at each step. Of its eight steps a captured run replays five.
 TINY = "--batch-size 8 --epochs 2 --deterministic --lr-schedule cosine"
@@ -113,9 +115,25 @@ def test_a_gpu_gives_the_same_weights_captured_and_plain(name, train, tmp_path, 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_capture_where_it_cannot_be_is_an_error(name, train, tmp_path):
-    with pytest.raises(InputError, match="--capture needs a GPU, one process and no --compile"):
+    with pytest.raises(InputError, match="--capture needs a GPU, one process, no --compile and"):
         train(name, tmp_path / "run", *CPU, "--capture")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "device, processes, compiles, checks, possible",
+    [
+        ("cuda", 1, False, False, True),
+        ("cpu", 1, False, False, False),
+        ("cuda", 2, False, False, False),
+        ("cuda", 1, True, False, False),
+        ("cuda", 1, False, True, False),
+    ],
+)
+def test_steps_are_captured_on_one_gpu(device, processes, compiles, checks, possible):
+    check_inputs(checks)
+    peers = Processes(0, processes, torch.device(device))
+    assert capture.serves(peers, SimpleNamespace(compile=compiles)) is possible
 
 
 def warm_step(read=lambda loss: None):

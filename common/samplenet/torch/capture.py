@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from samplenet.errors import InputError
+from samplenet.ops import contract
 from samplenet.torch.processes import Processes
 
 WARM_UP = 3  # plain steps before the capture, in which libraries load and Adam makes its moments
@@ -29,8 +30,12 @@ def adam(net: nn.Module, lr: float) -> torch.optim.Adam:
 
 
 def serves(peers: Processes, config) -> bool:
-    """Return whether steps can be captured: on a GPU, in one process, without --compile."""
-    return peers.device.type == "cuda" and peers.single_process and not config.compile
+    """Return whether steps can be captured: on a GPU, in one process, without --compile.
+
+    Nor can they where coordinates are checked (`samplenet.ops.check_inputs`).
+    """
+    on_one_gpu = peers.device.type == "cuda" and peers.single_process
+    return on_one_gpu and not config.compile and not contract.checking()
 
 
 def captured(
@@ -44,8 +49,8 @@ def captured(
     possible = serves(peers, config)
     if config.capture and not possible:
         raise InputError(
-            "--capture needs a GPU, one process and no --compile; leave it out, and the step is "
-            "captured wherever it can be"
+            "--capture needs a GPU, one process, no --compile and no SAMPLENET_CHECK; leave it "
+            "out, and the step is captured wherever it can be"
         )
     return CapturedStep(step, optimizer) if possible and config.capture is not False else step
 
