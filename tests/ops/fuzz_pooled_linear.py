@@ -22,8 +22,7 @@ import torch
 from samplenet.ops import native, reference, use_native
 
 KINDS = ["normal", "offset", "whole", "coinciding", "not a number"]
-# of the largest value or 1; a float32 mean near 100 is itself off by 4e-6
-TOLERANCES = {"float32": 3e-5, "float64": 3e-13}
+TOLERANCES = {"float32": 2e-5, "float64": 2e-13}  # of the largest value, or of 1
 NAMES = ("values", "gradient of the features", "gradient of the weight", "mean", "variance")
 
 
@@ -146,6 +145,8 @@ def one_call(pooled: Callable, normalised: Callable, rng: np.random.Generator, h
     grad, grad_variance = grad.astype(weight.dtype), grad_variance.astype(weight.dtype)
     what = (how, kind, features.shape, weight.shape, weight.dtype.name)
     tolerance = TOLERANCES[weight.dtype.name]
+    if kind == "offset":  # the mean itself is rounded, near 100
+        tolerance *= 5
 
     *got, idx = pooled(features, weight, grad)
     if kind == "not a number":

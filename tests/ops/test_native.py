@@ -14,6 +14,7 @@ from samplenet import InputError, device
 from samplenet.ops import build, native
 
 FUZZ = Path(__file__).parent / "fuzz.py"
+FUZZ_POOLED_LINEAR = FUZZ.with_name("fuzz_pooled_linear.py")
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 MODULES = {"torch": "torch", "tf": "tensorflow"}
 
@@ -37,9 +38,9 @@ def built(request):
     return framework
 
 
-def fuzz(framework: str, calls: int, **environment) -> None:
+def fuzz(framework: str, calls: int, script: Path = FUZZ, **environment) -> None:
     flags = ["--framework", framework, "--calls", calls, "--seed", calls]
-    done = run(sys.executable, FUZZ, *flags, **environment)
+    done = run(sys.executable, script, *flags, **environment)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{calls} calls of each op without a mismatch" in done.stdout
 
@@ -58,6 +59,19 @@ def test_narrower_instruction_sets_agree_with_the_reference(built, isa):
 @pytest.mark.parametrize("built", ["torch", "tf"], indirect=True)
 def test_ten_thousand_random_calls_agree_with_the_reference(built):
     fuzz(built, 10_000)
+
+
+@pytest.mark.parametrize("built", ["torch", "tf"], indirect=True)
+def test_random_pooled_linear_layers_are_plain_ones(built):
+    pytest.importorskip("torch")  # whose plain layers they are
+    fuzz(built, 300, FUZZ_POOLED_LINEAR)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("built", ["torch", "tf"], indirect=True)
+def test_ten_thousand_random_pooled_linear_layers_are_plain_ones(built):
+    pytest.importorskip("torch")
+    fuzz(built, 10_000, FUZZ_POOLED_LINEAR)
 
 
 @pytest.mark.slow

@@ -180,3 +180,29 @@ def test_transposed_and_half_features_have_the_gradients_of_plain_ones(serve, na
             results.append((extreme, variance, torch.autograd.grad(loss, given)[0].float()))
     for want, got in zip(*results, strict=True):
         torch.testing.assert_close(got, want, rtol=1e-2 if dtype == "bfloat16" else 1e-5, atol=1e-4)
+
+
+def test_xla_compiles_the_search_in_parts(serve, monkeypatch):
+    tf = pytest.importorskip("tensorflow")
+    from samplenet.ops.tf import _pooled_linear, normalised_pooled_linear, pooled_linear
+
+    monkeypatch.setattr(_pooled_linear, "MAX_PRODUCTS", 1000)  # 16 points of 50 at a time
+    rng = np.random.default_rng(0)
+    features = rng.integers(-3, 4, (3, 50, 8)).astype(np.float32)
+    weight, sign = rng.integers(-3, 4, (8, 20)).astype(np.float32), np.ones(20, np.float32)
+
+    def step(features, weight):
+        with tf.GradientTape() as tape:
+            tape.watch([features, weight])
+            values, idx = pooled_linear(features, weight)
+            extremes, _, variance = normalised_pooled_linear(features, weight, sign)
+            loss = tf.reduce_sum(values**2 + extremes**2) + tf.reduce_sum(variance)
+        return values, idx, extremes, variance, *tape.gradient(loss, [features, weight])
+
+    inputs = tf.constant(features), tf.constant(weight)
+    with serve("tf native"):
+        got, want = tf.function(step, jit_compile=True)(*inputs), step(*inputs)
+    for expected, actual in zip(reference.pooled_linear(features, weight), got[:2], strict=True):
+        np.testing.assert_array_equal(actual, expected)
+    for expected, actual in zip(want, got, strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-3)

@@ -103,7 +103,8 @@ def normalised_pooled_linear(
     @tf.custom_gradient
     def pool(features, weight):
         count = tf.cast(tf.shape(features)[0] * tf.shape(features)[1], features.dtype)
-        mean = over_replicas(tf.reduce_mean(features, (0, 1)))
+        # a cloud at a time: TensorFlow adds up in one float32, which soon rounds small features off
+        mean = over_replicas(tf.reduce_mean(tf.reduce_mean(features, 1), 0))
         centred = features - mean  # first, as a product of off-centre features loses digits
         flat = tf.reshape(centred, (-1, features.shape[2]))  # (B N, C)
         covariance = over_replicas(tf.matmul(flat, flat, transpose_a=True) / count)
