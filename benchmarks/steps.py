@@ -3,7 +3,9 @@
 PointNet and the vanilla PointNet in TensorFlow, also compiled by XLA, which has no native ops, and
 PCRNet in PyTorch, whose last layer is otherwise searched by PyTorch's own operations. Batches of 32
 clouds of 1024 points, the step of the training scripts. Times are medians and the best of seven
-(--turns), taken in turns after a warm-up.
+(--turns), taken in turns after a warm-up. Then the peak memory of PointNet's step with clouds of
+4096 points: of its first step in a process of its own, minus what the process holds before it, when
+the network and the optimizer are built.
 """
 
 import contextlib
@@ -26,10 +28,11 @@ from samplenet.ops.torch import _pooled_linear as torch_pooled
 from samplenet.runs.environment import environment
 from samplenet.runs.memory import keep_freed_memory
 from samplenet.runs.parser import Parser
+from samplenet.tf.cost import in_fresh_process, peak_memory
 from samplenet.timing import in_turns
 
 ROOT = Path(__file__).parents[1]
-BATCH, POINTS = 32, 1024
+BATCH, POINTS, MANY_POINTS = 32, 1024, 4096
 
 
 @contextlib.contextmanager
@@ -42,13 +45,13 @@ def framework_layers() -> Iterator[None]:
         yield
 
 
-def classifier_step(model: str, xla: bool = False) -> Callable:
+def classifier_step(model: str, xla: bool = False, count: int = POINTS) -> Callable:
     """Return a training step of `classification/train_classifier.py`, traced."""
     import pointnet
 
     keras.utils.set_random_seed(0)
     net, optimizer = pointnet.build(model, 21), keras.optimizers.Adam(1e-3)
-    points = tf.random.normal((BATCH, POINTS, 3))
+    points = tf.random.normal((BATCH, count, 3))
     labels = tf.range(BATCH, dtype=tf.int64) % 21
 
     @tf.function(jit_compile=xla)
@@ -59,8 +62,15 @@ def classifier_step(model: str, xla: bool = False) -> Callable:
         return loss
 
     optimizer.build(net.trainable_variables)
-    step()
-    return lambda: step().numpy()
+    traced = step.get_concrete_function()
+    return lambda: traced().numpy()
+
+
+def step_memory(layers: str) -> float:
+    """Measure the megabytes that PointNet's first step takes, in a fresh process."""
+    with framework_layers() if layers == "framework's" else contextlib.nullcontext():
+        step = classifier_step("pointnet", count=MANY_POINTS)
+    return peak_memory(step, warm_up=lambda: None) / 1e6
 
 
 def pcrnet_step() -> Callable:
@@ -117,8 +127,14 @@ def main() -> None:
                 f"{row['to_ours']:.2f} |",
                 flush=True,
             )
+    megabytes = {kind: in_fresh_process(step_memory, kind) for kind in ("framework's", "ours")}
+    print(f"\nPeak memory of PointNet's step, B {BATCH}, N {MANY_POINTS}\n\n| layers | MB | to ours |")
+    print("| --- | --- | --- |")
+    for layers, size in megabytes.items():
+        print(f"| {layers} | {size:.0f} | {size / megabytes['ours']:.2f} |")
     if flags.out:
         result = {"environment": environment(), "cores": os.cpu_count(), "rows": rows}
+        result["peak_mb"] = megabytes
         write_json(flags.out, result)
 
 
