@@ -5,6 +5,10 @@ over the points, forward and backward. Times are the median and the best of seve
 turns after a warm-up, with the memory settings of the training scripts. Peak memory is that of a
 process that runs only this case, without those settings, minus its memory before. "of one product"
 is the time divided by that of the framework's matrix product, the least arithmetic of the layer.
+
+Then the search alone, the op `pooled_linear` forward, beside the time in which the same threads do
+as many fused multiply-adds from registers (peak.cc, the processor's bound), and beside as many in
+PyTorch's product of two square matrices of 2048 (no bound, but the best that the framework does).
 """
 
 import os
@@ -16,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ops import peak
 from samplenet.atomic import write_json
 from samplenet.runs.environment import environment
 from samplenet.runs.memory import keep_freed_memory
@@ -23,7 +28,7 @@ from samplenet.runs.parser import Parser
 from samplenet.timing import in_turns
 
 SIZES = ((32, 1024), (8, 4096))
-INNER, OUTER = 128, 1024
+INNER, OUTER, SQUARE = 128, 1024, 2048
 CLEAR = Path("/proc/self/clear_refs")
 
 
@@ -98,6 +103,26 @@ def tf_cases(batch: int, count: int) -> dict[str, Callable]:
     }
 
 
+def search_shares(batch: int, count: int, turns: int) -> dict[str, float | None]:
+    """Return the best milliseconds of the search alone, and its shares of what could be done."""
+    import torch
+
+    from samplenet.ops.torch import pooled_linear
+
+    x, weight = torch.from_numpy(features(batch, count)), torch.randn(INNER, OUTER)
+    square, products = torch.randn(SQUARE, SQUARE), batch * count * INNER * OUTER
+    calls = {"search": lambda: pooled_linear(x, weight), "square": lambda: square @ square}
+    times = in_turns(calls, turns)
+    bound = peak(products, torch.get_num_threads(), "fused")
+    milliseconds = {name: 1e3 * seconds.best for name, seconds in times.items()}
+    as_many = milliseconds["square"] * products / SQUARE**3
+    return {
+        "search_ms": milliseconds["search"],
+        "bound_share": bound / milliseconds["search"] if bound else None,
+        "product_share": as_many / milliseconds["search"],
+    }
+
+
 CASES = {"torch": torch_cases, "tf": tf_cases}
 
 
@@ -160,8 +185,17 @@ def main() -> None:
                     f"{row['peak_mb']:.0f} |",
                     flush=True,
                 )
+    print("\n| search, B x N | best ms | of the bound | of the framework's best product |")
+    print("| --- | --- | --- | --- |")
+    searches = {
+        f"{batch} x {count}": search_shares(batch, count, flags.turns) for batch, count in SIZES
+    }
+    for size, row in searches.items():
+        share = "no compiler" if row["bound_share"] is None else f"{row['bound_share']:.0%}"
+        print(f"| {size} | {row['search_ms']:.1f} | {share} | {row['product_share']:.0%} |")
     if flags.out:
         result = {"environment": environment(), "cores": os.cpu_count(), "rows": rows}
+        result["searches"] = searches
         write_json(flags.out, result)
 
 

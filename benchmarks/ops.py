@@ -222,10 +222,11 @@ def bench_sampler_step(m: int) -> dict:
     )
 
 
-def peak(pairs: int, threads: int) -> float | None:
+def peak(count: int, threads: int, *kind: str) -> float | None:
     """Return the milliseconds that the mere arithmetic of so many pairs takes on all threads.
 
-    A bound for every nearest-neighbour search; None without a compiler for peak.cc.
+    A bound for every nearest-neighbour search; None without a compiler for peak.cc. Of the kind
+    "fused": of so many multiply-adds, a bound for every matrix product.
     """
     compiler = build.compiler()
     if not compiler:
@@ -238,8 +239,8 @@ def peak(pairs: int, threads: int) -> float | None:
         command = [compiler, *flags.split(), *include, source, "-o", program]
         if subprocess.run(command, check=False).returncode:
             return None
-        repeats = 20  # of the pairs, for a time that a clock can measure
-        command, running = [program, str(pairs // threads * repeats)], []
+        repeats = max(1, 10**9 // count)  # for a time that a clock can measure
+        command, running = [program, str(count // threads * repeats), *kind], []
         for _ in range(threads):
             running.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
         return max(float(process.communicate()[0]) for process in running) / repeats / 1e6

@@ -128,7 +128,9 @@ def main() -> None:
                 flush=True,
             )
     megabytes = {kind: in_fresh_process(step_memory, kind) for kind in ("framework's", "ours")}
-    print(f"\nPeak memory of PointNet's step, B {BATCH}, N {MANY_POINTS}\n\n| layers | MB | to ours |")
+    print(
+        f"\nPeak memory of PointNet's step, B {BATCH}, N {MANY_POINTS}\n\n| layers | MB | to ours |"
+    )
     print("| --- | --- | --- |")
     for layers, size in megabytes.items():
         print(f"| {layers} | {size:.0f} | {size / megabytes['ours']:.2f} |")
