@@ -35,10 +35,14 @@ void pairs(long count) {
 void fused(long count) {
   constexpr int SUMS = 12;  // more than a fused multiply-add's latency times those begun in a cycle
   S::V sum[SUMS], x = S::set(0.5f);
+#pragma GCC unroll 12
   for (int i = 0; i < SUMS; ++i) sum[i] = S::set(0.1f * i);
   for (long done = 0; done < count / (S::W * SUMS); ++done) {
-    for (int i = 0; i < SUMS; ++i) sum[i] = S::fma(x, x, sum[i]);
-    for (int i = 0; i < SUMS; ++i) OPAQUE(sum[i]);
+#pragma GCC unroll 12
+    for (int i = 0; i < SUMS; ++i) {
+      sum[i] = S::fma(x, x, sum[i]);
+      OPAQUE(sum[i]);
+    }
   }
 }
 
