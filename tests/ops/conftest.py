@@ -97,7 +97,7 @@ def _wrapped(name):
         yield SimpleNamespace(name=name, **{n: wrap(f) for n, f in functions.items()})
 
 
-NAMES = ("knn", "chamfer", "farthest_points", "gather", "pooled_linear")
+NAMES = ("knn", "chamfer", "farthest_points", "gather", "pooled_linear", "batch_norm_relu")
 EAGER = ["reference", "tf", "tf native", "torch", "torch native"]
 
 

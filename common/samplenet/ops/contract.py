@@ -126,3 +126,19 @@ def check_layer(op: str, dtypes: dict[str, str], features: tuple, weight: tuple)
         raise InputError(f"{op}: weight must have shape {wanted}, got {weight}")
     _check_dtypes(op, dtypes)
     check_not_empty(op, "features", features[1])
+
+
+def check_norm(op: str, dtypes: dict[str, str], features: tuple, *vectors: tuple) -> None:
+    """Require features (R, C), R at least 1, and vectors (C,) of one float dtype.
+
+    Raises:
+        InputError: names op, argument and value.
+    """
+    if len(features) != 2:
+        raise InputError(f"{op}: features must have shape (R, C), got {features}")
+    names = [name for name in dtypes if name != "features"]
+    for name, shape in zip(names, vectors, strict=True):
+        if len(shape) != 1 or (None not in (features[1], shape[0]) and shape[0] != features[1]):
+            raise InputError(f"{op}: {name} must have shape (C,) = ({features[1]},), got {shape}")
+    _check_dtypes(op, dtypes)
+    check_not_empty(op, "features", features[0])

@@ -127,3 +127,19 @@ def pooled_linear(features, weight) -> tuple[np.ndarray, np.ndarray]:
     dtype = np.float64 if dtypes["features"] == "float64" else np.float32
     products = arrays["features"].astype(dtype) @ arrays["weight"].astype(dtype)  # (B, N, F)
     return products.max(1), products.argmax(1).astype(np.int32)
+
+
+def batch_norm_relu(features, scale, shift, epsilon) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Normalise features (R, C) by the batch's statistics, scale (C,), shift (C,), and cut at 0.
+
+    Returns out (R, C), and the mean and the variance (C,), not corrected for bias.
+    """
+    arrays = {"features": features, "scale": scale, "shift": shift}
+    arrays = {name: np.asarray(array) for name, array in arrays.items()}
+    dtypes = {name: array.dtype.name for name, array in arrays.items()}
+    contract.check_norm("batch_norm_relu", dtypes, *(array.shape for array in arrays.values()))
+    dtype = np.float64 if dtypes["features"] == "float64" else np.float32
+    features, scale, shift = (array.astype(dtype) for array in arrays.values())
+    mean, variance = features.mean(0), features.var(0)
+    normalised = (features - mean) / np.sqrt(variance + dtype(epsilon))
+    return np.maximum(normalised * scale + shift, 0), mean, variance

@@ -90,10 +90,29 @@ class Block(keras.layers.Layer):
             self.bn.build((*input_shape[:-1], self.units))
 
     def call(self, inputs, training=None):
+        if training and self._fuses(inputs):
+            return self._fused(inputs)
         out = self.fc(inputs)
         if self.bn:
             out = self.bn(out, training=training)
         return tf.nn.relu(out) if self.relu else out
+
+    def _fuses(self, inputs) -> bool:
+        """Return whether norm and ReLU are one native op: on a CPU with a build, outside XLA."""
+        alone = tf.distribute.get_strategy().num_replicas_in_sync == 1
+        serves = inputs.dtype == tf.float32 and ops.searches_natively()
+        return bool(self.bn and self.bn.trainable and self.relu and alone and serves)
+
+    def _fused(self, inputs):
+        """Return the block's output in training; update the running statistics."""
+        products = tf.matmul(tf.reshape(inputs, (-1, inputs.shape[-1])), self.fc.kernel)
+        shift = self.bn.beta + 0 * self.fc.bias  # the norm takes the bias off; its gradient is zero
+        out, mean, variance = ops.batch_norm_relu(
+            products, self.bn.gamma, shift, self.bn.epsilon
+        )
+        count = tf.cast(tf.shape(products)[0], tf.float32)
+        self.bn.update(mean + self.fc.bias, variance * count / tf.maximum(count - 1, 1))
+        return tf.reshape(out, (*tf.unstack(tf.shape(inputs))[:-1], self.units))
 
 
 class PooledBlock(Block):

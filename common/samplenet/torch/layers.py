@@ -1,13 +1,19 @@
-"""The pooled block of point networks, and the batch norm momentum as the whole library has it."""
+"""The blocks of point networks, and the batch norm momentum as the whole library has it."""
 
 import functools
 
 import torch
 import torch.distributed as dist
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from samplenet.ops.torch import normalised_pooled_linear, pooled_linear
+from samplenet.ops.torch import (
+    batch_norm_relu,
+    normalised_pooled_linear,
+    pooled_linear,
+    searches_natively,
+)
 
 
 def set_momentum(model: nn.Module, momentum: float) -> None:
@@ -19,6 +25,33 @@ def set_momentum(model: nn.Module, momentum: float) -> None:
     for module in model.modules():
         if isinstance(module, _BatchNorm):
             module.momentum = 1 - momentum
+
+
+def point_block(features: Tensor, weight: Tensor, bias: Tensor, norm: _BatchNorm) -> Tensor:
+    """Apply a linear layer, batch norm and ReLU to each point: (B, N, C), weight (F, C) -> (B, N, F).
+
+    Args:
+        norm: an affine `nn.BatchNorm2d` of F channels, or `nn.SyncBatchNorm`. In training its
+            running statistics are updated.
+    """
+    if norm.training and _fuses(features, weight, norm):
+        products = features.flatten(0, 1) @ weight.t()
+        shift = norm.bias + 0 * bias  # the norm takes the bias off; it has a gradient, zero
+        out, mean, variance = batch_norm_relu(products, norm.weight, shift, norm.eps)
+        _update(norm, mean + bias, variance, len(products))
+        return out.view(*features.shape[:2], -1)
+    # as an image with channels last the per-point layers are faster
+    image = features.transpose(1, 2)[..., None]  # (B, C, N, 1)
+    out = torch.relu(norm(F.conv2d(image, weight[..., None, None], bias)))
+    return out[..., 0].transpose(1, 2)
+
+
+def _fuses(features: Tensor, weight: Tensor, norm: _BatchNorm) -> bool:
+    """Return whether norm and ReLU are one native op: on a CPU with a build, in one process."""
+    plain = features.dtype == weight.dtype and features.dtype in (torch.float32, torch.float64)
+    autocast = torch.is_autocast_enabled(features.device.type)
+    synchronised = isinstance(norm, nn.SyncBatchNorm)
+    return plain and not autocast and not synchronised and searches_natively(features)
 
 
 def pooled_block(
@@ -36,6 +69,8 @@ def pooled_block(
         norm: the affine batch norm of F channels, or None. In training its running statistics are
             updated; `nn.SyncBatchNorm` normalises over all processes, whose batches are equal.
     """
+    if norm is not None and features.is_cuda:  # the op has no CUDA kernel
+        return point_block(features, weight.t(), bias, norm).amax(1)
     if norm is None:
         return torch.relu(pooled_linear(features, weight)[0] + bias)
     sign = torch.where(norm.weight.detach() < 0, -1.0, 1.0).to(weight.dtype)
@@ -55,15 +90,21 @@ def _of_batch(features, weight, bias, norm, sign) -> tuple[Tensor, Tensor]:
         over_processes = functools.partial(_mean_over_processes, group=norm.process_group)
         count *= dist.get_world_size(norm.process_group)
     pooled, mean, variance = normalised_pooled_linear(features, weight, sign, over_processes)
-    if norm.track_running_stats:
-        with torch.no_grad():
-            norm.num_batches_tracked += 1
-            share = norm.momentum
-            if share is None:  # PyTorch's word for the mean of all batches
-                share = 1 / norm.num_batches_tracked.item()
-            norm.running_mean.lerp_(mean @ weight + bias, share)
-            norm.running_var.lerp_(variance * count / max(count - 1, 1), share)
+    _update(norm, mean @ weight + bias, variance, count)
     return pooled + 0 * bias, variance  # the norm takes the bias off; it has a gradient, zero
+
+
+@torch.no_grad()
+def _update(norm: _BatchNorm, mean: Tensor, variance: Tensor, count: int) -> None:
+    """Let a batch's mean and variance, over `count` points, enter the running statistics."""
+    if not norm.track_running_stats:
+        return
+    norm.num_batches_tracked += 1
+    share = norm.momentum
+    if share is None:  # PyTorch's word for the mean of all batches
+        share = 1 / norm.num_batches_tracked.item()
+    norm.running_mean.lerp_(mean, share)
+    norm.running_var.lerp_(variance * count / max(count - 1, 1), share)
 
 
 def _mean_over_processes(value: Tensor, group) -> Tensor:

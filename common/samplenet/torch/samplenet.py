@@ -5,13 +5,13 @@ from contextlib import nullcontext
 from itertools import pairwise
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from samplenet.errors import InputError
 from samplenet.ops import torch as ops
 from samplenet.sampled import Sampled, Settings
 from samplenet.torch.baselines import check_finite
+from samplenet.torch.layers import point_block
 from samplenet.torch.projection import SoftProjection
 
 
@@ -40,7 +40,7 @@ class SampleNet(nn.Module):
         self.convs, self.fcs = len(own.conv_widths), len(own.fc_widths) + 1
         norm = {"eps": own.bn_epsilon, "momentum": 1 - own.bn_momentum}
         for i, (inputs, width) in enumerate(pairwise((3, *own.conv_widths)), 1):
-            # Conv1d for its weights (out, in, 1), as released; `simplify` applies them to an image
+            # Conv1d for its weights (out, in, 1), as released
             self.add_module(f"conv{i}", nn.Conv1d(inputs, width, 1))
             self.add_module(f"bn{i}", nn.BatchNorm2d(width, **norm))
         widths = (own.conv_widths[-1], *own.fc_widths, 3 * own.m)
@@ -62,13 +62,11 @@ class SampleNet(nn.Module):
     def simplify(self, points) -> Tensor:
         """Return the simplified cloud Q (B, m, 3) of points (B, N, 3), in float32 at least."""
         batch, dtype = points.shape[0], self.conv1.weight.dtype
-        # (B, 3, N, 1): as an image with channels last the per-point layers are faster
-        out = points.to(dtype).unsqueeze(2).permute(0, 3, 1, 2)
+        out = points.to(dtype)
         for i in range(1, self.convs + 1):
-            conv = getattr(self, f"conv{i}")
-            out = F.conv2d(out, conv.weight[..., None], conv.bias)
-            out = torch.relu(getattr(self, f"bn{i}")(out))  # (B, C, N, 1)
-        out = out.amax((2, 3))  # (B, C); equal maxima share the gradient, as in TensorFlow
+            conv, norm = getattr(self, f"conv{i}"), getattr(self, f"bn{i}")
+            out = point_block(out, conv.weight[..., 0], conv.bias, norm)  # (B, N, C)
+        out = out.amax(1)  # (B, C); equal maxima share the gradient, as in TensorFlow
         for i in range(1, self.fcs):
             out = torch.relu(self._fc(i, out))
         # the last layer gives coordinates: autocast's 8 to 11 bits would be too coarse for them

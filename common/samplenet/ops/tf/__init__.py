@@ -21,6 +21,7 @@ tensor.
 """
 
 from samplenet.ops.contract import Chamfer
+from samplenet.ops.tf._batch_norm_relu import batch_norm_relu
 from samplenet.ops.tf._chamfer import chamfer
 from samplenet.ops.tf._farthest_points import farthest_points
 from samplenet.ops.tf._gather import fan_out, gather
@@ -33,6 +34,7 @@ from samplenet.ops.tf._pooled_linear import (
 
 __all__ = [
     "Chamfer",
+    "batch_norm_relu",
     "chamfer",
     "fan_out",
     "farthest_points",

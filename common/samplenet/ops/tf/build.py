@@ -60,6 +60,15 @@ def _pooled_linear_gradient(op, grad, _):
     return tuple(_library().samplenet_pooled_linear_backward(grad, *op.inputs, op.outputs[1]))
 
 
+@tf.RegisterGradient("SamplenetBatchNormRelu")
+def _batch_norm_relu_gradient(op, grad, *_):
+    if grad is None:
+        return None, None, None
+    backward = _library().samplenet_batch_norm_relu_backward
+    return tuple(backward(grad, *op.inputs, *op.outputs[1:], epsilon=op.get_attr("epsilon")))
+
+
+@tf.RegisterGradient("SamplenetBatchNormReluBackward")
 @tf.RegisterGradient("SamplenetPooledLinearBackward")
 @tf.RegisterGradient("SamplenetKnnBackward")
 @tf.RegisterGradient("SamplenetChamferBackward")

@@ -11,18 +11,25 @@ error only when the device or the compiled code meets it.
 """
 
 from samplenet.ops.contract import Chamfer
+from samplenet.ops.torch._batch_norm_relu import batch_norm_relu
 from samplenet.ops.torch._chamfer import chamfer
 from samplenet.ops.torch._farthest_points import farthest_points
 from samplenet.ops.torch._gather import gather
 from samplenet.ops.torch._knn import knn
-from samplenet.ops.torch._pooled_linear import normalised_pooled_linear, pooled_linear
+from samplenet.ops.torch._pooled_linear import (
+    normalised_pooled_linear,
+    pooled_linear,
+    searches_natively,
+)
 
 __all__ = [
     "Chamfer",
+    "batch_norm_relu",
     "chamfer",
     "farthest_points",
     "gather",
     "knn",
     "normalised_pooled_linear",
     "pooled_linear",
+    "searches_natively",
 ]

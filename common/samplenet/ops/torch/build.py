@@ -54,12 +54,20 @@ def _register(path: str) -> bool:
         "samplenet::pooled_linear_backward",
         lambda grad, features, weight, idx: _like(features, weight),
     )
+    library.register_fake("samplenet::batch_norm_relu", _norm_shapes)
+    library.register_fake(
+        "samplenet::batch_norm_relu_backward",
+        lambda grad, features, scale, shift, *_: _like(features, scale, shift),
+    )
     library.register_autograd("samplenet::knn", _knn_gradient, setup_context=_knn_save)
     library.register_autograd("samplenet::chamfer", _chamfer_gradient, setup_context=_chamfer_save)
     library.register_autograd(
         "samplenet::pooled_linear", _pooled_gradient, setup_context=_pooled_save
     )
-    for op in ("knn", "chamfer", "pooled_linear"):
+    library.register_autograd(
+        "samplenet::batch_norm_relu", _norm_gradient, setup_context=_norm_save
+    )
+    for op in ("knn", "chamfer", "pooled_linear", "batch_norm_relu"):
         library.register_autograd(f"samplenet::{op}_backward", _no_second_gradient)
     return True
 
@@ -114,6 +122,21 @@ def _pooled_save(ctx, inputs, output):
 
 def _pooled_gradient(ctx, grad_values, _):
     return torch.ops.samplenet.pooled_linear_backward(grad_values, *ctx.saved_tensors)
+
+
+def _norm_shapes(features, scale, shift, epsilon):
+    return _like(features, scale, scale)
+
+
+def _norm_save(ctx, inputs, output):
+    *tensors, ctx.epsilon = inputs
+    ctx.mark_non_differentiable(*output[1:])
+    ctx.save_for_backward(*tensors, *output[1:])
+
+
+def _norm_gradient(ctx, grad, *_):
+    backward = torch.ops.samplenet.batch_norm_relu_backward
+    return *backward(grad, *ctx.saved_tensors, ctx.epsilon), None
 
 
 def _no_second_gradient(ctx, *_):
