@@ -1,4 +1,4 @@
-"""The pooled block is its plain layers, alone and in several processes."""
+"""The blocks are their plain layers, the pooled one also in several processes."""
 
 import copy
 import threading
@@ -10,7 +10,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from samplenet.torch.layers import pooled_block
+from samplenet.torch.layers import point_block, pooled_block
 
 SHAPE, WIDTH = (4, 60, 6), 10
 
@@ -50,6 +50,24 @@ def results(block, features, grad, linear, norm):
 
 def ours(features, linear, norm):
     return pooled_block(features, linear.weight.t(), linear.bias, norm)
+
+
+@pytest.mark.parametrize("momentum", [0.1, None])
+@pytest.mark.parametrize("training", [True, False])
+def test_a_block_of_points_is_the_plain_layers(training, momentum):
+    linear, norm = layers(nn.BatchNorm2d, momentum=momentum)
+    nn.init.normal_(norm.running_mean)
+    twin = copy.deepcopy(norm)
+
+    def plain(features, linear, norm):
+        return torch.relu(norm(linear(features).transpose(1, 2)[..., None]))[..., 0].amax(2)
+
+    def block(features, linear, norm):
+        return point_block(features, linear.weight, linear.bias, norm).amax(1)
+
+    want = results(plain, *inputs(), linear, norm.train(training))
+    got = results(block, *inputs(), linear, twin.train(training))
+    torch.testing.assert_close(got, want)
 
 
 @pytest.mark.parametrize("momentum", [0.1, None])

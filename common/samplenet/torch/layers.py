@@ -48,10 +48,10 @@ def point_block(features: Tensor, weight: Tensor, bias: Tensor, norm: _BatchNorm
 
 def _fuses(features: Tensor, weight: Tensor, norm: _BatchNorm) -> bool:
     """Return whether norm and ReLU are one native op: on a CPU with a build, in one process."""
-    plain = features.dtype == weight.dtype and features.dtype in (torch.float32, torch.float64)
-    autocast = torch.is_autocast_enabled(features.device.type)
-    synchronised = isinstance(norm, nn.SyncBatchNorm)
-    return plain and not autocast and not synchronised and searches_natively(features)
+    alike = features.dtype == weight.dtype and features.dtype in (torch.float32, torch.float64)
+    on_cpu = features.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+    alone = not isinstance(norm, nn.SyncBatchNorm)
+    return alike and on_cpu and alone and searches_natively(features)
 
 
 def pooled_block(
