@@ -63,7 +63,7 @@ def test_a_block_of_points_is_the_plain_layers(training, momentum):
         return torch.relu(norm(linear(features).transpose(1, 2)[..., None]))[..., 0].amax(2)
 
     def block(features, linear, norm):
-        return point_block(features, linear.weight, linear.bias, norm).amax(1)
+        return point_block(features, linear.weight.t(), linear.bias, norm).amax(1)
 
     want = results(plain, *inputs(), linear, norm.train(training))
     got = results(block, *inputs(), linear, twin.train(training))

@@ -107,9 +107,7 @@ class Block(keras.layers.Layer):
         """Return the block's output in training; update the running statistics."""
         products = tf.matmul(tf.reshape(inputs, (-1, inputs.shape[-1])), self.fc.kernel)
         shift = self.bn.beta + 0 * self.fc.bias  # the norm takes the bias off; its gradient is zero
-        out, mean, variance = ops.batch_norm_relu(
-            products, self.bn.gamma, shift, self.bn.epsilon
-        )
+        out, mean, variance = ops.batch_norm_relu(products, self.bn.gamma, shift, self.bn.epsilon)
         count = tf.cast(tf.shape(products)[0], tf.float32)
         self.bn.update(mean + self.fc.bias, variance * count / tf.maximum(count - 1, 1))
         return tf.reshape(out, (*tf.unstack(tf.shape(inputs))[:-1], self.units))

@@ -28,21 +28,23 @@ def set_momentum(model: nn.Module, momentum: float) -> None:
 
 
 def point_block(features: Tensor, weight: Tensor, bias: Tensor, norm: _BatchNorm) -> Tensor:
-    """Apply a linear layer, batch norm and ReLU to each point: (B, N, C), weight (F, C) -> (B, N, F).
+    """Apply a linear layer, batch norm and ReLU to each point.
+
+    features (B, N, C), weight (C, F), bias (F,) -> (B, N, F).
 
     Args:
         norm: an affine `nn.BatchNorm2d` of F channels, or `nn.SyncBatchNorm`. In training its
             running statistics are updated.
     """
     if norm.training and _fuses(features, weight, norm):
-        products = features.flatten(0, 1) @ weight.t()
+        products = features.flatten(0, 1) @ weight
         shift = norm.bias + 0 * bias  # the norm takes the bias off; it has a gradient, zero
         out, mean, variance = batch_norm_relu(products, norm.weight, shift, norm.eps)
         _update(norm, mean + bias, variance, len(products))
         return out.view(*features.shape[:2], -1)
     # as an image with channels last the per-point layers are faster
     image = features.transpose(1, 2)[..., None]  # (B, C, N, 1)
-    out = torch.relu(norm(F.conv2d(image, weight[..., None, None], bias)))
+    out = torch.relu(norm(F.conv2d(image, weight.t()[..., None, None], bias)))
     return out[..., 0].transpose(1, 2)
 
 
@@ -69,8 +71,6 @@ def pooled_block(
         norm: the affine batch norm of F channels, or None. In training its running statistics are
             updated; `nn.SyncBatchNorm` normalises over all processes, whose batches are equal.
     """
-    if norm is not None and features.is_cuda:  # the op has no CUDA kernel
-        return point_block(features, weight.t(), bias, norm).amax(1)
     if norm is None:
         return torch.relu(pooled_linear(features, weight)[0] + bias)
     sign = torch.where(norm.weight.detach() < 0, -1.0, 1.0).to(weight.dtype)

@@ -65,7 +65,7 @@ class SampleNet(nn.Module):
         out = points.to(dtype)
         for i in range(1, self.convs + 1):
             conv, norm = getattr(self, f"conv{i}"), getattr(self, f"bn{i}")
-            out = point_block(out, conv.weight[..., 0], conv.bias, norm)  # (B, N, C)
+            out = point_block(out, conv.weight[..., 0].t(), conv.bias, norm)  # (B, N, C)
         out = out.amax(1)  # (B, C); equal maxima share the gradient, as in TensorFlow
         for i in range(1, self.fcs):
             out = torch.relu(self._fc(i, out))

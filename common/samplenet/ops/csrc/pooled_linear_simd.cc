@@ -41,6 +41,29 @@ class PanelSearch {
 
   T best[WIDTH], row[WIDTH], sum[WIDTH];  // sum: of all products, not a number if one of them is not
 
+  // tile = features of ROWS points times a panel of weights. Not inlined: the compiler would keep the maxima of `search`
+  // in registers, and a sum of this loop in memory.
+  __attribute__((noinline)) static void multiply(const T* const (&point)[ROWS], int64_t C, const T* panel,
+                                                 V (&tile)[ROWS][2]) {
+    V out[ROWS][2];
+#pragma GCC unroll 12
+    for (int r = 0; r < ROWS; ++r) out[r][0] = out[r][1] = S::set(T(0));
+    for (int64_t c = 0; c < C; ++c) {
+      const V left = S::load(panel + c * WIDTH), right = S::load(panel + c * WIDTH + S::W);
+#pragma GCC unroll 12
+      for (int r = 0; r < ROWS; ++r) {
+        const V feature = S::set(point[r][c]);
+        out[r][0] = S::fma(feature, left, out[r][0]);
+        out[r][1] = S::fma(feature, right, out[r][1]);
+      }
+    }
+#pragma GCC unroll 12
+    for (int r = 0; r < ROWS; ++r) {
+      tile[r][0] = out[r][0];
+      tile[r][1] = out[r][1];
+    }
+  }
+
   // Searches n <= BLOCK points.
   void search(const T* features, int64_t n, int64_t C, const T* panel) {
     V best_of[2], row_of[2], sum_of[2];
@@ -52,17 +75,7 @@ class PanelSearch {
       const T* point[ROWS];  // the last one repeated, which changes no maximum
       for (int r = 0; r < ROWS; ++r) point[r] = features + std::min<int64_t>(first + r, n - 1) * C;
       V out[ROWS][2];
-#pragma GCC unroll 12
-      for (int r = 0; r < ROWS; ++r) out[r][0] = out[r][1] = S::set(T(0));
-      for (int64_t c = 0; c < C; ++c) {
-        const V left = S::load(panel + c * WIDTH), right = S::load(panel + c * WIDTH + S::W);
-#pragma GCC unroll 12
-        for (int r = 0; r < ROWS; ++r) {
-          const V feature = S::set(point[r][c]);
-          out[r][0] = S::fma(feature, left, out[r][0]);
-          out[r][1] = S::fma(feature, right, out[r][1]);
-        }
-      }
+      multiply(point, C, panel, out);
 #pragma GCC unroll 12
       for (int r = 0; r < ROWS; ++r) {
         const V here = S::set(static_cast<T>(first + r));

@@ -10,8 +10,9 @@ from samplenet.ops.tf.build import native_library
 def batch_norm_relu(features, scale, shift, epsilon: float) -> tuple[tf.Tensor, ...]:
     """Normalise features (R, C) by the batch's statistics, scale (C,), shift (C,), and cut at 0.
 
-    The framework's own layers pass over the features about three times as often. Differentiable in
-    features, scale and shift through `out`.
+    The native op reads the features twice and writes once, and in the backward pass likewise; the
+    framework's own layers pass over them for norm and ReLU apart. Differentiable in features, scale
+    and shift through `out`.
 
     Returns:
         out: (R, C).

@@ -13,8 +13,9 @@ def batch_norm_relu(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Normalise features (R, C) by the batch's statistics, scale (C,), shift (C,), and cut at 0.
 
-    The framework's own layers pass over the features about three times as often. Differentiable in
-    features, scale and shift through `out`.
+    The native op reads the features twice and writes once, and in the backward pass likewise; the
+    framework's own layers pass over them for norm and ReLU apart. Differentiable in features, scale
+    and shift through `out`.
 
     Returns:
         out: (R, C).
