@@ -1,17 +1,21 @@
-"""Time training steps with and without the pooled layer: python benchmarks/steps.py [--out FILE].
+"""Time training steps with the library's layers and with the frameworks' own.
 
-PointNet and the vanilla PointNet in TensorFlow, also compiled by XLA, which has no native ops, and
-PCRNet in PyTorch, whose last layer is otherwise searched by PyTorch's own operations. Batches of 32
-clouds of 1024 points, the step of the training scripts. Times are medians and the best of seven
-(--turns), taken in turns after a warm-up. Then the peak memory of PointNet's step with clouds of
-4096 points: of its first step in a process of its own, minus what the process holds before it, when
-the network and the optimizer are built.
+    python benchmarks/steps.py [--out FILE]
+
+PointNet, the vanilla PointNet and SampleNet before it in TensorFlow, also compiled by XLA, which
+has no native ops; PCRNet, whose last layer is otherwise searched by PyTorch's own operations, and
+SampleNet before it in PyTorch. kNN and Chamfer are native on both sides, but under XLA. Batches of
+32 clouds (PCRNet: pairs) of 1024 points, the steps of the training scripts. Times are medians and
+the best of seven (--turns), taken in turns after a warm-up. Then the peak memory of PointNet's step
+with clouds of 4096 points: of its first step in a process of its own, minus what the process holds
+before it, when the network and the optimizer are built.
 """
 
 import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -30,17 +34,19 @@ from samplenet.runs.memory import keep_freed_memory
 from samplenet.runs.parser import Parser
 from samplenet.tf.cost import in_fresh_process, peak_memory
 from samplenet.timing import in_turns
+from samplenet.torch import layers as torch_layers
 
 ROOT = Path(__file__).parents[1]
-BATCH, POINTS, MANY_POINTS = 32, 1024, 4096
+BATCH, POINTS, MANY_POINTS, SAMPLE = 32, 1024, 4096, 32
 
 
 @contextlib.contextmanager
 def framework_layers() -> Iterator[None]:
-    """Leave the pooled layers to the frameworks' own operations."""
+    """Leave the layers to the frameworks' own operations."""
     with (
         mock.patch.object(tf_ops, "searches_natively", lambda: False),
         mock.patch.object(torch_pooled, "searches_natively", lambda features: False),
+        mock.patch.object(torch_layers, "searches_natively", lambda features: False),
     ):
         yield
 
@@ -73,15 +79,68 @@ def step_memory(layers: str) -> float:
     return peak_memory(step, warm_up=lambda: None) / 1e6
 
 
+def sampler_step(xla: bool = False) -> Callable:
+    """Return a training step of `classification/train_samplenet.py`, m = 32, traced."""
+    import pointnet
+    from samplenet.tf import SampleNet, projection_loss, simplification_loss
+
+    keras.utils.set_random_seed(0)
+    net, optimizer = pointnet.build("vanilla", 21), keras.optimizers.Adam(1e-3)
+    sampler = SampleNet(SAMPLE, output_batch_norm=False)
+    points = tf.random.normal((BATCH, POINTS, 3))
+    labels = tf.range(BATCH, dtype=tf.int64) % 21
+
+    @tf.function(jit_compile=xla)
+    def step():
+        with tf.GradientTape() as tape:
+            sampled = sampler(points, training=True)
+            loss, _ = pointnet.task_loss(net, sampled.points, labels, training=False)
+            loss += 30 * simplification_loss(sampled.queries, points) + projection_loss(sampler)
+        optimizer.apply(tape.gradient(loss, sampler.trainable_variables))
+        return loss
+
+    sampler(points)  # Keras makes the weights at the first call
+    optimizer.build(sampler.trainable_variables)
+    step()
+    return lambda: step().numpy()
+
+
+def pairs_of_clouds() -> tuple[torch.Tensor, ...]:
+    """Return a batch of templates, sources and the quaternions between them."""
+    from pairs import make
+
+    clouds = np.random.default_rng(0).random((BATCH, POINTS, 3), np.float32)
+    return tuple(map(torch.from_numpy, make(clouds, POINTS, BATCH, seed=0)[:3]))
+
+
+def pcrnet_sampler_step() -> Callable:
+    """Return a training step of `registration/train_samplenet.py`, m = 32."""
+    from pcrnet import PCRNet, task_loss
+    from samplenet.torch import SampleNet, projection_loss, simplification_loss
+
+    torch.manual_seed(0)
+    net, (template, source, quaternion) = PCRNet().requires_grad_(False), pairs_of_clouds()
+    sampler, clouds = SampleNet(SAMPLE, output_batch_norm=False), torch.cat([template, source])
+    optimizer = torch.optim.Adam(sampler.parameters(), fused=True)
+
+    def step():
+        optimizer.zero_grad()
+        sampled = sampler(clouds)
+        pair = sampled.points.chunk(2)
+        loss = task_loss(net(*pair)[0], *pair, quaternion)
+        simplified = simplification_loss(sampled.queries, clouds)
+        (loss + 0.01 * (simplified + projection_loss(sampler))).backward()
+        optimizer.step()
+
+    return step
+
+
 def pcrnet_step() -> Callable:
     """Return a training step of `registration/train_pcrnet.py`."""
-    from pairs import make
     from pcrnet import PCRNet, task_loss
 
     torch.manual_seed(0)
-    clouds = np.random.default_rng(0).random((BATCH, POINTS, 3), np.float32)
-    template, source, quaternion, _ = map(torch.from_numpy, make(clouds, POINTS, BATCH, seed=0))
-    net = PCRNet()
+    net, (template, source, quaternion) = PCRNet(), pairs_of_clouds()
     optimizer = torch.optim.Adam(net.parameters(), fused=True)
 
     def step():
@@ -102,19 +161,19 @@ def main() -> None:
     sys.path[:0] = [str(ROOT / "classification"), str(ROOT / "registration")]
     rows = []
     print("| network | layers | median ms | best ms | to ours |\n| --- | --- | --- | --- | --- |")
-    pcrnet = pcrnet_step()
-
-    def pcrnet_by_framework():
-        with framework_layers():
-            pcrnet()
-
-    with framework_layers():
-        plain = {model: classifier_step(model) for model in ("vanilla", "pointnet")}
-        xla = {model: classifier_step(model, xla=True) for model in plain}
-    cases = {"pcrnet": {"framework's": pcrnet_by_framework, "ours": pcrnet}}
-    for model in plain:
-        ours = classifier_step(model)
-        cases[model] = {"framework's": plain[model], "XLA": xla[model], "ours": ours}
+    cases = {}
+    for network, build in {"PCRNet": pcrnet_step, "SampleNet, PCRNet": pcrnet_sampler_step}.items():
+        ours = build()
+        cases[network] = {"framework's": framework_layers()(ours), "ours": ours}
+    traced = {
+        "vanilla PointNet": partial(classifier_step, "vanilla"),
+        "PointNet": partial(classifier_step, "pointnet"),
+        "SampleNet, vanilla PointNet": sampler_step,
+    }
+    for network, build in traced.items():
+        with framework_layers():  # the layers are chosen when a step is traced
+            calls = {"framework's": build(), "XLA": build(xla=True)}
+        cases[network] = {**calls, "ours": build()}
     for network, calls in cases.items():
         found = in_turns(calls, flags.turns)
         for layers, seconds in found.items():
