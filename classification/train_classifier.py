@@ -53,7 +53,10 @@ def train(config: Config) -> None:
     folder = batches.open_set(config.data_root, config.shapes_per_class)
     clouds = modelnet40.load(folder, "train", config.num_points)
     rows, held_out = batches.hold_out(clouds, config.hold_out, config.seed)
-    total = config.epochs * batches.steps_per_epoch(rows, config.batch_size)
+    steps = range(config.epochs * batches.steps_per_epoch(rows, config.batch_size))
+    # looked up in the compiled step: a GPU would wait while Python sets them
+    lr = [schedules.learning_rate(config, step, len(steps)) for step in steps]
+    bn_momentum = [schedules.bn_momentum(config, step) for step in steps]
     with peers.scope():
         net = pointnet.build(config.model, len(clouds.names), config.num_points)
         optimizer = keras.optimizers.Adam(config.lr)
@@ -61,6 +64,8 @@ def train(config: Config) -> None:
         optimizer.build(net.trainable_variables)
 
     def train_step(points, labels):
+        optimizer.learning_rate.assign(tf.gather(lr, optimizer.iterations))
+        set_momentum(net, tf.gather(bn_momentum, optimizer.iterations))
         with tf.GradientTape() as tape:
             loss, logits = pointnet.task_loss(net, points, labels, training=True)
             share = loss / peers.count  # the devices' gradients are added up
@@ -81,18 +86,14 @@ def train(config: Config) -> None:
     with Training(config, peers, State(net, optimizer), metadata=metadata) as training:
         for epoch in training.epochs():
             order = batches.of_epoch(rows, config.batch_size, config.seed, epoch)
-            for step, (points, labels) in training.steps(order, load):
-                lr = schedules.learning_rate(config, step, total)
-                optimizer.learning_rate.assign(lr)
-                samples = step * config.batch_size
-                set_momentum(net, schedules.bn_momentum(samples, config.bn_decay_samples))
-                training.add(train_step(points, labels))
+            for step, batch in training.steps(order, load):
+                training.add(train_step(*batch))
             held_out_scores = {}
             if training.judging and len(held_out):
                 points, labels = clouds.points[held_out], clouds.labels[held_out]
                 share = pointnet.accuracy(net, points, labels, config.batch_size)
                 held_out_scores["held_out_accuracy"] = share
-            training.end_epoch(("loss", "train_accuracy"), lr=lr, **held_out_scores)
+            training.end_epoch(("loss", "train_accuracy"), lr=lr[step], **held_out_scores)
 
 
 if __name__ == "__main__":

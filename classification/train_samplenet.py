@@ -74,12 +74,17 @@ def train(config: Config) -> None:
     clouds, _ = pointnet.open_clouds(config, task_config, names, "train")
     # the classifier's own split: no network was trained on what is held out
     rows, held_out = batches.hold_out(clouds, task_config.hold_out, task_config.seed)
-    total = config.epochs * batches.steps_per_epoch(rows, config.batch_size)
+    steps = range(config.epochs * batches.steps_per_epoch(rows, config.batch_size))
+    # looked up in the compiled step: a GPU would wait while Python sets them
+    lr = [schedules.learning_rate(config, step, len(steps)) for step in steps]
+    bn_momentum = [schedules.bn_momentum(config, step) for step in steps]
     sizes = config.sample_sizes
     size_weight = 1 / len(sizes) if config.over_sizes == "mean" else 1.0
 
     @peers.compiled
     def train_step(points, labels):
+        optimizer.learning_rate.assign(tf.gather(lr, optimizer.iterations))
+        set_momentum(sampler, tf.gather(bn_momentum, optimizer.iterations))
         with tf.GradientTape() as tape:
             sampled = sampler(points, training=True)
             samples = fan_out(sampled.points, len(sizes))
@@ -113,16 +118,12 @@ def train(config: Config) -> None:
     with Training(config, peers, State(sampler, optimizer), config.task, card=card) as training:
         for epoch in training.epochs():
             order = batches.of_epoch(rows, config.batch_size, config.seed, epoch)
-            for step, (points, labels) in training.steps(order, load):
-                lr = schedules.learning_rate(config, step, total)
-                optimizer.learning_rate.assign(lr)
-                samples = step * config.batch_size
-                set_momentum(sampler, schedules.bn_momentum(samples, config.bn_decay_samples))
-                training.add(train_step(points, labels))
+            for step, batch in training.steps(order, load):
+                training.add(train_step(*batch))
             held_out_scores = {}
             if training.judging and len(held_out):
                 held_out_scores["held_out_accuracy"] = matched_accuracy()
-            training.end_epoch(parts, lr=lr, **held_out_scores)
+            training.end_epoch(parts, lr=lr[step], **held_out_scores)
 
 
 if __name__ == "__main__":

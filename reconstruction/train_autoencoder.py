@@ -52,7 +52,9 @@ def train(config: Config) -> None:
     splits = [autoencoder.open_clouds(config, split).points for split in shapenet.SPLITS]
     clouds, validation, _ = splits
     rows = np.arange(len(clouds))
-    total = config.epochs * batches.steps_per_epoch(rows, config.batch_size)
+    steps = range(config.epochs * batches.steps_per_epoch(rows, config.batch_size))
+    # looked up in the compiled step: a GPU would wait while Python sets them
+    lr = [schedules.learning_rate(config, step, len(steps)) for step in steps]
     with peers.scope():
         net = autoencoder.build(config.num_points)
         optimizer = keras.optimizers.Adam(config.lr)
@@ -61,6 +63,7 @@ def train(config: Config) -> None:
 
     @peers.compiled
     def train_step(points):
+        optimizer.learning_rate.assign(tf.gather(lr, optimizer.iterations))
         with tf.GradientTape() as tape:
             loss = autoencoder.task_loss(net(points, training=True), points, config.loss)
             share = loss / peers.count  # the devices' gradients are added up
@@ -73,15 +76,13 @@ def train(config: Config) -> None:
     with Training(config, peers, State(net, optimizer)) as training:
         for epoch in training.epochs():
             order = batches.of_epoch(rows, config.batch_size, config.seed, epoch)
-            for step, (points,) in training.steps(order, load):
-                lr = schedules.learning_rate(config, step, total)
-                optimizer.learning_rate.assign(lr)
-                training.add(train_step(points))
+            for step, batch in training.steps(order, load):
+                training.add(train_step(*batch))
             validation_scores = {}
             if training.judging:
                 errors = autoencoder.errors(net, validation, config.batch_size, config.loss)
                 validation_scores[f"validation_{config.loss}"] = errors.mean()
-            training.end_epoch((f"train_{config.loss}",), lr=lr, **validation_scores)
+            training.end_epoch((f"train_{config.loss}",), lr=lr[step], **validation_scores)
 
 
 if __name__ == "__main__":

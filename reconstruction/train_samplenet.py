@@ -100,10 +100,13 @@ def train(config: Config) -> None:
     clouds = autoencoder.open_clouds(task_config, "train").points
     validation = autoencoder.open_clouds(task_config, "val").points
     rows, sizes = np.arange(len(clouds)), config.sample_sizes
-    total = config.epochs * batches.steps_per_epoch(rows, config.batch_size)
+    steps = range(config.epochs * batches.steps_per_epoch(rows, config.batch_size))
+    # looked up in the compiled step: a GPU would wait while Python sets them
+    lr = [schedules.learning_rate(config, step, len(steps)) for step in steps]
 
     @peers.compiled
     def train_step(points):
+        optimizer.learning_rate.assign(tf.gather(lr, optimizer.iterations))
         with tf.GradientTape() as tape:
             measured = losses(config, sampler, net, points, task_config.loss)
             share = measured[0] / peers.count  # the devices' gradients are added up
@@ -124,17 +127,15 @@ def train(config: Config) -> None:
         full_errors = errors() if training.run and not training.done else None
         for epoch in training.epochs():
             order = batches.of_epoch(rows, config.batch_size, config.seed, epoch)
-            for step, (points,) in training.steps(order, load):
-                lr = schedules.learning_rate(config, step, total)
-                optimizer.learning_rate.assign(lr)
-                training.add(train_step(points))
+            for step, batch in training.steps(order, load):
+                training.add(train_step(*batch))
             validation_scores = {}
             if training.judging:
                 matched = in_order(sampler, validation, max(sizes), config.batch_size)
                 matched_errors = np.mean([errors(matched[:, :m]) for m in sizes], 0)
                 validation_scores[f"validation_{task_config.loss}"] = matched_errors.mean()
                 validation_scores["validation_nre"] = np.mean(matched_errors / full_errors)
-            training.end_epoch(parts, lr=lr, **validation_scores)
+            training.end_epoch(parts, lr=lr[step], **validation_scores)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from samplenet.ops import check_inputs
 from samplenet.runs import settings
 from samplenet.runs.checkpoint import load_checkpoint
 from samplenet.runs.experiments import PRESETS
+from samplenet.runs.training import Training
 from samplenet.tf.state import State
 
 TINY = "--shapes-per-class 10 --num-points 32 --batch-size 8 --epochs 2"
@@ -97,16 +98,16 @@ def test_a_ply_damaged_in_the_middle_of_an_epoch_is_in_memory_by_then(
     for number in range(20):
         points = np.random.default_rng(number).normal(size=(32, 3)).astype(np.float32)
         (chairs / f"{number:02d}.ply").write_bytes(ply.encode(points))
-    learning_rate, steps_done = scripts.train_autoencoder.schedules.learning_rate, []
+    add, steps_done = Training.add, []
 
-    def damaging(*arguments):
+    def damaging(training, measured):
         steps_done.append(1)
         if len(steps_done) == 3:  # of two steps an epoch
             for path in chairs.iterdir():
                 path.write_bytes(b"hello")
-        return learning_rate(*arguments)
+        add(training, measured)
 
-    monkeypatch.setattr(scripts.train_autoencoder.schedules, "learning_rate", damaging)
+    monkeypatch.setattr(Training, "add", damaging)
     flags = ["--data-root", tmp_path / "data", "--classes", "chair", "--epochs", 3]
     train(tmp_path / "run", *flags)
     assert len(steps_done) == 6 and len(metrics(tmp_path / "run")) == 3

@@ -30,8 +30,9 @@ def test_a_rate_below_the_floor_is_kept():
 
 
 @pytest.mark.parametrize(
-    "samples, momentum",
-    [(0, 0.5), (199_999, 0.5), (200_000, 0.75), (10**6, 0.984375), (10**9, 0.99)],
+    "step, momentum",
+    [(0, 0.5), (6249, 0.5), (6250, 0.75), (31_250, 0.984375), (10**8, 0.99)],
 )
-def test_batch_norm_momentum(samples, momentum):
-    assert bn_momentum(samples, 200_000) == pytest.approx(momentum)
+def test_batch_norm_momentum(step, momentum):
+    config = SimpleNamespace(batch_size=32, bn_decay_samples=200_000)
+    assert bn_momentum(config, step) == pytest.approx(momentum)

@@ -22,9 +22,10 @@ def learning_rate(config, step: int, steps: int) -> float:
     return max(config.lr * factor, floor)
 
 
-def bn_momentum(samples: int, decay_samples: int) -> float:
-    """Compute the decay of batch norm's running statistics after `samples` clouds.
+def bn_momentum(config, step: int) -> float:
+    """Compute the decay of batch norm's running statistics at `step`.
 
     As in the released classifier it grows from 0.5 to 0.99, so they average over ever more steps.
+    It halves its distance to 1 for every `config.bn_decay_samples` clouds seen.
     """
-    return min(0.99, 1 - 0.5 * 0.5 ** (samples // decay_samples))
+    return min(0.99, 1 - 0.5 * 0.5 ** (step * config.batch_size // config.bn_decay_samples))

@@ -18,7 +18,12 @@ class BatchNorm(keras.layers.BatchNormalization):
     def build(self, input_shape):
         super().build(input_shape)
         # a variable, as a schedule changes it in a compiled step; the schedule's, so not a weight
-        self.decay = tf.Variable(self.momentum, dtype=tf.float32, trainable=False)
+        self.decay = tf.Variable(
+            self.momentum,
+            dtype=tf.float32,
+            trainable=False,
+            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,  # all set the same
+        )
 
     def call(self, inputs, training=None, mask=None):
         if not training or not self.trainable or inputs.dtype == tf.float64:
@@ -62,8 +67,12 @@ class BatchNorm(keras.layers.BatchNormalization):
         return tf.cast(out, inputs.dtype), mean, variance * count / (count - 1)
 
 
-def set_momentum(model: keras.Model, momentum: float) -> None:
-    """Set the share of the running statistics that every `BatchNorm` of a built model keeps."""
+def set_momentum(model: keras.Model, momentum: float | tf.Tensor) -> None:
+    """Set the share of the running statistics that every `BatchNorm` of a built model keeps.
+
+    Args:
+        momentum: a number; inside a compiled step also a tensor, so that the host need not set it.
+    """
     for layer in model._flatten_layers():
         if isinstance(layer, BatchNorm):
             layer.decay.assign(momentum)
