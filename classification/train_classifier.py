@@ -86,14 +86,14 @@ def train(config: Config) -> None:
     with Training(config, peers, State(net, optimizer), metadata=metadata) as training:
         for epoch in training.epochs():
             order = batches.of_epoch(rows, config.batch_size, config.seed, epoch)
-            for step, batch in training.steps(order, load):
+            for _, batch in training.steps(order, load):
                 training.add(train_step(*batch))
-            held_out_scores = {}
+            scores = {}
             if training.judging and len(held_out):
                 points, labels = clouds.points[held_out], clouds.labels[held_out]
                 share = pointnet.accuracy(net, points, labels, config.batch_size)
-                held_out_scores["held_out_accuracy"] = share
-            training.end_epoch(("loss", "train_accuracy"), lr=lr[step], **held_out_scores)
+                scores["held_out_accuracy"] = share
+            training.end_epoch(("loss", "train_accuracy"), lr=lr[training.step - 1], **scores)
 
 
 if __name__ == "__main__":

@@ -46,6 +46,7 @@ class Config(SamplerConfig):
     bn_decay_samples: int = option(
         600_000, "clouds between the steps of the batch norm momentum", at_least=1
     )
+    xla: bool = option(False, "compile the step with XLA, which has none of the native ops")
 
 
 def build(config: Config, num_points: int) -> SampleNet:
@@ -81,7 +82,6 @@ def train(config: Config) -> None:
     sizes = config.sample_sizes
     size_weight = 1 / len(sizes) if config.over_sizes == "mean" else 1.0
 
-    @peers.compiled
     def train_step(points, labels):
         optimizer.learning_rate.assign(tf.gather(lr, optimizer.iterations))
         set_momentum(sampler, tf.gather(bn_momentum, optimizer.iterations))
@@ -105,6 +105,8 @@ def train(config: Config) -> None:
         optimizer.apply(tape.gradient(share, sampler.trainable_variables))
         return tf.stack([loss, task, simplify, project, accuracy])
 
+    train_step = peers.compiled(train_step, config.xla)
+
     def load(step, rows):
         return peers.spread(clouds.points[rows], clouds.labels[rows])
 
@@ -118,12 +120,12 @@ def train(config: Config) -> None:
     with Training(config, peers, State(sampler, optimizer), config.task, card=card) as training:
         for epoch in training.epochs():
             order = batches.of_epoch(rows, config.batch_size, config.seed, epoch)
-            for step, batch in training.steps(order, load):
+            for _, batch in training.steps(order, load):
                 training.add(train_step(*batch))
-            held_out_scores = {}
+            scores = {}
             if training.judging and len(held_out):
-                held_out_scores["held_out_accuracy"] = matched_accuracy()
-            training.end_epoch(parts, lr=lr[step], **held_out_scores)
+                scores["held_out_accuracy"] = matched_accuracy()
+            training.end_epoch(parts, lr=lr[training.step - 1], **scores)
 
 
 if __name__ == "__main__":

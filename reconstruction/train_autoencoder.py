@@ -43,6 +43,7 @@ class Config(DataConfig):
         "distance to the reconstruction; 'emd' is approximate and slow",
         choices=tuple(autoencoder.DISTANCES),
     )
+    xla: bool = option(False, "compile the step with XLA, which has none of the native ops")
 
 
 def train(config: Config) -> None:
@@ -61,7 +62,6 @@ def train(config: Config) -> None:
         # now, not in the first step: a continued run restores these variables before it
         optimizer.build(net.trainable_variables)
 
-    @peers.compiled
     def train_step(points):
         optimizer.learning_rate.assign(tf.gather(lr, optimizer.iterations))
         with tf.GradientTape() as tape:
@@ -70,19 +70,21 @@ def train(config: Config) -> None:
         optimizer.apply(tape.gradient(share, net.trainable_variables))
         return loss
 
+    train_step = peers.compiled(train_step, config.xla)
+
     def load(step, rows):
         return peers.spread(clouds[rows])
 
     with Training(config, peers, State(net, optimizer)) as training:
         for epoch in training.epochs():
             order = batches.of_epoch(rows, config.batch_size, config.seed, epoch)
-            for step, batch in training.steps(order, load):
+            for _, batch in training.steps(order, load):
                 training.add(train_step(*batch))
-            validation_scores = {}
+            scores = {}
             if training.judging:
                 errors = autoencoder.errors(net, validation, config.batch_size, config.loss)
-                validation_scores[f"validation_{config.loss}"] = errors.mean()
-            training.end_epoch((f"train_{config.loss}",), lr=lr[step], **validation_scores)
+                scores[f"validation_{config.loss}"] = errors.mean()
+            training.end_epoch((f"train_{config.loss}",), lr=lr[training.step - 1], **scores)
 
 
 if __name__ == "__main__":

@@ -45,6 +45,7 @@ class Config(SamplerConfig):
     delta: float = 1 / 64
     epochs: int = 400
     lr: float = 5e-4
+    xla: bool = option(False, "compile the step with XLA, which has none of the native ops")
 
 
 def build(config: Config, num_points: int) -> SampleNet:
@@ -104,7 +105,6 @@ def train(config: Config) -> None:
     # looked up in the compiled step: a GPU would wait while Python sets them
     lr = [schedules.learning_rate(config, step, len(steps)) for step in steps]
 
-    @peers.compiled
     def train_step(points):
         optimizer.learning_rate.assign(tf.gather(lr, optimizer.iterations))
         with tf.GradientTape() as tape:
@@ -112,6 +112,8 @@ def train(config: Config) -> None:
             share = measured[0] / peers.count  # the devices' gradients are added up
         optimizer.apply(tape.gradient(share, sampler.trainable_variables))
         return measured
+
+    train_step = peers.compiled(train_step, config.xla)
 
     def load(step, rows):
         return peers.spread(clouds[rows])
@@ -127,15 +129,15 @@ def train(config: Config) -> None:
         full_errors = errors() if training.run and not training.done else None
         for epoch in training.epochs():
             order = batches.of_epoch(rows, config.batch_size, config.seed, epoch)
-            for step, batch in training.steps(order, load):
+            for _, batch in training.steps(order, load):
                 training.add(train_step(*batch))
-            validation_scores = {}
+            scores = {}
             if training.judging:
                 matched = in_order(sampler, validation, max(sizes), config.batch_size)
                 matched_errors = np.mean([errors(matched[:, :m]) for m in sizes], 0)
-                validation_scores[f"validation_{task_config.loss}"] = matched_errors.mean()
-                validation_scores["validation_nre"] = np.mean(matched_errors / full_errors)
-            training.end_epoch(parts, lr=lr[step], **validation_scores)
+                scores[f"validation_{task_config.loss}"] = matched_errors.mean()
+                scores["validation_nre"] = np.mean(matched_errors / full_errors)
+            training.end_epoch(parts, lr=lr[training.step - 1], **scores)
 
 
 if __name__ == "__main__":

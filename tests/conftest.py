@@ -434,6 +434,36 @@ def gradients_in_one_order():
 
 
 @pytest.fixture(scope="session")
+def host_work():
+    """The function that counts what TensorFlow is given by Python, of benchmarks/host_tf.py."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "benchmarks")
+        yield importlib.import_module("host_tf").host_work
+
+
+@pytest.fixture(scope="session")
+def one_operation_a_step(host_work):
+    """Check that from Python every training step in TensorFlow is its batch and one operation.
+
+    An epoch's first step is not looked at, for the epoch before ends with other work.
+    """
+    from samplenet.runs.training import Training
+
+    add, before = Training.add, {}
+
+    def checking(training, measured):
+        work = {kind: count - before.get(kind, 0) for kind, count in total.items()}
+        if training._added:
+            assert work["operations"] == 1 and work["tensors"] <= 2, work
+        before.update(total)
+        add(training, measured)
+
+    with host_work() as total, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Training, "add", checking)
+        yield
+
+
+@pytest.fixture(scope="session")
 def metrics():
     """Return a function that reads the lines a run logged, without their times."""
 

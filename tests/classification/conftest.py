@@ -20,8 +20,8 @@ TINY = ["--batch-size", "8", "--epochs", "1", "--bn-decay-samples", "20"]
 
 
 @pytest.fixture(scope="session", autouse=True)
-def every_training_adds_gradients_in_one_order(gradients_in_one_order):
-    """Every training step of these tests is checked."""
+def every_training_step_is_checked(gradients_in_one_order, one_operation_a_step):
+    """For the order of its sums, and for what it asks of the host."""
 
 
 @pytest.fixture(scope="session")

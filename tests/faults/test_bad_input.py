@@ -63,6 +63,7 @@ RIGHT = {
     "benchmarks/captured_steps.py": "",
     "benchmarks/gpu.py": "--device cpu",
     "benchmarks/gpu_tf.py": "--device cpu",
+    "benchmarks/host_tf.py": "classification/train_classifier.py --out {out}",
     "benchmarks/layers.py": "",
     "benchmarks/ops.py": "--only none",
     "benchmarks/steps.py": "",
@@ -550,6 +551,15 @@ FAULTS = [
     (
         ["benchmarks/gpu.py", "benchmarks/gpu_tf.py"],
         {"unknown device": ("--device tpu", "argument --device: invalid choice: 'tpu'")},
+    ),
+    (
+        ["benchmarks/host_tf.py"],
+        {
+            "another script": (
+                "no:classification/train_classifier.py",
+                "argument script: invalid choice",
+            )
+        },
     ),
     (
         ["benchmarks/ops.py"],

@@ -39,6 +39,7 @@ class Training:
         run: the run folder, in the first process; else None.
         done: whether the run had finished already.
         epoch: the current one.
+        step: how many steps of the run are done, once an epoch has ended.
         resumed: measurements from the part of the epoch done before the run was stopped,
             (steps, values).
     """
@@ -104,7 +105,7 @@ class Training:
             loading += time.perf_counter() - ready
             yield step, batch
         self.peers.check_identical(self.state.model)
-        self._measured, self._step = self._read(), self._first_step + len(order)
+        self._measured, self.step = self._read(), self._first_step + len(order)
         self.resumed = self.resumed[:0]
         # reading the measurements above waited for the device, so this time is the computation's
         seconds = time.perf_counter() - begin
@@ -157,14 +158,14 @@ class Training:
         means = self._measured.mean(0, dtype=np.float64)
         logged = dict(zip(names, means.tolist(), strict=True))
         for name, value in values.items():
-            logged[name] = finite(float(value), f"the {name.replace('_', ' ')}", self._step)
+            logged[name] = finite(float(value), f"the {name.replace('_', ' ')}", self.step)
         rounded = {name: round(value, 9) for name, value in logged.items()}
-        self.run.log(self._step, rounded, self._timing)
+        self.run.log(self.step, rounded, self._timing)
         words = [f"{name.replace('_', ' ')} {value:.4g}" for name, value in logged.items()]
         words.append("{step_ms:.1f} ms a step, {data_ms:.1f} of them data".format(**self._timing))
         print(f"epoch {self.epoch + 1}/{self.config.epochs}", *words, sep="  ", flush=True)
         if self.last and self._card:
             weights.save(self.state.model, self.run.folder / "sampler.safetensors", self._card)
         if self.judging:
-            meta = {**self.metadata, "epoch": self.epoch + 1, "step": self._step}
+            meta = {**self.metadata, "epoch": self.epoch + 1, "step": self.step}
             self.run.checkpoint(self.state.arrays(), meta, done=self.last)
