@@ -27,6 +27,12 @@ def test_gradients_of_the_whole_pointnet_are_added_in_one_order(script, tmp_path
     script("train_classifier", *tiny, "--model", "pointnet", "--no-xla", "--out", tmp_path)
 
 
+@pytest.mark.slow
+def test_xla_compiles_a_sampler_s_step(script, tmp_path, tiny, trained):
+    flags = ["--sample-sizes", 4, 8, "--xla", "--task", trained / "cls", "--out", tmp_path]
+    script("train_samplenet", *tiny, *flags)
+
+
 def test_a_damaged_own_checkpoint_is_kept_and_named(script, tmp_path, trained, tiny):
     shutil.copytree(trained / "cls", tmp_path / "cls")
     last = tmp_path / "cls" / "last.safetensors"

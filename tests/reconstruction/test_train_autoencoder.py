@@ -41,6 +41,15 @@ def test_framework_operations_add_gradients_in_one_order(tmp_path, train, served
     train(tmp_path, "--epochs", 1, "--loss", loss)
 
 
+@pytest.mark.slow
+def test_xla_compiles_the_step_to_the_same_curve(tmp_path, train, metrics):
+    for flag in ("--no-xla", "--xla"):
+        train(tmp_path / flag, flag)
+    curves = [metrics(tmp_path / flag) for flag in ("--no-xla", "--xla")]
+    for own, compiled in zip(*curves, strict=True):
+        assert compiled == pytest.approx(own, rel=1e-2)
+
+
 def test_a_run_learns_and_leaves_what_explains_it(tmp_path, scripts, train, load, metrics, capsys):
     train(tmp_path, "--epochs", 5)
     lines = metrics(tmp_path)

@@ -35,6 +35,11 @@ def test_gradients_of_several_sizes_are_added_in_one_order(train, tmp_path, serv
     train(tmp_path, "--sample-sizes", 3, 6, 12, "--epochs", 1, "--k", 4, kind)
 
 
+@pytest.mark.slow
+def test_xla_compiles_the_step(train, tmp_path):
+    train(tmp_path, "--epochs", 1, "--xla")
+
+
 def test_layer_sizes_are_the_published_ones(scripts):
     config = scripts.train_samplenet.Config(sample_sizes=[64])
     arrays = State(scripts.train_samplenet.build(config, 2048)).arrays()
