@@ -44,9 +44,9 @@ BATCH, POINTS, MANY_POINTS, SAMPLE = 32, 1024, 4096, 32
 def framework_layers() -> Iterator[None]:
     """Leave the layers to the frameworks' own operations."""
     with (
-        mock.patch.object(tf_ops, "searches_natively", lambda: False),
-        mock.patch.object(torch_pooled, "searches_natively", lambda features: False),
-        mock.patch.object(torch_layers, "searches_natively", lambda features: False),
+        mock.patch.object(tf_ops, "serves_layers", lambda: False),
+        mock.patch.object(torch_pooled, "serves_layers", lambda features: False),
+        mock.patch.object(torch_layers, "serves_layers", lambda features: False),
     ):
         yield
 

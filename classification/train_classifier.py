@@ -13,7 +13,7 @@ import tensorflow as tf
 
 import pointnet
 from samplenet.data import batches, modelnet40
-from samplenet.ops.tf import searches_natively
+from samplenet.ops.tf import serves_layers
 from samplenet.runs import schedules
 from samplenet.runs.script import main
 from samplenet.runs.settings import DataConfig, option
@@ -74,7 +74,7 @@ def train(config: Config) -> None:
         return tf.stack([loss, tf.reduce_mean(right)])
 
     # XLA knows no native ops, and without them it is faster than TensorFlow's own layers
-    xla = not searches_natively() if config.xla is None else config.xla
+    xla = not serves_layers() if config.xla is None else config.xla
     train_step = peers.compiled(train_step, xla)
 
     def load(step, rows):

@@ -109,7 +109,7 @@ class Block(keras.layers.Layer):
     def _fuses(self, inputs) -> bool:
         """Return whether norm and ReLU are one native op: on a CPU with a build, outside XLA."""
         alone = tf.distribute.get_strategy().num_replicas_in_sync == 1
-        serves = inputs.dtype == tf.float32 and ops.searches_natively()
+        serves = inputs.dtype == tf.float32 and ops.serves_layers()
         return bool(self.bn and self.bn.trainable and self.relu and alone and serves)
 
     def _fused(self, inputs):
@@ -134,7 +134,7 @@ class PooledBlock(Block):
 
     def call(self, features, training=None):
         # on a GPU, under XLA, without a build or for other types: the framework's own layers
-        if features.dtype != tf.float32 or not ops.searches_natively():
+        if features.dtype != tf.float32 or not ops.serves_layers():
             return tf.reduce_max(super().call(features, training=training), axis=1)
         kernel, bias = self.fc.kernel, self.fc.bias
         if not self.bn:

@@ -12,7 +12,7 @@ from samplenet.ops.torch import (
     batch_norm_relu,
     normalised_pooled_linear,
     pooled_linear,
-    searches_natively,
+    serves_layers,
 )
 
 
@@ -53,7 +53,7 @@ def _fuses(features: Tensor, weight: Tensor, norm: _BatchNorm) -> bool:
     alike = features.dtype == weight.dtype and features.dtype in (torch.float32, torch.float64)
     on_cpu = features.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
     alone = not isinstance(norm, nn.SyncBatchNorm)
-    return alike and on_cpu and alone and searches_natively(features)
+    return alike and on_cpu and alone and serves_layers(features)
 
 
 def pooled_block(

@@ -29,7 +29,7 @@ from samplenet.ops.tf._knn import knn
 from samplenet.ops.tf._pooled_linear import (
     normalised_pooled_linear,
     pooled_linear,
-    searches_natively,
+    serves_layers,
 )
 
 __all__ = [
@@ -42,5 +42,5 @@ __all__ = [
     "knn",
     "normalised_pooled_linear",
     "pooled_linear",
-    "searches_natively",
+    "serves_layers",
 ]

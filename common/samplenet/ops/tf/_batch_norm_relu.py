@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from samplenet.ops import contract
-from samplenet.ops.tf._pooled_linear import searches_natively
+from samplenet.ops.tf._pooled_linear import serves_layers
 from samplenet.ops.tf.build import native_library
 
 
@@ -25,7 +25,7 @@ def batch_norm_relu(features, scale, shift, epsilon: float) -> tuple[tf.Tensor, 
     contract.check_norm("batch_norm_relu", dtypes, *shapes)
     dtype = tf.float64 if "float64" in dtypes.values() else tf.float32
     features, scale, shift = (tf.cast(array, dtype) for array in arrays.values())
-    if searches_natively():
+    if serves_layers():
         return tuple(
             native_library().samplenet_batch_norm_relu(features, scale, shift, epsilon=epsilon)
         )

@@ -24,15 +24,15 @@ def pooled_linear(features, weight) -> tuple[tf.Tensor, tf.Tensor]:
     contract.check_layer("pooled_linear", dtypes, tuple(features.shape), tuple(weight.shape))
     if features.dtype != tf.float64:
         features, weight = tf.cast(features, tf.float32), tf.cast(weight, tf.float32)
-    if searches_natively():
+    if serves_layers():
         values, idx = native_library().samplenet_pooled_linear(features, weight)
         return values, idx
     idx = _search(tf.stop_gradient(features), tf.stop_gradient(weight))
     return _products(features, weight, idx), idx
 
 
-def searches_natively() -> bool:
-    """Return whether the native op serves what is computed or traced now; it has no GPU kernel."""
+def serves_layers() -> bool:
+    """Return whether native ops of layers serve what is computed or traced now: none on a GPU."""
     return native_library() is not None and not tf.config.list_logical_devices("GPU")
 
 
@@ -68,7 +68,7 @@ def _products(features, weight, idx):
 
 def pooled_linear_backward(grad, features, weight, idx) -> tuple[tf.Tensor, tf.Tensor]:
     """Return the gradients of sum(grad * values) of `pooled_linear`, whose `idx` is known."""
-    if searches_natively():
+    if serves_layers():
         return tuple(native_library().samplenet_pooled_linear_backward(grad, features, weight, idx))
     with tf.GradientTape() as tape:
         tape.watch([features, weight])

@@ -19,7 +19,7 @@ from samplenet.ops.torch._knn import knn
 from samplenet.ops.torch._pooled_linear import (
     normalised_pooled_linear,
     pooled_linear,
-    searches_natively,
+    serves_layers,
 )
 
 __all__ = [
@@ -31,5 +31,5 @@ __all__ = [
     "knn",
     "normalised_pooled_linear",
     "pooled_linear",
-    "searches_natively",
+    "serves_layers",
 ]

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from samplenet.ops import contract
-from samplenet.ops.torch._pooled_linear import searches_natively
+from samplenet.ops.torch._pooled_linear import serves_layers
 from samplenet.ops.torch.checks import dtype_names
 
 
@@ -26,7 +26,7 @@ def batch_norm_relu(
     contract.check_norm("batch_norm_relu", dtype_names(**arrays), *shapes)
     if features.dtype != torch.float64:
         features, scale, shift = features.float(), scale.float(), shift.float()
-    if searches_natively(features):
+    if serves_layers(features):
         return torch.ops.samplenet.batch_norm_relu(features, scale, shift, epsilon)
     variance, mean = torch.var_mean(features, 0, correction=0)
     out = torch.relu((features - mean) * (scale * torch.rsqrt(variance + epsilon)) + shift)

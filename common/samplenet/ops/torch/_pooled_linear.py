@@ -26,7 +26,7 @@ def pooled_linear(features: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     contract.check_layer("pooled_linear", dtypes, tuple(features.shape), tuple(weight.shape))
     if features.dtype != torch.float64:
         features, weight = features.float(), weight.float()
-    if searches_natively(features):
+    if serves_layers(features):
         return torch.ops.samplenet.pooled_linear(features, weight)
     with torch.autocast(features.device.type, enabled=False):  # float32, as the native op
         if features.shape[1] <= FEW:
@@ -39,8 +39,8 @@ def pooled_linear(features: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         return (kept * weight.t()).sum(-1), idx
 
 
-def searches_natively(features: Tensor) -> bool:
-    """Return whether the native op, which has no CUDA kernel, serves this tensor."""
+def serves_layers(features: Tensor) -> bool:
+    """Return whether the native ops of layers serve this tensor; they have no CUDA kernel."""
     return features.device.type in ("cpu", "meta") and serves_natively(features)
 
 
@@ -119,7 +119,7 @@ class _Normalised(torch.autograd.Function):
 
 def pooled_linear_backward(grad, features, weight, idx) -> tuple[Tensor, Tensor]:
     """Return the gradients of sum(grad * values) of `pooled_linear`, whose `idx` is known."""
-    if searches_natively(features):
+    if serves_layers(features):
         return torch.ops.samplenet.pooled_linear_backward(grad, features, weight, idx)
     at = idx[..., None].expand(-1, -1, features.shape[2])  # (B, F, C)
     grad_features = torch.zeros_like(features, memory_format=torch.contiguous_format)
