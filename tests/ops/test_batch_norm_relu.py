@@ -83,6 +83,16 @@ def test_gradients_are_those_of_the_definition(serve, name, dtype, offset, toler
         assert np.abs(a - b).max() <= tolerance * np.abs(b).max()
 
 
+@pytest.mark.parametrize("name", FRAMEWORKS)
+def test_epsilon_keeps_the_digits_of_float64(serve, name):
+    features, *others = arrays(100, 33)
+    given = 1e-3 * features, *others  # the variance is far below epsilon
+    with serve(name):
+        got = (_torch if "torch" in name else _tf)("float64", *given)
+    for a, b in zip(got, expected(*given), strict=True):
+        assert np.abs(a - b).max() <= 1e-11 * np.abs(b).max()
+
+
 def test_what_is_not_a_number_shows(backend):
     features = np.ones((300, 5), np.float32)
     features[200, 3] = np.nan
@@ -108,7 +118,7 @@ def test_both_frameworks_have_the_same_bits_each_time(serve, name):
     [
         ((2, 3, 4), (4,), r"features must have shape \(R, C\), got \(2, 3, 4\)"),
         ((2, 3), (4,), r"scale must have shape \(C,\) = \(3,\), got \(4,\)"),
-        ((0, 3), (3,), r"features is empty \(N = 0\)"),
+        ((0, 3), (3,), r"features is empty \(R = 0\), at least one row"),
     ],
 )
 def test_wrong_shapes_are_named(eager, features, scale, sentence):

@@ -141,4 +141,5 @@ def check_norm(op: str, dtypes: dict[str, str], features: tuple, *vectors: tuple
         if len(shape) != 1 or (None not in (features[1], shape[0]) and shape[0] != features[1]):
             raise InputError(f"{op}: {name} must have shape (C,) = ({features[1]},), got {shape}")
     _check_dtypes(op, dtypes)
-    check_not_empty(op, "features", features[0])
+    if features[0] == 0:
+        raise InputError(f"{op}: features is empty (R = 0), at least one row is needed")

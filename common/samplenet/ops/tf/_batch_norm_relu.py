@@ -1,4 +1,4 @@
-"""Batch norm in training and ReLU, in one pass over the features each way."""
+"""Batch norm in training and ReLU as one op."""
 
 import tensorflow as tf
 
@@ -10,9 +10,9 @@ from samplenet.ops.tf.build import native_library
 def batch_norm_relu(features, scale, shift, epsilon: float) -> tuple[tf.Tensor, ...]:
     """Normalise features (R, C) by the batch's statistics, scale (C,), shift (C,), and cut at 0.
 
-    The native op reads the features twice and writes once, and in the backward pass likewise; the
-    framework's own layers pass over them for norm and ReLU apart. Differentiable in features, scale
-    and shift through `out`.
+    The native op, of float32, reads the features twice and writes once, and in the backward pass
+    likewise; the framework's own layers pass over them for norm and ReLU apart. Differentiable in
+    features, scale and shift through `out`.
 
     Returns:
         out: (R, C).
@@ -25,7 +25,7 @@ def batch_norm_relu(features, scale, shift, epsilon: float) -> tuple[tf.Tensor, 
     contract.check_norm("batch_norm_relu", dtypes, *shapes)
     dtype = tf.float64 if "float64" in dtypes.values() else tf.float32
     features, scale, shift = (tf.cast(array, dtype) for array in arrays.values())
-    if serves_layers():
+    if serves_layers() and dtype == tf.float32:  # the native op's epsilon has no more digits
         return tuple(
             native_library().samplenet_batch_norm_relu(features, scale, shift, epsilon=epsilon)
         )
