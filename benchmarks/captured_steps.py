@@ -108,8 +108,8 @@ def main() -> None:
 
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        # the op has no CUDA kernel, so a GPU is asked for the operations that replace it
-        never = mock.patch.object(_pooled_linear, "serves_layers", lambda features: False)
+        # ops of layers have no CUDA kernel, so a GPU is asked for the operations that replace them
+        never = mock.patch.object(_pooled_linear, "serves_natively", lambda features: False)
         stack.enter_context(never)
         points = 1024
         if not torch.cuda.is_available():
