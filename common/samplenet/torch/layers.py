@@ -49,7 +49,7 @@ def point_block(features: Tensor, weight: Tensor, bias: Tensor, norm: _BatchNorm
 
 
 def _fuses(features: Tensor, weight: Tensor, norm: _BatchNorm) -> bool:
-    """Return whether norm and ReLU are one native op: on a CPU with a build, in one process."""
+    """Return whether norm and ReLU are one native op: on a CPU with a build, not synchronised."""
     alike = features.dtype == weight.dtype and features.dtype in (torch.float32, torch.float64)
     on_cpu = features.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
     alone = not isinstance(norm, nn.SyncBatchNorm)

@@ -1,4 +1,4 @@
-"""Batch norm in training and ReLU, in one pass over the features each way."""
+"""Batch norm in training and ReLU as one op."""
 
 import torch
 from torch import Tensor
