@@ -52,7 +52,7 @@ def arguments(argv: list[str] | None, experiments: dict[str, Experiment]) -> arg
     add = parser.add_argument
     words = f"{', '.join(known)} (all is {', '.join(published)})"
     add("experiments", nargs="*", metavar="experiment", help=words)
-    presets = "smoke (seconds a run), quick (default), full (long training, three seeds; hours), paper (days)"
+    presets = "smoke (seconds a run), quick (default), full (three seeds, hours), paper (days)"
     add("--preset", default="quick", help=presets)
     add("--data-root", metavar="DIR", help="data set folder; without it, the built-in shapes")
     add("--seeds", type=int, nargs="+", help="sampler seeds (preset full: 0 1 2, others: 0)")
