@@ -1,4 +1,4 @@
-// Batch norm in training and ReLU, in one pass over the features each way: the contract of the CPU kernels.
+// Batch norm in training and ReLU, fused: the contract of the CPU kernels.
 //
 // features (R, C), scale (C), shift (C) -> out (R, C), mean (C), variance (C), row-major and contiguous; T is float or
 // double. out = max(0, (features - mean) * scale / sqrt(variance + epsilon) + shift), NaN where that is NaN; mean and
