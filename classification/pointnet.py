@@ -120,22 +120,52 @@ class PointNet(Classifier):
 
         That is 0.001 * sum((A A^T - I)^2) / 2 over the feature transforms A of the batch.
         """
+        early, defect = self._before_last_conv(points, training)
+        descriptors = self.from_pooled(self._last_conv(early, training=training), training)
+        # devices average their losses; times their number, this stays a sum over the whole batch
+        devices = tf.distribute.get_strategy().num_replicas_in_sync
+        return descriptors, devices * ORTHOGONALITY_WEIGHT * tf.reduce_sum(tf.square(defect)) / 2
+
+    @property
+    def _last_conv(self) -> PooledBlock:
+        return (self.late_convs or self.convs)[-1]
+
+    def _before_last_conv(self, points, training):
+        """Return the features (B, N, 128) of each point, and A A^T - I (0.0 without T-Nets)."""
         features, defect = points, 0.0
         if self.input_transform:
             features = tf.matmul(features, self.input_transform(features, training=training))
+        if not self.feature_transform:
+            return _run(self.convs[:-1], features, training), defect
         features = _run(self.convs, features, training)
-        if self.feature_transform:
-            transform = self.feature_transform(features, training=training)  # (B, 64, 64)
-            # used three times: without `fan_out` the order of the gradients' sum would vary
-            transform, left, right = fan_out(transform, 3)
-            features = tf.matmul(features, transform)
-            defect = tf.matmul(left, right, transpose_b=True) - tf.eye(64)
-        features = _run(self.late_convs, features, training)  # (B, 1024)
+        transform = self.feature_transform(features, training=training)  # (B, 64, 64)
+        # used three times: without `fan_out` the order of the gradients' sum would vary
+        transform, left, right = fan_out(transform, 3)
+        features = tf.matmul(features, transform)
+        defect = tf.matmul(left, right, transpose_b=True) - tf.eye(64)
+        return _run(self.late_convs[:-1], features, training), defect
+
+    def from_pooled(self, pooled, training=None):
+        """Return descriptors (B, 256) of the maxima (B, 1024) of the clouds' features."""
+        features = pooled
         for block, dropout in zip(self.fcs, self.dropouts, strict=True):
             features = dropout(block(features, training=training), training=training)
-        # devices average their losses; times their number, this stays a sum over the whole batch
-        devices = tf.distribute.get_strategy().num_replicas_in_sync
-        return features, devices * ORTHOGONALITY_WEIGHT * tf.reduce_sum(tf.square(defect)) / 2
+        return features
+
+    # what `samplenet.tf.GreedySampler` asks; the T-Nets transform by what they see of the pool
+
+    def early_features(self, points):
+        """Return each point's features (B, N, 128) before the last layer of them."""
+        return self._before_last_conv(points, False)[0]
+
+    def late_features(self, early):
+        """Return the features (B, N, 1024) that are pooled, of (B, N, 128)."""
+        return self._last_conv.per_point(early)
+
+    def discrepancy(self, pooled, whole):
+        """Return the cross-entropy (B,) of the answer from `pooled` to that from `whole`."""
+        answer, target = self.last(self.from_pooled(pooled)), self.last(self.from_pooled(whole))
+        return tf.nn.softmax_cross_entropy_with_logits(tf.nn.softmax(target), answer)
 
 
 MODELS = ("pointnet", "vanilla")

@@ -44,11 +44,33 @@ class Autoencoder(keras.Model):
             features = block(features, training=training)  # (B, M, C)
         return tf.reduce_max(features, axis=1)
 
-    def call(self, points, training=None):
-        features = self.encode(points, training)
+    def decode(self, bottleneck):
+        """Rebuild clouds (B, num_points, 3) from their bottleneck features (B, 128)."""
+        features = bottleneck
         for block in self.fcs:
             features = block(features)
         return tf.reshape(self.last(features), (-1, self.num_points, 3))
+
+    def call(self, points, training=None):
+        return self.decode(self.encode(points, training))
+
+    # what `samplenet.tf.GreedySampler` asks
+
+    def early_features(self, points):
+        """Return each point's features (B, N, 256) before the last layer of them."""
+        features = points
+        for block in self.convs[:-1]:
+            features = block(features, training=False)
+        return features
+
+    def late_features(self, early):
+        """Return the features (B, N, 128) that are pooled, of (B, N, 256)."""
+        return self.convs[-1](early, training=False)
+
+    def discrepancy(self, pooled, whole):
+        """Return the mean squared distance (B,) between the points rebuilt from each, by number."""
+        offsets = self.decode(pooled) - self.decode(whole)
+        return tf.reduce_mean(tf.reduce_sum(tf.square(offsets), 2), 1)
 
 
 def build(num_points: int) -> Autoencoder:

@@ -30,12 +30,17 @@ class Features(nn.Module):
 
     def forward(self, points: Tensor) -> Tensor:
         """(B, N, 3) -> (B, bottleneck_size)."""
-        features = points
-        for conv in (self.conv1, self.conv2, self.conv3, self.conv4):
-            features = F.relu(F.linear(features, conv.weight[..., 0], conv.bias))
+        features = self.early(points)
         weight, bias = self.conv5.weight[..., 0], self.conv5.bias
         # nine tenths of the work, of which the maximum keeps one point for each channel
         return pooled_block(features, weight.t(), bias)
+
+    def early(self, points: Tensor) -> Tensor:
+        """Return the features (B, N, 128) of each point before the last of its layers."""
+        features = points
+        for conv in (self.conv1, self.conv2, self.conv3, self.conv4):
+            features = F.relu(F.linear(features, conv.weight[..., 0], conv.bias))
+        return features
 
 
 class PCRNet(nn.Module):
@@ -86,6 +91,29 @@ class PCRNet(nn.Module):
         # autocast leaves bfloat16 here, too coarse for a rotation
         output = output if output.dtype == torch.float64 else output.float()
         return torch.cat([rigid.normalise(output[:, :4]), output[:, 4:]], 1), output[:, :4]
+
+    # what `samplenet.torch.GreedySampler` asks, which samples each cloud of a pair by itself
+
+    def early_features(self, points: Tensor) -> Tensor:
+        """Return each point's features (B, N, 128) before the last layer of them."""
+        return self.feat.early(points)
+
+    def late_features(self, early: Tensor) -> Tensor:
+        """Return the features (B, N, bottleneck_size) that are pooled, of (B, N, 128)."""
+        conv = self.feat.conv5
+        return F.relu(F.linear(early, conv.weight[..., 0], conv.bias))
+
+    def discrepancy(self, pooled: Tensor, whole: Tensor) -> Tensor:
+        """Return how far the rotations between a cloud's sample and the cloud are off: (B,).
+
+        The squared distances of two quaternions, from the sample to the cloud and back, to what
+        the network answers for the cloud and itself.
+        """
+        there, back, target = (
+            self._estimate(*features)[0][:, :4]
+            for features in ((pooled, whole), (whole, pooled), (whole, whole))
+        )
+        return ((there - target).square() + (back - target).square()).sum(1)
 
 
 def initialise_he(net: PCRNet) -> None:

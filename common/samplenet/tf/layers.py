@@ -132,6 +132,10 @@ class PooledBlock(Block):
     product, or the smallest.
     """
 
+    def per_point(self, features):
+        """Return what the maximum is taken of in inference: (B, N, C) -> (B, N, units)."""
+        return super().call(features)
+
     def call(self, features, training=None):
         # on a GPU, under XLA, without a build or for other types: the framework's own layers
         if features.dtype != tf.float32 or not ops.serves_layers():

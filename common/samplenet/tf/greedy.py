@@ -1,0 +1,120 @@
+"""Choose points by the gradient of a frozen network's own answer; nothing is trained."""
+
+import tensorflow as tf
+
+from samplenet.greedy import Greedy
+from samplenet.ops import tf as ops
+from samplenet.sampled import Sampled
+from samplenet.tf.baselines import check_finite
+
+
+class GreedySampler:
+    """Pick the points that bring a frozen network nearest to its answer for the whole pool.
+
+    The network takes the maximum c of its points' features phi. Each turn picks the point i with
+    the largest gain to first order, sum_f max(phi_if - c_f, 0) g_f with g = -d discrepancy / d c,
+    and puts its features into c, which is 0 at first. If a feature of the pool is negative, c
+    starts from the pool's first point. Of equal gains the lowest index wins, so the same cloud
+    always gives the same points, and those of a smaller m are the first of a larger one's.
+
+    Args:
+        network: frozen, with three methods:
+            `early_features(points)`: (B, N, 3) -> (B, N, C), per point;
+            `late_features(early)`: (B, N, C) -> (B, N, F), whose maximum over points it takes;
+            `discrepancy(pooled, whole)`: (B, F) twice -> (B,), how far its answer from the maximum
+            over the chosen points is from its answer from the maximum over the pool.
+        settings, named: the fields of `samplenet.greedy.Greedy`, by position or by name.
+    """
+
+    project = None  # evaluations look for a soft projection, and find none
+
+    def __init__(self, network, *settings, **named):
+        self.network, self.settings = network, Greedy(*settings, **named)
+        self.m = self.settings.m
+        self._compiled = tf.function(self._sample)
+
+    def __call__(self, points, cloud=None) -> Sampled:
+        """Sample points (B, N, 3) in the order in which they are chosen; `cloud` is ignored."""
+        check_finite("GreedySampler", points)
+        self.settings.pool_size(points.shape[1])  # its error, outside the graph
+        points = tf.convert_to_tensor(points)
+        idx = self._compiled(points)
+        return Sampled(ops.gather(points, idx), idx, None)
+
+    def _sample(self, points):
+        """Choose m of points (B, N, 3): indices (B, m)."""
+        pool, early = self._pool(points)
+        idx = self._choose(self.network.late_features(early))
+        return idx if pool is None else tf.gather(pool, idx, batch_dims=1)
+
+    def _pool(self, points):
+        """Return the pool's indices (B, P), None for all points, and its early features."""
+        own, size = self.settings, self.settings.pool_size(points.shape[1])
+        if own.pool == "all":
+            return None, self.network.early_features(points)
+        if own.pool == "fps":
+            pool = ops.farthest_points(points, size)
+            return pool, self.network.early_features(ops.gather(points, pool))
+        early = self.network.early_features(points)
+        chosen = tf.argmax(early, axis=1, output_type=tf.int32)
+        pool = ops.farthest_points(points, size, chosen=chosen)
+        return pool, tf.gather(early, pool, batch_dims=1)
+
+    def _choose(self, features):
+        """Choose m of features (B, P, F): indices (B, m) in the pool."""
+        own, first = self.settings, features[:, 0]
+        whole = tf.reduce_max(features, 1)
+        negative = tf.reduce_min(features, [1, 2])[:, None] < 0
+        pooled = tf.where(negative, first, tf.zeros_like(first))
+        gradient = tf.zeros_like(pooled)
+        penalty = tf.zeros_like(features[..., 0])  # of taken points: -infinity
+        size, dtype = features.shape[1], features.dtype
+        infinity = tf.constant(float("inf"), dtype)
+        # of the first turn: where a feature is negative, the first point is taken
+        start = tf.where(negative, tf.one_hot([0], size, infinity), tf.zeros_like(penalty))
+        picks = tf.TensorArray(tf.int32, own.m)
+        for turn in tf.range(own.m):
+            if turn % own.refresh == 0:
+                gradient = -self._gradient(pooled, whole)
+            gain = penalty + tf.map_fn(
+                _gain, (features, pooled, gradient), fn_output_signature=dtype
+            )
+            if turn == 0:
+                gain += start
+            pick = self._best(gain, features, pooled, whole)
+            penalty = tf.where(tf.one_hot(pick, size, True, False), -infinity, penalty)
+            pooled = tf.maximum(pooled, tf.gather(features, pick, batch_dims=1))
+            picks = picks.write(turn, pick)
+        return tf.transpose(picks.stack())
+
+    def _discrepancy(self, pooled, whole):
+        if self.settings.on == "features":
+            return tf.reduce_sum(tf.square(pooled - whole), 1)
+        return self.network.discrepancy(pooled, whole)
+
+    def _gradient(self, pooled, whole):
+        with tf.GradientTape() as tape:
+            tape.watch(pooled)
+            discrepancy = self._discrepancy(pooled, whole)
+        return tape.gradient(discrepancy, pooled)
+
+    def _best(self, gain, features, pooled, whole):
+        """Return the point with the largest gain; of `rerank`, the least discrepancy left: (B,)."""
+        count = min(self.settings.rerank, gain.shape[1])
+        if count == 1:
+            return tf.argmax(gain, 1, output_type=tf.int32)
+        gain, candidates = tf.math.top_k(gain, count)  # of equal gains the lowest index first
+        joined = tf.maximum(pooled[:, None], tf.gather(features, candidates, batch_dims=1))
+        whole = tf.broadcast_to(whole[:, None], tf.shape(joined))
+        flat = (-1, joined.shape[2])
+        left = self._discrepancy(tf.reshape(joined, flat), tf.reshape(whole, flat))
+        left = tf.reshape(left, tf.shape(gain))
+        left = tf.where(tf.math.is_inf(gain) & (gain < 0), left.dtype.max, left)
+        best = tf.argmin(left, 1, output_type=tf.int32)
+        return tf.gather(candidates, best, batch_dims=1)
+
+
+def _gain(of_cloud):
+    """Return the gains (P,) of one cloud: its differences (P, F) stay in the processor's cache."""
+    features, pooled, gradient = of_cloud
+    return tf.linalg.matvec(tf.nn.relu(features - pooled), gradient)

@@ -1,0 +1,114 @@
+"""Choose points by the gradient of a frozen network's own answer; nothing is trained."""
+
+import torch
+from torch import Tensor
+
+from samplenet.greedy import Greedy
+from samplenet.ops import torch as ops
+from samplenet.sampled import Sampled
+from samplenet.torch.baselines import check_finite
+
+
+class GreedySampler:
+    """Pick the points that bring a frozen network nearest to its answer for the whole pool.
+
+    The network takes the maximum c of its points' features phi. Each turn picks the point i with
+    the largest gain to first order, sum_f max(phi_if - c_f, 0) g_f with g = -d discrepancy / d c,
+    and puts its features into c, which is 0 at first. If a feature of the pool is negative, c
+    starts from the pool's first point. Of equal gains the lowest index wins, so the same cloud
+    always gives the same points, and those of a smaller m are the first of a larger one's.
+
+    Args:
+        network: frozen, in eval mode, with three methods:
+            `early_features(points)`: (B, N, 3) -> (B, N, C), per point;
+            `late_features(early)`: (B, N, C) -> (B, N, F), whose maximum over points it takes;
+            `discrepancy(pooled, whole)`: (B, F) twice -> (B,), how far its answer from the maximum
+            over the chosen points is from its answer from the maximum over the pool.
+        settings, named: the fields of `samplenet.greedy.Greedy`, by position or by name.
+    """
+
+    project = None  # evaluations look for a soft projection, and find none
+
+    def __init__(self, network, *settings, **named):
+        self.network, self.settings = network, Greedy(*settings, **named)
+        self.m = self.settings.m
+
+    @torch.no_grad()
+    def __call__(self, points, cloud=None) -> Sampled:
+        """Sample points (B, N, 3) in the order in which they are chosen; `cloud` is ignored."""
+        check_finite("GreedySampler", points)
+        points = torch.as_tensor(points)
+        pool, early = self._pool(points)
+        idx = self._choose(self.network.late_features(early))
+        idx = idx if pool is None else pool.gather(1, idx)
+        return Sampled(ops.gather(points, idx), idx, None)
+
+    def _pool(self, points: Tensor) -> tuple[Tensor | None, Tensor]:
+        """Return the pool's indices (B, P), None for all points, and its early features."""
+        own, size = self.settings, self.settings.pool_size(points.shape[1])
+        if own.pool == "all":
+            return None, self.network.early_features(points)
+        if own.pool == "fps":
+            pool = ops.farthest_points(points, size)
+            return pool, self.network.early_features(ops.gather(points, pool))
+        early = self.network.early_features(points)
+        pool = ops.farthest_points(points, size, chosen=early.argmax(1))
+        return pool, early.gather(1, pool[..., None].expand(-1, -1, early.shape[2]))
+
+    def _choose(self, features: Tensor) -> Tensor:
+        """Choose m of features (B, P, F): indices (B, m) in the pool."""
+        own, first = self.settings, features[:, 0]
+        whole = features.amax(1)
+        negative = (features.amin((1, 2)) < 0)[:, None]
+        pooled = torch.where(negative, first, torch.zeros_like(first))
+        taken = torch.zeros(features.shape[:2], dtype=torch.bool, device=features.device)
+        picks = []
+        for turn in range(own.m):
+            if turn % own.refresh == 0:
+                gradient = -self._gradient(pooled, whole)
+            gain = _gains(features, pooled, gradient).masked_fill_(taken, -torch.inf)
+            if turn == 0:
+                gain[:, :1].masked_fill_(negative, torch.inf)
+            pick = self._best(gain, features, pooled, whole) if own.rerank > 1 else gain.argmax(1)
+            taken.scatter_(1, pick[:, None], True)
+            pooled = torch.maximum(pooled, _rows(features, pick[:, None])[:, 0])
+            picks.append(pick)
+        return torch.stack(picks, 1)
+
+    def _discrepancy(self, pooled: Tensor, whole: Tensor) -> Tensor:
+        if self.settings.on == "features":
+            return (pooled - whole).square().sum(1)
+        return self.network.discrepancy(pooled, whole)
+
+    def _gradient(self, pooled: Tensor, whole: Tensor) -> Tensor:
+        with torch.enable_grad():
+            pooled = pooled.detach().requires_grad_()
+            return torch.autograd.grad(self._discrepancy(pooled, whole).sum(), pooled)[0]
+
+    def _best(self, gain: Tensor, features: Tensor, pooled: Tensor, whole: Tensor) -> Tensor:
+        """Return which of the points with the largest gains leaves the least discrepancy: (B,)."""
+        # stable: of equal gains the lowest index, as everywhere; taken points come last
+        gain, candidates = gain.sort(dim=1, descending=True, stable=True)
+        count = min(self.settings.rerank, gain.shape[1])
+        gain, candidates = gain[:, :count], candidates[:, :count]
+        joined = torch.maximum(pooled[:, None], _rows(features, candidates))  # (B, R, F)
+        whole = whole[:, None].expand_as(joined)
+        left = self._discrepancy(joined.flatten(0, 1), whole.flatten(0, 1)).view_as(gain)
+        left = left.masked_fill(gain == -torch.inf, torch.inf)
+        return candidates.gather(1, left.argmin(1, keepdim=True))[:, 0]
+
+
+def _gains(features: Tensor, pooled: Tensor, gradient: Tensor) -> Tensor:
+    """Return sum_f max(features - pooled, 0) gradient: (B, P, F), (B, F), (B, F) -> (B, P)."""
+    if features.device.type != "cpu":
+        return ((features - pooled[:, None]).relu_() @ gradient[..., None])[..., 0]
+    gains, scratch = features.new_empty(features.shape[:2]), torch.empty_like(features[0])
+    for cloud, gain in enumerate(gains):  # one by one: the differences stay in the cache
+        torch.sub(features[cloud], pooled[cloud], out=scratch).relu_()
+        torch.mv(scratch, gradient[cloud], out=gain)
+    return gains
+
+
+def _rows(features: Tensor, idx: Tensor) -> Tensor:
+    """Gather rows of features (B, P, F) at idx (B, R): (B, R, F)."""
+    return features.gather(1, idx[..., None].expand(-1, -1, features.shape[2]))
