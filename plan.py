@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from samplenet import greedy
 from samplenet.device import gpu
 from samplenet.runs.experiments import PRESETS, TRAINED_SAMPLERS, Experiment, attribute
 from samplenet.runs.jobs import Job
@@ -193,6 +194,8 @@ class Plan:
         # as in `evaluation.choose`, baselines and progressive samplers come at every size
         every = sorted({*sizes, *progressive} if {*kinds} & {*PROGRESSIVE} else {*sizes})
         planned = self.planned[task.variant] = dict.fromkeys(baselines, every)
+        for name in greedy.VARIANTS.keys() & planned.keys():
+            planned[name] = [m for m in every if m <= greedy.LARGEST]
         for kind in kinds:
             planned[kind] = every if kind in PROGRESSIVE else sizes
         return names

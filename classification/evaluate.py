@@ -34,7 +34,7 @@ from samplenet.runs import evaluation, experiments
 from samplenet.runs.evaluation import Entry
 from samplenet.runs.evaluation import EvaluationConfig as Config
 from samplenet.runs.script import main
-from samplenet.tf import FarthestPointSampler, RandomSampler
+from samplenet.tf import FarthestPointSampler, GreedySampler, RandomSampler
 
 BASELINES = {"random": RandomSampler, "fps": lambda m, seed: FarthestPointSampler(m)}
 load_sampler = partial(load_pretrained, framework="tf")
@@ -102,7 +102,9 @@ def evaluate(config: Config) -> None:
     test, folder = pointnet.open_clouds(config, task_config, names, "test")
     originals = saved_samples.Originals({"": test}, MODELNET40)
     saved = saved_samples.read(config.samples, originals)
-    entries = evaluation.choose(config, task_config.num_points, BASELINES, load_sampler, saved)
+    chooser = pointnet.load_task(config.chooser)[0] if config.chooser else net
+    baselines = BASELINES | evaluation.greedy_samplers(chooser, GreedySampler)
+    entries = evaluation.choose(config, task_config.num_points, baselines, load_sampler, saved)
     out = evaluation.prepare(config, entries)
 
     gallery_size, names = evaluation.gallery_size(config, entries), np.array(names)

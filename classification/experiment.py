@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from samplenet.greedy import VARIANTS
+
 QUESTION = "How often is a frozen classifier right when it sees only m of a cloud's N points?"
 FRAMEWORK = "tf"
 IN_ALL = True
@@ -40,6 +42,7 @@ COST = {
 MODELS = ("pointnet", "vanilla")  # besides the user's own
 MODEL_HELP = "classifier: pointnet, vanilla, or your own as FILE.py:CLASS"
 FLAGS = {"--model": dict(metavar="NAME", help=MODEL_HELP)}
+GREEDY = ["greedy", "greedy_features_128", "greedy_fps_128"]  # ask the network; not trained
 PAIR = ["snet", "samplenet"]
 PROGRESSIVE = ["progressivenet", "samplenet_progressive"]
 ALL = [*PAIR, *PROGRESSIVE]
@@ -113,7 +116,8 @@ def runs(plan):
             continue  # no second classifier is trained for baselines alone
         samplers[model] = plan.add_sampling(
             add_classifier(plan, model),
-            ["random", "fps"],
+            # a network of the user's own need not offer what greedy samplers ask
+            ["random", "fps", *(GREEDY if plan.flags.model in (None, *MODELS) else [])],
             SIZES[preset],
             PROGRESSIVE_SIZES[preset],
             kinds=kinds,
@@ -125,7 +129,8 @@ def runs(plan):
 def ablation(plan):
     """Add samplers with one setting changed, and some that another classifier scores.
 
-    The latter are scored by a classifier they were not trained for: does a sample serve both?
+    The latter are scored by a classifier that they were not trained for, or did not ask: does a
+    sample serve both?
     """
     m, seeds = ABLATION_SIZE[plan.preset], plan.flags.seeds
     # the preset's classifier, and the one beside it
@@ -151,6 +156,17 @@ def ablation(plan):
     for folder, judge, samplers in crossed:
         paths = [plan.path(sampler) for sampler in samplers]
         plan.add_scores(judge, f"ablation/{folder}/evaluation", paths, sizes=[m], needs=samplers)
+
+    sizes = SIZES[plan.preset]
+    plan.add_scores(task, "ablation/greedy/evaluation", VARIANTS, sizes=sizes)
+    twin = plan.add_task("train_classifier.py", "classifier", ["--seed", 1], "seed-1")
+    for judge, chooser, name in (
+        (task, other_task, f"greedy-{other}-to-{home}"),
+        (other_task, task, f"greedy-{home}-to-{other}"),
+        (twin, task, "greedy-seed-0-to-1"),
+    ):
+        asked = dict(flags=["--chooser", plan.path(chooser.name)], needs=[chooser.name])
+        plan.add_scores(judge, f"ablation/{name}/evaluation", GREEDY, sizes=sizes, **asked)
 
 
 EXTRAS = {"ablation": ablation}

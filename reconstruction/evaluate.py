@@ -37,7 +37,7 @@ from samplenet.runs import evaluation, experiments
 from samplenet.runs.evaluation import EvaluationConfig
 from samplenet.runs.script import main
 from samplenet.runs.settings import option
-from samplenet.tf import FarthestPointSampler, RandomSampler
+from samplenet.tf import FarthestPointSampler, GreedySampler, RandomSampler
 
 BASELINES = {"random": RandomSampler, "fps": lambda m, seed: FarthestPointSampler(m)}
 load_sampler = partial(load_pretrained, framework="tf")
@@ -107,7 +107,9 @@ def evaluate(config: Config) -> None:
     test = autoencoder.open_clouds(task_config, "test")
     originals = saved_samples.Originals({"": test}, SHAPENET)
     saved = saved_samples.read(config.samples, originals)
-    entries = evaluation.choose(config, task_config.num_points, BASELINES, load_sampler, saved)
+    chooser = autoencoder.load_task(config.chooser)[0] if config.chooser else net
+    baselines = BASELINES | evaluation.greedy_samplers(chooser, GreedySampler)
+    entries = evaluation.choose(config, task_config.num_points, baselines, load_sampler, saved)
     out = evaluation.prepare(config, entries)
     for old in (out / "clouds").glob("*.npz"):  # of an earlier evaluation: other numbers
         old.unlink()

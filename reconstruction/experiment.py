@@ -1,5 +1,7 @@
 """What this experiment asks, runs and shows: all that reproduce.sh, page and tests know of it."""
 
+from samplenet.greedy import VARIANTS
+
 QUESTION = "How well does a frozen autoencoder rebuild a cloud from m of its N points?"
 FRAMEWORK = "tf"
 IN_ALL = True
@@ -31,6 +33,7 @@ NOTE = (
     "that to what it rebuilds from the whole cloud: 1 is as good as all points."
 )
 FIGURES = {"nre.png": "by_ratio", "gallery.png": "gallery", "histogram.png": "nre_histogram"}
+GREEDY = ["greedy", "greedy_features_128", "greedy_fps_128"]  # ask the network; not trained
 SIZES = {
     "smoke": [8],
     "quick": [32, 16],
@@ -47,6 +50,21 @@ PROGRESSIVE_SIZES = {
 
 def runs(plan):
     """Add the runs of the table of samplers."""
+    task = add_autoencoder(plan)
+    baselines = ["random", "fps", *GREEDY]
+    plan.add_sampling(task, baselines, SIZES[plan.preset], PROGRESSIVE_SIZES[plan.preset])
+
+
+def ablation(plan):
+    """Score greedy samplers with other pools and other settings."""
+    task = add_autoencoder(plan)
+    plan.add_scores(task, "ablation/greedy/evaluation", VARIANTS, sizes=SIZES[plan.preset])
+
+
+EXTRAS = {"ablation": ablation}
+
+
+def add_autoencoder(plan):
+    """Add the training of the task network."""
     flags = ["--skip-bad"] if plan.flags.skip_bad else []
-    task = plan.add_task("train_autoencoder.py", "autoencoder", flags)
-    plan.add_sampling(task, ["random", "fps"], SIZES[plan.preset], PROGRESSIVE_SIZES[plan.preset])
+    return plan.add_task("train_autoencoder.py", "autoencoder", flags)

@@ -39,7 +39,7 @@ from samplenet.runs import evaluation, experiments
 from samplenet.runs.evaluation import Entry, EvaluationConfig
 from samplenet.runs.script import main
 from samplenet.runs.settings import option
-from samplenet.torch import FarthestPointSampler, RandomSampler, processes
+from samplenet.torch import FarthestPointSampler, GreedySampler, RandomSampler, processes
 
 STEP = 0.5  # degrees between two points of a precision curve, which goes from 0 to 180
 PAIRS_SHOWN = 4  # in the pictures, of different shapes
@@ -204,7 +204,9 @@ def evaluate(config: Config) -> None:
     def load_sampler(folder: str):
         return load_pretrained(folder, framework="torch").to(device)
 
-    entries = evaluation.choose(wanted, n, BASELINES, load_sampler, saved)
+    chooser = load_task(config.chooser)[0].to(device) if config.chooser else net
+    baselines = BASELINES | evaluation.greedy_samplers(chooser, GreedySampler)
+    entries = evaluation.choose(wanted, n, baselines, load_sampler, saved)
     if "icp" in config.samplers:
         entries.insert(1, Entry("icp", n, None, config.seed))
     out = evaluation.prepare(config, entries)

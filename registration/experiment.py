@@ -4,6 +4,8 @@ import functools
 import subprocess
 import sys
 
+from samplenet.greedy import VARIANTS
+
 QUESTION = (
     "How far is a frozen registration network off when it sees only m points of each of two clouds?"
 )
@@ -63,6 +65,7 @@ FIGURES = {
     "pairs.png": "pairs",
     "pair.html": "pairs",
 }
+GREEDY = ["greedy", "greedy_features_128", "greedy_fps_128"]  # ask the network; not trained
 SIZES = {"smoke": [8], "quick": [32, 16], "full": [32, 16], "paper": [512, 256, 128, 64, 32, 16, 8]}
 PROGRESSIVE_SIZES = {
     "smoke": [4, 8],
@@ -76,11 +79,20 @@ def runs(plan):
     """Add the runs of the table of samplers, with ICP if Open3D is installed."""
     plan.add_sampling(
         plan.add_task("train_pcrnet.py", "pcrnet"),
-        ["random", "fps", "fps_same_start"],
+        ["random", "fps", "fps_same_start", *GREEDY],
         SIZES[plan.preset],
         PROGRESSIVE_SIZES[plan.preset],
         whole=["icp"] if has_open3d() else [],
     )
+
+
+def ablation(plan):
+    """Score greedy samplers with other pools and other settings."""
+    task = plan.add_task("train_pcrnet.py", "pcrnet")
+    plan.add_scores(task, "ablation/greedy/evaluation", VARIANTS, sizes=SIZES[plan.preset])
+
+
+EXTRAS = {"ablation": ablation}
 
 
 @functools.cache

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from samplenet.errors import InputError
 
+LARGEST = 64  # sample size in the tables: beyond it farthest points do nearly as well, for less
+NEEDS = ("early_features", "late_features", "discrepancy")  # of a network; see `GreedySampler`
 POOLS = ("all", "fps", "features")
 # the samplers of the tables, by name: `Greedy` settings
 VARIANTS = {

@@ -9,6 +9,7 @@ import yaml
 
 from samplenet import device
 from samplenet.atomic import write_atomic
+from samplenet.greedy import VARIANTS
 from samplenet.report import page
 from samplenet.report.rows import label
 from samplenet.runs.experiments import PRESETS, TRAINED_SAMPLERS, discover
@@ -172,7 +173,9 @@ def test_flags_that_an_experiment_does_not_use_are_named(tmp_path):
     assert unused("everything", *given) == {"plain": every}
     assert unused("everything", "--seeds", "0", "1", "2") == unused("plain") == {}
     assert unused("plain", "--samples", str(tmp_path)) == {"plain": ["--samples"]}
-    assert unused("ablation", "--seeds", "1", "--num-points", "64") == {}
+    # no sampler is trained in the ablations of the others
+    others = dict.fromkeys(("plain", "reconstruction", "registration"), ["--seeds"])
+    assert unused("ablation", "--seeds", "1", "--num-points", "64") == others
 
 
 def test_the_papers_progressive_sampler_has_the_vanilla_classifier():
@@ -267,6 +270,30 @@ def test_the_ablation_alone_has_the_unchanged_samplers_table():
     assert set(jobs["classification/ablation/k-2/evaluation"].wants) == {
         f"classification/ablation/k-2/samplenet-32-seed{seed}" for seed in (0, 1)
     }
+
+
+def test_greedy_samplers_are_scored_by_the_network_they_ask_and_by_others():
+    jobs = plan("ablation")
+    own = jobs["classification/ablation/greedy/evaluation"]
+    assert values(own, "--samplers") == list(VARIANTS)
+    for name, judge, chooser in (
+        ("pointnet-to-vanilla", "classifier", "classifier-pointnet"),
+        ("vanilla-to-pointnet", "classifier-pointnet", "classifier"),
+        ("seed-0-to-1", "classifier-seed-1", "classifier"),
+    ):
+        job = jobs[f"classification/ablation/greedy-{name}/evaluation"]
+        assert values(job, "--task") == [f"/nowhere/classification/{judge}"]
+        assert values(job, "--chooser") == [f"/nowhere/classification/{chooser}"]
+        assert job.needs == [f"classification/{judge}", f"classification/{chooser}"]
+
+
+def test_a_network_of_the_users_own_need_not_offer_what_greedy_samplers_ask(tmp_path):
+    (tmp_path / "own.py").write_text("")
+    own = plan("classification", "--model", f"{tmp_path / 'own.py'}:Own")
+    named = values(own["classification-Own/evaluation"], "--samplers")
+    assert named == ["random", "fps"]
+    named = values(plan("classification")["classification/evaluation"], "--samplers")
+    assert named == ["random", "fps", "greedy", "greedy_features_128", "greedy_fps_128"]
 
 
 def test_the_ablation_does_not_shorten_the_experiments_own_table():

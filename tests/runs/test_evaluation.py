@@ -1,8 +1,11 @@
 """What the evaluations share: rows, sizes, and which runs of a folder are scored."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 
-from samplenet import InputError
+from samplenet import InputError, Sampled
 from samplenet.runs import evaluation
 from samplenet.runs.checkpoint import digest, save_checkpoint
 from samplenet.runs.evaluation import Entry, EvaluationConfig
@@ -84,3 +87,41 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path):
         evaluation.choose(EvaluationConfig(samplers=[], runs=str(tmp_path / "dog")), 64, {}, None)
     with pytest.raises(InputError, match="no run folder: it has no config.yaml"):
         evaluation.choose(EvaluationConfig(samplers=[str(tmp_path)]), 64, {}, None)
+
+
+def test_a_greedy_sampler_chooses_the_points_of_every_size_once():
+    calls = []
+
+    class Sampler:
+        def __init__(self, network, m, **settings):
+            self.m = m
+
+        def __call__(self, points, cloud):
+            calls.append((self.m, list(cloud)))
+            order = np.tile(np.arange(self.m), (len(points), 1))
+            return Sampled(np.take_along_axis(points, order[..., None], 1), order, None)
+
+    network = SimpleNamespace(early_features=None, late_features=None, discrepancy=None)
+    baselines = evaluation.greedy_samplers(network, Sampler)
+    config = EvaluationConfig(samplers=["greedy"], sizes=[512, 8, 64, 32])
+    full, *entries = evaluation.choose(config, 1024, baselines, None)
+    assert [(entry.name, entry.m) for entry in entries] == [("greedy", m) for m in (64, 32, 8)]
+    points = np.random.default_rng(0).normal(size=(2, 100, 3))
+    for entry in entries:
+        for numbers in ([0, 1], [2, 3]):
+            sampled = entry.sampler(points, numbers)
+            np.testing.assert_array_equal(sampled.points, points[:, : entry.m])
+            np.testing.assert_array_equal(sampled.idx[1], np.arange(entry.m))
+    assert calls == [(64, [0, 1]), (64, [2, 3])]
+
+
+def test_a_greedy_sampler_that_cannot_be_scored():
+    baselines = evaluation.greedy_samplers(SimpleNamespace(discrepancy=None), None)
+    assert baselines == {}
+    config = EvaluationConfig(samplers=["greedy"], sizes=[8])
+    with pytest.raises(InputError, match="asks the network for early_features, .*lacks one"):
+        evaluation.choose(config, 64, baselines, None)
+    network = SimpleNamespace(early_features=None, late_features=None, discrepancy=None)
+    config = EvaluationConfig(samplers=["greedy"], sizes=[128])
+    with pytest.raises(InputError, match="greedy is scored at up to 64 points; --sizes has none"):
+        evaluation.choose(config, 256, evaluation.greedy_samplers(network, None), None)

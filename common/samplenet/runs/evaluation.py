@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from samplenet import greedy
 from samplenet.atomic import write_atomic, write_json
 from samplenet.data import saved_samples
 from samplenet.errors import InputError
@@ -19,7 +20,7 @@ from samplenet.runs.environment import command, environment
 from samplenet.runs.experiments import TRAINED_SAMPLERS
 from samplenet.runs.run import finished_run, network_digest, saved_config
 from samplenet.runs.settings import option
-from samplenet.sampled import Prefix
+from samplenet.sampled import Prefix, Sampled
 
 
 @dataclass
@@ -42,6 +43,9 @@ class EvaluationConfig:
     )
     data_root: str | None = option(
         None, "data set folder; default: the task network's data set", path=True
+    )
+    chooser: str = option(
+        "", "run folder of the network that greedy samplers ask; default: --task", path=True
     )
     out: str = option("", "folder for results.json, table and figures", path=True)
     batch_size: int = option(
@@ -76,6 +80,29 @@ class Entry(NamedTuple):
     def method(self) -> dict:
         """Return the key of this entry's rows in results.json."""
         return {"sampler": self.name, "m": self.m}
+
+
+class FirstOf:
+    """The first m points that a greedy sampler chooses, as it chooses m of them.
+
+    Args:
+        sampler: of the largest size.
+        chosen: what it returned, by the first cloud's number and the batch's size. All sizes share
+            it, so that each cloud's points are chosen once.
+    """
+
+    project = None  # there is no soft projection
+
+    def __init__(self, sampler: Callable, m: int, chosen: dict):
+        self.sampler, self.m, self.chosen = sampler, m, chosen
+
+    def __call__(self, points, cloud) -> Sampled:
+        """Sample points (B, N, 3); cloud (B,), their numbers in the data set."""
+        key = int(cloud[0]), len(cloud)
+        if key not in self.chosen:
+            self.chosen[key] = self.sampler(points, cloud)
+        points, idx, _ = self.chosen[key]
+        return Sampled(points[:, : self.m], idx[:, : self.m], None)
 
 
 class SamplerRun(NamedTuple):
@@ -136,6 +163,21 @@ def finished_runs(folder: str, task: str) -> list[SamplerRun]:
     return sorted(runs, key=lambda r: (TRAINED_SAMPLERS.index(r.name), max(r.sizes), r.seed))
 
 
+def greedy_samplers(network, sampler: type) -> dict[str, Callable[[int, int], Callable]]:
+    """Return (m, seed) -> greedy sampler, by name; {} if the network does not offer what they need.
+
+    Args:
+        sampler: `GreedySampler` of the network's framework.
+    """
+    if not all(hasattr(network, name) for name in greedy.NEEDS):
+        return {}
+
+    def with_settings(settings: dict) -> Callable:
+        return lambda m, seed: sampler(network, m, **settings)
+
+    return {name: with_settings(settings) for name, settings in greedy.VARIANTS.items()}
+
+
 def choose(
     config,
     num_points: int,
@@ -147,7 +189,8 @@ def choose(
 
     A sampler trained or saved for one size is scored at that size. Baselines and progressive
     samplers are scored at each of `config.sizes` and at every size that another sampler was trained
-    or saved for, so that no table has gaps; saved orders of clouds at those sizes that they reach.
+    or saved for, so that no table has gaps; saved orders of clouds at those sizes that they reach,
+    greedy samplers at those up to 64.
 
     Args:
         config: an EvaluationConfig; `task`, `samplers`, `runs`, `sizes` and `seed` are read.
@@ -164,8 +207,13 @@ def choose(
     for name in names:
         if name in baselines:
             continue
+        if name in greedy.VARIANTS:
+            raise InputError(
+                f"--samplers {name} asks the network for {', '.join(greedy.NEEDS)}, and it lacks "
+                "one of them; see GreedySampler"
+            )
         if not Path(name).is_dir():
-            known = " nor ".join(baselines)
+            known = " nor ".join(name for name in baselines if name not in greedy.VARIANTS)
             raise InputError(f"--samplers: {name!r} is neither {known} nor a run folder")
         runs[name] = open_run(name)
     if config.runs:
@@ -192,6 +240,8 @@ def choose(
     for name in dict.fromkeys([*names, *runs]):
         if name in runs:
             entries += _of_run(runs[name], load(name), sizes)
+        elif name in greedy.VARIANTS:
+            entries += _of_greedy(name, baselines[name], sizes, config.seed)
         else:
             entries += [Entry(name, m, baselines[name](m, config.seed), config.seed) for m in sizes]
     for samples in saved:
@@ -204,6 +254,16 @@ def _of_run(run: SamplerRun, sampler, sizes: list[int]) -> list[Entry]:
     if len(run.sizes) == 1:
         return [Entry(run.name, sampler.m, sampler, run.seed, run.folder)]
     return [Entry(run.name, m, Prefix(sampler, m), run.seed, run.folder) for m in sizes]
+
+
+def _of_greedy(name: str, make: Callable, sizes: list[int], seed: int) -> list[Entry]:
+    fitting, chosen = [m for m in sizes if m <= greedy.LARGEST], {}
+    if not fitting:
+        raise InputError(
+            f"--samplers {name} is scored at up to {greedy.LARGEST} points; --sizes has none"
+        )
+    sampler = make(max(fitting), seed)
+    return [Entry(name, m, FirstOf(sampler, m, chosen), seed) for m in fitting]
 
 
 def _of_samples(samples: saved_samples.Saved, sizes: list[int]) -> list[Entry]:

@@ -66,23 +66,17 @@ class GreedySampler:
         whole = tf.reduce_max(features, 1)
         negative = tf.reduce_min(features, [1, 2])[:, None] < 0
         pooled = tf.where(negative, first, tf.zeros_like(first))
-        gradient = tf.zeros_like(pooled)
-        penalty = tf.zeros_like(features[..., 0])  # of taken points: -infinity
-        size, dtype = features.shape[1], features.dtype
+        gradient, size, dtype = tf.zeros_like(pooled), features.shape[1], features.dtype
         infinity = tf.constant(float("inf"), dtype)
-        # of the first turn: where a feature is negative, the first point is taken
-        start = tf.where(negative, tf.one_hot([0], size, infinity), tf.zeros_like(penalty))
+        # added to the gains: infinity for the point to take first, -infinity for those taken
+        extra = tf.where(negative, tf.one_hot([0], size, infinity), tf.zeros((1, size), dtype))
         picks = tf.TensorArray(tf.int32, own.m)
         for turn in tf.range(own.m):
             if turn % own.refresh == 0:
                 gradient = -self._gradient(pooled, whole)
-            gain = penalty + tf.map_fn(
-                _gain, (features, pooled, gradient), fn_output_signature=dtype
-            )
-            if turn == 0:
-                gain += start
-            pick = self._best(gain, features, pooled, whole)
-            penalty = tf.where(tf.one_hot(pick, size, True, False), -infinity, penalty)
+            gain = tf.map_fn(_gain, (features, pooled, gradient), fn_output_signature=dtype)
+            pick = self._best(gain + extra, features, pooled, whole)
+            extra = tf.where(tf.one_hot(pick, size, True, False), -infinity, extra)
             pooled = tf.maximum(pooled, tf.gather(features, pick, batch_dims=1))
             picks = picks.write(turn, pick)
         return tf.transpose(picks.stack())
@@ -109,7 +103,8 @@ class GreedySampler:
         flat = (-1, joined.shape[2])
         left = self._discrepancy(tf.reshape(joined, flat), tf.reshape(whole, flat))
         left = tf.reshape(left, tf.shape(gain))
-        left = tf.where(tf.math.is_inf(gain) & (gain < 0), left.dtype.max, left)
+        # an infinite gain marks points that must be taken, or are taken already
+        left = tf.where(tf.math.is_inf(gain), -gain, left)
         best = tf.argmin(left, 1, output_type=tf.int32)
         return tf.gather(candidates, best, batch_dims=1)
 

@@ -59,18 +59,17 @@ class GreedySampler:
         """Choose m of features (B, P, F): indices (B, m) in the pool."""
         own, first = self.settings, features[:, 0]
         whole = features.amax(1)
-        negative = (features.amin((1, 2)) < 0)[:, None]
-        pooled = torch.where(negative, first, torch.zeros_like(first))
-        taken = torch.zeros(features.shape[:2], dtype=torch.bool, device=features.device)
-        picks = []
+        negative = features.amin((1, 2)) < 0
+        pooled, picks = torch.where(negative[:, None], first, 0), []
+        # added to the gains: infinity for the point to take first, -infinity for those taken
+        extra = features.new_zeros(features.shape[:2])
+        extra[negative, 0] = torch.inf
         for turn in range(own.m):
             if turn % own.refresh == 0:
                 gradient = -self._gradient(pooled, whole)
-            gain = _gains(features, pooled, gradient).masked_fill_(taken, -torch.inf)
-            if turn == 0:
-                gain[:, :1].masked_fill_(negative, torch.inf)
-            pick = self._best(gain, features, pooled, whole) if own.rerank > 1 else gain.argmax(1)
-            taken.scatter_(1, pick[:, None], True)
+            gain = _gains(features, pooled, gradient) + extra
+            pick = self._best(gain, features, pooled, whole)
+            extra.scatter_(1, pick[:, None], -torch.inf)
             pooled = torch.maximum(pooled, _rows(features, pick[:, None])[:, 0])
             picks.append(pick)
         return torch.stack(picks, 1)
@@ -86,15 +85,18 @@ class GreedySampler:
             return torch.autograd.grad(self._discrepancy(pooled, whole).sum(), pooled)[0]
 
     def _best(self, gain: Tensor, features: Tensor, pooled: Tensor, whole: Tensor) -> Tensor:
-        """Return which of the points with the largest gains leaves the least discrepancy: (B,)."""
-        # stable: of equal gains the lowest index, as everywhere; taken points come last
-        gain, candidates = gain.sort(dim=1, descending=True, stable=True)
+        """Return the point with the largest gain; of `rerank`, the least discrepancy left: (B,)."""
         count = min(self.settings.rerank, gain.shape[1])
+        if count == 1:
+            return gain.argmax(1)
+        # stable: of equal gains the lowest index comes first
+        gain, candidates = gain.sort(dim=1, descending=True, stable=True)
         gain, candidates = gain[:, :count], candidates[:, :count]
         joined = torch.maximum(pooled[:, None], _rows(features, candidates))  # (B, R, F)
         whole = whole[:, None].expand_as(joined)
         left = self._discrepancy(joined.flatten(0, 1), whole.flatten(0, 1)).view_as(gain)
-        left = left.masked_fill(gain == -torch.inf, torch.inf)
+        # an infinite gain marks points that must be taken, or are taken already
+        left = torch.where(gain.isinf(), -gain, left)
         return candidates.gather(1, left.argmin(1, keepdim=True))[:, 0]
 
 
