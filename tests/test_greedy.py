@@ -64,6 +64,29 @@ class TensorFlowTiny(Tiny):
 
 
 @pytest.fixture(params=["torch", "tf"])
+def try_points(request):
+    """Create a `TrialSampler` that compares the mean of a sample with that of the cloud."""
+    if request.param == "torch":
+        torch = pytest.importorskip("torch")
+        from samplenet.torch import TrialSampler
+
+        def discrepancy(trials, clouds):
+            return (trials.mean(2) - clouds.mean(1)[:, None]).square().sum(2)
+
+        convert = torch.from_numpy
+    else:
+        tf = pytest.importorskip("tensorflow")
+        from samplenet.tf import TrialSampler
+
+        def discrepancy(trials, clouds):
+            offsets = tf.reduce_mean(trials, 2) - tf.reduce_mean(clouds, 1)[:, None]
+            return tf.reduce_sum(tf.square(offsets), 2)
+
+        convert = tf.constant
+    return lambda m, size: lambda clouds: TrialSampler(discrepancy, m, size)(convert(clouds))
+
+
+@pytest.fixture(params=["torch", "tf"])
 def make(request):
     """Create the sampler of a framework: `make(*settings, lift=..., **named)`."""
     if request.param == "torch":
@@ -206,3 +229,19 @@ def test_points_that_are_not_finite(make):
 def test_the_tables_variants_are_settings(make):
     for settings in VARIANTS.values():
         make(4, **settings)
+
+
+def test_trials_add_the_point_that_helps_most(try_points):
+    sampled = try_points(6, 10)(CLOUDS)
+    pools = reference.farthest_points(CLOUDS, 10)
+    for cloud, pool, idx in zip(CLOUDS, pools, np.asarray(sampled.idx), strict=True):
+        picks = []
+        for _ in range(6):
+            rest = [i for i in pool if i not in picks]
+            apart = [((cloud[[*picks, i]].mean(0) - cloud.mean(0)) ** 2).sum() for i in rest]
+            picks.append(rest[int(np.argmin(apart))])
+        np.testing.assert_array_equal(idx, picks)
+    taken = np.take_along_axis(CLOUDS, np.asarray(sampled.idx)[..., None], 1)
+    np.testing.assert_array_equal(sampled.points, taken)
+    with pytest.raises(InputError, match="at most the pool's 8 points, got m = 9"):
+        try_points(9, 8)(CLOUDS)

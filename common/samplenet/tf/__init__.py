@@ -1,7 +1,7 @@
 """SampleNet for TensorFlow: Keras 3 layers, losses and samplers."""
 
 from samplenet.tf.baselines import FarthestPointSampler, RandomSampler
-from samplenet.tf.greedy import GreedySampler
+from samplenet.tf.greedy import GreedySampler, TrialSampler
 from samplenet.tf.layers import BatchNorm, set_momentum
 from samplenet.tf.losses import projection_loss, simplification_loss
 from samplenet.tf.projection import SoftProjection
@@ -14,6 +14,7 @@ __all__ = [
     "RandomSampler",
     "SampleNet",
     "SoftProjection",
+    "TrialSampler",
     "projection_loss",
     "set_momentum",
     "simplification_loss",

@@ -109,6 +109,44 @@ class GreedySampler:
         return tf.gather(candidates, best, batch_dims=1)
 
 
+class TrialSampler:
+    """Pick points by trying them, for a network that offers nothing but its answer.
+
+    Each turn adds to the sample that point of a pool with which the discrepancy is the least; of
+    equal ones the first of the pool. That asks the network about `size` samples for each point.
+
+    Args:
+        discrepancy: function of samples (B, P, t, 3), one for each point that could be next, and
+            clouds (B, N, 3) -> (B, P): how far the network's answers for the samples are from its
+            answer for the cloud.
+        m: points to pick, at most `size`.
+        size: farthest points that are tried.
+    """
+
+    project = None  # evaluations look for a soft projection, and find none
+
+    def __init__(self, discrepancy, m: int, size: int = 32):
+        self.discrepancy, self.settings, self.m = discrepancy, Greedy(m, "fps", size), m
+
+    def __call__(self, points, cloud=None) -> Sampled:
+        """Sample points (B, N, 3) in the order in which they are chosen; `cloud` is ignored."""
+        check_finite("TrialSampler", points)
+        points = tf.convert_to_tensor(points)
+        pool = ops.farthest_points(points, self.settings.pool_size(points.shape[1]))
+        candidates = ops.gather(points, pool)  # (B, P, 3)
+        sample, picks = candidates[:, :0], []
+        taken = tf.zeros_like(pool, tf.bool)
+        for _ in range(self.m):
+            before = tf.repeat(sample[:, None], pool.shape[1], axis=1)  # (B, P, t, 3)
+            trials = tf.concat([before, candidates[:, :, None]], 2)
+            left = self.discrepancy(trials, points)
+            left = tf.where(taken, tf.constant(float("inf"), left.dtype), left)
+            picks.append(tf.argmin(left, 1, output_type=tf.int32)[:, None])
+            taken |= tf.one_hot(picks[-1][:, 0], pool.shape[1], True, False)
+            sample = tf.concat([sample, ops.gather(candidates, picks[-1])], 1)
+        return Sampled(sample, tf.gather(pool, tf.concat(picks, 1), batch_dims=1), None)
+
+
 def _gain(of_cloud):
     """Return the gains (P,) of one cloud: its differences (P, F) stay in the processor's cache."""
     features, pooled, gradient = of_cloud

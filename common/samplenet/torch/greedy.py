@@ -100,6 +100,44 @@ class GreedySampler:
         return candidates.gather(1, left.argmin(1, keepdim=True))[:, 0]
 
 
+class TrialSampler:
+    """Pick points by trying them, for a network that offers nothing but its answer.
+
+    Each turn adds to the sample that point of a pool with which the discrepancy is the least; of
+    equal ones the first of the pool. That asks the network about `size` samples for each point.
+
+    Args:
+        discrepancy: function of samples (B, P, t, 3), one for each point that could be next, and
+            clouds (B, N, 3) -> (B, P): how far the network's answers for the samples are from its
+            answer for the cloud.
+        m: points to pick, at most `size`.
+        size: farthest points that are tried.
+    """
+
+    project = None  # evaluations look for a soft projection, and find none
+
+    def __init__(self, discrepancy, m: int, size: int = 32):
+        self.discrepancy, self.settings, self.m = discrepancy, Greedy(m, "fps", size), m
+
+    @torch.no_grad()
+    def __call__(self, points, cloud=None) -> Sampled:
+        """Sample points (B, N, 3) in the order in which they are chosen; `cloud` is ignored."""
+        check_finite("TrialSampler", points)
+        points = torch.as_tensor(points)
+        pool = ops.farthest_points(points, self.settings.pool_size(points.shape[1]))
+        candidates = ops.gather(points, pool)  # (B, P, 3)
+        sample, picks = candidates[:, :0], []
+        taken = torch.zeros_like(pool, dtype=torch.bool)
+        for _ in range(self.m):
+            before = sample[:, None].expand(-1, pool.shape[1], -1, -1)  # (B, P, t, 3)
+            trials = torch.cat([before, candidates[:, :, None]], 2)
+            left = self.discrepancy(trials, points).masked_fill(taken, torch.inf)
+            picks.append(left.argmin(1, keepdim=True))
+            taken.scatter_(1, picks[-1], True)
+            sample = torch.cat([sample, ops.gather(candidates, picks[-1])], 1)
+        return Sampled(sample, pool.gather(1, torch.cat(picks, 1)), None)
+
+
 def _gains(features: Tensor, pooled: Tensor, gradient: Tensor) -> Tensor:
     """Return sum_f max(features - pooled, 0) gradient: (B, P, F), (B, F), (B, F) -> (B, P)."""
     if features.device.type != "cpu":
