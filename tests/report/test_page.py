@@ -444,7 +444,7 @@ def test_commands_and_costs_are_listed(preset):
         in text
     )
     assert "<dt>Evaluated at revision</dt><dd>abcdef0123+changes</dd>" in text
-    assert "full cloud, FPS, random</th>" in text and "<td>python evaluate.py --out x</td>" in text
+    assert "full cloud; FPS; random</th>" in text and "<td>python evaluate.py --out x</td>" in text
     costs = text[text.index("Cost at inference") :]
     assert "time a cloud, CPU &lt;X&gt;, ms</th>" in costs
     line = "<td>64</td><td>16</td><td></td><td>0.123 (−38 %)</td>"

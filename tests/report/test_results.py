@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from samplenet import InputError
+from samplenet.greedy import VARIANTS
 from samplenet.report import summary
 from samplenet.report.results import read
+from samplenet.report.rows import SAMPLERS, label, shown_size
 from samplenet.report.tables import compared, every
 from samplenet.runs.experiments import Experiment, Metric, discover
 
@@ -107,6 +109,17 @@ def test_both_schemas_are_read_alike(tmp_path):
         and new.rows[1]["sampler"] == "none"
         and new.size == (100, 64)
     )
+
+
+def test_greedy_samplers_are_named_and_stand_with_those_without_training():
+    order = list(SAMPLERS)
+    places = [order.index(name) for name in VARIANTS]
+    assert order.index("fps_same_start") < min(places) and max(places) < order.index("snet")
+    names, colors = zip(*SAMPLERS.values(), strict=True)
+    assert len(set(names)) == len(set(colors)) == len(SAMPLERS)
+    assert all("_" not in label(name) for name in VARIANTS)
+    found = [{"sampler": name, "m": 8} for name in VARIANTS] + [{"sampler": "snet", "m": 16}]
+    assert shown_size(found) == 16
 
 
 def toy(tmp_path, **fields):

@@ -69,7 +69,7 @@ def commands(evaluations: list[Evaluation]) -> Table:
         listed |= {run["folder"] for run in runs}
         trained = {str(run.get("sampler")) for run in runs}
         scored = dict.fromkeys(row.get("sampler", "") for row in results.rows)
-        untrained = ", ".join(label(name) for name in scored if name not in trained)
+        untrained = "; ".join(label(name) for name in scored if name not in trained)
         name = ", ".join(filter(None, ["evaluation", words]))
         name += f": {untrained}" if untrained else ""
         revision = code_of(results.environment)["revision"]

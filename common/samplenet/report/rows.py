@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from samplenet.greedy import VARIANTS
 from samplenet.runs.experiments import Metric
 
 # label and colour of the samplers, in the order of the tables; other samplers follow
@@ -14,13 +15,21 @@ SAMPLERS = {
     "random": ("random", "#9a9a9a"),
     "fps": ("FPS", "#2f7fc1"),
     "fps_same_start": ("FPS, same start", "#3fa36b"),
+    "greedy": ("greedy, all points", "#00838a"),
+    "greedy_features_128": ("greedy, 128-feature pool", "#5b5bd6"),
+    "greedy_fps_128": ("greedy, FPS pool of 128", "#de7fc0"),
+    "greedy_fps_256": ("greedy, FPS pool of 256", "#b8479b"),
+    "greedy_refresh_2": ("greedy, gradient every 2nd turn", "#3aa0a6"),
+    "greedy_refresh_4": ("greedy, gradient every 4th turn", "#7cc3c7"),
+    "greedy_rerank_8": ("greedy, best 8 re-ranked", "#7b9e1a"),
+    "greedy_pooled_distance": ("greedy, distance of pooled features", "#b5651d"),
     "snet": ("S-NET", "#e08a1e"),
     "progressivenet": ("ProgressiveNet", "#8a6d1f"),
     "samplenet": ("SampleNet", "#c1272d"),
     "samplenet_progressive": ("SampleNet-Progressive", "#8e2a72"),
 }
 FULL_CLOUD = ("none", "icp")  # see all N points: no column of a table, a level in a figure
-BASELINES = ("random", "fps", "fps_same_start")
+BASELINES = ("random", "fps", "fps_same_start", *VARIANTS)  # nothing is trained for them
 PROTOCOLS = ("matched", "soft", "generated")
 
 
