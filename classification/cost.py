@@ -27,12 +27,13 @@ import pointnet
 from evaluate import BASELINES, load_sampler
 from samplenet.atomic import write_atomic
 from samplenet.errors import InputError
+from samplenet.greedy import VARIANTS
 from samplenet.report import cost_table
 from samplenet.runs import evaluation, experiments
 from samplenet.runs.environment import command, environment
 from samplenet.runs.script import main
 from samplenet.runs.settings import option
-from samplenet.tf import RandomSampler, cost
+from samplenet.tf import GreedySampler, RandomSampler, cost
 
 EXPERIMENT = experiments.load(Path(__file__).parent)
 
@@ -41,12 +42,12 @@ EXPERIMENT = experiments.load(Path(__file__).parent)
 class Config:
     task: str = option("", "run folder of the trained classifier", path=True)
     samplers: list[str] = option(
-        ["random", "fps"], "random, fps, and run folders of trained samplers"
+        ["random", "fps"], "random, fps, greedy ones, and run folders of trained samplers"
     )
     runs: str | None = option(
         None, "folder of runs: measure its samplers of one size and of the smallest seed", path=True
     )
-    sizes: list[int] = option([32], "sizes m of random and fps, besides the trained", at_least=1)
+    sizes: list[int] = option([32], "sizes m of the untrained, besides the trained", at_least=1)
     out: str = option("", "folder for cost.json and cost.md", path=True)
     # at least 2: the peak memory of a batch is measured above that of one cloud
     batch_size: int = option(32, "clouds at once", at_least=2)
@@ -71,8 +72,12 @@ def load(config: Config) -> tuple[keras.Model, dict[tuple, Callable | None], Sim
     """
     net, _, task = pointnet.load_task(config.task)
     samplers = {}
-    for entry in evaluation.choose(config, task.num_points, BASELINES, load_sampler):
-        samplers.setdefault((entry.name, entry.m), entry.sampler)
+    baselines = BASELINES | evaluation.greedy_samplers(net, GreedySampler)
+    for entry in evaluation.choose(config, task.num_points, baselines, load_sampler):
+        sampler = entry.sampler
+        if entry.name in VARIANTS:  # in an evaluation, a size takes its points from a larger one
+            sampler = baselines[entry.name](entry.m, entry.seed)
+        samplers.setdefault((entry.name, entry.m), sampler)
     return net, samplers, task
 
 

@@ -116,8 +116,7 @@ def runs(plan):
             continue  # no second classifier is trained for baselines alone
         samplers[model] = plan.add_sampling(
             add_classifier(plan, model),
-            # a network of the user's own need not offer what greedy samplers ask
-            ["random", "fps", *(GREEDY if plan.flags.model in (None, *MODELS) else [])],
+            ["random", "fps"] if own_network(plan) else ["random", "fps", *GREEDY],
             SIZES[preset],
             PROGRESSIVE_SIZES[preset],
             kinds=kinds,
@@ -172,11 +171,16 @@ def ablation(plan):
 EXTRAS = {"ablation": ablation}
 
 
+def own_network(plan):
+    """Return whether --model is the user's own, which need not offer what greedy samplers ask."""
+    return plan.flags.model not in (None, *MODELS)
+
+
 def add_classifier(plan, model=""):
     """Add the training of the preset's classifier or the user's, or of `model` beside it."""
     own = plan.flags.model
     flags = ["--model", model or own] if model or own else []
-    if own and own not in MODELS:
+    if own_network(plan):
         flags.append("--no-xla")  # XLA cannot compile every layer
     return plan.add_task("train_classifier.py", "classifier", flags, model)
 
@@ -185,4 +189,5 @@ def add_cost(plan, task, samplers):
     """Add the measurement of the costs of samplers and classifier."""
     sizes = plan.fitting([32]) if plan.flags.num_points else []
     script = dict(script="cost.py", output="cost.json", exclusive=True, data=False)
-    plan.add_scores(task, "cost", ["fps"], runs=".", sizes=sizes, wants=samplers, **script)
+    names = ["fps"] if own_network(plan) else ["fps", *GREEDY]
+    plan.add_scores(task, "cost", names, runs=".", sizes=sizes, wants=samplers, **script)

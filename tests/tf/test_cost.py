@@ -20,6 +20,11 @@ def loop(x):
     return tf.while_loop(lambda i, y: i < 3, lambda i, y: (i + 1, y @ ones(3, 3)), (0, x))[1]
 
 
+def counted_loop(x):
+    turn = (lambda i, y: i < 3, lambda i, y: (i + 1, y @ ones(3, 3)))
+    return tf.while_loop(*turn, (0, x), maximum_iterations=3)[1]
+
+
 @tf.function
 def inner(x):
     return x @ ones(3, 11)
@@ -41,6 +46,8 @@ def inner(x):
         ),  # two groups
         (lambda x: tf.nn.conv1d(x, ones(1, 3, 5), 1, "SAME"), (4, 2, 3), 4 * 2 * 3 * 5),
         (lambda x: inner(x) + inner(x), (2, 3), 2 * 2 * 3 * 11),
+        (counted_loop, (2, 3), 3 * 2 * 3 * 3),
+        (lambda x: tf.map_fn(lambda row: row[None] @ ones(3, 5), x), (2, 3), 2 * 3 * 5),
         (lambda x: tf.add_n([x @ ones(3, 5)] * 3), (2, 3), 2 * 3 * 5),  # done once
         (lambda x: (x + 1, x @ ones(3, 5))[0], (2, 3), 0),  # the result does not need it
         (lambda x: tf.reduce_sum(tf.square(x[:, None] - x[:, :, None])), (4, 2, 3), 0),
@@ -62,7 +69,7 @@ def test_parameters_are_counted_once_frozen_or_not_without_running_statistics():
 @pytest.mark.parametrize(
     "function, words",
     [
-        (loop, "within a loop or branch"),
+        (loop, "within a branch, or a loop of unknown length"),
         (
             lambda x: tf.nn.depthwise_conv2d(x[None, ..., None], ones(1, 1, 1, 1), [1] * 4, "SAME"),
             "DepthwiseConv2dNat",

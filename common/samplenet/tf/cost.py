@@ -34,7 +34,8 @@ def count(function: Callable, shape: tuple[int, ...]) -> Count:
     """Count what one call of `function` on float32 of this shape takes, from its graph.
 
     Raises:
-        InputError: a product's size or kind is not known, or it is in a loop.
+        InputError: a product's size or kind is not known, or it is in a branch, or in a loop of an
+            unknown number of turns.
     """
     traced = _traced(function, shape)
     return Count(_parameters(traced), _macs(traced.graph))
@@ -70,13 +71,22 @@ def _macs(graph: tf.Graph) -> int:
             for body in (attribute.func, *attribute.list.func):
                 if body.name:
                     inside += _macs(graph._get_function(body.name).graph)
-        if inside and op.type not in CALLS:
+        turns = 1 if op.type in CALLS else _turns(op)
+        if inside and turns is None:
             raise InputError(
-                f"{op.name} ({op.type}) has {inside} multiply-adds within a loop or branch: "
-                "not countable"
+                f"{op.name} ({op.type}) has {inside} multiply-adds within a branch, or a loop of "
+                "unknown length: not countable"
             )
-        total += inside + _products(op)
+        total += inside * turns if inside else _products(op)
     return total
+
+
+def _turns(op: tf.Operation) -> int | None:
+    """Return how often a loop runs its body, if its maximum is stated; it must not end before."""
+    if op.type not in ("While", "StatelessWhile"):
+        return None
+    maximum = tf.get_static_value(op.inputs[1])
+    return None if maximum is None or maximum < 0 else int(maximum)
 
 
 def _products(op: tf.Operation) -> int:

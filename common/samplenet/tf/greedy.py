@@ -72,7 +72,9 @@ class GreedySampler:
         extra = tf.where(negative, tf.one_hot([0], size, infinity), tf.zeros((1, size), dtype))
         picks = tf.TensorArray(tf.int32, own.m)
         for turn in tf.range(own.m):
-            if turn % own.refresh == 0:
+            # stated for `samplenet.tf.cost`, which counts a loop's work by its number of turns
+            tf.autograph.experimental.set_loop_options(maximum_iterations=own.m)
+            if own.refresh == 1 or turn % own.refresh == 0:
                 gradient = -self._gradient(pooled, whole)
             gain = tf.map_fn(_gain, (features, pooled, gradient), fn_output_signature=dtype)
             pick = self._best(gain + extra, features, pooled, whole)
