@@ -22,6 +22,9 @@ def run(args) -> None:
         print(page.write(args.folder, experiments=experiments))
     elif args.results_md:
         print(*page.write_results(args.folder, experiments), sep="\n")
+    elif args.leaderboard_md:
+        path = next(iter(experiments.values())).folder.parent / "docs" / "leaderboard.md"
+        print(page.write_leaderboard(args.folder, path, experiments))
     else:
         print(summary.write(args.folder, read(args.folder, experiments).experiment))
 
@@ -33,9 +36,13 @@ if __name__ == "__main__":
     folder_help = "folder that holds results.json; with a flag, of all results of a preset"
     parser.add_argument("folder", type=Path, help=folder_help)
     kind = parser.add_mutually_exclusive_group()
-    page_help = "write index.html and tables.md of all evaluations below the folder"
+    page_help = (
+        "write index.html, tables.md and leaderboard.html of all evaluations below the folder"
+    )
     kind.add_argument("--page", action="store_true", help=page_help)
     results_help = "write the tables into the experiments' results.md"
     kind.add_argument("--results-md", action="store_true", help=results_help)
+    leaderboard_help = "write all samplers' ranks into docs/leaderboard.md"
+    kind.add_argument("--leaderboard-md", action="store_true", help=leaderboard_help)
     args = parser.parse_args()
     main(lambda: run(args))

@@ -1,8 +1,8 @@
-"""One page of all results of a preset, and the same tables as Markdown.
+"""The page of all results of a preset, its leaderboard, and the same tables as Markdown.
 
 python -m samplenet.report --page results/quick
 
-The page works offline: plotly.js, style and data are inside. The template escapes what comes from
+The pages work offline: plotly.js, style and data are inside. The template escapes what comes from
 files. Two calls write the same bytes.
 """
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from samplenet.atomic import write_atomic
 from samplenet.errors import InputError, needs_extra
-from samplenet.report import figures, interactive, provenance, summary, tables
+from samplenet.report import figures, interactive, leaderboard, provenance, summary, tables
 from samplenet.report.rows import cell, color, in_order, label, samplers_of, select, shown_size
 from samplenet.report.sections import Planned, Section, read_sections
 from samplenet.report.tables import Head, Table
@@ -34,7 +34,7 @@ def write(
     *,
     experiments: dict[str, Experiment],
 ) -> Path:
-    """Write index.html and tables.md of a preset's results and return the page's path.
+    """Write index.html, tables.md and leaderboard.html of a preset; return the path of the first.
 
     Args:
         folder: results, with <experiment>[-<data>]/evaluation*/results.json below it.
@@ -49,6 +49,8 @@ def write(
     preset = preset or folder.resolve().name
     sections = read_sections(folder, preset, planned or {}, experiments)
     write_atomic(folder / "tables.md", markdown(preset, sections).encode())
+    ranked = ranking(preset, folder, sections, experiments)
+    write_atomic(folder / "leaderboard.html", ranked.encode())
     write_atomic(folder / "index.html", document(preset, folder, sections, failed or {}).encode())
     return folder / "index.html"
 
@@ -63,14 +65,30 @@ def write_results(folder: Path, experiments: dict[str, Experiment]) -> list[Path
     for name in parts:
         path = experiments[name].folder / "results.md"
         text = f"# {name.capitalize()}: results\n\n{BEGIN}\n{END}\n"
-        text = path.read_text() if path.exists() else text
-        if text.count(BEGIN) != 1 or text.count(END) != 1:
-            raise InputError(f"{path} must have the lines {BEGIN} and {END} once each")
-        before, after = text.split(BEGIN)[0], text.split(END)[1]
-        within = tables.markdown(parts[name])
-        write_atomic(path, f"{before}{BEGIN}\n\n{within}\n{END}{after}".encode())
+        _write_between(path, path.read_text() if path.exists() else text, parts[name])
         paths.append(path)
     return paths
+
+
+def write_leaderboard(folder: Path, path: Path, experiments: dict[str, Experiment]) -> Path:
+    """Write the ranks in a preset's results between the markers of the file `path`; return it."""
+    sections = read_sections(folder, folder.resolve().name, {}, experiments)
+    parts = []
+    for board in leaderboard.boards(sections, experiments):
+        parts += [f"## {board.title}", board.experiment.question, *board.tables, *board.notes]
+    if not path.exists():
+        raise InputError(f"there is no {path}, where the leaderboard belongs")
+    _write_between(path, path.read_text(), parts)
+    return path
+
+
+def _write_between(path: Path, text: str, parts: list) -> None:
+    """Write `text` to a file with tables and texts in the place of what is between its markers."""
+    if text.count(BEGIN) != 1 or text.count(END) != 1:
+        raise InputError(f"{path} must have the lines {BEGIN} and {END} once each")
+    before, after = text.split(BEGIN)[0], text.split(END)[1]
+    within = tables.markdown(parts)
+    write_atomic(path, f"{before}{BEGIN}\n\n{within}\n{END}{after}".encode())
 
 
 def texts(section: Section) -> list:
@@ -96,27 +114,49 @@ def intro(preset: str) -> str:
 
 def document(preset: str, folder: Path, sections: list[Section], failed: dict[str, str]) -> str:
     """Return the content of index.html."""
-    with needs_extra("viz"):
-        import jinja2
     plotly, left_out = "", ""
     try:
         plotly = interactive.library()
     except InputError as reason:
         left_out = str(reason)
-    loader = jinja2.FileSystemLoader(Path(__file__).parent)
-    page = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    evaluated = [section.results for section in sections if section.results.rows]
-    return page.get_template("page.html.j2").render(
+    return _render(
         title=f"SampleNet results, preset {preset}",
         intro=intro(preset),
-        facts=provenance.facts(preset, folder, evaluated),
+        link=("leaderboard.html", "Leaderboard: all samplers at all sizes by rank"),
+        facts=_facts(preset, folder, sections),
         failed=failed,
         glance=glance(sections),
         sections=[(section, drawn(section, folder) if plotly else []) for section in sections],
         plotly=plotly,
         left_out=left_out,
-        NOT_RUN=tables.NOT_RUN,
     )
+
+
+def ranking(
+    preset: str, folder: Path, sections: list[Section], experiments: dict[str, Experiment]
+) -> str:
+    """Return the content of leaderboard.html."""
+    return _render(
+        title=f"SampleNet leaderboard, preset {preset}",
+        intro=leaderboard.INTRO + (SMOKE if preset == "smoke" else ""),
+        link=("index.html", "All tables and figures"),
+        facts=_facts(preset, folder, sections),
+        sections=[(board, []) for board in leaderboard.boards(sections, experiments)],
+    )
+
+
+def _facts(preset: str, folder: Path, sections: list[Section]) -> list[tuple[str, str]]:
+    evaluated = [section.results for section in sections if section.results.rows]
+    return provenance.facts(preset, folder, evaluated)
+
+
+def _render(**content) -> str:
+    """Fill the template, which leaves out what it is not given."""
+    with needs_extra("viz"):
+        import jinja2
+    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    page = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return page.get_template("page.html.j2").render(**content, NOT_RUN=tables.NOT_RUN)
 
 
 def glance(sections: list[Section]) -> Table:

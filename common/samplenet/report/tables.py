@@ -78,8 +78,9 @@ class Table(NamedTuple):
 
 
 def _row(cells: list[str]) -> str:
-    """Write a row of a Markdown table; neither "|" nor a line break in a text ends its cell."""
-    return "| " + " | ".join(" ".join(text.replace("|", "\\|").split()) for text in cells) + " |"
+    """Write a row of a Markdown table; no "|", line break or bracket in a text is markup."""
+    plain = [text.replace("|", "\\|").replace("[", "\\[") for text in cells]
+    return "| " + " | ".join(" ".join(text.split()) for text in plain) + " |"
 
 
 def markdown(parts: list) -> str:
@@ -120,7 +121,7 @@ def compared(
     experiment, metric = results.experiment, metric_of(results.experiment, name)
     planned, by_size = planned or {}, experiment.lines == "m"
     matched = select(results.rows, metric=name, protocol="matched")
-    rows = [row for row in matched if _in_table(row, experiment)]
+    rows = [row for row in matched if in_table(row, experiment)]
     pivot = Pivot(rows, experiment.lines, experiment.columns)
     n = results.size[1] or (reference.points if reference else 0)
 
@@ -198,7 +199,7 @@ def _difference(
     return _head(column, "ours − published"), texts
 
 
-def _in_table(row: dict, experiment: Experiment) -> bool:
+def in_table(row: dict, experiment: Experiment) -> bool:
     """Return whether the table over all classes, or that with a line for each, has this row."""
     return "class" not in row or "class" in (experiment.lines, experiment.columns)
 
@@ -207,7 +208,7 @@ def every(results: Results) -> list[Table]:
     """Tabulate all metrics and protocols: the experiment's metrics, others, then single classes."""
     experiment, groups = results.experiment, {}
     for row in results.rows:
-        of_class = "" if _in_table(row, experiment) else row["class"]
+        of_class = "" if in_table(row, experiment) else row["class"]
         groups.setdefault((row["metric"], of_class), []).append(row)
     rank = {(name, ""): i for i, name in enumerate(experiment.metrics)}
     tables = []
@@ -226,9 +227,7 @@ def every(results: Results) -> list[Table]:
 def rule(results: Results, tables: list[Table]) -> str:
     """Say what the numbers are of and mean, how many seeds there are, and what bold ones mean."""
     experiment, items = results.experiment, results.experiment.items
-    found = seeds(results.headline(protocol="matched"), experiment.columns)
-    counts = {name: len(numbers) for name, numbers in found.items() if name not in BASELINES}
-    several = max(counts.values(), default=1) > 1
+    counts = _training_seeds(results)
     parts = [f"{results.size[0]} test {items}."]
     if results.network:
         parts.append(f"Task network: {experiment.network(results.network)}.")
@@ -237,15 +236,28 @@ def rule(results: Results, tables: list[Table]) -> str:
     if counts:
         listed = ", ".join(f"{label(name)} {count}" for name, count in counts.items())
         parts.append(f"Training seeds: {listed}.")
-    if several:
+    if max(counts.values(), default=1) > 1:
         parts.append("± is the standard deviation over seeds.")
     if any(table.strong for table in tables):
-        over = f"test {items}" + (" and seeds" if several else "")
-        parts.append(
-            "Bold: the best of a line and what ties with it, a difference under 2√(a² + b²), where "
-            f"a and b are the two standard errors over {over}. {experiment.caveat}"
-        )
+        parts.append(f"Bold: the best of a line and what ties with it, {tie(results)}")
     return " ".join(parts).strip()
+
+
+def tie(results: Results) -> str:
+    """Say which difference is a tie."""
+    experiment = results.experiment
+    several = max(_training_seeds(results).values(), default=1) > 1
+    over = f"test {experiment.items}" + (" and seeds" if several else "")
+    return (
+        "a difference under 2√(a² + b²), where a and b are the two standard errors over "
+        f"{over}. {experiment.caveat}"
+    ).strip()
+
+
+def _training_seeds(results: Results) -> dict[str, int]:
+    """Count the seeds of each trained method."""
+    found = seeds(results.headline(protocol="matched"), results.experiment.columns)
+    return {name: len(numbers) for name, numbers in found.items() if name not in BASELINES}
 
 
 def introduction(results: Results) -> str:

@@ -18,12 +18,42 @@ def best(rows: list[dict], experiment: Experiment, metric: str, line: dict) -> s
     errors = {key: standard_error(rows, experiment, metric, cell) for key, cell in line.items()}
     if len(errors) < 2 or None in errors.values():
         return set()
-    sign = 1 if experiment.metrics[metric].better == "higher" else -1
-    means = {key: sign * np.mean([row["value"] for row in cell]) for key, cell in line.items()}
+    means = _means(experiment, metric, line)
     top = max(means, key=means.get)
     # a tie: less apart than two standard errors of the difference of two independent means
     room = {key: 2 * np.hypot(errors[top], errors[key]) for key in means}
     return {key for key in means if key == top or means[top] - means[key] < room[key]}
+
+
+def ranks(
+    rows: list[dict], experiment: Experiment, metric: str, line: dict
+) -> list[tuple[int, bool, object]]:
+    """Rank the cells of a line: the best and what ties with it, then the best of the rest, ….
+
+    Where a standard error is unknown, nothing ties.
+
+    Args:
+        as for `best`.
+
+    Returns:
+        Rank, whether it is shared, and the key of each cell with rows, from the best on. After a
+        rank that k cells share, the next is k further.
+    """
+    means = _means(experiment, metric, {key: cell for key, cell in line.items() if cell})
+    left = sorted(means, key=means.get, reverse=True)
+    found = []
+    while left:
+        shared = best(rows, experiment, metric, {key: line[key] for key in left}) or left[:1]
+        rank = len(found) + 1
+        found += [(rank, len(shared) > 1, key) for key in left if key in shared]
+        left = [key for key in left if key not in shared]
+    return found
+
+
+def _means(experiment: Experiment, metric: str, line: dict) -> dict:
+    """Return the mean of each cell's values, with the sign that makes larger ones better."""
+    sign = 1 if experiment.metrics[metric].better == "higher" else -1
+    return {key: sign * np.mean([row["value"] for row in cell]) for key, cell in line.items()}
 
 
 def standard_error(

@@ -1,0 +1,111 @@
+"""The leaderboard: every sampler's rank at every size, matched, before one network a task."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from samplenet.greedy import VARIANTS
+from samplenet.report import provenance, tables
+from samplenet.report.rows import BASELINES, Pivot, cell, select
+from samplenet.report.sections import Section
+from samplenet.report.tables import Head, Table
+from samplenet.report.ties import ranks
+from samplenet.runs.experiments import TRAINED_SAMPLERS, Experiment
+
+INTRO = (
+    "Every sampler at every size, ranked by the task's first metric. All numbers are matched: the "
+    "frozen task network sees m distinct points of each test cloud, and is the same for all "
+    "samplers of a task."
+)
+NO_RESULTS = "No results are in yet."
+# what a sampler runs on a cloud to choose its points
+NEEDS = {
+    "random": "nothing",
+    "fps": "distances",
+    "fps_same_start": "distances",
+    **dict.fromkeys(VARIANTS, "task's encoder"),
+    **dict.fromkeys(TRAINED_SAMPLERS, "own network"),
+}
+
+
+class Board(NamedTuple):
+    """One experiment's part of the leaderboard, with what the page shows of a `Section`."""
+
+    title: str
+    experiment: Experiment
+    tables: list[Table]
+    notes: list[str]
+    further: list[tuple[str, list]]
+
+
+def boards(sections: list[Section], experiments: Mapping[str, Experiment]) -> list[Board]:
+    """Rank the samplers of each experiment's first section, which has its usual task network."""
+    first, found = {}, []
+    for section in sections:
+        if section.results.rows:
+            first.setdefault(section.experiment.name, section)
+    for name, experiment in experiments.items():
+        if name in first:
+            found.append(_board(first[name]))
+        else:
+            found.append(Board(name.capitalize(), experiment, [], [NO_RESULTS], []))
+    return found
+
+
+def _board(section: Section) -> Board:
+    """Rank the samplers of a section, and those of the greedy ablation that it lacks."""
+    results, experiment = section.results, section.experiment
+    evaluations, rows = section.evaluations[:1], list(results.rows)
+    present = {row.get("sampler") for row in rows}
+    for ablation in section.evaluations[1:]:
+        # of the ablations only this one has the same network and settings that the name tells
+        if Path(ablation.path).parent.name == "greedy":
+            evaluations.append(ablation)
+            further = {*VARIANTS} - present
+            rows += [row for row in ablation.results.rows if row.get("sampler") in further]
+    notes = [_network(section), tables.rule(results, [])]
+    notes.append(
+        "A rank is shared by the best of the samplers left and all that tie with it, "
+        f"{tables.tie(results)}"
+    )
+    notes += provenance.revisions(evaluations)
+    notes.append(f"Evaluated by {'; '.join(found.results.command for found in evaluations)}")
+    commands = ("Commands and run folders", [provenance.commands(evaluations)])
+    return Board(section.title, experiment, _tables(rows, section), notes, [commands])
+
+
+def _network(section: Section) -> str:
+    """Name the run of the network that judges, and what it reaches on whole clouds."""
+    experiment, results = section.experiment, section.results
+    metric = experiment.metrics[experiment.headline]
+    reached = f"{metric.title}{tables.levels(results.headline(), metric)}"
+    runs = select(section.evaluations[0].runs, sampler="none")
+    made = f"{runs[0]['folder']}, made by {runs[0].get('command')}" if runs else "not recorded"
+    return f"Run of the frozen network: {made}. {reached}."
+
+
+def _tables(rows: list[dict], section: Section) -> list[Table]:
+    """Tabulate the ranks by the headline metric on matched points, a table for each size."""
+    experiment, points = section.experiment, section.results.size[1]
+    name, metric = experiment.headline, experiment.metrics[experiment.headline]
+    matched = select(rows, metric=name, protocol="matched")
+    matched = [row for row in matched if tables.in_table(row, experiment)]
+    pivot, found = Pivot(matched, experiment.lines, experiment.columns), []
+    heads = [Head(text) for text in ("sampler", "rank", metric.title, "seeds", "training", "needs")]
+    for line in pivot.lines:
+        cells = {column: pivot[line, column] for column in pivot.columns}
+        lines = []
+        for rank, tied, column in ranks(rows, experiment, name, cells):
+            place = f"{rank}, tie" if tied else str(rank)
+            numbers = [cell(cells[column], metric), str(len(cells[column]))]
+            needs = NEEDS.get(column.name, "not stated")
+            lines.append([column.label, place, *numbers, _training(column.name), needs])
+        whole = f" of {points}" if points and experiment.lines == "m" else ""
+        found.append(Table(f"{experiment.lines} = {line}{whole}", heads, lines))
+    return found
+
+
+def _training(sampler: str) -> str:
+    if sampler in BASELINES:
+        return "none"
+    return "trained" if sampler in TRAINED_SAMPLERS else "not stated"

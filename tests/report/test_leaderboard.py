@@ -1,0 +1,213 @@
+"""The leaderboard: ranks of all samplers at all sizes, on a page and in docs/leaderboard.md."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from samplenet import InputError
+from samplenet.report import leaderboard, page
+from samplenet.report.sections import read_sections
+from samplenet.report.ties import ranks
+from samplenet.runs.experiments import discover
+
+ROOT = Path(__file__).parents[2]
+EXPERIMENTS = discover(ROOT)
+EVIL = "<script>alert(1)</script>"
+
+
+def row(sampler, m, value, seed=0, protocol="matched", metric="accuracy", n=10000):
+    method = {"sampler": sampler, "m": m}
+    head = {"method": method, "protocol": protocol, "metric": metric}
+    return {**head, "value": value, "n": n, "seed": seed}
+
+
+# of 10000 clouds a tie reaches about one point
+ACCURACY = [
+    row("none", 1024, 0.95),
+    row("random", 32, 0.3),
+    row("fps", 32, 0.58),
+    row("greedy", 32, 0.95),
+    row("samplenet", 32, 0.945),
+    row("samplenet", 32, 0.949, seed=1),
+    row("samplenet", 32, 0.99, protocol="soft"),
+    row("theirs", 32, 0.9),
+    row("samplenet", 8, 0.4),
+    row("fps", 8, 0.2),
+]
+ROTATION = [
+    row(sampler, m, value, metric=metric, n=200)
+    for metric in ("rotation_error_deg", "rotation_error_std_deg")
+    for sampler, m, value in (("none", 512, 3), ("fps", 32, 8.25), ("samplenet", 32, 5.5))
+]
+
+
+def evaluation(folder, rows, name="classification", data="shapes", **more):
+    folder.mkdir(parents=True)
+    head = {"schema": 2, "experiment": name, "data": data, "command": "python evaluate.py"}
+    (folder / "results.json").write_text(json.dumps({**head, "rows": rows, **more}))
+
+
+@pytest.fixture
+def preset(tmp_path):
+    """Two experiments of three, the first with the run of its network."""
+    folder = tmp_path / "quick"
+    method = {"sampler": "none", "m": 1024}
+    network = {"method": method, "seed": 0, "folder": "../classifier", "command": "python train.py"}
+    home = folder / "classification"
+    evaluation(home / "evaluation", ACCURACY, runs=[network], network="vanilla")
+    evaluation(folder / "registration" / "evaluation", ROTATION, "registration", "cars")
+    return folder
+
+
+def boards(folder):
+    sections = read_sections(folder, "quick", {}, EXPERIMENTS)
+    found = leaderboard.boards(sections, EXPERIMENTS)
+    return {board.experiment.name: board for board in found}
+
+
+def test_samplers_are_ranked_at_each_size_with_their_ties_seeds_and_needs(preset):
+    board = boards(preset)["classification"]
+    assert [table.title for table in board.tables] == ["m = 32 of 1024", "m = 8 of 1024"]
+    heads = [head.text for head in board.tables[0].heads]
+    assert heads == ["sampler", "rank", "Accuracy, %", "seeds", "training", "needs"]
+    assert board.tables[0].lines == [
+        ["greedy, all points", "1, tie", "95.0", "1", "none", "task's encoder"],
+        ["SampleNet", "1, tie", "94.7 ± 0.3", "2", "trained", "own network"],
+        ["theirs", "3", "90.0", "1", "not stated", "not stated"],
+        ["FPS", "4", "58.0", "1", "none", "distances"],
+        ["random", "5", "30.0", "1", "none", "nothing"],
+    ]
+    assert [line[:2] for line in board.tables[1].lines] == [["SampleNet", "1"], ["FPS", "2"]]
+    notes = " ".join(board.notes)
+    assert "classification/classifier, made by python train.py. Accuracy, % (full cloud 95.0)" in (
+        notes
+    )
+    assert "10000 test clouds. Task network: vanilla PointNet." in notes
+    assert "standard errors over test clouds and seeds" in notes and "python evaluate.py" in notes
+
+
+def test_where_less_is_better_the_least_is_first(preset):
+    (table,) = boards(preset)["registration"].tables
+    assert [line[:3] for line in table.lines] == [["SampleNet", "1", "5.50"], ["FPS", "2", "8.25"]]
+
+
+def test_an_experiment_without_results_says_so(preset):
+    board = boards(preset)["reconstruction"]
+    assert not board.tables and board.notes == [leaderboard.NO_RESULTS]
+    page.write(preset, experiments=EXPERIMENTS)
+    text = (preset / "leaderboard.html").read_text()
+    assert "<h2>Reconstruction</h2>" in text and "No results are in yet." in text
+
+
+def ranked(*values, spread=True):
+    """Rank shares of 10000 clouds, or degrees whose spread is unknown."""
+    name, metric = ("classification", "accuracy")
+    if not spread:
+        name, metric = ("registration", "rotation_error_deg")
+    rows = [row(str(i), 8, value, metric=metric) for i, value in enumerate(values)]
+    cells = {i: [row] for i, row in enumerate(rows)}
+    return ranks(rows, EXPERIMENTS[name], metric, {**cells, "empty": []})
+
+
+@pytest.mark.parametrize(
+    "values, found",
+    [
+        ((0.5,), [(1, False, 0)]),
+        ((0.5, 0.9), [(1, False, 1), (2, False, 0)]),
+        # 0.5 ties with 0.51, and 0.51 with 0.52, the best: it shares that rank, and 0.5 does not
+        ((0.5, 0.51, 0.52), [(1, True, 2), (1, True, 1), (3, False, 0)]),
+        ((0.9, 0.5, 0.5, 0.1), [(1, False, 0), (2, True, 1), (2, True, 2), (4, False, 3)]),
+    ],
+)
+def test_a_rank_is_shared_with_the_best_of_those_left(values, found):
+    assert ranked(*values) == found
+
+
+def test_nothing_ties_where_the_error_is_unknown():
+    found = ranked(5, 5.001, 4, spread=False)
+    assert found == [(1, False, 2), (2, False, 0), (3, False, 1)]
+
+
+def test_the_experiments_usual_network_judges_and_no_other(preset):
+    others = [row("none", 1024, 0.9), row("snet", 32, 0.99)]
+    evaluation(preset / "classification" / "evaluation-pointnet", others, network="pointnet")
+    evaluation(preset / "classification-EdgeNet" / "evaluation", others, network="EdgeNet")
+    found = boards(preset)
+    assert list(found) == list(EXPERIMENTS)
+    assert "S-NET" not in str(found["classification"].tables)
+
+
+def test_variants_of_greedy_come_from_their_ablation(preset):
+    below = preset / "classification" / "ablation"
+    full = row("none", 1024, 0.95)
+    variants = [full, row("greedy", 32, 0.95), row("greedy_refresh_2", 32, 0.7)]
+    evaluation(below / "greedy" / "evaluation", variants)
+    evaluation(below / "greedy-seed-0-to-1" / "evaluation", [full, row("greedy_fps_128", 32, 0.1)])
+    evaluation(below / "k-2" / "evaluation", [full, row("snet", 32, 0.1)])
+    names = [line[0] for line in boards(preset)["classification"].tables[0].lines]
+    assert names == [
+        "greedy, all points", "SampleNet", "theirs", "greedy, gradient every 2nd turn", "FPS",
+        "random",
+    ]  # fmt: skip
+
+
+def test_page_and_leaderboard_link_to_each_other_and_escape_names(preset):
+    home = preset / "classification-evil" / "evaluation"
+    evaluation(home, [*ACCURACY, row(EVIL, 32, 0.5)], data=EVIL)
+    for path in (preset / "classification").rglob("results.json"):
+        path.unlink()
+    index = page.write(preset, experiments=EXPERIMENTS)
+    text = (preset / "leaderboard.html").read_text()
+    assert 'href="leaderboard.html"' in index.read_text() and 'href="index.html"' in text
+    assert EVIL not in text and text.count("&lt;script&gt;") > 1 and "<script" not in text
+
+
+@pytest.fixture
+def docs(tmp_path):
+    path = tmp_path / "leaderboard.md"
+    path.write_text(f"above\n{page.BEGIN}\nstale\n{page.END}\nbelow\n")
+    return path
+
+
+def test_the_markdown_has_the_ranks_between_its_markers(preset, docs):
+    names = [EVIL, "a|b\n| c |", "[x](javascript:alert)"]
+    folder = preset / "classification" / "evaluation"
+    (folder / "results.json").unlink()
+    folder.rmdir()
+    evaluation(folder, [*ACCURACY, *(row(name, 32, 0.5) for name in names)])
+    for _ in range(2):
+        page.write_leaderboard(preset, docs, EXPERIMENTS)
+    text = docs.read_text()
+    assert text.startswith(f"above\n{page.BEGIN}\n\n## Classification: shapes\n")
+    assert text.endswith(f"{page.END}\nbelow\n") and "stale" not in text
+    assert "| greedy, all points | 1, tie | 95.0 | 1 | none | task's encoder |" in text
+    assert "## Reconstruction\n" in text and "No results are in yet." in text
+    assert EVIL not in text and "| a\\|b \\| c \\| |" in text and "| \\[x](javascript" in text
+
+
+def test_the_file_stays_whole_when_nothing_can_be_written(preset, docs, monkeypatch):
+    before = docs.read_text()
+    with pytest.raises(InputError, match="no evaluation below"):
+        page.write_leaderboard(preset / "nothing", docs, EXPERIMENTS)
+    docs.with_name("leaderboard.md.part").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left on device"):
+        page.write_leaderboard(preset, docs, EXPERIMENTS)
+    assert docs.read_text() == before
+    docs.write_text("no markers")
+    with pytest.raises(InputError, match=r"leaderboard\.md must have the lines"):
+        page.write_leaderboard(preset, docs, EXPERIMENTS)
+    with pytest.raises(InputError, match=r"there is no .*absent\.md"):
+        page.write_leaderboard(preset, docs.with_name("absent.md"), EXPERIMENTS)
+
+
+def test_the_command_leaves_the_page_as_it_is_where_there_are_no_results(tmp_path):
+    path = ROOT / "docs" / "leaderboard.md"
+    before = path.read_text()
+    assert before.count(page.BEGIN) == before.count(page.END) == 1
+    command = [sys.executable, "-m", "samplenet.report", "--leaderboard-md", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.startswith("report: error: no evaluation below")
+    assert path.read_text() == before
