@@ -206,6 +206,30 @@ def test_ablations_stand_below_the_unchanged_sampler(preset):
     assert not evaluations.ablations(without, preset, EXPERIMENTS)
 
 
+def test_greedy_ablations_have_a_table_by_size(preset):
+    home = preset / "classification"
+
+    def variant(name, full, *rows):
+        folder = home / "ablation" / name / "evaluation"
+        evaluation(folder, "classification", [row("none", 1024, full), *rows])
+
+    variant("greedy", 0.9, row("greedy", 16, 0.8), row("greedy_refresh_2", 8, 0.5))
+    variant("greedy-vanilla-to-pointnet", 0.8, row("greedy", 16, 0.7), row("fps", 16, 0.1))
+    variant("greedy-seed-0-to-1", 0.7, row("greedy", 16, 0.6))
+    text = bare(written(preset))
+    assert "Ablations. Accuracy" not in text  # no trained sampler was changed
+    listed = (preset / "tables.md").read_text()
+    for line in (
+        "**Ablations of greedy samplers. Accuracy, %**",
+        "| what differs | sampler | all points | m = 16 | m = 8 |",
+        "| settings of greedy | greedy, all points | 90.0 | 80.0 |  |",
+        "| settings of greedy | greedy, gradient every 2nd turn | 90.0 |  | 50.0 |",
+        "| chosen by vanilla, judged by pointnet | greedy, all points | 80.0 | 70.0 |  |",
+        "| chosen by seed 0, judged by 1 | greedy, all points | 70.0 | 60.0 |  |",
+    ):
+        assert listed.count(line) == 1, line
+
+
 def written(folder):
     return page.write(folder, experiments=EXPERIMENTS).read_text()
 

@@ -2,7 +2,8 @@
 
 An ablation is in the folder `ablation/<name>/evaluation`. Its name is `<setting>-<value>` for a
 changed setting, `<network>` for another task network, or `<network>-to-<network>` for samplers that
-another network judges than the one they were trained for.
+another network judges than the one they were trained for; `greedy` for the settings of greedy
+samplers, or `greedy-<network>-to-<network>` where another network judges than the one they ask.
 """
 
 import os
@@ -10,14 +11,16 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from samplenet.greedy import VARIANTS
 from samplenet.report.results import Results, code_of, read, read_environment, read_log
-from samplenet.report.rows import PROTOCOLS, cell, label, select
+from samplenet.report.rows import PROTOCOLS, cell, label, samplers_of, select
 from samplenet.report.tables import Head, Table
 from samplenet.runs.experiments import Experiment
 
 SYMBOLS = {"lambda": "λ"}
 SETTING = re.compile(r"([a-z_]+)-(\d+(?:\.\d+)?)")
 ABLATED = ("snet", "samplenet")
+GREEDY = "greedy"
 
 
 class Evaluation(NamedTuple):
@@ -33,6 +36,11 @@ class Evaluation(NamedTuple):
     path: str
     results: Results
     runs: list[dict]
+
+    @property
+    def name(self) -> str:
+        """The ablation's, as in its path."""
+        return Path(self.path).parent.name
 
 
 def read_evaluation(
@@ -65,9 +73,46 @@ def describe(name: str) -> str:
     """Put an ablation's name into words."""
     if setting := SETTING.fullmatch(name):
         return f"{SYMBOLS.get(setting[1], setting[1])} = {setting[2]}"
+    if name == GREEDY:
+        return "settings of greedy"
+    if pair := re.fullmatch(GREEDY + r"-(.+)-to-(.+)", name):
+        return f"chosen by {pair[1].replace('-', ' ')}, judged by {pair[2]}"
     if pair := re.fullmatch(r"(\w+)-to-(\w+)", name):
         return f"trained for {pair[1]}, judged by {pair[2]}"
     return f"trained for and judged by {name}"
+
+
+def ablation_tables(preset: Path, main: Evaluation, changed: list[Evaluation]) -> list[Table]:
+    """Tabulate the headline of the ablations: of trained samplers, and of greedy ones."""
+    greedy = [found for found in changed if found.name.split("-")[0] == GREEDY]
+    trained = [found for found in changed if found not in greedy]
+    tables = [table(preset, main, trained)] if trained else []
+    return tables + ([greedy_table(greedy)] if greedy else [])
+
+
+def greedy_table(changed: list[Evaluation]) -> Table:
+    """Tabulate the headline on matched points by size, a line for each ablation and sampler."""
+    sizes, lines = set(), []
+    for evaluation in changed:
+        sizes |= {row["m"] for row in _greedy(evaluation.results.rows)}
+    sizes = sorted(sizes, reverse=True)
+    for evaluation in changed:
+        results = evaluation.results
+        metric = results.experiment.metrics[results.experiment.headline]
+        full = cell(results.headline(sampler="none"), metric)
+        for sampler in samplers_of(_greedy(results.rows)):
+            values = []
+            for m in sizes:
+                rows = results.headline(sampler=sampler, m=m, protocol="matched")
+                values.append(cell(rows, metric))
+            lines.append([evaluation.words, label(sampler), full, *values])
+    heads = ["what differs", "sampler", "all points", *(f"m = {m}" for m in sizes)]
+    title = f"Ablations of greedy samplers. {metric.title}"
+    return Table(title, [Head(text) for text in heads], lines)
+
+
+def _greedy(rows: list[dict]) -> list[dict]:
+    return [row for row in rows if row.get("sampler") in VARIANTS]
 
 
 def table(preset: Path, main: Evaluation, changed: list[Evaluation]) -> Table:

@@ -1,11 +1,11 @@
 """The leaderboard: every sampler's rank at every size, matched, before one network a task."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import NamedTuple
 
 from samplenet.greedy import VARIANTS
 from samplenet.report import provenance, tables
+from samplenet.report.evaluations import GREEDY
 from samplenet.report.rows import BASELINES, Pivot, cell, select
 from samplenet.report.sections import Section
 from samplenet.report.tables import Head, Table
@@ -59,7 +59,7 @@ def _board(section: Section) -> Board:
     present = {row.get("sampler") for row in rows}
     for ablation in section.evaluations[1:]:
         # of the ablations only this one has the same network and settings that the name tells
-        if Path(ablation.path).parent.name == "greedy":
+        if ablation.name == GREEDY:
             evaluations.append(ablation)
             further = {*VARIANTS} - present
             rows += [row for row in ablation.results.rows if row.get("sampler") in further]
@@ -75,13 +75,10 @@ def _board(section: Section) -> Board:
 
 
 def _network(section: Section) -> str:
-    """Name the run of the network that judges, and what it reaches on whole clouds."""
-    experiment, results = section.experiment, section.results
-    metric = experiment.metrics[experiment.headline]
-    reached = f"{metric.title}{tables.levels(results.headline(), metric)}"
+    """Name the run of the network that judges."""
     runs = select(section.evaluations[0].runs, sampler="none")
     made = f"{runs[0]['folder']}, made by {runs[0].get('command')}" if runs else "not recorded"
-    return f"Run of the frozen network: {made}. {reached}."
+    return f"Run of the frozen network: {made}"
 
 
 def _tables(rows: list[dict], section: Section) -> list[Table]:
@@ -100,8 +97,9 @@ def _tables(rows: list[dict], section: Section) -> list[Table]:
             numbers = [cell(cells[column], metric), str(len(cells[column]))]
             needs = NEEDS.get(column.name, "not stated")
             lines.append([column.label, place, *numbers, _training(column.name), needs])
-        whole = f" of {points}" if points and experiment.lines == "m" else ""
-        found.append(Table(f"{experiment.lines} = {line}{whole}", heads, lines))
+        title = f"{experiment.lines} = {line}"
+        title += f" of {points}" if points and experiment.lines == "m" else ""
+        found.append(Table(title + tables.levels(matched, metric), heads, lines))
     return found
 
 

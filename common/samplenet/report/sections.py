@@ -100,7 +100,7 @@ def _evaluated(
         section.cost = cost_table.read(path.parent / "cost" / "cost.json", experiment)
         if changed := evaluations.ablations(path, folder, experiments):
             section.evaluations += changed
-            section.tables.append(evaluations.table(folder, main, changed))
+            section.tables += evaluations.ablation_tables(folder, main, changed)
     section.notes = [tables.rule(results, section.tables)]
     section.notes += [reference.note(results, preset) for reference in references.values()]
     section.notes += provenance.revisions(section.evaluations)
