@@ -38,7 +38,6 @@ class Metric:
             standard deviation over the items. If empty, the error is unknown and no value is marked
             as the best.
         spread_factor: factor of that standard deviation.
-        short: axis label of figures; the title if empty.
     """
 
     title: str
@@ -47,7 +46,6 @@ class Metric:
     better: str = ""
     spread: str = ""
     spread_factor: float = 1
-    short: str = ""
 
 
 @dataclass(frozen=True)
