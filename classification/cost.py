@@ -28,6 +28,7 @@ from evaluate import BASELINES, load_sampler
 from samplenet.atomic import write_atomic
 from samplenet.errors import InputError
 from samplenet.greedy import VARIANTS
+from samplenet.pretrained import task_folder
 from samplenet.report import cost_table
 from samplenet.runs import evaluation, experiments
 from samplenet.runs.environment import command, environment
@@ -40,7 +41,11 @@ EXPERIMENT = experiments.load(Path(__file__).parent)
 
 @dataclass
 class Config:
-    task: str = option("", "run folder of the trained classifier", path=True)
+    task: str = option(
+        "",
+        "run folder of the trained classifier, or classification: the library's",
+        path=task_folder,
+    )
     samplers: list[str] = option(
         ["random", "fps"], "random, fps, greedy ones, and run folders of trained samplers"
     )

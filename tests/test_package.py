@@ -146,6 +146,7 @@ def test_wheel_and_sdist_hold_every_file_of_the_library(tmp_path):
     assert {
         "samplenet/ops/csrc/CMakeLists.txt",
         "samplenet/pretrained/classification-32.json",
+        "samplenet/pretrained/tasks/classification/last.safetensors",
     } <= needed
     assert not needed - in_wheel and not needed - in_sdist
 

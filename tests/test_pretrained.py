@@ -1,6 +1,7 @@
 """The trained samplers that come with the library, and those in files."""
 
 import json
+import re
 import sys
 
 import numpy as np
@@ -10,7 +11,10 @@ import samplenet
 from samplenet import InputError, pretrained, weights
 from samplenet.console import pick
 from samplenet.data import shapes
-from samplenet.runs.checkpoint import save_checkpoint
+from samplenet.runs import settings
+from samplenet.runs.checkpoint import digest, load_checkpoint, save_checkpoint
+from samplenet.runs.evaluation import EvaluationConfig
+from samplenet.runs.run import network_digest
 
 NAMES = samplenet.list_weights()
 CARD = {
@@ -213,6 +217,83 @@ def test_a_run_is_added_to_the_weights(tmp_path, monkeypatch):
     assert {path.name for path in kept.iterdir()} == {"mine.safetensors", "mine.json"}
     card = json.loads((kept / "mine.json").read_text())
     assert card["metrics"] == [{"m": 4, "metric": "accuracy", "value": 0.5, "n": 8}]
+
+
+def test_the_task_networks_are_small_hold_no_path_and_are_described():
+    assert pretrained.list_tasks() == ["classification", "reconstruction", "registration"]
+    files = [path for path in pretrained.TASKS.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 12e6
+    for path in files:
+        if path.suffix != ".safetensors":
+            assert not re.search(r"(^|[\s'\"=])[/~]", path.read_text(), re.M), path
+    for name in pretrained.list_tasks():
+        card = pretrained.task_card(name)
+        assert card["command"].split()[1].startswith(f"{name}/train_")
+        assert card["data"] and len(card["evaluated_by"]) == 2 and len(card["revision"]) == 40
+        assert all({"metric", "float32", "float16", "n"} == row.keys() for row in card["metrics"])
+        arrays, meta = load_checkpoint(pretrained.TASKS / name / "last.safetensors")
+        assert {array.dtype for array in arrays.values()} == {np.dtype(np.float16)}
+        assert network_digest(pretrained.TASKS / name) == meta["rounded_from"]
+    with pytest.raises(InputError, match="no task network 'cars' .*; known: classification, reco"):
+        pretrained.task_card("cars")
+
+
+def test_a_name_is_the_librarys_task_network_and_anything_else_a_folder(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    shipped = pretrained.TASKS / "registration"
+    for text, folder in (
+        ("registration", shipped),
+        ("./registration", tmp_path / "registration"),
+        ("results/registration", tmp_path / "results" / "registration"),
+    ):
+        assert settings.load(EvaluationConfig, ["--task", text]).task == str(folder)
+        assert settings.load(settings.SamplerConfig, ["--task", text]).task == str(folder)
+
+
+def test_a_task_network_is_added_without_what_others_do_not_have(tmp_path, monkeypatch):
+    from samplenet.pretrained import __main__ as releasing
+
+    run, tasks = tmp_path / "run", tmp_path / "tasks"
+    run.mkdir()
+    monkeypatch.setattr(releasing, "TASKS", tasks)
+    written = "{out: /home/me/run, resume: true, data_root: %s, num_points: 8, epochs: 1}"
+    (run / "config.yaml").write_text(written % "null")
+    command = f"python a/train.py --resume --out {run} --seed 0"
+    environment = {"command": command, "revision": "abc", "machine": "mine"}
+    (run / "environment.json").write_text(json.dumps(environment))
+    arrays = {"fc1.weight": np.array([[1, 0.1]], np.float32), "optimizer/000": np.ones(3)}
+    save_checkpoint(run / "last.safetensors", arrays, {"epoch": 1, "done": True, "names": ["a"]})
+    releasing.release_task("classification", run, [])
+    found, meta = load_checkpoint(tasks / "classification" / "last.safetensors")
+    assert found.keys() == {"fc1.weight"} and found["fc1.weight"].dtype == np.float16
+    assert meta["names"] == ["a"] and network_digest(tasks / "classification") == digest(arrays)
+    environment = json.loads((tasks / "classification" / "environment.json").read_text())
+    assert environment == {"command": "python a/train.py --seed 0", "revision": "abc"}
+    assert str(tmp_path) not in (tasks / "classification" / "config.yaml").read_text()
+
+    values = {}
+    for kind, network in (("float32", run), ("float16", tasks / "classification")):
+        row = {"method": {"sampler": "none"}, "metric": "accuracy", "value": len(values), "n": 4}
+        source = {"method": {"sampler": "none"}, "folder": str(network)}
+        values[kind] = {"schema": 2, "data": "d", "command": kind, "rows": [row], "runs": [source]}
+        (tmp_path / kind).mkdir()
+        (tmp_path / kind / "results.json").write_text(json.dumps(values[kind]))
+    results = [tmp_path / "float32", tmp_path / "float16"]
+    releasing.release_task("classification", run, results)
+    card = json.loads((tasks / "classification" / "card.json").read_text())
+    assert card["metrics"] == [{"metric": "accuracy", "float32": 0, "float16": 1, "n": 4}]
+    with pytest.raises(InputError, match="float16 evaluates"):
+        releasing.release_task("classification", run, results[::-1])
+
+    (run / "config.yaml").write_text(written % "/data/mine")
+    with pytest.raises(InputError, match="depends on /data/mine, which others do not have"):
+        releasing.release_task("classification", run, [])
+    (run / "config.yaml").write_text(written % "null")
+    save_checkpoint(
+        run / "last.safetensors", {"a": np.full(2, 1e6, np.float32)}, {"epoch": 1, "done": True}
+    )
+    with pytest.raises(InputError, match="a goes to 1000000.0, too large for float16"):
+        releasing.release_task("classification", run, [])
 
 
 def test_clouds_are_normalised_as_the_experiments_are(clouds):

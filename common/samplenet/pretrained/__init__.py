@@ -7,6 +7,8 @@ data, command and accuracy. Clouds must be normalised as in the training, with y
     card = samplenet.pretrained.card("classification-32")
     clouds = samplenet.normalise(scans, card["normalisation"])  # tensors (B, N, 3)
     sampled = sampler(clouds)  # sampled.idx (B, 32): which points of the scans
+
+The frozen task network of each experiment is in tasks/, as a run folder with float16 weights.
 """
 
 import importlib.util
@@ -19,6 +21,7 @@ from samplenet.errors import InputError
 from samplenet.sampled import Prefix
 
 FOLDER = Path(__file__).resolve().parent
+TASKS = FOLDER / "tasks"
 PACKAGES = {"torch": "torch", "tf": "tensorflow"}  # by framework, the preferred one first
 
 
@@ -101,6 +104,29 @@ def _file(name) -> Path:
         known = ", ".join(list_weights())
         raise InputError(f"no weights {str(name)!r}; known: {known}, or a .safetensors file")
     return FOLDER / f"{name}.safetensors"
+
+
+def list_tasks() -> list[str]:
+    """Return the names of the frozen task networks that come with the library."""
+    return sorted(path.parent.name for path in TASKS.glob("*/card.json"))
+
+
+def task_folder(name: str) -> Path:
+    """Return the run folder of the library's task network `name`; of another name, its path."""
+    return TASKS / name if name in list_tasks() else Path(name)
+
+
+def task_card(name: str) -> dict:
+    """Read the record of the library's task network `name`.
+
+    It has "experiment", "num_points", "normalisation" (see `normalise`), "data", "command" and
+    "revision" of the training, "evaluated_by", and "metrics": each on whole clouds, by the trained
+    "float32" weights and by the "float16" ones, which the library has.
+    """
+    if name not in list_tasks():
+        known = ", ".join(list_tasks())
+        raise InputError(f"no task network {name!r} comes with the library; known: {known}")
+    return json.loads((TASKS / name / "card.json").read_text())
 
 
 def choose_framework(asked: str | None) -> str:

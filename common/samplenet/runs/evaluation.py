@@ -14,7 +14,7 @@ from samplenet import greedy
 from samplenet.atomic import write_atomic, write_json
 from samplenet.data import saved_samples
 from samplenet.errors import InputError
-from samplenet.pretrained import card
+from samplenet.pretrained import card, task_folder
 from samplenet.runs import settings
 from samplenet.runs.environment import command, environment
 from samplenet.runs.experiments import TRAINED_SAMPLERS
@@ -27,7 +27,11 @@ from samplenet.sampled import Prefix, Sampled
 class EvaluationConfig:
     """Settings of every evaluation script; each adds its own fields and defaults."""
 
-    task: str = option("", "run folder of the trained task network", path=True)
+    task: str = option(
+        "",
+        "run folder of the trained task network, or the name of the library's: its experiment's",
+        path=task_folder,
+    )
     samplers: list[str] = option(
         ["random", "fps"], "baselines by name, and run folders of trained samplers"
     )

@@ -237,8 +237,13 @@ class Events:
 
 
 def network_digest(folder: str) -> str:
-    """Compute the digest of the network in a run folder, by which a sampler's run knows it."""
-    return digest(load_checkpoint(Path(folder) / "last.safetensors")[0])
+    """Compute the digest of the network in a run folder, by which a sampler's run knows it.
+
+    The library's networks are rounded copies: each has the digest of the run that it was made from,
+    so that one serves the samplers of the other.
+    """
+    arrays, meta = load_checkpoint(Path(folder) / "last.safetensors")
+    return meta.get("rounded_from") or digest(arrays)
 
 
 def _load(path: Path) -> tuple[dict, dict]:

@@ -9,9 +9,11 @@ import reprlib
 import sys
 import types
 import typing
+from collections.abc import Callable
 from pathlib import Path
 
 from samplenet.errors import InputError, needs_extra
+from samplenet.pretrained import task_folder
 from samplenet.runs.parser import Parser
 from samplenet.runs.schedules import SCHEDULES
 
@@ -32,7 +34,12 @@ BOUNDS = {
 
 
 def option(
-    default, help: str, *, choices: tuple[str, ...] = (), path: bool = False, **bounds: float
+    default,
+    help: str,
+    *,
+    choices: tuple[str, ...] = (),
+    path: bool | Callable[[str], Path] = False,
+    **bounds: float,
 ):
     """Declare a dataclass field that is a flag: its default, help text and allowed values.
 
@@ -41,12 +48,13 @@ def option(
 
     Args:
         choices: the values allowed.
-        path: whether it is a path; then it is made absolute, so that a saved config works from any
-            folder.
+        path: whether it is a path, or a function that returns one; the path is made absolute, so
+            that a saved config works from any folder.
         bounds: any of above, at_least, below and at_most.
     """
     if unknown := bounds.keys() - BOUNDS.keys():
         raise TypeError(f"no such bounds: {unknown}")
+    path = Path if path is True else path
     metadata = {"help": help, "choices": choices, "path": path, "bounds": bounds}
     value = {"default_factory": default.copy} if isinstance(default, list) else {"default": default}
     return dataclasses.field(metadata=metadata, **value)
@@ -105,7 +113,10 @@ class SamplerConfig(RunConfig):
     """Add the settings of every script that trains a sampler for a frozen task network."""
 
     task: str = option(
-        "", "run folder of the trained task network, whose data the sampler trains on", path=True
+        "",
+        "run folder of the trained task network, whose data the sampler trains on; or the name of "
+        "the library's: its experiment's",
+        path=task_folder,
     )
     data_root: str | None = option(
         None,
@@ -183,11 +194,12 @@ def load(cls, argv: list[str] | None = None, description: str = ""):
         values[name] = _value(cls, name, _flag(name), text)
     for field in dataclasses.fields(cls):
         value = values.get(field.name)
-        if metadata(cls, field.name).get("path") and value is not None:
+        path = metadata(cls, field.name).get("path")
+        if path and value is not None:
             if not value or "\0" in value:
                 wrong = "holds a null character" if value else "is empty"
                 raise InputError(f"{_flag(field.name)} {wrong}; name a folder or leave it out")
-            values[field.name] = str(Path(value).resolve())
+            values[field.name] = str(path(value).resolve())
     return cls(**values)
 
 
