@@ -24,6 +24,7 @@ WITHOUT = [
     "samplenet.data.saved_samples",
     "samplenet.data.shapes",
     "samplenet.export",
+    "samplenet.frozen",
     "samplenet.ops",
     "samplenet.ops.reference",
     "samplenet.pretrained",
@@ -75,6 +76,7 @@ from samplenet.console.cli import main
 assert samplenet.normalise([[[1, 2, 3], [4, 5, 6]]]).shape == (1, 2, 3)
 for source, target in (("scan.ply", "a.xyz"), ("a.xyz", "b.npy"), ("b.npy", "c.ply")):
     assert main(["sample", source, "-m", "50", "-o", target]) == 0
+assert main(["sample", "scan.ply", "-m", "8", "--sampler", "greedy", "-o", "d.ply"]) == 0
 """
     run_with_core_dependencies(code, tmp_path)
     assert (tmp_path / "c.ply").is_file()
