@@ -156,6 +156,11 @@ def test_faults_are_reported_in_a_sentence(cloud, tmp_path, capsys):
     options = ("--sampler", "samplenet", "--weights", "classification-32")
     said = refused(capsys, f"sample {cloud}", *options, f"-m 5 -o {out}")
     assert "sample 32 points, not 5" in said and "classification-progressive" in said
+    for weights in ("cars", "a/sampler.safetensors", "classification-32"):
+        options = ("--sampler", "greedy", "--weights", weights)
+        said = refused(capsys, f"sample {cloud}", *options, f"-m 5 -o {out}")
+        known = "(classification, reconstruction, registration)"
+        assert f"a task network of the library {known}, not by --weights {weights}" in said
     assert [file.name for file in tmp_path.iterdir()] == [cloud.name]
 
 
@@ -437,6 +442,53 @@ def test_weights_of_one_size_sample_more_of_large_scans_only(monkeypatch):
         pick.SampleNetPicker("classification-32", 31, framework="torch")
 
 
+@pytest.mark.parametrize("weights", ["classification", "reconstruction", "registration"])
+def test_greedy_takes_as_many_farthest_points_as_the_network_was_trained_on(weights):
+    points = shapes.generate("car", 0, split="test", num_points=2000).astype(float)
+    picker = pick.GreedyPicker(weights, 12)
+    pool = pick.farthest_points(points, picker.largest_pool)
+    assert len(pool) == picker.largest_pool < 2000
+    idx = picker(points)
+    assert len(set(idx.tolist())) == 12 and set(idx) <= set(pool)
+    np.testing.assert_array_equal(pool[picker(points[pool])], idx)
+    x, y, z = points.T
+    np.testing.assert_array_equal(picker(np.stack([x, -z, y], 1), up="z"), idx)
+    assert not np.array_equal(picker(np.stack([x, -z, y], 1)), idx)
+    far = 1000 + 7 * points  # normalised
+    assert len(set(picker(far)) & set(idx)) >= 11
+
+
+def test_greedy_is_completed_by_farthest_points(cloud, tmp_path, monkeypatch):
+    for m in (9, 100):
+        words = f"sample {cloud} --sampler greedy -m {m} -o {tmp_path / 'idx.npy'} --indices"
+        assert run(words) == 0
+        idx = np.load(tmp_path / "idx.npy")
+        assert len(set(idx.tolist())) == m
+        if m == 9:
+            first = idx
+    np.testing.assert_array_equal(idx[:9], first)
+    picker = pick.GreedyPicker("classification", 100)
+    picker.largest_pool = 9
+    points = scans.read(cloud).points
+    pool = pick.farthest_points(points, 9)
+    idx = picker(points)
+    assert set(idx[:9]) == set(pool)
+    np.testing.assert_array_equal(idx, pick.farthest_points(points, 100, idx[:9]))
+
+
+def test_greedy_picks_as_it_does_from_python():
+    torch = pytest.importorskip("torch", reason="GreedySampler of PyTorch needs it")
+    import pcrnet
+    import samplenet
+    from samplenet.torch import GreedySampler
+
+    points = shapes.generate("car", 0, split="test", num_points=512).astype(float)
+    network, _ = pcrnet.load_task(str(samplenet.pretrained.task_folder("registration")))
+    normal = torch.from_numpy(samplenet.normalise(points[None], "box_side"))
+    expected = GreedySampler(network, 16)(normal).idx[0]
+    np.testing.assert_array_equal(pick.GreedyPicker("registration", 16)(points), expected)
+
+
 def test_clouds_with_z_up_are_turned():
     pytest.importorskip("torch", reason="--framework torch needs torch")
     points = shapes.generate("chair", 0, split="test", num_points=600).astype(float)
@@ -502,7 +554,8 @@ def test_a_window_needs_a_display(cloud, capsys, monkeypatch):
     assert "needs a display" in refused(capsys, f"view {cloud} -m 5 --open3d")
 
 
-def test_the_command_loads_no_framework_for_other_samplers(cloud, tmp_path):
+@pytest.mark.parametrize("sampler", ["fps", "greedy"])
+def test_the_command_loads_no_framework_for_other_samplers(cloud, tmp_path, sampler):
     code = "import sys; from samplenet.console.cli import main; main(sys.argv[1:]); "
     code += "print([m for m in ('tensorflow', 'torch', 'plotly') if m in sys.modules])"
     words = [
@@ -513,6 +566,8 @@ def test_the_command_loads_no_framework_for_other_samplers(cloud, tmp_path):
         str(cloud),
         "-m",
         "5",
+        "--sampler",
+        sampler,
         "-o",
         str(tmp_path / "o.ply"),
     ]

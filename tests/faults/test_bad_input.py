@@ -591,7 +591,7 @@ FAULTS = [
             "more points than there are": ("-m 41", "has 40 points; -m asks for 41"),
             "weights for another sampler": (
                 "--weights x",
-                "--weights is for --sampler samplenet, not fps",
+                "--weights is for --sampler samplenet or greedy, not fps",
             ),
         },
     ),

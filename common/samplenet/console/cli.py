@@ -19,13 +19,15 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 import samplenet
-from samplenet import scans
+from samplenet import pretrained, scans
 from samplenet.console import files, pick
 from samplenet.errors import InputError
 from samplenet.runs.parser import Parser
 
 READ_ONLY = [extension for extension in scans.READERS if extension not in scans.WRITERS]
 PACKED = [extension for extension in READ_ONLY if extension.endswith(".gz")]
+BY_NETWORK = ("samplenet", "greedy")  # samplers that take --weights and --up
+DEFAULT_TASK = "classification"
 HELP = f"""samplers:
   fps        farthest point sampling, starting from the file's first point
   random     uniformly at random, by --seed
@@ -35,10 +37,14 @@ HELP = f"""samplers:
              patch is sampled by the network, and farthest point sampling adds the rest of the m
              points. Weights trained for one size can pick more points there, and exactly that many
              from smaller clouds. The weights below were trained with y up: --up z turns the cloud
+  greedy     the points by which a frozen task network answers most nearly as by the whole cloud,
+             one after the other; nothing is trained. Of clouds larger than those the network was
+             trained on, it chooses among so many farthest points. Needs no framework; --up counts
 
-weights: a .safetensors file, a run folder, or one of
+weights of samplenet: a .safetensors file, a run folder, or one of
   {" ".join(samplenet.list_weights())}
   (default: the first progressive one)
+weights of greedy: {" ".join(pretrained.list_tasks())} (default: {DEFAULT_TASK})
 
 The sampled points are rows of the input: nothing is moved or rounded, and colours, normals and
 everything else that the file stores for a point stay with them. A line on stderr says what the
@@ -105,8 +111,8 @@ def _parser() -> Parser:
     for command in (sample, view):
         add = command.add_argument
         add("-m", type=int, help="points to sample")
-        add("--sampler", choices=("fps", "random", "grid", "samplenet"), default="fps")
-        add("--weights", metavar="NAME", help="trained sampler, see below")
+        add("--sampler", choices=("fps", "random", "grid", *BY_NETWORK), default="fps")
+        add("--weights", metavar="NAME", help="trained sampler or task network, see below")
         add("--framework", choices=("torch", "tf"), help="default: what is installed, torch first")
         add(
             "--up", choices=("y", "z"), help="axis that points up (default: z for las, laz; else y)"
@@ -146,14 +152,16 @@ def _picker(args) -> Callable[[NDArray, int, str], NDArray[np.int64]]:
         raise InputError("-m is needed: how many points to sample")
     if m is not None and m < 1:
         raise InputError(f"-m must be at least 1, got {m}")
-    if args.weights is not None and sampler != "samplenet":
-        raise InputError(f"--weights is for --sampler samplenet, not {sampler}")
+    if args.weights is not None and sampler not in BY_NETWORK:
+        raise InputError(f"--weights is for --sampler {' or '.join(BY_NETWORK)}, not {sampler}")
     if args.seed < 0:
         raise InputError(f"--seed must be at least 0, got {args.seed}")
     if sampler == "samplenet":
         progressive = [name for name in samplenet.list_weights() if name.endswith("-progressive")]
         weights = args.weights or progressive[0]
         return pick.SampleNetPicker(weights, m, args.framework, args.seed)
+    if sampler == "greedy":
+        return pick.GreedyPicker(args.weights or DEFAULT_TASK, m)
     return {
         "fps": lambda points, *_: pick.farthest_points(points, m),
         "random": lambda points, number, _: pick.at_random(points, m, args.seed, number),
@@ -242,7 +250,7 @@ def _sample_file(
 ) -> tuple[int, int]:
     """Write the sample of a cloud; return its number of points and the cloud's."""
     scan = _read(job.source, notes)
-    up = _up(args, job.source, notes) if args.sampler == "samplenet" else "y"
+    up = _up(args, job.source, notes) if args.sampler in BY_NETWORK else "y"
     idx = _indices(job.source, scan, args.m, picker, number, up)
     folder = job.target.parent
     try:

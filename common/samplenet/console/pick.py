@@ -1,4 +1,4 @@
-"""Pick m points of one cloud of any size: by farthest points, a grid, chance or a SampleNet.
+"""Pick m points of one cloud of any size: by farthest points, a grid, chance or a network.
 
 Functions take points (N, 3), all finite, and return distinct indices (m,) in the order they were
 picked. Only `SampleNetPicker` needs a framework.
@@ -7,7 +7,7 @@ picked. Only `SampleNetPicker` needs a framework.
 import numpy as np
 from numpy.typing import NDArray
 
-from samplenet import normalise, pretrained
+from samplenet import frozen, greedy, normalise, pretrained
 from samplenet.errors import InputError
 from samplenet.sampled import random_indices
 
@@ -206,9 +206,7 @@ class SampleNetPicker:
 
     def _match(self, points: NDArray, share: int, up: str) -> NDArray[np.int64]:
         """Sample `share` points of one patch (n, 3); return their indices in it."""
-        x, y, z = points.T
-        turned = np.stack((x, z, -y) if up == "z" else (x, y, z), 1)[None]
-        cloud = normalise(turned, self.normalisation)
+        cloud = _as_trained(points, up, self.normalisation)[None]
         if not self.in_torch:
             return np.asarray(self.sampler.match(cloud, self.sampler.simplify(cloud), share))[0]
         import torch
@@ -216,3 +214,41 @@ class SampleNetPicker:
         with torch.inference_mode():
             cloud = torch.from_numpy(cloud)
             return self.sampler.match(cloud, self.sampler.simplify(cloud), share)[0].numpy()
+
+
+class GreedyPicker:
+    """Pick points by what the library's frozen task network makes of them (`greedy.choose`).
+
+    The network takes as many points as it was trained on: of larger clouds so many farthest points
+    are the pool among which it chooses. Farthest point sampling adds what m exceeds them by.
+
+    Args:
+        name: one of `pretrained.list_tasks()`.
+    """
+
+    def __init__(self, name: str, m: int):
+        if name not in pretrained.list_tasks():
+            known = ", ".join(pretrained.list_tasks())
+            raise InputError(
+                f"--sampler greedy chooses by a task network of the library ({known}), not by "
+                f"--weights {name}"
+            )
+        card = pretrained.task_card(name)
+        self.m, self.largest_pool = m, card["num_points"]
+        self.normalisation, self.network = card["normalisation"], frozen.load(name)
+
+    def __call__(self, points: NDArray, number: int = 0, up: str = "y") -> NDArray[np.int64]:
+        """Pick m of the points (N, 3); `up` as for `SampleNetPicker`, `number` is ignored."""
+        pool = np.arange(len(points))
+        if len(points) > self.largest_pool:
+            pool = farthest_points(points, self.largest_pool)
+        cloud = _as_trained(points[pool], up, self.normalisation)
+        picked = pool[greedy.choose(self.network, cloud, min(self.m, len(pool)))]
+        return farthest_points(points, self.m, picked)
+
+
+def _as_trained(points: NDArray, up: str, normalisation: str) -> NDArray[np.float32]:
+    """Turn points (N, 3) to have y up, and normalise them."""
+    x, y, z = points.T
+    turned = np.stack((x, z, -y) if up == "z" else (x, y, z), 1)
+    return normalise(turned[None], normalisation)[0]
