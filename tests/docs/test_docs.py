@@ -76,7 +76,7 @@ def test_pages_fetch_nothing_from_the_network(site):
 
 def test_equations_are_mathml(site):
     method = (site / "method.html").read_text()
-    assert method.count('display="block"') == method.count("qquad") + 8  # no LaTeX is left over
+    assert method.count('display="block"') == method.count("qquad") + 9  # no LaTeX is left over
     assert "arithmatex" not in method and "\\frac" not in method
 
 

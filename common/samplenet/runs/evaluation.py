@@ -49,7 +49,9 @@ class EvaluationConfig:
         None, "data set folder; default: the task network's data set", path=True
     )
     chooser: str = option(
-        "", "run folder of the network that greedy samplers ask; default: --task", path=True
+        "",
+        "run folder, or name, of the network that greedy samplers ask; default: --task",
+        path=task_folder,
     )
     out: str = option("", "folder for results.json, table and figures", path=True)
     batch_size: int = option(
