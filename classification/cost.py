@@ -42,9 +42,7 @@ EXPERIMENT = experiments.load(Path(__file__).parent)
 @dataclass
 class Config:
     task: str = option(
-        "",
-        "run folder of the trained classifier, or classification: the library's",
-        path=task_folder,
+        "", "run folder of the trained classifier, or the library's by name", path=task_folder
     )
     samplers: list[str] = option(
         ["random", "fps"], "random, fps, greedy ones, and run folders of trained samplers"

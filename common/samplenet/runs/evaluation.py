@@ -28,9 +28,7 @@ class EvaluationConfig:
     """Settings of every evaluation script; each adds its own fields and defaults."""
 
     task: str = option(
-        "",
-        "run folder of the trained task network, or the name of the library's: its experiment's",
-        path=task_folder,
+        "", "run folder of the trained task network, or the library's by name", path=task_folder
     )
     samplers: list[str] = option(
         ["random", "fps"], "baselines by name, and run folders of trained samplers"
@@ -50,7 +48,8 @@ class EvaluationConfig:
     )
     chooser: str = option(
         "",
-        "run folder, or name, of the network that greedy samplers ask; default: --task",
+        "run folder, or the library's name, of the network that greedy samplers ask; "
+        "default: --task",
         path=task_folder,
     )
     out: str = option("", "folder for results.json, table and figures", path=True)

@@ -287,7 +287,9 @@ def finished_run(folder: str, **kinds) -> tuple[types.SimpleNamespace, dict, dic
     It never falls back on the previous checkpoint. For `kinds` see `saved_config`.
     """
     if not folder:
-        raise InputError("--task is needed: the run folder of the trained task network")
+        raise InputError(
+            "--task is needed: the run folder of the trained task network, or the library's by name"
+        )
     config = saved_config(folder, **kinds)
     try:
         arrays, meta = _load(Path(folder) / "last.safetensors")

@@ -114,8 +114,8 @@ class SamplerConfig(RunConfig):
 
     task: str = option(
         "",
-        "run folder of the trained task network, whose data the sampler trains on; or the name of "
-        "the library's: its experiment's",
+        "run folder of the trained task network, or the library's by name; the sampler trains on "
+        "its data",
         path=task_folder,
     )
     data_root: str | None = option(
