@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import samplenet
-from samplenet import InputError, frozen, greedy
+from samplenet import InputError, frozen
 from samplenet.console import pick
 from samplenet.data import shapes
 from samplenet.pretrained import task_card, task_folder
@@ -68,7 +68,7 @@ def test_the_numpy_network_and_its_choice_are_those_of_the_framework(name):
     expected = own.array(own.network.discrepancy(own.tensor(pooled), own.tensor(whole)))
     found = [net.discrepancy(*pair)[0] for pair in zip(pooled, whole, strict=True)]
     np.testing.assert_allclose(found, expected, rtol=1e-9)
-    chosen = np.stack([greedy.choose(net, cloud, 24) for cloud in points])
+    chosen = np.stack([frozen.choose(net, cloud, 24) for cloud in points])
     assert all(len({*row}) == 24 for row in chosen.tolist())
     np.testing.assert_array_equal(chosen, own.choose(points, 24))
 
@@ -90,7 +90,7 @@ def test_a_choice_begins_with_that_of_fewer_points_and_serves_better_than_farthe
     """In float32, as the console has it."""
     net, (cloud, _) = frozen.load("classification"), clouds("classification")
     cloud = cloud.astype(np.float32)
-    chosen = greedy.choose(net, cloud, 16)
+    chosen = frozen.choose(net, cloud, 16)
     assert net.early_features(cloud).dtype == np.float32
     features = net.late_features(net.early_features(cloud))
     left, before = (
@@ -98,7 +98,7 @@ def test_a_choice_begins_with_that_of_fewer_points_and_serves_better_than_farthe
         for idx in (chosen, pick.farthest_points(cloud, 16))
     )
     assert left < before
-    np.testing.assert_array_equal(greedy.choose(net, cloud, 4), chosen[:4])
+    np.testing.assert_array_equal(frozen.choose(net, cloud, 4), chosen[:4])
 
 
 def test_a_network_with_other_parts_is_refused(tmp_path):

@@ -1,8 +1,9 @@
-"""The library's task networks in NumPy: what `samplenet.greedy.choose` asks of them.
+"""The greedy rule and the library's task networks in NumPy, to read and to use without a framework.
 
-Each describes a cloud's points by layers with ReLU, takes the maximum over the points, and answers
-by dense layers, ReLU between them. Batch norm is folded into the layer before it. The discrepancies
-are those of classification/pointnet.py, reconstruction/autoencoder.py and registration/pcrnet.py.
+`choose` is the rule. Each network describes a cloud's points by layers with ReLU, takes the maximum
+over the points, and answers by dense layers, ReLU between them. Batch norm is folded into the layer
+before it. The discrepancies are those of classification/pointnet.py, reconstruction/autoencoder.py
+and registration/pcrnet.py.
 """
 
 from pathlib import Path
@@ -15,6 +16,27 @@ from samplenet.pretrained import task_card, task_folder
 from samplenet.runs.checkpoint import load_checkpoint
 
 FIVE = ("conv1", "conv2", "conv3", "conv4", "conv5")
+
+
+def choose(network, points: NDArray, m: int) -> NDArray[np.int64]:
+    """Choose m of points (N, 3) by a frozen network: `GreedySampler`, slowly and for one cloud.
+
+    Args:
+        network: from `load`.
+
+    Returns:
+        Distinct indices (m,), in the order in which they are chosen.
+    """
+    features = network.late_features(network.early_features(points))  # (N, F), none negative
+    whole, pooled = features.max(0), np.zeros_like(features[0])  # (F,)
+    picks: list[int] = []
+    for _ in range(m):
+        _, gradient = network.discrepancy(pooled, whole)
+        gains = -np.maximum(features - pooled, 0) @ gradient
+        gains[picks] = -np.inf
+        picks.append(int(gains.argmax()))  # of equal gains the lowest index
+        pooled = np.maximum(pooled, features[picks[-1]])
+    return np.array(picks, np.int64)
 
 
 class Network:

@@ -1,9 +1,10 @@
-"""The greedy rule in NumPy, and the settings that both frameworks' `GreedySampler` share."""
+"""The settings that both frameworks' `GreedySampler` share.
+
+An experiment.py names the variants before anything is installed, so this imports the standard
+library only.
+"""
 
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
 
 from samplenet.errors import InputError
 
@@ -67,24 +68,3 @@ class Greedy:
                 f"GreedySampler: m must be at most the pool's {size} points, got m = {self.m}"
             )
         return size
-
-
-def choose(network, points: NDArray, m: int) -> NDArray[np.int64]:
-    """Choose m of points (N, 3) by a frozen network: `GreedySampler`, slowly and for one cloud.
-
-    Args:
-        network: one of `samplenet.frozen`.
-
-    Returns:
-        Distinct indices (m,), in the order in which they are chosen.
-    """
-    features = network.late_features(network.early_features(points))  # (N, F), none negative
-    whole, pooled = features.max(0), np.zeros_like(features[0])  # (F,)
-    picks: list[int] = []
-    for _ in range(m):
-        _, gradient = network.discrepancy(pooled, whole)
-        gains = -np.maximum(features - pooled, 0) @ gradient
-        gains[picks] = -np.inf
-        picks.append(int(gains.argmax()))  # of equal gains the lowest index
-        pooled = np.maximum(pooled, features[picks[-1]])
-    return np.array(picks, np.int64)

@@ -7,7 +7,7 @@ picked. Only `SampleNetPicker` needs a framework.
 import numpy as np
 from numpy.typing import NDArray
 
-from samplenet import frozen, greedy, normalise, pretrained
+from samplenet import frozen, normalise, pretrained
 from samplenet.errors import InputError
 from samplenet.sampled import random_indices
 
@@ -217,7 +217,7 @@ class SampleNetPicker:
 
 
 class GreedyPicker:
-    """Pick points by what the library's frozen task network makes of them (`greedy.choose`).
+    """Pick points by what the library's frozen task network makes of them (`frozen.choose`).
 
     The network takes as many points as it was trained on: of larger clouds so many farthest points
     are the pool among which it chooses. Farthest point sampling adds what m exceeds them by.
@@ -243,7 +243,7 @@ class GreedyPicker:
         if len(points) > self.largest_pool:
             pool = farthest_points(points, self.largest_pool)
         cloud = _as_trained(points[pool], up, self.normalisation)
-        picked = pool[greedy.choose(self.network, cloud, min(self.m, len(pool)))]
+        picked = pool[frozen.choose(self.network, cloud, min(self.m, len(pool)))]
         return farthest_points(points, self.m, picked)
 
 
