@@ -89,9 +89,11 @@ class Plan:
         """Add a training run; return its name."""
         return self.add(script, folder, flags, needs=needs, output="last.safetensors", resume=True)
 
-    def add_task(self, script: str, folder: str, flags: Sequence = (), variant: str = "") -> Task:
+    def add_task(
+        self, script: str, folder: str, flags: Sequence = (), variant: str = "", seed: int = 0
+    ) -> Task:
         """Add the training of a task network."""
-        own = ["--seed", 0]
+        own = ["--seed", seed]
         if self.flags.num_points:
             own += ["--num-points", self.flags.num_points]
         folder = f"{folder}-{variant}" if variant else folder

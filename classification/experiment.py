@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from samplenet.greedy import VARIANTS
+from samplenet.greedy import TABLE, VARIANTS
 
 QUESTION = "How often is a frozen classifier right when it sees only m of a cloud's N points?"
 FRAMEWORK = "tf"
@@ -42,7 +42,6 @@ COST = {
 MODELS = ("pointnet", "vanilla")  # besides the user's own
 MODEL_HELP = "classifier: pointnet, vanilla, or your own as FILE.py:CLASS"
 FLAGS = {"--model": dict(metavar="NAME", help=MODEL_HELP)}
-GREEDY = ["greedy", "greedy_features_128", "greedy_fps_128"]  # ask the network; not trained
 PAIR = ["snet", "samplenet"]
 PROGRESSIVE = ["progressivenet", "samplenet_progressive"]
 ALL = [*PAIR, *PROGRESSIVE]
@@ -116,7 +115,7 @@ def runs(plan):
             continue  # no second classifier is trained for baselines alone
         samplers[model] = plan.add_sampling(
             add_classifier(plan, model),
-            ["random", "fps"] if own_network(plan) else ["random", "fps", *GREEDY],
+            baselines(plan),
             SIZES[preset],
             PROGRESSIVE_SIZES[preset],
             kinds=kinds,
@@ -140,7 +139,7 @@ def ablation(plan):
         for seed in seeds:
             own.append(plan.add_sampler(kind, [m], seed, task))
             others.append(plan.add_sampler(kind, [m], seed, other_task, below=f"ablation/{other}"))
-    plan.add_scores(task, "evaluation", ["random", "fps"], runs=".", wants=own)
+    plan.add_scores(task, "evaluation", baselines(plan), runs=".", wants=own)
     add_cost(plan, task, own)
     names = list(ABLATIONS)[:2] if plan.preset == "smoke" else ABLATIONS
     for name in names:
@@ -156,23 +155,28 @@ def ablation(plan):
         paths = [plan.path(sampler) for sampler in samplers]
         plan.add_scores(judge, f"ablation/{folder}/evaluation", paths, sizes=[m], needs=samplers)
 
-    sizes = SIZES[plan.preset]
+    sizes = plan.fitting(SIZES[plan.preset])
     plan.add_scores(task, "ablation/greedy/evaluation", VARIANTS, sizes=sizes)
-    twin = plan.add_task("train_classifier.py", "classifier", ["--seed", 1], "seed-1")
+    twin = plan.add_task("train_classifier.py", "classifier", variant="seed-1", seed=1)
     for judge, chooser, name in (
         (task, other_task, f"greedy-{other}-to-{home}"),
         (other_task, task, f"greedy-{home}-to-{other}"),
-        (twin, task, "greedy-seed-0-to-1"),
+        (twin, task, "greedy-seed-0-to-seed-1"),
     ):
         asked = dict(flags=["--chooser", plan.path(chooser.name)], needs=[chooser.name])
-        plan.add_scores(judge, f"ablation/{name}/evaluation", GREEDY, sizes=sizes, **asked)
+        plan.add_scores(judge, f"ablation/{name}/evaluation", TABLE, sizes=sizes, **asked)
 
 
 EXTRAS = {"ablation": ablation}
 
 
+def baselines(plan):
+    """Return the samplers without training; greedy ones ask what a network must offer."""
+    return ["random", "fps"] if own_network(plan) else ["random", "fps", *TABLE]
+
+
 def own_network(plan):
-    """Return whether --model is the user's own, which need not offer what greedy samplers ask."""
+    """Return whether --model is the user's own."""
     return plan.flags.model not in (None, *MODELS)
 
 
@@ -189,5 +193,6 @@ def add_cost(plan, task, samplers):
     """Add the measurement of the costs of samplers and classifier."""
     sizes = plan.fitting([32]) if plan.flags.num_points else []
     script = dict(script="cost.py", output="cost.json", exclusive=True, data=False)
-    names = ["fps"] if own_network(plan) else ["fps", *GREEDY]
-    plan.add_scores(task, "cost", names, runs=".", sizes=sizes, wants=samplers, **script)
+    plan.add_scores(
+        task, "cost", baselines(plan)[1:], runs=".", sizes=sizes, wants=samplers, **script
+    )

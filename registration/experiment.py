@@ -4,7 +4,7 @@ import functools
 import subprocess
 import sys
 
-from samplenet.greedy import VARIANTS
+from samplenet.greedy import TABLE, VARIANTS
 
 QUESTION = (
     "How far is a frozen registration network off when it sees only m points of each of two clouds?"
@@ -65,7 +65,7 @@ FIGURES = {
     "pairs.png": "pairs",
     "pair.html": "pairs",
 }
-GREEDY = ["greedy", "greedy_features_128", "greedy_fps_128"]  # ask the network; not trained
+BASELINES = ["random", "fps", "fps_same_start", *TABLE]
 SIZES = {"smoke": [8], "quick": [32, 16], "full": [32, 16], "paper": [512, 256, 128, 64, 32, 16, 8]}
 PROGRESSIVE_SIZES = {
     "smoke": [4, 8],
@@ -79,20 +79,27 @@ def runs(plan):
     """Add the runs of the table of samplers, with ICP if Open3D is installed."""
     plan.add_sampling(
         plan.add_task("train_pcrnet.py", "pcrnet"),
-        ["random", "fps", "fps_same_start", *GREEDY],
+        BASELINES,
         SIZES[plan.preset],
         PROGRESSIVE_SIZES[plan.preset],
-        whole=["icp"] if has_open3d() else [],
+        whole=whole(),
     )
 
 
 def ablation(plan):
     """Score greedy samplers with other pools and other settings."""
     task = plan.add_task("train_pcrnet.py", "pcrnet")
-    plan.add_scores(task, "ablation/greedy/evaluation", VARIANTS, sizes=SIZES[plan.preset])
+    plan.add_scores(task, "evaluation", [*BASELINES, *whole()], runs=".")
+    sizes = plan.fitting(SIZES[plan.preset])
+    plan.add_scores(task, "ablation/greedy/evaluation", VARIANTS, sizes=sizes)
 
 
-EXTRAS = {"ablation": ablation}
+EXTRAS = {"ablation-registration": ablation}
+
+
+def whole():
+    """Return the methods that see all points: ICP, if Open3D is installed."""
+    return ["icp"] if has_open3d() else []
 
 
 @functools.cache

@@ -245,3 +245,19 @@ def test_trials_add_the_point_that_helps_most(try_points):
     np.testing.assert_array_equal(sampled.points, taken)
     with pytest.raises(InputError, match="at most the pool's 8 points, got m = 9"):
         try_points(9, 8)(CLOUDS)
+
+
+def test_pytorch_samples_in_inference_mode(make):
+    torch = pytest.importorskip("torch")
+    from samplenet.torch import GreedySampler
+
+    with torch.inference_mode():
+        sampled = GreedySampler(TorchTiny(), 6)(torch.from_numpy(CLOUDS))
+    np.testing.assert_array_equal(sampled.idx, make(6)(CLOUDS).idx)
+
+
+def test_a_feature_pool_smaller_than_the_holders_of_the_maxima(make):
+    settings = {"pool": "features", "size": 4}
+    idx = np.asarray(make(4, **settings)(CLOUDS).idx)
+    for row, cloud in zip(idx, CLOUDS, strict=True):
+        np.testing.assert_array_equal(row, expected(cloud, 4, **settings))

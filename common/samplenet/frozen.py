@@ -26,7 +26,12 @@ def choose(network, points: NDArray, m: int) -> NDArray[np.int64]:
 
     Returns:
         Distinct indices (m,), in the order in which they are chosen.
+
+    Raises:
+        InputError: the cloud has fewer than m points.
     """
+    if m > len(points):
+        raise InputError(f"m must be at most the cloud's {len(points)} points, got {m}")
     features = network.late_features(network.early_features(points))  # (N, F), none negative
     whole, pooled = features.max(0), np.zeros_like(features[0])  # (F,)
     picks: list[int] = []
@@ -44,7 +49,7 @@ class Network:
 
     A subclass names its layers, the epsilon of its batch norms, and has `discrepancy(pooled,
     whole)`: maxima (F,) over the chosen points and over the pool -> how far the network's answers
-    from them are apart, and the gradient (F,) of that by `pooled`.
+    from them are apart, and its gradient (F,) with respect to `pooled`.
 
     Args:
         path: a checkpoint of its weights.

@@ -10,6 +10,7 @@ from samplenet.errors import InputError
 
 LARGEST = 64  # sample size in the tables: beyond it farthest points do nearly as well, for less
 NEEDS = ("early_features", "late_features", "discrepancy")  # of a network; see `GreedySampler`
+TABLE = ("greedy", "greedy_features_128", "greedy_fps_128")  # of `VARIANTS`, in every main table
 POOLS = ("all", "fps", "features")
 # the samplers of the tables, by name: `Greedy` settings
 VARIANTS = {
@@ -31,8 +32,8 @@ class Greedy:
     Attributes:
         m: points to pick, at most the pool's.
         pool: the points among which it chooses, and whose answer it aims at. "all" N; "fps":
-            `size` farthest points; "features": the points that hold the maxima of the early
-            features, completed to `size` by farthest points.
+            `size` farthest points; "features": the first `size` of the points that hold the maxima
+            of the early features, in the order of these, completed by farthest points.
         size: points of the pool, at least m; pool "all" ignores it.
         refresh: turns for which a gradient serves.
         rerank: of so many points with the largest gains, the discrepancy itself decides; 1 takes

@@ -298,3 +298,31 @@ def test_samples_that_cannot_be_scored_or_saved(tmp_path, script, trained):
     with pytest.raises(SystemExit, match=r"sampler\.yaml: unknown key 'name'"):
         script("evaluate", *flags, "--samples", folder, *out)
     assert not (tmp_path / "out").exists()
+
+
+def test_greedy_samplers_ask_the_chooser(tmp_path, script, trained, results):
+    flags = [
+        "--task",
+        trained / "cls",
+        "--samplers",
+        "greedy",
+        "--sizes",
+        8,
+        4,
+        "--gallery-size",
+        8,
+    ]
+    script("evaluate", *flags, "--out", tmp_path / "own")
+    script("evaluate", *flags, "--chooser", trained / "cls", "--out", tmp_path / "same")
+    own, same = results(tmp_path / "own")["rows"], results(tmp_path / "same")["rows"]
+    assert {(r["sampler"], r["m"]) for r in own} == {("none", 64), ("greedy", 8), ("greedy", 4)}
+    assert own == same
+    # the library's network is another, and chooses other points
+    script("evaluate", *flags, "--chooser", "classification", "--out", tmp_path / "other")
+    with (
+        np.load(tmp_path / "own" / "gallery.npz") as own,
+        np.load(tmp_path / "other" / "gallery.npz") as other,
+    ):
+        assert (own["idx_greedy"] != other["idx_greedy"]).any()
+    with pytest.raises(SystemExit, match="--chooser is for greedy samplers"):
+        script("evaluate", *flags[:2], "--chooser", trained / "cls", "--out", tmp_path / "none")

@@ -173,9 +173,7 @@ def test_flags_that_an_experiment_does_not_use_are_named(tmp_path):
     assert unused("everything", *given) == {"plain": every}
     assert unused("everything", "--seeds", "0", "1", "2") == unused("plain") == {}
     assert unused("plain", "--samples", str(tmp_path)) == {"plain": ["--samples"]}
-    # no sampler is trained in the ablations of the others
-    others = dict.fromkeys(("plain", "reconstruction", "registration"), ["--seeds"])
-    assert unused("ablation", "--seeds", "1", "--num-points", "64") == others
+    assert unused("ablation", "--seeds", "1", "--num-points", "64") == {}
 
 
 def test_the_papers_progressive_sampler_has_the_vanilla_classifier():
@@ -279,12 +277,31 @@ def test_greedy_samplers_are_scored_by_the_network_they_ask_and_by_others():
     for name, judge, chooser in (
         ("pointnet-to-vanilla", "classifier", "classifier-pointnet"),
         ("vanilla-to-pointnet", "classifier-pointnet", "classifier"),
-        ("seed-0-to-1", "classifier-seed-1", "classifier"),
+        ("seed-0-to-seed-1", "classifier-seed-1", "classifier"),
     ):
         job = jobs[f"classification/ablation/greedy-{name}/evaluation"]
         assert values(job, "--task") == [f"/nowhere/classification/{judge}"]
         assert values(job, "--chooser") == [f"/nowhere/classification/{chooser}"]
         assert job.needs == [f"classification/{judge}", f"classification/{chooser}"]
+
+
+@pytest.mark.parametrize(
+    "experiment, ablation",
+    [
+        ("classification", "ablation"),
+        ("reconstruction", "ablation-reconstruction"),
+        ("registration", "ablation-registration"),
+    ],
+)
+def test_the_ablation_evaluates_the_main_table_as_the_experiment_does(experiment, ablation):
+    alone, main = plan(ablation), plan(experiment)
+    name = f"{experiment}/evaluation"
+    assert alone[name].command == main[name].command
+    # an extra belongs to one experiment: its framework is set up, and its flags are checked
+    assert all(job.split("/")[0] == experiment for job in alone)
+    small = plan(ablation, "--num-points", "24")
+    (greedy,) = (job for job in small if job.endswith("ablation/greedy/evaluation"))
+    assert all(int(m) < 24 for m in values(small[greedy], "--sizes"))
 
 
 def test_a_network_of_the_users_own_need_not_offer_what_greedy_samplers_ask(tmp_path):

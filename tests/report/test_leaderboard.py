@@ -144,7 +144,9 @@ def test_variants_of_greedy_come_from_their_ablation(preset):
     full = row("none", 1024, 0.95)
     variants = [full, row("greedy", 32, 0.95), row("greedy_refresh_2", 32, 0.7)]
     evaluation(below / "greedy" / "evaluation", variants)
-    evaluation(below / "greedy-seed-0-to-1" / "evaluation", [full, row("greedy_fps_128", 32, 0.1)])
+    evaluation(
+        below / "greedy-seed-0-to-seed-1" / "evaluation", [full, row("greedy_fps_128", 32, 0.1)]
+    )
     evaluation(below / "k-2" / "evaluation", [full, row("snet", 32, 0.1)])
     names = [line[0] for line in boards(preset)["classification"].tables[0].lines]
     assert names == [

@@ -215,7 +215,7 @@ def test_greedy_ablations_have_a_table_by_size(preset):
 
     variant("greedy", 0.9, row("greedy", 16, 0.8), row("greedy_refresh_2", 8, 0.5))
     variant("greedy-vanilla-to-pointnet", 0.8, row("greedy", 16, 0.7), row("fps", 16, 0.1))
-    variant("greedy-seed-0-to-1", 0.7, row("greedy", 16, 0.6))
+    variant("greedy-seed-0-to-seed-1", 0.7, row("greedy", 16, 0.6))
     text = bare(written(preset))
     assert "Ablations. Accuracy" not in text  # no trained sampler was changed
     listed = (preset / "tables.md").read_text()
@@ -225,7 +225,7 @@ def test_greedy_ablations_have_a_table_by_size(preset):
         "| settings of greedy | greedy, all points | 90.0 | 80.0 |  |",
         "| settings of greedy | greedy, gradient every 2nd turn | 90.0 |  | 50.0 |",
         "| chosen by vanilla, judged by pointnet | greedy, all points | 80.0 | 70.0 |  |",
-        "| chosen by seed 0, judged by 1 | greedy, all points | 70.0 | 60.0 |  |",
+        "| chosen by seed 0, judged by seed 1 | greedy, all points | 70.0 | 60.0 |  |",
     ):
         assert listed.count(line) == 1, line
 

@@ -39,7 +39,7 @@ HELP = f"""samplers:
              from smaller clouds. The weights below were trained with y up: --up z turns the cloud
   greedy     the points by which a frozen task network answers most nearly as by the whole cloud,
              one after the other; nothing is trained. Of clouds larger than those the network was
-             trained on, it chooses among so many farthest points. Needs no framework; --up counts
+             trained on, it chooses among as many farthest points. Needs no framework; uses --up
 
 weights of samplenet: a .safetensors file, a run folder, or one of
   {" ".join(samplenet.list_weights())}

@@ -219,8 +219,8 @@ class SampleNetPicker:
 class GreedyPicker:
     """Pick points by what the library's frozen task network makes of them (`frozen.choose`).
 
-    The network takes as many points as it was trained on: of larger clouds so many farthest points
-    are the pool among which it chooses. Farthest point sampling adds what m exceeds them by.
+    The network takes as many points as it was trained on: of a larger cloud as many farthest points
+    are the pool among which it chooses. If m is larger, farthest point sampling adds the rest.
 
     Args:
         name: one of `pretrained.list_tasks()`.

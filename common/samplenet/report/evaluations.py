@@ -76,7 +76,7 @@ def describe(name: str) -> str:
     if name == GREEDY:
         return "settings of greedy"
     if pair := re.fullmatch(GREEDY + r"-(.+)-to-(.+)", name):
-        return f"chosen by {pair[1].replace('-', ' ')}, judged by {pair[2]}"
+        return f"chosen by {pair[1].replace('-', ' ')}, judged by {pair[2].replace('-', ' ')}"
     if pair := re.fullmatch(r"(\w+)-to-(\w+)", name):
         return f"trained for {pair[1]}, judged by {pair[2]}"
     return f"trained for and judged by {name}"

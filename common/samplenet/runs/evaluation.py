@@ -88,7 +88,7 @@ class Entry(NamedTuple):
 
 
 class FirstOf:
-    """The first m points that a greedy sampler chooses, as it chooses m of them.
+    """The first m points of a greedy sampler's choice: its order serves every size.
 
     Args:
         sampler: of the largest size.
@@ -128,6 +128,8 @@ def check(config) -> None:
     """Raise InputError if --out is missing, before anything is read."""
     if not config.out:
         raise InputError("--out is needed: the folder to write the results to")
+    if config.chooser and not {*config.samplers} & {*greedy.VARIANTS}:
+        raise InputError("--chooser is for greedy samplers, of which --samplers names none")
 
 
 def open_run(folder: str) -> SamplerRun:
@@ -194,8 +196,8 @@ def choose(
 
     A sampler trained or saved for one size is scored at that size. Baselines and progressive
     samplers are scored at each of `config.sizes` and at every size that another sampler was trained
-    or saved for, so that no table has gaps; saved orders of clouds at those sizes that they reach,
-    greedy samplers at those up to 64.
+    or saved for, so that no table has gaps. Saved orders of clouds are scored at those sizes that
+    they reach, greedy samplers at those up to 64.
 
     Args:
         config: an EvaluationConfig; `task`, `samplers`, `runs`, `sizes` and `seed` are read.

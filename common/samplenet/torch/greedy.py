@@ -80,8 +80,9 @@ class GreedySampler:
         return self.network.discrepancy(pooled, whole)
 
     def _gradient(self, pooled: Tensor, whole: Tensor) -> Tensor:
-        with torch.enable_grad():
-            pooled = pooled.detach().requires_grad_()
+        # tensors of inference mode, in which a caller may be, have no gradients
+        with torch.inference_mode(False), torch.enable_grad():
+            pooled, whole = pooled.clone().requires_grad_(), whole.clone()
             return torch.autograd.grad(self._discrepancy(pooled, whole).sum(), pooled)[0]
 
     def _best(self, gain: Tensor, features: Tensor, pooled: Tensor, whole: Tensor) -> Tensor:
