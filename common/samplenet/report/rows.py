@@ -16,7 +16,7 @@ SAMPLERS = {
     "fps": ("FPS", "#2f7fc1"),
     "fps_same_start": ("FPS, same start", "#3fa36b"),
     "greedy": ("greedy, all points", "#00838a"),
-    "greedy_features_128": ("greedy, 128-feature pool", "#5b5bd6"),
+    "greedy_features_128": ("greedy, feature pool of 128", "#5b5bd6"),
     "greedy_fps_128": ("greedy, FPS pool of 128", "#de7fc0"),
     "greedy_fps_256": ("greedy, FPS pool of 256", "#b8479b"),
     "greedy_refresh_2": ("greedy, gradient every 2nd turn", "#3aa0a6"),
