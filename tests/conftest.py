@@ -404,7 +404,7 @@ def without_figures():
 def memory_settings_untouched():
     """Keep scripts in this process from changing how it frees memory, which tests measure."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("samplenet.runs.script.keep_freed_memory", lambda: False)
+        patch.setattr("samplenet.runs.training.keep_freed_memory", lambda: False)
         yield
 
 

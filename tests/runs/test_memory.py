@@ -1,4 +1,4 @@
-"""Freed memory stays with a script."""
+"""Freed memory stays with a training."""
 
 import subprocess
 import sys

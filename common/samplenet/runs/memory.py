@@ -12,8 +12,9 @@ def keep_freed_memory() -> bool:
 
     By default an array of more than 32 MB is mapped anew each time, and the system hands out its
     pages one by one, zeroed. Without huge pages that takes more than half of a large layer's time.
-    The price: the process keeps its largest memory until it ends. That suits a script; a
-    library should leave the choice to its user.
+    The price: the process keeps its largest memory until it ends, and where small arrays that stay
+    lie between large ones that go, as in an evaluation, it grows. That suits training, whose steps
+    are alike; a library should leave the choice to its user.
     """
     if not sys.platform.startswith("linux"):
         return False

@@ -7,13 +7,10 @@ from pathlib import Path
 from samplenet import device
 from samplenet.errors import InputError
 from samplenet.runs import settings
-from samplenet.runs.memory import keep_freed_memory
 
 
 def main(action: Callable, config_class=None, doc: str = "") -> None:
     """Run `action`, with the settings of the command line if it takes a `config_class`.
-
-    The process keeps the memory that it frees (`samplenet.runs.memory`).
 
     A fault of the input or of the disk ends the process with one sentence; with --debug, with a
     traceback.
@@ -21,7 +18,6 @@ def main(action: Callable, config_class=None, doc: str = "") -> None:
     Args:
         doc: the script's docstring, whose first line --help shows.
     """
-    keep_freed_memory()
     try:
         _report_idle_gpu()
         if config_class is None:

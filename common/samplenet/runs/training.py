@@ -17,6 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from samplenet import weights
+from samplenet.runs.memory import keep_freed_memory
 from samplenet.runs.run import Run, finite
 
 
@@ -24,7 +25,8 @@ class Training:
     """A run of `config.epochs` epochs that resumes from its folder, also within an epoch.
 
     Use it in a `with`. Of several processes only the first opens the run folder; it sends the
-    others what it finds there.
+    others what it finds there. From then on the process keeps the memory that it frees
+    (`samplenet.runs.memory`).
 
     Args:
         config: the script's settings, a RunConfig.
@@ -57,6 +59,7 @@ class Training:
         self._task, self._card, self.run, self._added = task, card, None, []
 
     def __enter__(self):
+        keep_freed_memory()
         with contextlib.ExitStack() as stack:
             if self.peers.first:
                 run = Run(self.config.out, self.config, self._task, self.peers.single_process)
