@@ -128,7 +128,8 @@ def check(config) -> None:
     """Raise InputError if --out is missing, before anything is read."""
     if not config.out:
         raise InputError("--out is needed: the folder to write the results to")
-    if config.chooser and not {*config.samplers} & {*greedy.VARIANTS}:
+    chooser = getattr(config, "chooser", "")  # a measurement of costs has none
+    if chooser and not {*config.samplers} & {*greedy.VARIANTS}:
         raise InputError("--chooser is for greedy samplers, of which --samplers names none")
 
 
