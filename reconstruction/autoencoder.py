@@ -39,9 +39,7 @@ class Autoencoder(keras.Model):
 
     def encode(self, points, training=None):
         """Describe clouds (B, M, 3) by their bottleneck features (B, 128)."""
-        features = points
-        for block in self.convs:
-            features = block(features, training=training)  # (B, M, C)
+        features = self.late_features(self.early_features(points, training), training)
         return tf.reduce_max(features, axis=1)
 
     def decode(self, bottleneck):
@@ -56,16 +54,16 @@ class Autoencoder(keras.Model):
 
     # what `samplenet.tf.GreedySampler` asks
 
-    def early_features(self, points):
+    def early_features(self, points, training=False):
         """Return each point's features (B, N, 256) before the last layer of them."""
         features = points
         for block in self.convs[:-1]:
-            features = block(features, training=False)
+            features = block(features, training=training)
         return features
 
-    def late_features(self, early):
+    def late_features(self, early, training=False):
         """Return the features (B, N, 128) that are pooled, of (B, N, 256)."""
-        return self.convs[-1](early, training=False)
+        return self.convs[-1](early, training=training)
 
     def discrepancy(self, pooled, whole):
         """Return the mean squared distance (B,) between the points rebuilt from each, by number."""
