@@ -1,7 +1,7 @@
 """Make a data set in the ModelNet40 layout from your own scans, one folder for each class.
 
 python -m samplenet.data.convert SCANS --out DATA   # reads SCANS/<class>/<scan>, below it too
-python classification/train_classifier.py --data-root DATA
+python classification/train_classifier.py --data-root DATA --out RUN
 
 Points are drawn at random, not by farthest points: ModelNet40's are, a script that reads fewer
 takes the first ones, and samplers are to be compared on clouds that no sampler has chosen.
