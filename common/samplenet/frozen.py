@@ -83,6 +83,10 @@ class Network:
         weight, bias = self.points[-1]
         return _relu(early @ weight + bias)
 
+    def answer(self, pooled: NDArray) -> NDArray:
+        """Return the network's answer, such as a classifier's logits, to maxima (F,)."""
+        return self._forward(pooled)[-1]
+
     def _forward(self, pooled: NDArray) -> list[NDArray]:
         """Return the input of each dense layer, and at the end the answer."""
         values = [pooled]
@@ -106,7 +110,7 @@ class Classification(Network):
 
     def discrepancy(self, pooled, whole):
         values = self._forward(pooled)
-        target, answer = _log_softmax(self._forward(whole)[-1]), _log_softmax(values[-1])
+        target, answer = _log_softmax(self.answer(whole)), _log_softmax(values[-1])
         entropy = -(np.exp(target) * answer).sum()
         return entropy, self._backward(values, np.exp(answer) - np.exp(target))
 
@@ -119,7 +123,7 @@ class Reconstruction(Network):
 
     def discrepancy(self, pooled, whole):
         values = self._forward(pooled)
-        offsets = values[-1] - self._forward(whole)[-1]  # (3 N,)
+        offsets = values[-1] - self.answer(whole)  # (3 N,)
         n = len(offsets) // 3
         return (offsets**2).sum() / n, self._backward(values, 2 * offsets / n)
 
