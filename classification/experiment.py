@@ -27,6 +27,7 @@ FIGURES = {
     "gallery.png": "gallery",
     "retrieval.png": "precision_curves",
 }
+GLANCE = 32
 FURTHER = {"retrieval": "map_macro", "cost": "", "ablations": ""}
 COST = {
     "networks": {"pointnet": "PointNet with T-Nets", "vanilla": "vanilla PointNet"},

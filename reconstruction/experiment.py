@@ -32,6 +32,7 @@ NOTE = (
     "NRE is the Chamfer distance of a cloud to what the autoencoder rebuilds from its sample, over "
     "that to what it rebuilds from the whole cloud: 1 is as good as all points."
 )
+GLANCE = 16
 FIGURES = {"nre.png": "by_ratio", "gallery.png": "gallery", "histogram.png": "nre_histogram"}
 BASELINES = ["random", "fps", *TABLE]
 SIZES = {

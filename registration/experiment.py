@@ -59,6 +59,7 @@ NOTE = "An error is the geodesic angle between the estimated and the true rotati
 CAVEAT = (
     "That takes pairs as independent, which those of one shape are not: true errors may be larger."
 )
+GLANCE = 16
 FIGURES = {
     "rotation_error.png": "by_ratio",
     "precision.png": "precision_curves",

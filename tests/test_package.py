@@ -206,42 +206,24 @@ def test_the_library_has_the_licence_of_the_repository():
     assert (ROOT / "common" / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
 
 
-@pytest.fixture
-def readme(beside_a_scan):
-    """The code of the README: from a file to a sample, a trained sampler, a training step."""
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
-    assert len(blocks) == 3
-    return blocks
-
-
-def test_the_code_of_the_readme_runs(readme):
+def test_the_code_of_the_readme_runs():
     torch = pytest.importorskip("torch")
     task = torch.nn.Sequential(
         torch.nn.Linear(3, 4), torch.nn.AdaptiveAvgPool2d((1, 4)), torch.nn.Flatten()
     )
-    trained = {"task": task, "clouds": torch.randn(4, 256, 3), "labels": torch.tensor([0, 1, 2, 3])}
-    scope, shapes = {}, []
-    for block, given in zip(readme, ({}, {}, trained), strict=True):
-        scope.update(given)
-        exec(compile(block, "README.md", "exec"), scope)
-        shapes.append(tuple(scope["sampled"].points.shape))
-    assert shapes == [(1, 1024, 3), (1, 20, 3), (4, 32, 3)]
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    scope = {"task": task, "clouds": torch.randn(4, 256, 3), "labels": torch.tensor([0, 1, 2, 3])}
+    exec(compile(block, "README.md", "exec"), scope)
+    assert scope["sampled"].points.shape == (4, 32, 3)
 
 
-def test_the_code_of_the_readme_runs_in_tensorflow(readme, monkeypatch):
-    """All but the training step, whose twin is in docs/use.md."""
-    pytest.importorskip("tensorflow")
-    monkeypatch.setattr(
-        samplenet.pretrained, "PACKAGES", {"tf": "tensorflow"}
-    )  # the other tests import both
-    scope, shapes = {}, []
-    for block in readme[:2]:
-        block = block.replace("import torch", "import tensorflow as tf").replace(
-            "torch.from_numpy", "tf.constant"
-        )
-        exec(compile(block.replace("samplenet.torch", "samplenet.tf"), "README.md", "exec"), scope)
-        shapes.append(tuple(scope["sampled"].points.shape))
-    assert shapes == [(1, 1024, 3), (1, 20, 3)]
+def test_the_method_is_as_short_as_the_readme_says():
+    text = (ROOT / "README.md").read_text()
+    (section,) = re.findall(r"## The method is five short files\n(.*?)\n## ", text, re.S)
+    files = re.findall(r"\]\(([\w/]+\.py)\)", section)
+    (most,) = re.findall(r"under (\d+) lines together", section)
+    assert len(files) == 5
+    assert sum(len((ROOT / file).read_text().splitlines()) for file in files) < int(most)
 
 
 def test_the_code_of_the_registration_readme_runs():

@@ -23,8 +23,9 @@ def run(args) -> None:
     elif args.results_md:
         print(*page.write_results(args.folder, experiments), sep="\n")
     elif args.leaderboard_md:
-        path = next(iter(experiments.values())).folder.parent / "docs" / "leaderboard.md"
-        print(page.write_leaderboard(args.folder, path, experiments))
+        root = next(iter(experiments.values())).folder.parent
+        print(page.write_leaderboard(args.folder, root / "docs" / "leaderboard.md", experiments))
+        print(page.write_front(args.folder, root / "README.md", experiments))
     else:
         print(summary.write(args.folder, read(args.folder, experiments).experiment))
 
@@ -42,7 +43,7 @@ if __name__ == "__main__":
     kind.add_argument("--page", action="store_true", help=page_help)
     results_help = "write the tables into the experiments' results.md"
     kind.add_argument("--results-md", action="store_true", help=results_help)
-    leaderboard_help = "write all samplers' ranks into docs/leaderboard.md"
+    leaderboard_help = "write all samplers' ranks into docs/leaderboard.md, and README.md's table"
     kind.add_argument("--leaderboard-md", action="store_true", help=leaderboard_help)
     args = parser.parse_args()
     main(lambda: run(args))

@@ -7,6 +7,7 @@ files. Two calls write the same bytes.
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from samplenet.atomic import write_atomic
@@ -23,6 +24,8 @@ INTRO = (
     "a table says otherwise: the frozen task network sees m distinct points of the input."
 )
 SMOKE = " Preset smoke: every step on tiny data, the numbers mean nothing."
+# of the table in README.md: the last is one trained network for every size
+FRONT = ("random", "fps", "samplenet_progressive")
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 
 
@@ -79,6 +82,15 @@ def write_leaderboard(folder: Path, path: Path, experiments: dict[str, Experimen
     if not path.exists():
         raise InputError(f"there is no {path}, where the leaderboard belongs")
     _write_between(path, path.read_text(), parts)
+    return path
+
+
+def write_front(folder: Path, path: Path, experiments: dict[str, Experiment]) -> Path:
+    """Write each experiment's numbers at one size between the markers of README.md, at `path`."""
+    first = {}
+    for section in read_sections(folder, folder.resolve().name, {}, experiments):
+        first.setdefault(section.experiment.name, section)
+    _write_between(path, path.read_text(), [glance([*first.values()], FRONT)])
     return path
 
 
@@ -159,22 +171,34 @@ def _render(**content) -> str:
     return page.get_template("page.html.j2").render(**content, NOT_RUN=tables.NOT_RUN)
 
 
-def glance(sections: list[Section]) -> Table:
-    """Tabulate every method's headline number at one sample size, a line for each evaluation."""
+def glance(sections: list[Section], chosen: Sequence[str] = ()) -> Table:
+    """Tabulate each method's headline number at one sample size, a line for each evaluation.
+
+    Args:
+        chosen: the methods to show; all if empty.
+    """
     methods, lines = [], []
     for section in sections:
-        methods += samplers_of(section.results.headline(protocol="matched"))
+        methods += chosen or samplers_of(section.results.headline(protocol="matched"))
     methods = in_order(methods)
     for section in sections:
         rows, (_, points) = section.results.headline(protocol="matched"), section.results.size
-        metric, m = section.experiment.metrics[section.experiment.headline], shown_size(rows)
+        metric, m = section.experiment.metrics[section.experiment.headline], _size(section)
         extent = f"{m or 'all'} of {points} points" if points else ""
-        line = [section.title, f"{metric.title}; {extent if rows else tables.NOT_RUN}"]
+        alone = len([other for other in sections if other.experiment is section.experiment]) == 1
+        title = section.experiment.name.replace("_", " ").capitalize() if alone else section.title
+        line = [title, f"{metric.title}; {extent if rows else tables.NOT_RUN}"]
         line += [cell(select(rows, sampler=method, m=m), metric) for method in methods]
         lines.append([*line, cell(select(rows, sampler="none"), metric)])
     heads = [Head(label(method), "", color(method)) for method in methods]
     heads = [Head(""), Head("measure"), *heads, Head("all points")]
     return Table("At one sample size", heads, lines)
+
+
+def _size(section: Section) -> int | None:
+    """Return the experiment's own size for such tables; without results at it another."""
+    rows, own = section.results.headline(protocol="matched"), section.experiment.glance
+    return own if select(rows, m=own) else shown_size(rows)
 
 
 def drawn(section: Section, folder: Path) -> list[tuple[str, str, str]]:

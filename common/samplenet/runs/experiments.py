@@ -75,6 +75,7 @@ class Experiment:
         caveat: a sentence on what its standard errors leave out.
         figures: by file name beside results.json: the function that draws it, from the folder's
             figures.py or from the library.
+        glance: sample size that stands for the experiment where a table has room for one.
         further: parts of the published preset that the page reports if they are missing: by name of
             the part, the metric that shows its presence; for "cost" and "ablations" an empty text.
         cost: readable names of task networks, and a published claim for cost/cost.json's table.
@@ -101,6 +102,7 @@ class Experiment:
     note: str = ""
     caveat: str = ""
     figures: dict[str, str] = field(default_factory=dict)
+    glance: int | None = None
     further: dict[str, str] = field(default_factory=dict)
     cost: dict = field(default_factory=dict)
 
