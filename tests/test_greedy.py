@@ -203,13 +203,24 @@ def test_it_leaves_less_of_the_discrepancy_than_farthest_points(make):
     [
         ({"m": 0}, "m must be a whole number of at least 1, got 0"),
         ({"m": 4, "refresh": 0}, "refresh must be a whole number of at least 1, got 0"),
-        ({"m": 4, "pool": "near"}, "pool must be one of .*, got 'near'"),
+        ({"m": 4, "pool": "far"}, "pool must be one of .*, got 'far'"),
+        ({"m": 4, "pool": "near"}, "pool 'near' needs queries, such as a trained sampler's"),
+        ({"m": 4, "queries": lambda points: points}, "queries are for pool 'near', not 'all'"),
         ({"m": 4, "on": "labels"}, "on must be 'answer' or 'features', got 'labels'"),
     ],
 )
 def test_bad_settings(make, settings, message):
     with pytest.raises(InputError, match=message):
         make(**settings)
+
+
+def test_a_pool_of_the_neighbours_of_queries(make):
+    """Two neighbours each of three queries, some of them shared; farthest points fill up."""
+    sampled = make(5, pool="near", size=6, queries=lambda points: points[:, :3] * 1.01)(CLOUDS)
+    for row, cloud in zip(np.asarray(sampled.idx), CLOUDS, strict=True):
+        _, near = reference.knn(cloud[None, :3] * 1.01, cloud[None], 2)  # (1, 3, 2)
+        pool = reference.farthest_points(cloud[None], 6, chosen=near[0].T.reshape(1, 6))[0]
+        np.testing.assert_array_equal(row, pool[expected(cloud[pool], 5)])
 
 
 def test_more_points_than_the_pool_has(make):

@@ -11,7 +11,7 @@ from samplenet.errors import InputError
 LARGEST = 64  # sample size in the tables: beyond it farthest points do nearly as well, for less
 NEEDS = ("early_features", "late_features", "discrepancy")  # of a network; see `GreedySampler`
 TABLE = ("greedy", "greedy_features_128", "greedy_fps_128")  # of `VARIANTS`, in every main table
-POOLS = ("all", "fps", "features")
+POOLS = ("all", "fps", "features", "near")
 # the samplers of the tables, by name: `Greedy` settings
 VARIANTS = {
     "greedy": {},
@@ -33,7 +33,9 @@ class Greedy:
         m: points to pick, at most the pool's.
         pool: the points among which it chooses, and whose answer it aims at. "all" N; "fps":
             `size` farthest points; "features": the first `size` of the points that hold the maxima
-            of the early features, in the order of these, completed by farthest points.
+            of the early features, in the order of these, completed by farthest points; "near": the
+            nearest points of each query, as a trained SampleNet generates them, the first of all
+            queries before the second of any, `size` distinct ones, completed by farthest points.
         size: points of the pool, at least m; pool "all" ignores it.
         refresh: turns for which a gradient serves.
         rerank: of so many points with the largest gains, the discrepancy itself decides; 1 takes
@@ -69,3 +71,17 @@ class Greedy:
                 f"GreedySampler: m must be at most the pool's {size} points, got m = {self.m}"
             )
         return size
+
+    def check_queries(self, queries) -> None:
+        """Raise InputError unless there are queries where the pool needs them, and only there."""
+        if self.pool == "near" and queries is None:
+            raise InputError(
+                "GreedySampler: pool 'near' needs queries, such as a trained sampler's simplify"
+            )
+        if self.pool != "near" and queries is not None:
+            raise InputError(f"GreedySampler: queries are for pool 'near', not {self.pool!r}")
+
+    @staticmethod
+    def neighbours(size: int, queries: int) -> int:
+        """Return how many neighbours each query needs for a pool of `size` points."""
+        return -(-size // queries)

@@ -24,12 +24,18 @@ class GreedySampler:
             `discrepancy(pooled, whole)`: (B, F) twice -> (B,), how far its answer from the maximum
             over the chosen points is from its answer from the maximum over the pool.
         settings, named: the fields of `samplenet.greedy.Greedy`, by position or by name.
+        queries: for the pool "near", and only for it: a function, clouds (B, N, 3) -> (B, M, 3),
+            such as a trained SampleNet's `simplify`.
+
+    Raises:
+        InputError: a setting is out of range, or queries and pool do not belong together.
     """
 
     project = None  # evaluations look for a soft projection, and find none
 
-    def __init__(self, network, *settings, **named):
-        self.network, self.settings = network, Greedy(*settings, **named)
+    def __init__(self, network, *settings, queries=None, **named):
+        self.network, self.settings, self.queries = network, Greedy(*settings, **named), queries
+        self.settings.check_queries(queries)
         self.m = self.settings.m
         self._compiled = tf.function(self._sample)
 
@@ -54,6 +60,13 @@ class GreedySampler:
             return None, self.network.early_features(points)
         if own.pool == "fps":
             pool = ops.farthest_points(points, size)
+            return pool, self.network.early_features(ops.gather(points, pool))
+        if own.pool == "near":
+            queries = self.queries(points)  # (B, M, 3)
+            count = own.neighbours(size, queries.shape[1])
+            _, near = ops.knn(queries, points, count)  # (B, M, count)
+            chosen = tf.reshape(tf.linalg.matrix_transpose(near), (-1, count * queries.shape[1]))
+            pool = ops.farthest_points(points, size, chosen=chosen)
             return pool, self.network.early_features(ops.gather(points, pool))
         early = self.network.early_features(points)
         chosen = tf.argmax(early, axis=1, output_type=tf.int32)
