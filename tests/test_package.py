@@ -13,8 +13,6 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-import samplenet
-
 ROOT = Path(__file__).parents[1]
 
 
