@@ -224,16 +224,6 @@ def test_the_method_is_as_short_as_the_readme_says():
     assert sum(len((ROOT / file).read_text().splitlines()) for file in files) < int(most)
 
 
-def test_the_code_of_the_registration_readme_runs():
-    torch = pytest.importorskip("torch")
-    (block,) = re.findall(
-        r"```python\n(.*?)```", (ROOT / "registration" / "README.md").read_text(), re.S
-    )
-    scope = {"clouds": torch.randn(4, 256, 3), "task_loss": lambda points: points.square().mean()}
-    exec(compile(block, "registration/README.md", "exec"), scope)
-    assert scope["projected"].shape == (4, 64, 3) and scope["loss"].requires_grad
-
-
 @pytest.mark.parametrize(
     "readme",
     [
