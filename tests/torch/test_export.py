@@ -123,6 +123,28 @@ def test_the_command_exports_trained_weights(tmp_path, monkeypatch, capsys):
     assert list(out.parent.iterdir()) == [out]
 
 
+def test_farthest_points_alone(tmp_path, monkeypatch, capsys):
+    onnx = pytest.importorskip("onnx", reason="ONNX export needs onnx")
+    pytest.importorskip("onnxruntime", reason="running ONNX needs onnxruntime")
+    out = tmp_path / "fps.onnx"
+    monkeypatch.setattr(sys, "argv", ["export", "--fps", "-o", str(out)])
+    command.start()
+    assert "of 21 built-in shapes the same 128 in 21" in capsys.readouterr().out
+    run = export.load(out)
+    for batch, n, m in ((3, 50, 20), (1, 7, 7), (2, 9, 1)):  # one file serves every size
+        clouds = cloud(batch, n)
+        clouds[0, 3] = clouds[0, 5]  # equal points: the lower index first
+        found = run(clouds, m=np.array(m))
+        idx = reference.farthest_points(clouds, m)
+        np.testing.assert_array_equal(found["idx"], idx)
+        points = np.take_along_axis(clouds, idx[..., None], 1)
+        np.testing.assert_array_equal(found["points"], points)
+    model = onnx.load(out)
+    assert not model.functions and {node.domain for node in model.graph.node} == {""}
+    with pytest.raises(InputError, match=r"fps\.pt2: farthest point sampling is exported to ONNX"):
+        export.export_farthest_points(tmp_path / "fps.pt2")
+
+
 def test_what_cannot_be_exported_is_named(tmp_path, monkeypatch):
     sampler = trained()
     with pytest.raises(

@@ -13,6 +13,11 @@ All but `.keras` have batch norm folded into the layers. All map a normalised `c
 float32 of any B and N >= m to `points` (B, m, 3), the matched sample, `idx` (B, m), which input
 points those are, and `queries` (B, m, 3), the simplified points. The first c points that a
 progressive sampler gives are its sample of size c, for c up to m.
+
+    python -m samplenet.export --fps -o fps.onnx
+
+writes farthest point sampling alone, which has no weights: `cloud` (B, N, 3) float32 and the number
+`m` (int64, at most N) to `points` (B, m, 3) and `idx` (B, m), as `samplenet.ops` gives them.
 """
 
 import importlib
@@ -23,12 +28,12 @@ from pathlib import Path
 
 import numpy as np
 
+from samplenet.atomic import write_atomic
 from samplenet.errors import InputError, needs_extra
 from samplenet.export.network import Network, fold
 
-__all__ = ["Network", "export", "fold", "framework", "load"]
+__all__ = ["Network", "export", "export_farthest_points", "fold", "framework", "load"]
 
-OUTPUTS = ("points", "idx", "queries")
 FRAMEWORKS = {".onnx": None, ".pt2": "torch", "": "tf", ".keras": "tf"}  # by suffix; None: either
 
 
@@ -76,10 +81,26 @@ def export(sampler, path) -> None:
             replace_folder(path, new)
 
 
-def load(path) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+def export_farthest_points(path) -> None:
+    """Write farthest point sampling to `path`, NAME.onnx, whole or not at all.
+
+    Raises:
+        InputError: another suffix, or onnx is missing.
+    """
+    path = Path(path)
+    if path.suffix != ".onnx":
+        raise InputError(f"{path}: farthest point sampling is exported to ONNX; name it NAME.onnx")
+    with needs_extra("export"):
+        import samplenet.export.onnx as onnx
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, onnx.farthest_points().SerializeToString())
+
+
+def load(path) -> Callable[..., dict[str, np.ndarray]]:
     """Return an exported sampler as a function of arrays.
 
-    It maps clouds (B, N, 3) float32 to a dictionary of "points", "idx" and "queries".
+    It maps clouds (B, N, 3) float32 to a dictionary of "points", "idx" and "queries"; farthest
+    point sampling takes `m`, an int64 array without dimensions, as well, and has no queries.
     """
     path, needed = Path(path), framework(path)
     if not path.exists():
@@ -88,8 +109,14 @@ def load(path) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
         if needed is None:
             import onnxruntime
 
-            run = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]).run
-            return lambda clouds: dict(zip(OUTPUTS, run(OUTPUTS, {"cloud": clouds}), strict=True))
+            session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+            names = [output.name for output in session.get_outputs()]
+
+            def run(clouds, **inputs):
+                outputs = session.run(names, {"cloud": clouds, **inputs})
+                return dict(zip(names, outputs, strict=True))
+
+            return run
         if needed == "torch":
             import torch
 

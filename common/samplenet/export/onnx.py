@@ -16,7 +16,7 @@ MODEL = """
 <ir_version: 8, opset_import: ["": {opset}, "samplenet": 1], producer_name: "samplenet">
 sampler (float[B, N, 3] cloud)
  => (float[B, {m}, 3] points, int64[B, {m}] idx, float[B, {m}, 3] queries)
-<int64[1] first = {{1}}, int64[1] second = {{2}}, int64[3] spatial = {{1, 3, 1}},
+<int64[1] first = {{1}}, int64[1] second = {{2}},
  int64 size = {{{m}}}, int64[1] sizes = {{{m}}}, int64[3] shape = {{0, {m}, 3}}, bool yes = {{1}},
  float[1] picked = {{-1}}>
 {{
@@ -53,27 +53,44 @@ sampler (float[B, N, 3] cloud)
     int64 i, bool on, int64[B, {m}] picks, float[B, 1, N] far) =>
     (bool go, int64[B, {m}] next_picks, float[B, 1, N] next_far)
   {{
-    pick = ArgMax <axis = 2> (far)
-    pick_planes = Expand (pick, spatial)
-    pick_point = GatherElements <axis = 2> (planes, pick_planes)
-    delta = Sub (planes, pick_point)
-    square = Mul (delta, delta)
-    x, y, z = Split <axis = 1, num_outputs = 3> (square)
-    xy = Add (x, y)
-    xyz = Add (xy, z)
-    nearer = Min (far, xyz)
-    pick_shape = Shape (pick)
-    pick_minus = Expand (picked, pick_shape)
-    next_far = ScatterElements <axis = 2> (nearer, pick, pick_minus)
+    pick_column, next_far = samplenet.farthest (planes, far)
     at = Add (count, i)
     here = Equal (position, at)
-    pick_column = Squeeze (pick, second)
     next_picks = Where (here, pick_column, picks)
     go = Identity (on)
   }}>
   idx_column = Unsqueeze (idx, second)
   points = GatherND <batch_dims = 1> (cloud, idx_column)
 }}
+"""
+
+# Farthest point sampling alone: all points are infinitely far at first, so point 0 is picked first.
+FARTHEST = """
+<ir_version: 8, opset_import: ["": {opset}, "samplenet": 1], producer_name: "samplenet">
+farthest_points (float[B, N, 3] cloud, int64 m)
+ => (float[B, M, 3] points, int64[B, M] idx)
+<int64[1] second = {{2}}, bool yes = {{1}}>
+{{
+  planes = Transpose <perm = [0, 2, 1]> (cloud)
+  x_plane, y_plane, z_plane = Split <axis = 1, num_outputs = 3> (planes)
+  everywhere = Shape (x_plane)
+  start = ConstantOfShape <value = float[1] {{inf}}> (everywhere)
+  left, picks = Loop (m, yes, start) <body = step (int64 i, bool on, float[B, 1, N] far) =>
+    (bool go, float[B, 1, N] next_far, int64[B, 1] pick)
+  {{
+    pick, next_far = samplenet.farthest (planes, far)
+    go = Identity (on)
+  }}>
+  by_cloud = Transpose <perm = [1, 0, 2]> (picks)
+  idx = Squeeze (by_cloud, second)
+  idx_column = Unsqueeze (idx, second)
+  points = GatherND <batch_dims = 1> (cloud, idx_column)
+}}
+"""
+
+# squared distances of all pairs, and one turn of farthest point sampling: the farthest point, and
+# how far the others then are from the picked ones (-1: picked)
+FUNCTIONS = """
 <domain: "samplenet", opset_import: ["": {opset}]>
 dist2 (a, b) => (sum)
 {{
@@ -88,6 +105,26 @@ dist2 (a, b) => (sum)
   xy = Add (x, y)
   xyz = Add (xy, z)
   sum = Squeeze (xyz, axis_sum)
+}}
+<domain: "samplenet", opset_import: ["": {opset}]>
+farthest (planes, far) => (pick_column, next_far)
+{{
+  last = Constant <value_ints = [2]> ()
+  spatial = Constant <value_ints = [1, 3, 1]> ()
+  picked = Constant <value_floats = [-1.0]> ()
+  pick = ArgMax <axis = 2> (far)
+  pick_planes = Expand (pick, spatial)
+  pick_point = GatherElements <axis = 2> (planes, pick_planes)
+  delta = Sub (planes, pick_point)
+  square = Mul (delta, delta)
+  x, y, z = Split <axis = 1, num_outputs = 3> (square)
+  xy = Add (x, y)
+  xyz = Add (xy, z)
+  nearer = Min (far, xyz)
+  pick_shape = Shape (pick)
+  pick_minus = Expand (picked, pick_shape)
+  next_far = ScatterElements <axis = 2> (nearer, pick, pick_minus)
+  pick_column = Squeeze (pick, last)
 }}
 """
 
@@ -111,8 +148,17 @@ def build(network: Network) -> onnx.ModelProto:
         if out != "q":
             lines.append(f"f{i} = Relu (g{i})")
         last = f"f{i}"
-    text = MODEL.format(m=m, opset=OPSET, layers="\n".join(f"  {line}" for line in lines))
-    model = parser.parse_model(text)
+    return _model(MODEL, arrays, m=m, layers="\n".join(f"  {line}" for line in lines))
+
+
+def farthest_points() -> onnx.ModelProto:
+    """Build farthest point sampling: cloud (B, N, 3) float32, m -> points (B, m, 3), idx (B, m)."""
+    return _model(FARTHEST, {})
+
+
+def _model(text: str, arrays: dict[str, np.ndarray], **parts) -> onnx.ModelProto:
+    """Fill a text with its parts and arrays, and check the model."""
+    model = parser.parse_model((text + FUNCTIONS).format(opset=OPSET, **parts))
     model.graph.initializer.extend(numpy_helper.from_array(a, name) for name, a in arrays.items())
     model = inliner.inline_local_functions(model)
     onnx.checker.check_model(model, full_check=True)
