@@ -52,15 +52,15 @@ async function open(name, bytes, file) {
   try {
     say(`Reading ${name} …`);
     await shown();
-    await use(name, read(file, await bytes()));
+    await use(name, prepare(file, read(file, await bytes())));
     for (const button of $("shapes").children) button.setAttribute("aria-pressed", button.textContent === name);
   } catch (error) {
     say(error.message, true);
   }
 }
 
-// Sample a cloud by all three, once, up to the slider's largest size.
-async function use(name, cloud) {
+// Check that a cloud can be sampled, and thin it if it is large; sentences about it in `notes`.
+function prepare(name, cloud) {
   const held = cloud.points.n;
   if (held < facts.m) throw new Error(`${name} has ${held} points; SampleNet picks up to ${facts.m}, so this page needs at least as many.`);
   const notes = [];
@@ -73,6 +73,11 @@ async function use(name, cloud) {
     cloud.points = { x: a, y: b, z: c, n: MAX_POINTS, single };
     notes.push(`Of ${held.toLocaleString("en")} points, ${MAX_POINTS.toLocaleString("en")} drawn at random are used; samplenet sample cuts large clouds into patches instead, so its indices differ.`);
   }
+  return { ...cloud, notes };
+}
+
+// Sample a cloud by all three, once, up to the slider's largest size.
+async function use(name, cloud) {
   say(`Sampling ${name} …`);
   await shown();
   const begun = performance.now();
@@ -91,7 +96,7 @@ async function use(name, cloud) {
   state.milliseconds = took;
   $("slider").disabled = false;
   $("slider").value = position(state.m);
-  $("note").textContent = notes.join(" ");
+  $("note").textContent = cloud.notes.join(" ");
   await show();
   state.ready ??= performance.now() - started;
   say(`${name}: ${cloud.n.toLocaleString("en")} points. SampleNet ran once, in ${took.toFixed(0)} ms.`);
@@ -120,7 +125,7 @@ async function show() {
       const { m, points, orders, whole, cloud } = state;
       $("m").textContent = m;
       const answer = best(whole);
-      $("whole").innerHTML = `All ${cloud.points.n.toLocaleString("en")} points: <b>${answer.name}</b> ${percent(answer.share)}`;
+      $("whole").innerHTML = `The whole cloud: <b>${answer.name}</b> ${percent(answer.share)}`;
       for (const [key, panel] of Object.entries(panels)) {
         const sampled = rows(points, orders[key].subarray(0, m));
         panel.view?.set(points, sampled);
@@ -128,10 +133,11 @@ async function show() {
         const same = found.i === answer.i;
         panel.card.classList.toggle("differs", !same);
         panel.card.querySelector(".label b").textContent = found.name;
-        panel.card.querySelector(".label span").textContent = `${percent(found.share)}, ${same ? "as of all points" : "unlike all points"}`;
-        panel.card.querySelector(".bar i").style.width = percent(found.share);
+        panel.card.querySelector(".label span").textContent = `${percent(found.share)}, ${same ? "as the whole cloud" : `but the whole cloud is ${answer.name}`}`;
+        panel.card.querySelector(".bar i").style.width = `${100 * found.share}%`;
         for (const button of panel.buttons) button.disabled = false;
       }
+      state.shown = m;
     }
   } finally {
     busy = false;
@@ -179,7 +185,7 @@ async function start() {
     $("limit").textContent = facts.m;
     networks = await Networks.load(say);
     listen();
-    await open("chair", async () => (await fetch("shapes/chair.npy")).arrayBuffer(), "chair.npy");
+    $("shapes").querySelector("button:nth-child(3)").click();
   } catch (error) {
     say(`The page could not start: ${error.message}`, true);
   }

@@ -11,5 +11,8 @@ if [ -z "${PYTHON:-}" ]; then
     bash ../../setup.sh torch export
     PYTHON=$PWD/../../.venv/bin/python
 fi
-npm ci --ignore-scripts --no-audit --no-fund --silent
+if ! cmp -s package-lock.json node_modules/.installed; then
+    npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
+    cp package-lock.json node_modules/.installed # last, so that a killed installation starts over
+fi
 "$PYTHON" make.py "${1:-build}"

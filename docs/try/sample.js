@@ -66,30 +66,48 @@ export function rows(points, idx) {
 }
 
 export class Networks {
+  last = Promise.resolve();
+
   // Load the WebAssembly and both networks; `tell` gets sentences about the progress.
   static async load(tell) {
     ort.env.wasm.numThreads = 1; // more need headers that a static host does not send
     ort.env.logLevel = "error";
+    ort.env.wasm.wasmPaths = { mjs: new URL("parts/ort.loader.js", document.baseURI).href };
     // given as bytes, as some hosts do not serve .wasm as application/wasm
-    ort.env.wasm.wasmBinary = await download("parts/ort.wasm", "the WebAssembly of onnxruntime", tell);
+    const files = ["parts/ort.wasm", "sampler.onnx", "classifier.onnx"];
+    let size = 0;
+    const count = (bytes) => {
+      size += bytes;
+      tell(`Loading WebAssembly and networks: ${(size / 1e6).toFixed(1)} MB of 16 MB …`);
+    };
+    const [wasm, sampler, task] = await Promise.all(files.map((file) => download(file, count)));
+    ort.env.wasm.wasmBinary = wasm;
+    const open = (bytes) => ort.InferenceSession.create(new Uint8Array(bytes));
+    tell("Starting the networks …");
     const made = new Networks();
-    const open = async (file, what) => ort.InferenceSession.create(new Uint8Array(await download(file, what, tell)));
-    made.sampler = await open("sampler.onnx", "SampleNet");
-    made.task = await open("classifier.onnx", "the classifier");
+    made.sampler = await open(sampler);
+    made.task = await open(task);
     return made;
+  }
+
+  // Run a network when the runs before have ended: onnxruntime takes one at a time.
+  run(network, cloud) {
+    const answer = this.last.then(() => network.run({ cloud }));
+    this.last = answer.catch(() => {});
+    return answer;
   }
 
   // SampleNet's points in their order: indices of all that it generates, matched to the cloud.
   async sample(points) {
     const cloud = new ort.Tensor("float32", points, [1, points.length / 3, 3]);
-    const { idx } = await this.sampler.run({ cloud });
+    const { idx } = await this.run(this.sampler, cloud);
     return Array.from(idx.data, Number);
   }
 
   // Probabilities of the classes for points of a normalised cloud.
   async classify(points) {
     const cloud = new ort.Tensor("float32", points, [1, points.length / 3, 3]);
-    const logits = (await this.task.run({ cloud })).logits.data;
+    const logits = (await this.run(this.task, cloud)).logits.data;
     const largest = Math.max(...logits);
     const powers = Array.from(logits, (v) => Math.exp(v - largest));
     const sum = powers.reduce((a, b) => a + b);
@@ -97,17 +115,15 @@ export class Networks {
   }
 }
 
-async function download(file, what, tell) {
+async function download(file, count) {
   const response = await fetch(file).catch(() => null);
   if (!response?.ok) throw new Error(`${file} could not be loaded; is the folder complete?`);
   const parts = [];
-  let size = 0;
   for (const reader = response.body.getReader(); ;) {
     const { done, value } = await reader.read();
     if (done) break;
     parts.push(value);
-    size += value.length;
-    tell(`Loading ${what}: ${(size / 1e6).toFixed(1)} MB`);
+    count(value.length);
   }
   return new Blob(parts).arrayBuffer();
 }

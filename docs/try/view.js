@@ -24,14 +24,16 @@ export class View {
       vert: `
         precision highp float;
         attribute vec3 point;
-        uniform float size, yaw, pitch;
+        uniform float size, yaw, pitch, radius;
+        uniform vec3 centre;
         uniform vec2 scale;
         varying float depth;
         void main() {
-          float x = cos(yaw) * point.x + sin(yaw) * point.z;
-          float z = cos(yaw) * point.z - sin(yaw) * point.x;
-          float y = cos(pitch) * point.y - sin(pitch) * z;
-          depth = sin(pitch) * point.y + cos(pitch) * z;
+          vec3 p = (point - centre) / radius;
+          float x = cos(yaw) * p.x + sin(yaw) * p.z;
+          float z = cos(yaw) * p.z - sin(yaw) * p.x;
+          float y = cos(pitch) * p.y - sin(pitch) * z;
+          depth = sin(pitch) * p.y + cos(pitch) * z;
           gl_Position = vec4(vec2(x, y) * scale, -0.5 * depth, 1.0);
           gl_PointSize = size * (1.0 + 0.25 * depth);
         }`,
@@ -47,6 +49,7 @@ export class View {
       attributes: { point: this.regl.prop("buffer") },
       uniforms: {
         size: this.regl.prop("size"), color: this.regl.prop("color"), scale: this.regl.prop("scale"),
+        centre: this.regl.prop("centre"), radius: this.regl.prop("radius"),
         yaw: () => direction.yaw, pitch: () => direction.pitch,
       },
       count: this.regl.prop("count"),
@@ -65,26 +68,28 @@ export class View {
     this.sample(sampled);
     this.points = points.length / 3;
     this.count = sampled.length / 3;
+    this.place = ball(points);
     draw();
   }
 
   draw() {
-    const { canvas, regl, count } = this;
+    const { canvas, regl, count, place } = this;
     const ratio = Math.min(devicePixelRatio, 2);
     canvas.width = Math.max(1, Math.round(canvas.clientWidth * ratio));
     canvas.height = Math.max(1, Math.round(canvas.clientHeight * ratio));
     regl.poll();
     regl.clear({ color: [0, 0, 0, 0], depth: 1 });
     if (!count) return;
-    const side = 0.94 * Math.min(canvas.width, canvas.height);
+    const side = 0.97 * Math.min(canvas.width, canvas.height);
     const scale = [side / canvas.width, side / canvas.height];
     const style = getComputedStyle(canvas);
     const unit = ratio * Math.min(1.2, Math.max(0.75, canvas.clientHeight / 320));
     const size = count <= 160 ? 9 : count <= 512 ? 6.5 : 5;
     const cloud = { buffer: this.cloud, count: this.points, color: rgba(style.getPropertyValue("--cloud"), 0.55) };
     const sample = { buffer: this.sample, count, color: rgba(style.getPropertyValue("--sample"), 1) };
-    this.command({ ...cloud, size: (this.points > 4096 ? 1.8 : 2.8) * unit, scale });
-    this.command({ ...sample, size: size * unit, scale });
+    this.command({ ...cloud, ...place, size: (this.points > 4096 ? 1.8 : 2.8) * unit, scale });
+    regl.clear({ depth: 1 }); // so that no point of the cloud hides a sampled one
+    this.command({ ...sample, ...place, size: size * unit, scale });
   }
 
   listen() {
@@ -112,6 +117,21 @@ export class View {
       turn(...keys[event.key]);
     });
   }
+}
+
+// The middle of the points' box, and the largest distance from it.
+function ball(points) {
+  const low = [Infinity, Infinity, Infinity], high = [-Infinity, -Infinity, -Infinity];
+  points.forEach((v, k) => {
+    low[k % 3] = Math.min(low[k % 3], v);
+    high[k % 3] = Math.max(high[k % 3], v);
+  });
+  const centre = low.map((v, axis) => (v + high[axis]) / 2);
+  let radius = 1e-12;
+  for (let k = 0; k < points.length; k += 3) {
+    radius = Math.max(radius, Math.hypot(points[k] - centre[0], points[k + 1] - centre[1], points[k + 2] - centre[2]));
+  }
+  return { centre, radius };
 }
 
 function rgba(hex, alpha) {

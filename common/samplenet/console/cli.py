@@ -2,6 +2,7 @@
 
 samplenet sample scan.ply -m 1024 -o out.ply
 samplenet view scan.ply --sample out.ply
+samplenet try
 """
 
 import argparse
@@ -107,6 +108,14 @@ def _parser() -> Parser:
     add("-o", "--output", type=Path, metavar="PAGE", help="default: INPUT's name with .html, here")
     add("--no-open", action="store_true", help="write the page but do not open it in a browser")
     add("--open3d", action="store_true", help="open an Open3D window instead of a page")
+
+    text = "try the samplers in the browser, on a page that bash docs/try/build.sh builds"
+    page = commands.add_parser("try", help=text, description=f"{text}.".capitalize())
+    page.set_defaults(run=_try)
+    add = page.add_argument
+    add("--folder", type=Path, help="the built page (default: docs/try/build of the repository)")
+    add("--port", type=int, default=0, help="on 127.0.0.1 (default: a free one)")
+    add("--no-open", action="store_true", help="serve the page but do not open it in a browser")
 
     for command in (sample, view):
         add = command.add_argument
@@ -312,4 +321,16 @@ def _view(args) -> int:
     print(page)
     if not args.no_open and view.has_display():
         webbrowser.open(page.resolve().as_uri())
+    return 0
+
+
+def _try(args) -> int:
+    from samplenet.console import serve, view
+
+    with serve.server(args.folder or serve.BUILT, args.port) as server:
+        address = f"http://127.0.0.1:{server.server_port}/"
+        print(f"{address}  (Ctrl-C ends)", flush=True)
+        if not args.no_open and view.has_display():
+            webbrowser.open(address)
+        server.serve_forever()
     return 0
