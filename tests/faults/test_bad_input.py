@@ -55,6 +55,7 @@ RIGHT = {
     "registration/bench.py": "--device cpu",
     "reconstruction/bench.py": "",
     "reproduce.py": "--preset smoke --out {out}",
+    "samplenet.data.convert": "{snc} --out {out} --num-points 20",
     "samplenet.data.modelnet40": "--root {out}",
     "samplenet.data.shapenet": "--root {out}",
     "samplenet.data.shapes": "--root {out}",
@@ -580,6 +581,12 @@ FAULTS = [
     (
         ["benchmarks/export.py"],
         {"unknown runtime": ("--only x", "argument --only: invalid choice: 'x'")},
+    ),
+    (
+        ["samplenet.data.convert"],
+        {
+            "more points than the files have": ("--num-points 5000", "has too few usable scans, 0"),
+        },
     ),
     (["samplenet.pretrained"], {"folder without results": ("", "results.json: No such file")}),
     (

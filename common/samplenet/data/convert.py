@@ -71,7 +71,7 @@ def convert(
             except InputError as error:
                 left_out.append(str(error))
         if len(clouds) < 2:
-            reasons = "".join(f"\n  {reason}" for reason in left_out)
+            reasons = "".join(f"\n  {reason}" for reason in left_out[:3])  # the rest is like them
             raise InputError(
                 f"{folder} has too few usable scans, {len(clouds)}: give each class at least 2, "
                 f"one to train and one to test{reasons}"
