@@ -189,6 +189,22 @@ def test_the_markdown_has_the_ranks_between_its_markers(preset, docs):
     assert EVIL not in text and "| a\\|b \\| c \\| |" in text and "| \\[x](javascript" in text
 
 
+def test_the_readme_has_each_experiments_own_size(preset, docs):
+    """Of the first evaluation of each: `GLANCE`, or else the size with most learned samplers."""
+    progressive = [row("samplenet_progressive", m, 0.9 + m / 1000) for m in (8, 16, 32)]
+    folder = preset / "classification" / "evaluation"
+    (folder / "results.json").unlink()
+    folder.rmdir()
+    evaluation(folder, [*ACCURACY, *progressive])
+    evaluation(preset / "classification-other" / "evaluation", ACCURACY, data="other")
+    page.write_front(preset, docs, EXPERIMENTS)
+    lines = [line for line in docs.read_text().splitlines() if line.startswith("| ")][2:]
+    assert lines == [
+        "| Classification | Accuracy, %; 32 of 1024 points | 30.0 | 58.0 | 93.2 | 95.0 |",
+        "| Registration | Mean rotation error, degrees; 32 of 512 points |  | 8.25 |  | 3.00 |",
+    ]
+
+
 def test_the_file_stays_whole_when_nothing_can_be_written(preset, docs, monkeypatch):
     before = docs.read_text()
     with pytest.raises(InputError, match="no evaluation below"):
