@@ -569,7 +569,7 @@ FAULTS = [
     (
         ["samplenet.export"],
         {
-            "no weights": ("no:--weights", "the following arguments are required: --weights"),
+            "no weights": ("no:--weights", "one of the arguments --weights --fps is required"),
             "unknown weights": ("--weights nonsense", "nonsense"),
             "unknown format": ("--out {out}.abc", "out.abc must end in .onnx, .pt2 or .keras"),
         },
