@@ -11,6 +11,7 @@ if [ -z "${PYTHON:-}" ]; then
     bash ../../setup.sh torch export
     PYTHON=$PWD/../../.venv/bin/python
 fi
+exec 9<package-lock.json && flock 9 # a second build waits while this one installs
 if ! cmp -s package-lock.json node_modules/.installed; then
     npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
     cp package-lock.json node_modules/.installed # last, so that a killed installation starts over

@@ -16,8 +16,6 @@ from samplenet.console import cli, serve
 from samplenet.data import shapes
 
 ROOT = Path(__file__).parents[2]
-# one worker: two would install the page's parts into one folder at once
-pytestmark = pytest.mark.xdist_group("try")
 spec = importlib.util.spec_from_file_location("browser", Path(__file__).with_name("browser.py"))
 browser = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(browser)
