@@ -17,6 +17,7 @@ import numpy as np
 from samplenet import scans
 from samplenet.atomic import beside
 from samplenet.data import modelnet40
+from samplenet.data.archive import replace_folder
 from samplenet.errors import InputError
 from samplenet.normalisation import unit_sphere
 from samplenet.runs.parser import Parser
@@ -38,7 +39,7 @@ def convert(
         num_points: drawn from each scan without repeats.
         test: share of each class's scans in the test split; each split gets at least one.
         overwrite: replace `out` if it is a data set in this layout. A kill between the two
-            renamings leaves the old one in a hidden folder beside it.
+            renamings leaves the old one in a folder `out`.old.* beside it.
 
     Returns:
         A sentence on each file that was left out: unreadable, or of too few finite points.
@@ -85,18 +86,10 @@ def convert(
 
     arrays = [(np.stack(points), np.array(labels), ids) for points, labels, ids in splits.values()]
     names = [folder.name for folder in classes]
-    if not out.exists():
-        modelnet40.write(out, names, *arrays)
-        return left_out
+    out.parent.mkdir(parents=True, exist_ok=True)
     with beside(out) as new:
         modelnet40.write(new, names, *arrays)
-        with beside(out) as old:  # a folder that is not empty cannot be renamed over
-            os.rename(out, old)
-            try:
-                os.rename(new, out)
-            except OSError:
-                os.rename(old, out)
-                raise
+        replace_folder(out, new)
     return left_out
 
 
