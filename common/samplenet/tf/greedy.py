@@ -58,20 +58,19 @@ class GreedySampler:
         own, size = self.settings, self.settings.pool_size(points.shape[1])
         if own.pool == "all":
             return None, self.network.early_features(points)
-        if own.pool == "fps":
-            pool = ops.farthest_points(points, size)
-            return pool, self.network.early_features(ops.gather(points, pool))
+        if own.pool == "features":
+            early = self.network.early_features(points)
+            chosen = tf.argmax(early, axis=1, output_type=tf.int32)
+            pool = ops.farthest_points(points, size, chosen=chosen)
+            return pool, tf.gather(early, pool, batch_dims=1)
+        chosen = None
         if own.pool == "near":
             queries = self.queries(points)  # (B, M, 3)
             count = own.neighbours(size, queries.shape[1])
             _, near = ops.knn(queries, points, count)  # (B, M, count)
             chosen = tf.reshape(tf.linalg.matrix_transpose(near), (-1, count * queries.shape[1]))
-            pool = ops.farthest_points(points, size, chosen=chosen)
-            return pool, self.network.early_features(ops.gather(points, pool))
-        early = self.network.early_features(points)
-        chosen = tf.argmax(early, axis=1, output_type=tf.int32)
         pool = ops.farthest_points(points, size, chosen=chosen)
-        return pool, tf.gather(early, pool, batch_dims=1)
+        return pool, self.network.early_features(ops.gather(points, pool))
 
     def _choose(self, features):
         """Choose m of features (B, P, F): indices (B, m) in the pool."""

@@ -54,17 +54,17 @@ class GreedySampler:
         own, size = self.settings, self.settings.pool_size(points.shape[1])
         if own.pool == "all":
             return None, self.network.early_features(points)
-        if own.pool == "fps":
-            pool = ops.farthest_points(points, size)
-            return pool, self.network.early_features(ops.gather(points, pool))
+        if own.pool == "features":
+            early = self.network.early_features(points)
+            pool = ops.farthest_points(points, size, chosen=early.argmax(1))
+            return pool, early.gather(1, pool[..., None].expand(-1, -1, early.shape[2]))
+        chosen = None
         if own.pool == "near":
             queries = self.queries(points)  # (B, M, 3)
             _, near = ops.knn(queries, points, own.neighbours(size, queries.shape[1]))  # (B, M, k)
-            pool = ops.farthest_points(points, size, chosen=near.mT.flatten(1))
-            return pool, self.network.early_features(ops.gather(points, pool))
-        early = self.network.early_features(points)
-        pool = ops.farthest_points(points, size, chosen=early.argmax(1))
-        return pool, early.gather(1, pool[..., None].expand(-1, -1, early.shape[2]))
+            chosen = near.mT.flatten(1)
+        pool = ops.farthest_points(points, size, chosen=chosen)
+        return pool, self.network.early_features(ops.gather(points, pool))
 
     def _choose(self, features: Tensor) -> Tensor:
         """Choose m of features (B, P, F): indices (B, m) in the pool."""
