@@ -193,7 +193,7 @@ class Plan:
         reads = [Path(path) for path in self.flags.samples]
         others = {"runs": task.variant or ".", "flags": samples, "reads": reads}
         self.add_scores(task, folder, [*baselines, *whole], wants=names, **others)
-        # as in `evaluation.choose`, baselines and progressive samplers come at every size
+        # as in `entries.choose`, baselines and progressive samplers come at every size
         every = sorted({*sizes, *progressive} if {*kinds} & {*PROGRESSIVE} else {*sizes})
         planned = self.planned[task.variant] = dict.fromkeys(baselines, every)
         for name in greedy.VARIANTS.keys() & planned.keys():

@@ -31,6 +31,7 @@ from samplenet.greedy import VARIANTS
 from samplenet.pretrained import task_folder
 from samplenet.report import cost_table
 from samplenet.runs import evaluation, experiments
+from samplenet.runs.entries import choose, finished_runs, greedy_samplers
 from samplenet.runs.environment import command, environment
 from samplenet.runs.script import main
 from samplenet.runs.settings import option
@@ -62,7 +63,7 @@ def with_finished(config: Config) -> Config:
     """Replace --runs by the run folders that it stands for."""
     if not config.runs:
         return config
-    runs = evaluation.finished_runs(config.runs, config.task)
+    runs = finished_runs(config.runs, config.task)
     first_seed = min((run.seed for run in runs), default=0)
     folders = [run.folder for run in runs if run.seed == first_seed and len(run.sizes) == 1]
     return dataclasses.replace(config, runs=None, samplers=[*config.samplers, *folders])
@@ -75,8 +76,8 @@ def load(config: Config) -> tuple[keras.Model, dict[tuple, Callable | None], Sim
     """
     net, _, task = pointnet.load_task(config.task)
     samplers = {}
-    baselines = BASELINES | evaluation.greedy_samplers(net, GreedySampler)
-    for entry in evaluation.choose(config, task.num_points, baselines, load_sampler):
+    baselines = BASELINES | greedy_samplers(net, GreedySampler)
+    for entry in choose(config, task.num_points, baselines, load_sampler):
         sampler = entry.sampler
         if entry.name in VARIANTS:  # in an evaluation, a size takes its points from a larger one
             sampler = baselines[entry.name](entry.m, entry.seed)

@@ -5,8 +5,9 @@
         --sizes 512 256 128 64 32 16 8 --out results/evaluation
 
 `random` and `fps` are scored at all of --sizes and at the sizes of the trained samplers. A trained
-sampler (its run folder) is scored at its own size, a progressive one at every size. `--runs` scores
-all samplers that finished in a folder, `--samples` folders of saved samples (see --save-samples).
+sampler is a run folder, or one of the library by name, as `classification-progressive`; it is
+scored at its own size, a progressive one at every size. `--runs` scores all samplers that finished
+in a folder, `--samples` folders of saved samples (see --save-samples).
 
 Three protocols: `matched` gives the classifier a subset of the input, `soft` the softly projected
 points and `generated` the simplified points themselves. Retrieval compares clouds by the
@@ -31,7 +32,7 @@ from samplenet.data.saved_layouts import MODELNET40
 from samplenet.ops import check_inputs
 from samplenet.report import summary
 from samplenet.runs import evaluation, experiments
-from samplenet.runs.evaluation import Entry
+from samplenet.runs.entries import Entry, choose, greedy_samplers
 from samplenet.runs.evaluation import EvaluationConfig as Config
 from samplenet.runs.script import main
 from samplenet.tf import FarthestPointSampler, GreedySampler, RandomSampler
@@ -103,8 +104,8 @@ def evaluate(config: Config) -> None:
     originals = saved_samples.Originals({"": test}, MODELNET40)
     saved = saved_samples.read(config.samples, originals)
     chooser = pointnet.load_task(config.chooser)[0] if config.chooser else net
-    baselines = BASELINES | evaluation.greedy_samplers(chooser, GreedySampler)
-    entries = evaluation.choose(config, task_config.num_points, baselines, load_sampler, saved)
+    baselines = BASELINES | greedy_samplers(chooser, GreedySampler)
+    entries = choose(config, task_config.num_points, baselines, load_sampler, saved)
     out = evaluation.prepare(config, entries)
 
     gallery_size, names = evaluation.gallery_size(config, entries), np.array(names)

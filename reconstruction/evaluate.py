@@ -4,8 +4,9 @@
         --samplers random fps results/samplenet-32 --sizes 64 32 16 --out results/evaluation
 
 `random` and `fps` are scored at all of --sizes and at the sizes of the trained samplers. A trained
-sampler (its run folder) is scored at its own size, a progressive one at every size. `--runs` scores
-all samplers that finished in a folder, `--samples` folders of saved samples (see --save-samples).
+sampler is a run folder, or one of the library by name, as `reconstruction-progressive`; it is
+scored at its own size, a progressive one at every size. `--runs` scores all samplers that finished
+in a folder, `--samples` folders of saved samples (see --save-samples).
 
 NRE, the normalised reconstruction error of a shape, is the Chamfer distance of the input to its
 reconstruction from the sample over that to its reconstruction from the full input. Three protocols:
@@ -34,6 +35,7 @@ from samplenet.data.saved_layouts import SHAPENET
 from samplenet.ops import check_inputs
 from samplenet.report import summary
 from samplenet.runs import evaluation, experiments
+from samplenet.runs.entries import choose, greedy_samplers
 from samplenet.runs.evaluation import EvaluationConfig
 from samplenet.runs.script import main
 from samplenet.runs.settings import option
@@ -108,8 +110,8 @@ def evaluate(config: Config) -> None:
     originals = saved_samples.Originals({"": test}, SHAPENET)
     saved = saved_samples.read(config.samples, originals)
     chooser = autoencoder.load_task(config.chooser)[0] if config.chooser else net
-    baselines = BASELINES | evaluation.greedy_samplers(chooser, GreedySampler)
-    entries = evaluation.choose(config, task_config.num_points, baselines, load_sampler, saved)
+    baselines = BASELINES | greedy_samplers(chooser, GreedySampler)
+    entries = choose(config, task_config.num_points, baselines, load_sampler, saved)
     out = evaluation.prepare(config, entries)
     for old in (out / "clouds").glob("*.npz"):  # of an earlier evaluation: other numbers
         old.unlink()

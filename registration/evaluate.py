@@ -5,10 +5,10 @@
         --sizes 64 32 16 --out results/evaluation
 
 `random`, `fps` (from a random point of each cloud, as published) and `fps_same_start` (from point 0
-of both) are scored at all of --sizes and at the sizes of the trained samplers. A trained sampler
-(its run folder) is scored at its own size, a progressive one at every size; `icp`, Open3D's,
-registers the full clouds. `--runs` scores all samplers that finished in a folder, `--samples`
-folders of saved samples (see --save-samples).
+of both) are scored at all of --sizes and at the sizes of the trained samplers. A trained sampler is
+a run folder, or one of the library by name (`registration-progressive`); it is scored at its own
+size, a progressive one at every size. `icp`, Open3D's, registers the full clouds. `--runs` scores
+all samplers that finished in a folder, `--samples` folders of saved samples (see --save-samples).
 
 Three protocols: `matched` gives PCRNet subsets of the two clouds, `soft` the softly projected
 points and `generated` the simplified points themselves.
@@ -36,7 +36,8 @@ from samplenet.ops import check_inputs
 from samplenet.ops import torch as ops
 from samplenet.report import summary
 from samplenet.runs import evaluation, experiments
-from samplenet.runs.evaluation import Entry, EvaluationConfig
+from samplenet.runs.entries import Entry, choose, greedy_samplers
+from samplenet.runs.evaluation import EvaluationConfig
 from samplenet.runs.script import main
 from samplenet.runs.settings import option
 from samplenet.torch import FarthestPointSampler, GreedySampler, RandomSampler, processes
@@ -57,7 +58,8 @@ BASELINES = {
 class Config(EvaluationConfig):
     samplers: list[str] = option(
         ["random", "fps", "fps_same_start"],
-        "random, fps, fps_same_start, icp, and run folders of trained samplers",
+        "random, fps, fps_same_start, icp, and trained samplers: run folders, or the library's by "
+        "name",
     )
     device: str = option("auto", "'auto': a GPU where there is one", choices=processes.DEVICES)
 
@@ -205,8 +207,8 @@ def evaluate(config: Config) -> None:
         return load_pretrained(folder, framework="torch").to(device)
 
     chooser = load_task(config.chooser)[0].to(device) if config.chooser else net
-    baselines = BASELINES | evaluation.greedy_samplers(chooser, GreedySampler)
-    entries = evaluation.choose(wanted, n, baselines, load_sampler, saved)
+    baselines = BASELINES | greedy_samplers(chooser, GreedySampler)
+    entries = choose(wanted, n, baselines, load_sampler, saved)
     if "icp" in config.samplers:
         entries.insert(1, Entry("icp", n, None, config.seed))
     out = evaluation.prepare(config, entries)

@@ -8,7 +8,7 @@ import pytest
 
 import evaluate
 import pointnet
-from samplenet.runs.evaluation import Entry
+from samplenet.runs.entries import Entry
 
 
 def test_a_progressive_sampler_serves_every_size(tmp_path, script, trained, results, tiny):

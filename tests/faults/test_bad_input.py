@@ -366,11 +366,11 @@ FAULTS = [
         {
             "unknown sampler": (
                 "--samplers poisson",
-                "'poisson' is neither random nor fps.* nor a run folder",
+                "'poisson' is neither a run folder nor one of random, fps",
             ),
             "missing sampler": (
                 "--samplers {nowhere}",
-                "'nowhere' is neither random nor fps.* nor a run folder",
+                "'nowhere' is neither a run folder nor one of random, fps",
             ),
             "sampler that is no run": (
                 "--samplers {empty}",

@@ -18,7 +18,7 @@ from samplenet.data.saved_layouts import MODELNET40, SHAPENET
 from samplenet.data.saved_samples import Originals
 from samplenet.runs import evaluation
 from samplenet.runs.checkpoint import load_checkpoint, save_checkpoint
-from samplenet.runs.evaluation import Entry
+from samplenet.runs.entries import Entry
 from samplenet.runs.jobs import Job, Jobs
 from samplenet.runs.run import Run, finished_run
 from samplenet.runs.script import main

@@ -31,7 +31,7 @@ from samplenet.atomic import write_atomic, write_json
 from samplenet.errors import InputError
 from samplenet.pretrained import FOLDER, TASKS
 from samplenet.runs.checkpoint import save_checkpoint
-from samplenet.runs.evaluation import open_run
+from samplenet.runs.entries import open_run
 from samplenet.runs.run import finished_run, network_digest
 from samplenet.runs.script import main
 from samplenet.runs.settings import Parser, yaml
@@ -66,6 +66,7 @@ def release(name: str, folder: Path, results: Path) -> None:
     card = {
         "experiment": evaluation["experiment"],
         "data": evaluation["data"],
+        "seed": run.seed,
         "command": environment["command"],
         "revision": environment["revision"],
         "evaluated_by": evaluation["command"],

@@ -11,6 +11,7 @@ import numpy as np
 
 from samplenet.errors import InputError
 from samplenet.report.rows import select
+from samplenet.runs.environment import made_by
 from samplenet.runs.experiments import Experiment
 
 CURVE_AXES = ("recall", "step_deg")  # the x axis of a precision curve: values, or their distance
@@ -149,8 +150,8 @@ def read_log(run: Path) -> list[dict]:
 
 
 def read_environment(run: Path) -> dict:
-    """Read the environment.json of a run folder; {} without that file."""
-    path = Path(run) / "environment.json"
+    """Read what made a run folder, or weights of the library; {} without that file."""
+    path = made_by(run)
     try:
         return dict(json.loads(path.read_text())) if path.exists() else {}
     except (OSError, ValueError, TypeError) as error:

@@ -60,6 +60,12 @@ def _revision() -> str:
         return os.environ.get("SAMPLENET_REVISION") or "unknown"
 
 
+def made_by(run: str | Path) -> Path:
+    """Return the file that tells the command and revision that made a run or shipped weights."""
+    run = Path(run)
+    return run.with_suffix(".json") if run.suffix == ".safetensors" else run / "environment.json"
+
+
 def command() -> str:
     """Return the command line, with paths inside the checkout relative to its root."""
     root = str(settings.checkout()) + os.sep

@@ -1,12 +1,11 @@
-"""Shared parts of the evaluation scripts: settings, choice of samplers and sizes, output files."""
+"""Shared parts of the evaluation scripts: settings, protocols and output files."""
 
 import io
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -14,13 +13,12 @@ from samplenet import greedy
 from samplenet.atomic import write_atomic, write_json
 from samplenet.data import saved_samples
 from samplenet.errors import InputError
-from samplenet.pretrained import card, task_folder
+from samplenet.pretrained import task_folder
 from samplenet.runs import settings
-from samplenet.runs.environment import command, environment
-from samplenet.runs.experiments import TRAINED_SAMPLERS
-from samplenet.runs.run import finished_run, network_digest, saved_config
+from samplenet.runs.entries import Entry
+from samplenet.runs.environment import command, environment, made_by
 from samplenet.runs.settings import option
-from samplenet.sampled import Prefix, Sampled
+from samplenet.sampled import Prefix
 
 
 @dataclass
@@ -31,7 +29,8 @@ class EvaluationConfig:
         "", "run folder of the trained task network, or the library's by name", path=task_folder
     )
     samplers: list[str] = option(
-        ["random", "fps"], "baselines by name, and run folders of trained samplers"
+        ["random", "fps"],
+        "baselines by name, and trained samplers: run folders, or the library's by name",
     )
     runs: str | None = option(
         None,
@@ -66,64 +65,6 @@ class EvaluationConfig:
     gallery_size: int = option(32, "sample size of the pictures; the nearest trained size is shown")
 
 
-class Entry(NamedTuple):
-    """A sampler at one size; each is scored.
-
-    Attributes:
-        name: as in the tables.
-        sampler: maps clouds to `Sampled`; None for the full cloud.
-        folder: of its run or its saved samples; for the full cloud, of the task network's run.
-    """
-
-    name: str
-    m: int
-    sampler: Callable | None
-    seed: int
-    folder: str = ""
-
-    @property
-    def method(self) -> dict:
-        """Return the key of this entry's rows in results.json."""
-        return {"sampler": self.name, "m": self.m}
-
-
-class FirstOf:
-    """The first m points of a greedy sampler's choice: its order serves every size.
-
-    Args:
-        sampler: of the largest size.
-        chosen: what it returned, by the first cloud's number and the batch's size. All sizes share
-            it, so that each cloud's points are chosen once.
-    """
-
-    project = None  # there is no soft projection
-
-    def __init__(self, sampler: Callable, m: int, chosen: dict):
-        self.sampler, self.m, self.chosen = sampler, m, chosen
-
-    def __call__(self, points, cloud) -> Sampled:
-        """Sample points (B, N, 3); cloud (B,), their numbers in the data set."""
-        key = int(cloud[0]), len(cloud)
-        if key not in self.chosen:
-            self.chosen[key] = self.sampler(points, cloud)
-        points, idx, _ = self.chosen[key]
-        return Sampled(points[:, : self.m], idx[:, : self.m], None)
-
-
-class SamplerRun(NamedTuple):
-    """A finished run of a train_samplenet.py.
-
-    Attributes:
-        task: digest of the network that it was trained for.
-    """
-
-    folder: str
-    name: str
-    sizes: list[int]
-    seed: int
-    task: str
-
-
 def check(config) -> None:
     """Raise InputError if --out is missing, before anything is read."""
     if not config.out:
@@ -131,170 +72,6 @@ def check(config) -> None:
     chooser = getattr(config, "chooser", "")  # a measurement of costs has none
     if chooser and not {*config.samplers} & {*greedy.VARIANTS}:
         raise InputError("--chooser is for greedy samplers, of which --samplers names none")
-
-
-def open_run(folder: str) -> SamplerRun:
-    """Read which sampler the run in `folder` trained.
-
-    Raises:
-        InputError: it is not a sampler's run, or has not finished.
-    """
-    config, _, meta = finished_run(folder, sample_sizes=list[int], projection=bool)
-    if len(config.sample_sizes) > 1:
-        name = "samplenet_progressive" if config.projection else "progressivenet"
-    else:
-        name = "samplenet" if config.projection else "snet"
-    return SamplerRun(str(folder), name, config.sample_sizes, config.seed, meta.get("task", ""))
-
-
-def finished_runs(folder: str, task: str) -> list[SamplerRun]:
-    """Find the finished samplers in `folder` that were trained for a task network, in table order.
-
-    Prints a line about each unfinished run.
-
-    Args:
-        task: run folder of the task network.
-    """
-    if not Path(folder).is_dir():
-        raise InputError(f"--runs: {folder} is not a folder; name one that holds run folders")
-    network, runs = network_digest(task), []
-    for path in sorted(Path(folder).glob("*/config.yaml")):
-        try:
-            if not hasattr(saved_config(path.parent), "sample_sizes"):
-                continue  # a task network's run, or an evaluation
-            run = open_run(path.parent)
-        except InputError as error:
-            print(f"skipped: {error}", flush=True)
-            continue
-        if run.task == network:
-            runs.append(run)
-    return sorted(runs, key=lambda r: (TRAINED_SAMPLERS.index(r.name), max(r.sizes), r.seed))
-
-
-def greedy_samplers(network, sampler: type) -> dict[str, Callable[[int, int], Callable]]:
-    """Return (m, seed) -> greedy sampler, by name; {} if the network does not offer what they need.
-
-    Args:
-        sampler: `GreedySampler` of the network's framework.
-    """
-    if not all(hasattr(network, name) for name in greedy.NEEDS):
-        return {}
-
-    def with_settings(settings: dict) -> Callable:
-        return lambda m, seed: sampler(network, m, **settings)
-
-    return {name: with_settings(settings) for name, settings in greedy.VARIANTS.items()}
-
-
-def choose(
-    config,
-    num_points: int,
-    baselines: dict[str, Callable[[int, int], Callable]],
-    load: Callable[[str], Callable],
-    saved: Sequence[saved_samples.Saved] = (),
-) -> list[Entry]:
-    """List what to score: the full cloud, `config.samplers`, `config.runs`, then saved samples.
-
-    A sampler trained or saved for one size is scored at that size. Baselines and progressive
-    samplers are scored at each of `config.sizes` and at every size that another sampler was trained
-    or saved for, so that no table has gaps. Saved orders of clouds are scored at those sizes that
-    they reach, greedy samplers at those up to 64.
-
-    Args:
-        config: an EvaluationConfig; `task`, `samplers`, `runs`, `sizes` and `seed` are read.
-        num_points: N, of the task network's clouds.
-        baselines: (m, seed) -> sampler, by name.
-        load: run folder -> the trained sampler.
-
-    Raises:
-        InputError: a name is unknown, a size is above N, or two samplers would share a table's row.
-    """
-    # the full cloud, "none", is always scored
-    names = [name for name in dict.fromkeys(config.samplers) if name != "none"]
-    runs = {}  # by folder, as given
-    for name in names:
-        if name in baselines:
-            continue
-        if name in greedy.VARIANTS:
-            raise InputError(
-                f"--samplers {name} asks the network for {', '.join(greedy.NEEDS)}, and it lacks "
-                "one of them; see GreedySampler"
-            )
-        if not Path(name).is_dir():
-            known = " nor ".join(name for name in baselines if name not in greedy.VARIANTS)
-            raise InputError(f"--samplers: {name!r} is neither {known} nor a run folder")
-        runs[name] = open_run(name)
-    if config.runs:
-        given = {Path(folder).resolve() for folder in runs}
-        for run in finished_runs(config.runs, config.task):
-            if Path(run.folder).resolve() not in given:
-                runs[run.folder] = run
-    for run in runs.values():
-        trained_on = card(run.folder).get("num_points", num_points)
-        if trained_on != num_points:
-            raise InputError(
-                f"{run.folder} was trained on {trained_on} points, the task network on {num_points}"
-            )
-
-    # every size of any sampler is a line of the table, filled by all that can be scored there
-    own_sizes = {m for run in runs.values() for m in run.sizes}
-    own_sizes |= {samples.m for samples in saved if not samples.ordered}
-    sizes = sorted(own_sizes | {*config.sizes}, reverse=True)
-    if sizes and sizes[0] > num_points:
-        limit = f"N = {num_points}, the task network's points"
-        raise InputError(f"--sizes must be at most {limit}, got {sizes[0]}")
-
-    entries = [Entry("none", num_points, None, config.seed, config.task)]
-    for name in dict.fromkeys([*names, *runs]):
-        if name in runs:
-            entries += _of_run(runs[name], load(name), sizes)
-        elif name in greedy.VARIANTS:
-            entries += _of_greedy(name, baselines[name], sizes, config.seed)
-        else:
-            entries += [Entry(name, m, baselines[name](m, config.seed), config.seed) for m in sizes]
-    for samples in saved:
-        entries += _of_samples(samples, sizes)
-    _refuse_doubles(entries)
-    return entries
-
-
-def _of_run(run: SamplerRun, sampler, sizes: list[int]) -> list[Entry]:
-    if len(run.sizes) == 1:
-        return [Entry(run.name, sampler.m, sampler, run.seed, run.folder)]
-    return [Entry(run.name, m, Prefix(sampler, m), run.seed, run.folder) for m in sizes]
-
-
-def _of_greedy(name: str, make: Callable, sizes: list[int], seed: int) -> list[Entry]:
-    fitting, chosen = [m for m in sizes if m <= greedy.LARGEST], {}
-    if not fitting:
-        raise InputError(
-            f"--samplers {name} is scored at up to {greedy.LARGEST} points; --sizes has none"
-        )
-    sampler = make(max(fitting), seed)
-    return [Entry(name, m, FirstOf(sampler, m, chosen), seed) for m in fitting]
-
-
-def _of_samples(samples: saved_samples.Saved, sizes: list[int]) -> list[Entry]:
-    fitting = [m for m in sizes if m <= samples.m] if samples.ordered else [samples.m]
-    if not fitting:
-        raise InputError(
-            f"--samples: {samples.folder} orders {samples.m} points; "
-            "give one of --sizes that is at most that"
-        )
-    name, seed, folder = samples.name, samples.seed, str(samples.folder)
-    return [Entry(name, m, samples.first(m), seed, folder) for m in fitting]
-
-
-def _refuse_doubles(entries: list[Entry]) -> None:
-    """Raise InputError if two entries would have the same key in results.json."""
-    first = {}
-    for entry in entries:
-        other = first.setdefault((entry.name, entry.m, entry.seed), entry)
-        if other is not entry:
-            both = f"{entry.name}, m = {entry.m}, seed {entry.seed}"
-            raise InputError(
-                f"{other.folder or other.name} and {entry.folder} are both {both}; score them apart"
-            )
 
 
 def gallery_size(config, entries: list[Entry]) -> int:
@@ -427,7 +204,7 @@ def sources(out: Path, entries: list[Entry]) -> list[dict]:
     runs = []
     for folder, scored in by_folder.items():
         try:
-            trained_by = json.loads((Path(folder) / "environment.json").read_text())["command"]
+            trained_by = json.loads(made_by(folder).read_text())["command"]
         except (OSError, ValueError, KeyError):
             trained_by = ""  # the sampler works without this file, which a copy may lack
         run = {"method": scored[0].method, "seed": scored[0].seed}
