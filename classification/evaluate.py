@@ -105,7 +105,8 @@ def evaluate(config: Config) -> None:
     saved = saved_samples.read(config.samples, originals)
     chooser = pointnet.load_task(config.chooser)[0] if config.chooser else net
     baselines = BASELINES | greedy_samplers(chooser, GreedySampler)
-    entries = choose(config, task_config.num_points, baselines, load_sampler, saved)
+    near = partial(GreedySampler, chooser, pool="near")
+    entries = choose(config, task_config.num_points, baselines, load_sampler, saved, near)
     out = evaluation.prepare(config, entries)
 
     gallery_size, names = evaluation.gallery_size(config, entries), np.array(names)

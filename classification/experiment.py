@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from samplenet.greedy import TABLE, VARIANTS
+from samplenet.greedy import NEAR, TABLE, VARIANTS
 
 QUESTION = "How often is a frozen classifier right when it sees only m of a cloud's N points?"
 FRAMEWORK = "tf"
@@ -157,7 +157,8 @@ def ablation(plan):
         plan.add_scores(judge, f"ablation/{folder}/evaluation", paths, sizes=[m], needs=samplers)
 
     sizes = plan.fitting(SIZES[plan.preset])
-    plan.add_scores(task, "ablation/greedy/evaluation", VARIANTS, sizes=sizes)
+    asked = dict(runs=".", flags=["--near", *NEAR], wants=own)
+    plan.add_scores(task, "ablation/greedy/evaluation", VARIANTS, sizes=sizes, **asked)
     twin = plan.add_task("train_classifier.py", "classifier", variant="seed-1", seed=1)
     for judge, chooser, name in (
         (task, other_task, f"greedy-{other}-to-{home}"),

@@ -1,6 +1,6 @@
 """What this experiment asks, runs and shows: all that reproduce.sh, page and tests know of it."""
 
-from samplenet.greedy import TABLE, VARIANTS
+from samplenet.greedy import NEAR, TABLE, VARIANTS
 
 QUESTION = "How well does a frozen autoencoder rebuild a cloud from m of its N points?"
 FRAMEWORK = "tf"
@@ -60,7 +60,8 @@ def ablation(plan):
     task = add_autoencoder(plan)
     plan.add_scores(task, "evaluation", BASELINES, runs=".")
     sizes = plan.fitting(SIZES[plan.preset])
-    plan.add_scores(task, "ablation/greedy/evaluation", VARIANTS, sizes=sizes)
+    asked = dict(runs=".", flags=["--near", *NEAR])
+    plan.add_scores(task, "ablation/greedy/evaluation", VARIANTS, sizes=sizes, **asked)
 
 
 EXTRAS = {"ablation-reconstruction": ablation}

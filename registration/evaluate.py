@@ -208,7 +208,8 @@ def evaluate(config: Config) -> None:
 
     chooser = load_task(config.chooser)[0].to(device) if config.chooser else net
     baselines = BASELINES | greedy_samplers(chooser, GreedySampler)
-    entries = choose(wanted, n, baselines, load_sampler, saved)
+    near = partial(GreedySampler, chooser, pool="near")
+    entries = choose(wanted, n, baselines, load_sampler, saved, near)
     if "icp" in config.samplers:
         entries.insert(1, Entry("icp", n, None, config.seed))
     out = evaluation.prepare(config, entries)

@@ -4,7 +4,7 @@ import functools
 import subprocess
 import sys
 
-from samplenet.greedy import TABLE, VARIANTS
+from samplenet.greedy import NEAR, TABLE, VARIANTS
 
 QUESTION = (
     "How far is a frozen registration network off when it sees only m points of each of two clouds?"
@@ -92,7 +92,8 @@ def ablation(plan):
     task = plan.add_task("train_pcrnet.py", "pcrnet")
     plan.add_scores(task, "evaluation", [*BASELINES, *whole()], runs=".")
     sizes = plan.fitting(SIZES[plan.preset])
-    plan.add_scores(task, "ablation/greedy/evaluation", VARIANTS, sizes=sizes)
+    asked = dict(runs=".", flags=["--near", *NEAR])
+    plan.add_scores(task, "ablation/greedy/evaluation", VARIANTS, sizes=sizes, **asked)
 
 
 EXTRAS = {"ablation-registration": ablation}

@@ -11,6 +11,7 @@ from samplenet.errors import InputError
 LARGEST = 64  # sample size in the tables: beyond it farthest points do nearly as well, for less
 NEEDS = ("early_features", "late_features", "discrepancy")  # of a network; see `GreedySampler`
 TABLE = ("greedy", "greedy_features_128", "greedy_fps_128")  # of `VARIANTS`, in every main table
+NEAR = (2, 4)  # in ablations, beside each trained sampler: neighbours of each generated point
 POOLS = ("all", "fps", "features", "near")
 # the samplers of the tables, by name: `Greedy` settings
 VARIANTS = {

@@ -100,6 +100,10 @@ class Prefix:
         queries = ordered.queries[:, : self.m] if self.m <= self.sampler.m else None
         return ordered._replace(queries=queries)
 
+    def simplify(self, points):
+        """Return the first m simplified points of clouds (B, N, 3), or all if they are fewer."""
+        return self.sampler.simplify(points)[:, : self.m]
+
 
 def in_order(sampler, clouds: np.ndarray, m: int, batch_size: int) -> np.ndarray:
     """Order clouds (n, N, 3) by a progressive sampler and return their first m points, (n, m, 3).

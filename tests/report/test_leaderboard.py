@@ -9,6 +9,7 @@ import pytest
 
 from samplenet import InputError
 from samplenet.report import leaderboard, page
+from samplenet.report.rows import in_order
 from samplenet.report.sections import read_sections
 from samplenet.report.ties import ranks
 from samplenet.runs.experiments import discover
@@ -153,6 +154,18 @@ def test_variants_of_greedy_come_from_their_ablation(preset):
         "greedy, all points", "SampleNet", "theirs", "greedy, gradient every 2nd turn", "FPS",
         "random",
     ]  # fmt: skip
+
+
+def test_a_trained_sampler_beside_a_greedy_one_needs_both_networks(preset):
+    paired = [row("none", 1024, 0.95), row("samplenet_near_12", 32, 0.93)]
+    paired += [row("samplenet_near_4", 32, 0.1), row("not_near_any", 32, 0.2)]
+    evaluation(preset / "classification" / "ablation" / "greedy" / "evaluation", paired)
+    lines = {line[0]: line[1:] for line in boards(preset)["classification"].tables[0].lines}
+    found = lines["SampleNet, greedy among the 12 nearest"]
+    assert found[-2:] == ["trained", "own network, task's encoder"]
+    assert lines["not_near_any"][-2:] == ["not stated", "not stated"]
+    names = ["theirs", "samplenet_near_12", "samplenet", "samplenet_near_4"]
+    assert in_order(names) == ["samplenet", "samplenet_near_4", "samplenet_near_12", "theirs"]
 
 
 def test_page_and_leaderboard_link_to_each_other_and_escape_names(preset):

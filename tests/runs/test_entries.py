@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from samplenet import InputError, Sampled
+from samplenet.greedy import VARIANTS
 from samplenet.runs.checkpoint import digest, save_checkpoint
 from samplenet.runs.entries import choose, finished_runs, greedy_samplers
 from samplenet.runs.evaluation import EvaluationConfig, sources
@@ -100,6 +101,19 @@ def test_a_greedy_sampler_that_cannot_be_scored():
     config = EvaluationConfig(samplers=["greedy"], sizes=[128])
     with pytest.raises(InputError, match="greedy is scored at up to 64 points; --sizes has none"):
         choose(config, 256, greedy_samplers(network, None), None)
+
+
+def test_a_trained_sampler_narrows_the_pool_of_a_greedy_one():
+    sampler = SimpleNamespace(project=None, simplify=lambda points: points[:, :5])
+    config = EvaluationConfig(samplers=["registration-progressive"], sizes=[8], near=[2])
+    baselines = dict.fromkeys(VARIANTS)
+    made = choose(config, 512, baselines, lambda name: sampler, near=lambda m, **more: (m, more))
+    near = [entry for entry in made if entry.name == "samplenet_progressive_near_2"]
+    assert [(entry.m, entry.seed) for entry in near] == [(64, 0), (32, 0), (16, 0), (8, 0)]
+    m, more = near[-1].sampler
+    assert (m, more["size"]) == (8, 16) and more["queries"](np.zeros((1, 9, 3))).shape == (1, 5, 3)
+    with pytest.raises(InputError, match="--near asks the network for early_features, .*lacks"):
+        choose(config, 512, {}, lambda name: sampler, near=len)
 
 
 def test_a_sampler_of_the_library_is_scored_by_its_name():

@@ -11,9 +11,8 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from samplenet.greedy import VARIANTS
 from samplenet.report.results import Results, code_of, read, read_environment, read_log
-from samplenet.report.rows import PROTOCOLS, cell, label, samplers_of, select
+from samplenet.report.rows import PROTOCOLS, cell, is_greedy, label, samplers_of, select
 from samplenet.report.tables import Head, Table
 from samplenet.runs.experiments import Experiment
 
@@ -112,7 +111,7 @@ def greedy_table(changed: list[Evaluation]) -> Table:
 
 
 def _greedy(rows: list[dict]) -> list[dict]:
-    return [row for row in rows if row.get("sampler") in VARIANTS]
+    return [row for row in rows if is_greedy(row.get("sampler", ""))]
 
 
 def table(preset: Path, main: Evaluation, changed: list[Evaluation]) -> Table:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from samplenet.greedy import VARIANTS
 from samplenet.report import provenance, tables
 from samplenet.report.evaluations import GREEDY
-from samplenet.report.rows import BASELINES, Pivot, cell, select
+from samplenet.report.rows import BASELINES, Pivot, cell, near, select
 from samplenet.report.sections import Section
 from samplenet.report.tables import Head, Table
 from samplenet.report.ties import ranks
@@ -61,8 +61,7 @@ def _board(section: Section) -> Board:
         # of the ablations only this one has the same network and settings that the name tells
         if ablation.name == GREEDY:
             evaluations.append(ablation)
-            further = {*VARIANTS} - present
-            rows += [row for row in ablation.results.rows if row.get("sampler") in further]
+            rows += [row for row in ablation.results.rows if row.get("sampler") not in present]
     notes = [_network(section), tables.rule(results, [])]
     notes.append(
         "A rank is shared by the best of the samplers left and all that tie with it, "
@@ -95,7 +94,7 @@ def _tables(rows: list[dict], section: Section) -> list[Table]:
         for rank, tied, column in ranks(rows, experiment, name, cells):
             place = f"{rank}, tie" if tied else str(rank)
             numbers = [cell(cells[column], metric), str(len(cells[column]))]
-            needs = NEEDS.get(column.name, "not stated")
+            needs = _needs(column.name)
             lines.append([column.label, place, *numbers, _training(column.name), needs])
         title = f"{experiment.lines} = {line}"
         title += f" of {points}" if points and experiment.lines == "m" else ""
@@ -103,7 +102,13 @@ def _tables(rows: list[dict], section: Section) -> list[Table]:
     return found
 
 
+def _needs(sampler: str) -> str:
+    learned, k = near(sampler)
+    needs = NEEDS.get(learned, "not stated")
+    return f"{needs}, task's encoder" if k else needs
+
+
 def _training(sampler: str) -> str:
     if sampler in BASELINES:
         return "none"
-    return "trained" if sampler in TRAINED_SAMPLERS else "not stated"
+    return "trained" if near(sampler)[0] in TRAINED_SAMPLERS else "not stated"

@@ -1,5 +1,6 @@
 """Rows of results.json: choosing among them, and arranging them in lines and columns."""
 
+import re
 from collections import defaultdict
 from typing import NamedTuple
 
@@ -33,8 +34,17 @@ BASELINES = ("random", "fps", "fps_same_start", *VARIANTS)  # nothing is trained
 PROTOCOLS = ("matched", "soft", "generated")
 
 
+def near(sampler: str) -> tuple[str, int]:
+    """Split "<trained sampler>_near_<k>", a name by --near of the evaluations; of others k is 0."""
+    learned = re.fullmatch(r"(.+)_near_(\d+)", sampler)
+    return (learned[1], int(learned[2])) if learned else (sampler, 0)
+
+
 def label(sampler: str) -> str:
     """Return the sampler's name for readers."""
+    learned, k = near(sampler)
+    if k:
+        return f"{label(learned)}, greedy among the {k} nearest"
     return SAMPLERS.get(sampler, (sampler, None))[0]
 
 
@@ -46,7 +56,17 @@ def color(sampler: str) -> str | None:
 def in_order(samplers) -> list[str]:
     """Sort samplers in the order of the tables, without repeats; unknown ones come last."""
     rank = {name: i for i, name in enumerate(SAMPLERS)}
-    return sorted(dict.fromkeys(samplers), key=lambda name: rank.get(name, len(rank)))
+
+    def place(name: str) -> tuple:
+        learned, k = near(name)
+        return rank.get(learned, len(rank)), k
+
+    return sorted(dict.fromkeys(samplers), key=place)
+
+
+def is_greedy(sampler: str) -> bool:
+    """Return whether a sampler asks the task network for its points."""
+    return sampler in VARIANTS or near(sampler)[1] > 0
 
 
 def select(rows: list[dict], **match) -> list[dict]:

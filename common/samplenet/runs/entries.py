@@ -142,19 +142,23 @@ def choose(
     baselines: dict[str, Callable[[int, int], Callable]],
     load: Callable[[str], Callable],
     saved: Sequence[saved_samples.Saved] = (),
+    near: Callable | None = None,
 ) -> list[Entry]:
     """List what to score: the full cloud, `config.samplers`, `config.runs`, then saved samples.
 
     A sampler trained or saved for one size is scored at that size. Baselines and progressive
     samplers are scored at each of `config.sizes` and at every size that another sampler was trained
     or saved for, so that no table has gaps. Saved orders of clouds are scored at those sizes that
-    they reach, greedy samplers at those up to 64.
+    they reach, greedy samplers at those up to 64. For each of `config.near`, a trained sampler is
+    followed by the greedy choice among the points near those that it generates.
 
     Args:
-        config: an EvaluationConfig; `task`, `samplers`, `runs`, `sizes` and `seed` are read.
+        config: an EvaluationConfig; all but `out` and `batch_size` may be read.
         num_points: N, of the task network's clouds.
         baselines: (m, seed) -> sampler, by name.
         load: run folder -> the trained sampler.
+        near: m, and named `size` and `queries` -> `GreedySampler` with the pool "near"; needed for
+            `config.near` alone.
 
     Raises:
         InputError: a name is unknown, a size is above N, or two samplers would share a table's row.
@@ -166,10 +170,7 @@ def choose(
         if name in baselines:
             continue
         if name in greedy.VARIANTS:
-            raise InputError(
-                f"--samplers {name} asks the network for {', '.join(greedy.NEEDS)}, and it lacks "
-                "one of them; see GreedySampler"
-            )
+            raise InputError(_lacking(f"--samplers {name}"))
         if name in list_weights():
             runs[name] = open_shipped(name)
             continue
@@ -190,6 +191,9 @@ def choose(
                 f"{name} was trained on {trained_on} points, the task network on {num_points}"
             )
 
+    if near is not None and config.near and not {*greedy.VARIANTS} & {*baselines}:
+        raise InputError(_lacking("--near"))
+
     # every size of any sampler is a line of the table, filled by all that can be scored there
     own_sizes = {m for run in runs.values() for m in run.sizes}
     own_sizes |= {samples.m for samples in saved if not samples.ordered}
@@ -201,7 +205,11 @@ def choose(
     entries = [Entry("none", num_points, None, config.seed, config.task)]
     for name in dict.fromkeys([*names, *runs]):
         if name in runs:
-            entries += _of_run(runs[name], load(name), sizes)
+            own = _of_run(runs[name], load(name), sizes)
+            entries += own
+            if near is not None:
+                small = [entry for entry in own if entry.m <= greedy.LARGEST]
+                entries += [_near(entry, k, near) for k in config.near for entry in small]
         elif name in greedy.VARIANTS:
             entries += _of_greedy(name, baselines[name], sizes, config.seed)
         else:
@@ -212,10 +220,21 @@ def choose(
     return entries
 
 
+def _lacking(flag: str) -> str:
+    needs = ", ".join(greedy.NEEDS)
+    return f"{flag} asks the network for {needs}, and it lacks one of them; see GreedySampler"
+
+
 def _of_run(run: SamplerRun, sampler, sizes: list[int]) -> list[Entry]:
     if len(run.sizes) == 1:
         return [Entry(run.name, sampler.m, sampler, run.seed, run.folder)]
     return [Entry(run.name, m, Prefix(sampler, m), run.seed, run.folder) for m in sizes]
+
+
+def _near(entry: Entry, k: int, near: Callable) -> Entry:
+    """Choose greedily among the k nearest input points of each point that `entry` generates."""
+    sampler = near(entry.m, size=k * entry.m, queries=entry.sampler.simplify)
+    return Entry(f"{entry.name}_near_{k}", entry.m, sampler, entry.seed)
 
 
 def _of_greedy(name: str, make: Callable, sizes: list[int], seed: int) -> list[Entry]:

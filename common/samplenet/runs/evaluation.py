@@ -51,6 +51,12 @@ class EvaluationConfig:
         "default: --task",
         path=task_folder,
     )
+    near: list[int] = option(
+        [],
+        "for each trained sampler also score the greedy choice among so many nearest input points "
+        "of each generated point",
+        at_least=1,
+    )
     out: str = option("", "folder for results.json, table and figures", path=True)
     batch_size: int = option(
         32, "clouds, or pairs, scored at once; does not change the results", at_least=1
@@ -70,8 +76,8 @@ def check(config) -> None:
     if not config.out:
         raise InputError("--out is needed: the folder to write the results to")
     chooser = getattr(config, "chooser", "")  # a measurement of costs has none
-    if chooser and not {*config.samplers} & {*greedy.VARIANTS}:
-        raise InputError("--chooser is for greedy samplers, of which --samplers names none")
+    if chooser and not {*config.samplers} & {*greedy.VARIANTS} and not config.near:
+        raise InputError("--chooser is for greedy samplers: name one in --samplers, or give --near")
 
 
 def gallery_size(config, entries: list[Entry]) -> int:
