@@ -90,7 +90,7 @@ def write_front(folder: Path, path: Path, experiments: dict[str, Experiment]) ->
     first = {}
     for section in read_sections(folder, folder.resolve().name, {}, experiments):
         first.setdefault(section.experiment.name, section)
-    _write_between(path, path.read_text(), [glance([*first.values()], FRONT)])
+    _write_between(path, path.read_text(), [glance([*first.values()], FRONT)._replace(title="")])
     return path
 
 

@@ -63,7 +63,7 @@ class Table(NamedTuple):
 
     def markdown(self) -> str:
         """Write the table as Markdown."""
-        title = f"**{self.title}**"
+        title = f"**{self.title}**" if self.title else ""
         if not self.lines:
             return title
         heads = [f"{head.text}, {head.group}" if head.group else head.text for head in self.heads]
@@ -74,7 +74,7 @@ class Table(NamedTuple):
                 if (i, j) in self.strong:
                     cells[j] = f"**{line[j]}**"
             rows.append(_row(cells))
-        return f"{title}\n\n" + "\n".join(rows)
+        return "\n\n".join(filter(None, [title, "\n".join(rows)]))
 
 
 def _row(cells: list[str]) -> str:
