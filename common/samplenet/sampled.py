@@ -28,7 +28,9 @@ class Settings:
 
     Attributes:
         m: points to sample, at most N.
-        k, temperature, min_sigma: of the soft projection; see `SoftProjection`.
+        k: neighbours averaged in the soft projection; see `SoftProjection`.
+        temperature: its initial t.
+        min_sigma: its lower bound on sigma.
         projection: False gives S-NET (arXiv 1812.01659): in training, the task network sees Q.
         conv_widths: per-point widths, the last is the bottleneck. Classification and registration
             (64, 64, 64, 128, 128), reconstruction (64, 128, 128, 256, 128).
@@ -38,8 +40,9 @@ class Settings:
         output_batch_norm: batch norm after the last layer. Classification True, the others False.
         output_order: layout of the last layer's 3m values: "m3" in classification and
             reconstruction, "3m" in registration. The released networks differ, and must load.
-        bn_epsilon, bn_momentum: classification 1e-3 and a schedule (`set_momentum`), the others
-            1e-5 and 0.9; the momentum is the share of the running statistics kept at each step.
+        bn_epsilon: classification 1e-3, the others 1e-5.
+        bn_momentum: the share of the running statistics kept at each step: classification a
+            schedule (`set_momentum`), the others 0.9.
     """
 
     m: int

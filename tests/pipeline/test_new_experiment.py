@@ -19,7 +19,7 @@ PAGE = ROOT / "docs" / "new-experiment.md"
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory):
-    """Copy the checkout, and write the page's files where their titles say."""
+    """Copy the checkout, and write the page's files where the page says."""
     folder = tmp_path_factory.mktemp("new") / "checkout"
     tracked = subprocess.run(
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
@@ -28,7 +28,7 @@ def checkout(tmp_path_factory):
         if (ROOT / name).exists() and not name.endswith((".png", ".safetensors")):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
-    files = re.findall(r'^```\w+ title="(.*?)"\n(.*?)^```', PAGE.read_text(), re.M | re.S)
+    files = re.findall(r"`(toy/\S+)`:\n\n```\w+\n(.*?)^```", PAGE.read_text(), re.M | re.S)
     assert {name for name, _ in files} >= {
         "toy/experiment.py",
         "toy/evaluate.py",

@@ -11,7 +11,7 @@ from samplenet.ops import tf as ops
 class SoftProjection(keras.layers.Layer):
     """Replace each query by a weighted mean of its k nearest points (SampleNet, sec. 3).
 
-    The weights are softmax(-d**2 / sigma), sigma = max(t**2, min_sigma), d the distance to a point.
+    The weights are softmax(-d² / sigma), sigma = max(t², min_sigma), d the distance to a point.
 
     Args:
         k: neighbours averaged. Classification 7, registration 8, reconstruction 16.
@@ -31,7 +31,7 @@ class SoftProjection(keras.layers.Layer):
 
     @property
     def sigma(self) -> tf.Tensor:
-        """max(t**2, min_sigma), the softmax's divisor and the projection loss."""
+        """max(t², min_sigma), the softmax's divisor and the projection loss."""
         return tf.maximum(tf.square(tf.convert_to_tensor(self.temperature)), self.min_sigma)
 
     def build(self, points_shape, queries_shape=None):

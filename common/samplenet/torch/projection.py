@@ -10,7 +10,7 @@ from samplenet.ops import torch as ops
 class SoftProjection(nn.Module):
     """Replace each query by a weighted mean of its k nearest points (SampleNet, sec. 3).
 
-    The weights are softmax(-d**2 / sigma), sigma = max(t**2, min_sigma), d the distance to a point.
+    The weights are softmax(-d² / sigma), sigma = max(t², min_sigma), d the distance to a point.
 
     Args:
         k: neighbours averaged. Classification 7, registration 8, reconstruction 16.
@@ -35,7 +35,7 @@ class SoftProjection(nn.Module):
 
     @property
     def sigma(self) -> Tensor:
-        """max(t**2, min_sigma), the softmax's divisor and the projection loss."""
+        """max(t², min_sigma), the softmax's divisor and the projection loss."""
         return self._sigma()
 
     def weights(self, points, queries) -> tuple[Tensor, Tensor]:
