@@ -175,6 +175,16 @@ def test_flags_named_alone_exist(page):
             )
 
 
+def test_the_tests_that_reliability_names_exist():
+    named = re.findall(r"`(tests/.*?)`", (ROOT / "docs/reliability.md").read_text())
+    assert named
+    for words in named:
+        files, _, names = words.partition(" -k ")
+        text = "".join((ROOT / file).read_text() for file in files.split())
+        for name in set(re.findall(r"\w+", names)) - {"or"}:
+            assert re.search(rf"def test_\w*{name}", text), words
+
+
 def test_the_check_of_commands_finds_what_does_not_exist():
     files, rest = sources(shlex.split("python classification/evaluate.py --task a --sampler fps"))
     assert "--task" in flags(files) and "--sampler" not in flags(files) and rest[0] == "--task"
