@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 case "${1:-}" in -h | --help) sed -n '2,/^[^#]/s/^# \{0,1\}//p' docs/build.sh; exit ;; esac
 site=${1:-site}
-if [ -e "$site" ] && [ ! -e "$site/index.html" ]; then
+if [ -e "$site" ] && [ ! -e "$site/searchindex.js" ]; then
     echo "build.sh: $site exists and is no site; name another folder" >&2
     exit 2
 fi

@@ -122,9 +122,8 @@ def write(folder: Path) -> None:
         if name == "README.md":
             text += placed(menu())
         if name == "docs/try/README.md" and (ROOT / "docs/try/build").exists():
-            link = (
-                '<p><a href="../../try/index.html">Open the page</a></p>'  # docs/build.sh copies it
-            )
+            # docs/build.sh copies it
+            link = '<p><a href="../../try/index.html">Open the page</a></p>'
             text = text.replace("\n\n", f"\n\n{link}\n\n", 1)
         page = folder / placed(name)
         page.parent.mkdir(parents=True, exist_ok=True)
