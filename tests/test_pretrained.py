@@ -141,6 +141,11 @@ def test_weights_that_cannot_be_loaded_are_named(tmp_path, monkeypatch):
     (tmp_path / "cut.safetensors").write_bytes(whole[:-100])
     with pytest.raises(InputError, match=r"cut\.safetensors is damaged"):
         load(tmp_path / "cut.safetensors")
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(
+        InputError, match='huggingface_hub is not installed; install .* its extra "hub"'
+    ):
+        load("hf:owner/name")
     monkeypatch.setattr(pretrained, "PACKAGES", {"torch": "torch", "tf": "no_tensorflow"})
     with pytest.raises(
         InputError, match='no_tensorflow is not installed; install samplenet with its extra "tf"'
@@ -175,7 +180,7 @@ def test_the_default_framework_is_the_imported_one_else_the_installed_one_pytorc
 
 def test_a_run_is_added_to_the_weights(tmp_path, monkeypatch):
     torch = pytest.importorskip("torch", reason="the PyTorch side needs PyTorch")
-    from samplenet.pretrained import __main__ as releasing
+    from samplenet.pretrained import release as releasing
     from samplenet.torch import SampleNet
 
     run, results, kept = tmp_path / "samplenet-4-seed1", tmp_path / "evaluation", tmp_path / "kept"
@@ -251,7 +256,7 @@ def test_a_name_is_the_librarys_task_network_and_anything_else_a_folder(monkeypa
 
 
 def test_a_task_network_is_added_without_what_others_do_not_have(tmp_path, monkeypatch):
-    from samplenet.pretrained import __main__ as releasing
+    from samplenet.pretrained import release as releasing
 
     run, tasks = tmp_path / "run", tmp_path / "tasks"
     run.mkdir()

@@ -71,7 +71,7 @@ RIGHT = {
     "samplenet.report": "",
     "samplenet.export": "--weights classification-32 --out {out}",
     "benchmarks/export.py": "",
-    "samplenet.pretrained": "ours --run {empty} --results {empty}",
+    "samplenet.pretrained": "add ours --run {empty} --results {empty}",
     "samplenet.console.cli": "sample {snc}/03001627/0.ply -m 5 -o {out}.ply",
 }
 WITH_CONFIG = [name for name in RIGHT if "/" in name and "bench" not in name]
@@ -588,7 +588,13 @@ FAULTS = [
             "more points than the files have": ("--num-points 5000", "has too few usable scans, 0"),
         },
     ),
-    (["samplenet.pretrained"], {"folder without results": ("", "results.json: No such file")}),
+    (
+        ["samplenet.pretrained"],
+        {
+            "no command": ("no:add no:ours no:--run no:--results", "required: COMMAND"),
+            "folder without results": ("", "results.json: No such file"),
+        },
+    ),
     (
         ["samplenet.console.cli"],
         {
@@ -596,8 +602,9 @@ FAULTS = [
             "unknown sampler": ("--sampler x", "argument --sampler: invalid choice: 'x'"),
             "m of zero": ("-m 0", "-m must be at least 1, got 0"),
             "more points than there are": ("-m 41", "has 40 points; -m asks for 41"),
+            "unknown weights": ("--weights x", "no weights 'x'; known: classification-32, "),
             "weights for another sampler": (
-                "--weights x",
+                "--weights x --sampler fps",
                 "--weights is for --sampler samplenet or greedy, not fps",
             ),
         },

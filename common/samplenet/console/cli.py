@@ -42,7 +42,8 @@ HELP = f"""samplers:
              one after the other; nothing is trained. Of clouds larger than those the network was
              trained on, it chooses among as many farthest points. Needs no framework; uses --up
 
-weights of samplenet: a .safetensors file, a run folder, or one of
+weights of samplenet: a .safetensors file, a run folder, hf:owner/name or hf:owner/name@revision
+  on the Hugging Face hub, or one of
   {" ".join(samplenet.list_weights())}
   (default: the first progressive one)
 weights of greedy: {" ".join(pretrained.list_tasks())} (default: {DEFAULT_TASK})
@@ -65,6 +66,8 @@ only become .ply. Text that holds no points, and .txt and .csv files with fewer 
 def main(argv: list[str] | None = None) -> int:
     """Run the command and return its exit status: 2, after one sentence, if the input is wrong."""
     args = _parser().parse_args(argv)
+    if "sampler" in args and args.sampler is None:
+        args.sampler = "samplenet" if args.weights else "fps"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     warnings.formatwarning = lambda message, *_, **__: f"{message}\n"
     try:
@@ -120,7 +123,8 @@ def _parser() -> Parser:
     for command in (sample, view):
         add = command.add_argument
         add("-m", type=int, help="points to sample")
-        add("--sampler", choices=("fps", "random", "grid", *BY_NETWORK), default="fps")
+        text = "default: fps, or samplenet where --weights is given"
+        add("--sampler", choices=("fps", "random", "grid", *BY_NETWORK), help=text)
         add("--weights", metavar="NAME", help="trained sampler or task network, see below")
         add("--framework", choices=("torch", "tf"), help="default: what is installed, torch first")
         add(

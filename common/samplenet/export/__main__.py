@@ -3,8 +3,8 @@
     python -m samplenet.export --weights classification-32 -o sampler.onnx
 
 -o may also end in .pt2 or .keras, or be a folder, for a SavedModel. --weights is one of
-`samplenet.list_weights()`, or the sampler.safetensors of a run folder. --fps in its place exports
-farthest point sampling, to ONNX.
+`samplenet.list_weights()`, the sampler.safetensors of a run folder, or hf:owner/name. --fps in its
+place exports farthest point sampling, to ONNX.
 """
 
 from functools import partial
@@ -43,7 +43,7 @@ def start() -> None:
     """Run the command."""
     parser = Parser("samplenet.export", description=__doc__.splitlines()[0])
     sampler = parser.add_mutually_exclusive_group(required=True)
-    sampler.add_argument("--weights", help="name or file of the sampler's weights")
+    sampler.add_argument("--weights", help="the sampler's name, file, or hf:owner/name")
     sampler.add_argument("--fps", action="store_true", help="farthest point sampling, to NAME.onnx")
     help = "NAME.onnx, NAME.pt2, NAME.keras, or a folder"
     parser.add_argument("-o", "--out", required=True, type=Path, help=help)

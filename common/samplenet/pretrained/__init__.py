@@ -1,4 +1,4 @@
-"""Open trained samplers: those of the library by name, those of finished runs, and saved ones.
+"""Open trained samplers: the library's by name, those of finished runs, of files and of a hub.
 
 The library's weights were trained by the committed presets on the built-in shapes: `card` has their
 data, command and accuracy. Clouds must be normalised as in the training, with y up:
@@ -8,17 +8,23 @@ data, command and accuracy. Clouds must be normalised as in the training, with y
     clouds = samplenet.normalise(scans, card["normalisation"])  # tensors (B, N, 3)
     sampled = sampler(clouds)  # sampled.idx (B, 32): which points of the scans
 
+"hf:owner/name" in place of a name is a repository of the Hugging Face hub (extra `hub`), or
+"hf:owner/name@revision" one of its branches, tags or commits.
+
 The frozen task network of each experiment is in tasks/, as a run folder with float16 weights.
 """
 
 import importlib.util
+import itertools
 import json
+import math
 import sys
 from pathlib import Path
 
 from samplenet import weights
 from samplenet.errors import InputError
-from samplenet.sampled import Prefix
+from samplenet.pretrained import hub
+from samplenet.sampled import Prefix, Settings
 
 FOLDER = Path(__file__).resolve().parent
 TASKS = FOLDER / "tasks"
@@ -31,29 +37,35 @@ def list_weights() -> list[str]:
 
 
 def card(name) -> dict:
-    """Read the record of the weights `name`, or of those in a file or a run folder.
+    """Read the record of the weights `name`, or of those in a file, a run folder or a hub.
 
     The library's weights have "m", "sizes" (several: a progressive sampler), "num_points",
     "normalisation" (see `normalise`), "experiment", "data", "command", "revision", "metrics", and
     "network", the settings of `SampleNet`. A run has the first four and "network"; another file has
-    the metadata that `samplenet.weights.save` was given.
+    the metadata that `samplenet.weights.save` was given, and a hub's what was pushed there.
     """
-    path = _file(name)
+    path = weights_file(name)
     metadata = weights.metadata(path)
     if "network" not in metadata:
         advice = "make one and use samplenet.weights.load"
         raise InputError(f"{path} does not hold the settings of a SampleNet; {advice}")
-    m = metadata["network"]["m"]
+    network = metadata["network"]
+    m = network.get("m") if isinstance(network, dict) else None
     if path.parent == FOLDER:
         metadata |= json.loads(path.with_suffix(".json").read_text())
-    return {"m": m, "sizes": [m], **metadata}
+    record = {"sizes": [m], **metadata, "m": m}
+    sizes = record["sizes"]
+    if not (isinstance(sizes, list) and sizes and all(isinstance(n, int) for n in [m, *sizes])):
+        raise InputError(f"{path} is damaged: its sample sizes are {sizes!r}, its m is {m!r}")
+    return record
 
 
 def load_pretrained(name, m: int | None = None, framework: str | None = None):
     """Open a trained sampler, for inference.
 
     Args:
-        name: one of `list_weights()`, a finished run folder, or a file of `samplenet.weights.save`.
+        name: one of `list_weights()`, a finished run folder, a file of `samplenet.weights.save`, or
+            hf:owner/name[@revision], a repository of the Hugging Face hub.
         m: points to sample. A progressive sampler serves every m; other samplers only their own m.
             None: all that the sampler was trained for.
         framework: "torch" or "tf"; None: the one that is already imported, else the one that is
@@ -64,21 +76,23 @@ def load_pretrained(name, m: int | None = None, framework: str | None = None):
         progressive sampler, a `samplenet.Prefix` of it. Call it on normalised clouds (B, N, 3).
 
     Raises:
-        InputError: unknown name, damaged file, an m that these weights do not serve, or a framework
-            that is not installed.
+        InputError: unknown name, damaged file, an m that these weights do not serve, a framework
+            that is not installed, or a hub that does not give the weights.
     """
-    record, framework = card(name), choose_framework(framework)
+    path, framework = weights_file(name), choose_framework(framework)
+    record = card(path)
     fixed_size = len(record["sizes"]) == 1
     if m is not None and m != record["m"] and fixed_size:
         progressive = [other for other in list_weights() if other.endswith("-progressive")]
         fault = f"weights {name} sample {record['m']} points, not {m}"
         raise InputError(f"{fault}; those for every m: {progressive}")
     try:
+        _check_size(path, Settings(**record["network"]))
         sampler = _build(framework, record["network"])
     except TypeError as error:
         fault = f"weights {name} have settings that this version's SampleNet does not know"
         raise InputError(f"{fault} ({error})") from error
-    weights.load(sampler, _file(name))
+    weights.load(sampler, path)
     return sampler if m is None or fixed_size else Prefix(sampler, m)
 
 
@@ -94,7 +108,17 @@ def _build(framework: str, network: dict):
     return sampler
 
 
-def _file(name) -> Path:
+def _check_size(path: Path, settings: Settings) -> None:
+    """Refuse settings of more weights than the file has bytes: they could fill the memory."""
+    widths = [3, *settings.conv_widths, *settings.fc_widths, 3 * settings.m]
+    if min(widths) < 1 or sum(map(math.prod, itertools.pairwise(widths))) > path.stat().st_size:
+        raise InputError(f"{path} is damaged: its settings are of another network than its weights")
+
+
+def weights_file(name) -> Path:
+    """Return the file of the sampler that `load_pretrained` calls `name`; fetch it from a hub."""
+    if str(name).startswith(hub.PREFIX):
+        return hub.fetch(str(name))
     path = Path(name)
     if path.is_dir():
         path = path / "sampler.safetensors"
@@ -102,7 +126,8 @@ def _file(name) -> Path:
         return path
     if str(name) not in list_weights():
         known = ", ".join(list_weights())
-        raise InputError(f"no weights {str(name)!r}; known: {known}, or a .safetensors file")
+        others = "a .safetensors file, a run folder, or hf:owner/name"
+        raise InputError(f"no weights {str(name)!r}; known: {known}, {others}")
     return FOLDER / f"{name}.safetensors"
 
 

@@ -33,10 +33,14 @@ def save_checkpoint(
 
     An existing checkpoint is kept as `previous`, if that is given.
     """
+    write_atomic(path, pack(arrays, meta), previous)
+
+
+def pack(arrays: dict[str, np.ndarray], meta: dict) -> bytes:
+    """Return the bytes that `save_checkpoint` writes."""
     arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     text = json.dumps(meta)
-    header = {"meta": text, "meta_sha256": _sha256(text), "sha256": digest(arrays)}
-    write_atomic(path, save(arrays, header), previous)
+    return save(arrays, {"meta": text, "meta_sha256": _sha256(text), "sha256": digest(arrays)})
 
 
 def read(path: Path, ours: bool = False) -> tuple[dict[str, np.ndarray], dict]:
@@ -54,6 +58,8 @@ def read(path: Path, ours: bool = False) -> tuple[dict[str, np.ndarray], dict]:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         text = header["meta"] if ours else header.get("meta", "{}")
         meta = json.loads(text)
+        if not isinstance(meta, dict):
+            raise TypeError(f"its meta is {type(meta).__name__}, not dict")
     except (safetensors.SafetensorError, KeyError, ValueError, TypeError) as error:
         raise InputError(f"{path} is damaged or no safetensors file ({error})") from error
     found = {"sha256": digest(arrays), "meta_sha256": _sha256(text)}
