@@ -13,6 +13,7 @@ import traceback
 import warnings
 import webbrowser
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ READ_ONLY = [extension for extension in scans.READERS if extension not in scans.
 PACKED = [extension for extension in READ_ONLY if extension.endswith(".gz")]
 BY_NETWORK = ("samplenet", "greedy")  # samplers that take --weights and --up
 DEFAULT_TASK = "classification"
+MOST = "points to sample (default: of trained weights their own m, else only the cloud is shown)"
 HELP = f"""samplers:
   fps        farthest point sampling, starting from the file's first point
   random     uniformly at random, by --seed
@@ -47,6 +49,9 @@ weights of samplenet: a .safetensors file, a run folder, hf:owner/name or hf:own
   {" ".join(samplenet.list_weights())}
   (default: the first progressive one)
 weights of greedy: {" ".join(pretrained.list_tasks())} (default: {DEFAULT_TASK})
+
+On the page of view a slider shows any smaller m where the first points of a sample are the sample
+of fewer: of fps, random, greedy, and progressive weights unless the cloud is cut into patches.
 
 The sampled points are rows of the input: nothing is moved or rounded, and colours, normals and
 everything else that the file stores for a point stay with them. A line on stderr says what the
@@ -122,7 +127,7 @@ def _parser() -> Parser:
 
     for command in (sample, view):
         add = command.add_argument
-        add("-m", type=int, help="points to sample")
+        add("-m", type=int, help=MOST if command is view else "points to sample")
         text = "default: fps, or samplenet where --weights is given"
         add("--sampler", choices=("fps", "random", "grid", *BY_NETWORK), help=text)
         add("--weights", metavar="NAME", help="trained sampler or task network, see below")
@@ -170,9 +175,7 @@ def _picker(args) -> Callable[[NDArray, int, str], NDArray[np.int64]]:
     if args.seed < 0:
         raise InputError(f"--seed must be at least 0, got {args.seed}")
     if sampler == "samplenet":
-        progressive = [name for name in samplenet.list_weights() if name.endswith("-progressive")]
-        weights = args.weights or progressive[0]
-        return pick.SampleNetPicker(weights, m, args.framework, args.seed)
+        return pick.SampleNetPicker(_weights(args), m, args.framework, args.seed)
     if sampler == "greedy":
         return pick.GreedyPicker(args.weights or DEFAULT_TASK, m)
     return {
@@ -180,6 +183,18 @@ def _picker(args) -> Callable[[NDArray, int, str], NDArray[np.int64]]:
         "random": lambda points, number, _: pick.at_random(points, m, args.seed, number),
         "grid": lambda points, *_: pick.grid(points, m, cell),
     }[sampler]
+
+
+def _weights(args) -> str:
+    progressive = [name for name in samplenet.list_weights() if name.endswith("-progressive")]
+    return args.weights or progressive[0]
+
+
+def _nested(args, picker: Callable, n: int) -> bool:
+    """Return whether the first points of a sample of n are what a smaller -m gives."""
+    if args.sampler == "samplenet":
+        return picker.nested(n)
+    return args.sampler != "grid" and args.m > 1
 
 
 def _read(path: Path, notes: Notes) -> scans.Scan:
@@ -297,22 +312,28 @@ def _sentence(error: InputError | OSError) -> str:
 def _view(args) -> int:
     from samplenet.console import view
 
-    samples = args.m is not None or args.cell is not None
+    samples = args.m is not None or args.cell is not None or args.sampler != "fps"
     if args.sample and samples:
-        raise InputError("give either --sample or -m or --cell")
+        raise InputError("give either --sample, or -m, --cell, --sampler or --weights")
     if args.open3d and not view.has_display():
         raise InputError("--open3d needs a display, and there is none; leave it out for a page")
     page = args.output or Path(args.input.stem + ".html")
     if page.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"-o {page} must end in .html")
+    if args.sampler == "samplenet" and args.m is None:
+        args.m = pretrained.card(_weights(args))["m"]
     picker, notes = _picker(args) if samples else None, Notes()
     if args.input.is_dir():
         raise InputError(f"{args.input} is a folder; view shows one file")
     scan = _read(args.input, notes)
     up = _up(args, args.input, notes)
-    sample = scan.points[:0]
+    sample, farthest, nested = scan.points[:0], None, False
     if picker:
         sample = scan.points[_indices(args.input, scan, args.m, picker, 0, up)]
+        nested = _nested(args, picker, int(scan.finite.sum()))
+        if nested and args.sampler in BY_NETWORK:
+            fps = partial(pick.farthest_points, m=args.m)
+            farthest = scan.points[_indices(args.input, scan, args.m, fps)]
     elif args.sample:
         sampled = _read(args.sample, notes)
         sample = sampled.points[sampled.finite]
@@ -321,7 +342,7 @@ def _view(args) -> int:
     if args.open3d:
         view.window(scan, sample, args.input.name, up)
         return 0
-    scans.put(page, view.page(scan, sample, args.input.name, up))
+    scans.put(page, view.page(scan, sample, args.input.name, up, nested, farthest))
     print(page)
     if not args.no_open and view.has_display():
         webbrowser.open(page.resolve().as_uri())

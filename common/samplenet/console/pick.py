@@ -165,6 +165,11 @@ class SampleNetPicker:
         size = m if self.fixed_size and m < self.largest_m else None
         self.sampler = pretrained.load_pretrained(weights, size, framework)
 
+    def nested(self, n: int) -> bool:
+        """Return whether the first of the points picked of n are what a smaller m gives."""
+        one_patch = n <= MAX_WHOLE_CLOUD or self.m < 2 * self.largest_m
+        return not self.fixed_size and one_patch and n > min(self.m, self.largest_m)
+
     def __call__(self, points: NDArray, number: int = 0, up: str = "y") -> NDArray[np.int64]:
         """Pick m of the points (N, 3).
 

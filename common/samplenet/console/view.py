@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 
 import numpy as np
 
@@ -11,7 +12,8 @@ from samplenet.report.figures import Cloud, Layer, Scene, View
 from samplenet.scans import Scan
 
 MAX_SHOWN = 50_000  # points of the cloud on a page: browsers turn that many smoothly
-PLAIN, PICKED = "#86b4de", "#b8430b"
+PLAIN, PICKED, FARTHEST = "#86b4de", "#b8430b", "#1d3557"
+SLIDER = Path(__file__).with_name("slider.js")
 
 
 def has_display() -> bool:
@@ -20,13 +22,23 @@ def has_display() -> bool:
     return not sys.platform.startswith("linux") or not variables.isdisjoint(os.environ)
 
 
-def page(scan: Scan, sample: np.ndarray, title: str, up: str) -> bytes:
+def page(
+    scan: Scan,
+    sample: np.ndarray,
+    title: str,
+    up: str,
+    nested: bool = False,
+    farthest: np.ndarray | None = None,
+) -> bytes:
     """Return an HTML page that works offline.
 
     Args:
         scan: all points finite; more than 50000 are thinned at random.
         sample: (m, 3), all shown.
         up: "y" or "z", the axis that points up.
+        nested: whether the first points of a sample are the sample of fewer points: the page then
+            has a slider over m.
+        farthest: farthest points (m, 3) to compare with, as rings.
     """
     points, colors = _shown(scan, MAX_SHOWN)
     legend = f"{len(scan.rows)} points"
@@ -39,7 +51,11 @@ def page(scan: Scan, sample: np.ndarray, title: str, up: str) -> bytes:
     if len(sample):
         size = 5 if len(sample) <= 2048 else 3
         layers.append(Layer(f"{len(sample)} sampled", sample, PICKED, size))
-    return interactive.page(Scene(title, [Cloud(title, [View("", "", layers)])], up), title)
+    if farthest is not None:
+        name = f"{len(farthest)} farthest points (FPS)"
+        layers.append(Layer(name, farthest, FARTHEST, 8, ring=True))
+    scene = Scene(title, [Cloud(title, [View("", "", layers)])], up)
+    return interactive.page(scene, title, SLIDER.read_text() if nested else "")
 
 
 def window(scan: Scan, sample: np.ndarray, title: str, up: str) -> None:

@@ -13,6 +13,24 @@ CONFIG = {"displaylogo": False, "responsive": True}
 # a menu above the figure, and the legend of clouds below it
 MENU = dict(type="dropdown", y=1, xanchor="left", yanchor="bottom", showactive=True, pad={"b": 6})
 LEGEND = {"orientation": "h", "x": 0.5, "xanchor": "center", "y": 0, "yanchor": "top"}
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+body {{ margin: 0; font: 16px "Open Sans", verdana, arial, sans-serif; color: #2a3f5f; }}
+label {{ display: flex; gap: 1rem; align-items: center; height: 4rem; padding: 0 1.5rem; }}
+label span {{ min-width: 6rem; }}
+label input {{ flex: 1; max-width: 60rem; accent-color: #b8430b; }}
+</style>
+</head>
+<body>
+{figure}
+</body>
+</html>
+"""
 
 
 @contextlib.contextmanager
@@ -42,16 +60,26 @@ def draw(figure: Lines | Scene) -> dict:
     return _curves(figure) if isinstance(figure, Lines) else _clouds(figure)
 
 
-def page(figure: Lines | Scene, title: str) -> bytes:
-    """Draw one figure as an HTML file that works offline."""
+def page(figure: Lines | Scene, title: str, script: str = "") -> bytes:
+    """Draw one figure as an HTML file that works offline.
+
+    Args:
+        script: JavaScript that runs once the figure is drawn; in it {plot_id} is the figure's id.
+            Room for a <label> is left below the figure.
+    """
     with _needs_plotly():
         from plotly import graph_objects
     drawn = graph_objects.Figure(draw(figure))
     drawn.update_layout(title={"text": plain(title), "x": 0.5}, margin={"t": 100})
-    page = drawn.to_html(
-        include_plotlyjs=True, div_id="figure", default_height="96vh", config=CONFIG
+    figure = drawn.to_html(
+        include_plotlyjs=True,
+        full_html=False,
+        div_id="figure",
+        default_height="calc(100vh - 4.5rem)" if script else "96vh",
+        config=CONFIG,
+        post_script=script or None,
     )
-    return page.encode()
+    return PAGE.format(title=plain(title), figure=figure).encode()
 
 
 def _menu(names: list[str], changes: list[list[dict]], x: float = 0, active: int = 0) -> dict:
@@ -156,7 +184,7 @@ def _clouds(scene: Scene) -> dict:
         drawn = draw_cloud(c)
         by_cloud.append([{key: [trace[key] for trace in drawn] for key in ("x", "y", "z", "name")}])
     far = half_sides.max()
-    eye = {"y": (0.75, 0.5, 1.0), "z": (0.75, -1.0, 0.5)}[scene.up]
+    eye = {"y": (0.86, 0.57, 1.15), "z": (0.86, -1.15, 0.57)}[scene.up]
     eye = eye if far == 1 else (0.3, 0.35, 1.35)
     axes = {}
     for axis, half in zip("xyz", half_sides.tolist(), strict=True):
