@@ -191,11 +191,11 @@ def test_the_markdown_has_the_ranks_between_its_markers(preset, docs):
     folder = preset / "classification" / "evaluation"
     (folder / "results.json").unlink()
     folder.rmdir()
-    evaluation(folder, [*ACCURACY, *(row(name, 32, 0.5) for name in names)])
+    evaluation(folder, [*ACCURACY, *(row(name, 32, 0.5) for name in names)], data="a__b")
     for _ in range(2):
         page.write_leaderboard(preset, docs, EXPERIMENTS)
     text = docs.read_text()
-    assert text.startswith(f"above\n{page.BEGIN}\n\n## Classification: shapes\n")
+    assert text.startswith(f"above\n{page.BEGIN}\n\n## Classification: a\\_\\_b\n")
     assert text.endswith(f"{page.END}\nbelow\n") and "stale" not in text
     assert "| greedy, all points | 1, tie | 95.0 | 1 | none | task's encoder |" in text
     assert "## Reconstruction\n" in text and "No results are in yet." in text

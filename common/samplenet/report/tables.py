@@ -85,7 +85,10 @@ def _row(cells: list[str]) -> str:
 
 def markdown(parts: list) -> str:
     """Join texts and tables to a Markdown file, with the HTML in them escaped."""
-    texts = [part.markdown() if isinstance(part, Table) else part for part in parts if part]
+    texts = []
+    for part in filter(None, parts):
+        # __init__.py would be bold
+        texts.append(part.markdown() if isinstance(part, Table) else part.replace("__", r"\_\_"))
     return html.escape("\n\n".join(texts) + "\n", quote=False)
 
 
