@@ -1,7 +1,6 @@
-"""A user's own task network: the docs' example, and errors for networks that lack something."""
+"""A user's own task network: examples/dgcnn.py, and errors for networks that lack something."""
 
 import json
-import re
 from pathlib import Path
 
 import numpy as np
@@ -18,37 +17,45 @@ from samplenet.tf import FarthestPointSampler
 
 ROOT = Path(__file__).parents[2]
 CLASSES = 21
-PAGE = (ROOT / "docs" / "own.md").read_text()
-EXAMPLE = re.search(r"## Your own network.*?```python\n(.*?)```", PAGE, re.S)[1]
+FOLDER = ROOT / "examples"
+EXAMPLE = f"{FOLDER}/dgcnn.py:DGCNN"
 
 
 @pytest.fixture
-def example(tmp_path):
-    """The model's name: README's file, and its class."""
-    (tmp_path / "edgenet.py").write_text(EXAMPLE)
-    return f"{tmp_path.resolve()}/edgenet.py:EdgeNet"
+def net():
+    return pointnet.build(EXAMPLE, CLASSES, 32)
 
 
-def test_the_example_serves_every_size_and_passes_gradients_to_the_points(example):
-    net = pointnet.build(example, CLASSES, 32)
-    points = tf.Variable(np.random.default_rng(0).normal(size=(2, 16, 3)), dtype=tf.float32)
+@pytest.mark.parametrize("size", [16, 4])  # more points than the network has neighbours, and fewer
+def test_the_example_serves_every_size_and_passes_gradients_to_the_points(net, size):
+    points = tf.Variable(np.random.default_rng(0).normal(size=(2, size, 3)), dtype=tf.float32)
     with tf.GradientTape() as tape:
         loss, logits = pointnet.task_loss(net, points, tf.constant([0, 1]), training=False)
     assert logits.shape == (2, CLASSES) and float(tf.norm(tape.gradient(loss, points))) > 0
 
 
-def test_the_cost_of_the_example_is_counted(example, capsys):
-    net = pointnet.build(example, CLASSES, 32)
+def test_neighbours_are_those_of_the_features():
+    nearest = own_network.load(EXAMPLE)[1].__init__.__globals__["nearest"]
+    features = np.random.default_rng(0).normal(size=(2, 20, 5)).astype(np.float32)
+    idx = np.argsort(((features[:, :, None] - features[:, None]) ** 2).sum(3), 2)
+    np.testing.assert_array_equal(nearest(tf.constant(features), 4), idx[..., :4])
+    idx = np.argsort(((features[:, :, None] - features[:, None])[..., :3] ** 2).sum(3), 2)
+    np.testing.assert_array_equal(nearest(tf.constant(features[..., :3]), 4), idx[..., :4])
+
+
+def test_the_cost_of_the_example_is_counted(net, capsys):
     rows = cost.counts(net, {("none", 32): None, ("fps", 8): FarthestPointSampler(8)}, 32)
     found = {(r["sampler"], r["metric"]): r["value"] for r in rows}
-    assert found["none", "parameters"] == 6 * 64 + 3 * 64 + 64 * 256 + 3 * 256 + 257 * CLASSES
+    weights = 3 * 64 + 32 * 64 + 32 * 128 + 128 * 256  # of the edges, and of the points
+    norms = 2 * (32 + 32 + 64 + 256)
+    assert found["none", "parameters"] == weights + norms + 256 + 257 * CLASSES
     for name, m in (("none", 32), ("fps", 8)):
-        assert found[name, "macs"] == m * (4 * 6 * 64 + 64 * 256) + 256 * CLASSES
+        distances = m * m * (32 + 32)  # between the features of all points
+        assert found[name, "macs"] == m * weights + distances + 256 * CLASSES
     assert capsys.readouterr().out == ""
 
 
-def test_a_network_with_branches_has_costs_without_multiply_adds(example, capsys):
-    net = pointnet.build(example, CLASSES, 32)
+def test_a_network_with_branches_has_costs_without_multiply_adds(net, capsys):
     once = net.describe
     net.describe = lambda points, training: (
         tf.cond(
@@ -64,26 +71,25 @@ def test_a_network_with_branches_has_costs_without_multiply_adds(example, capsys
 
 
 def test_a_run_keeps_the_whole_path_of_the_network_and_records_its_code(
-    tmp_path, script, tiny, example, monkeypatch
+    tmp_path, script, tiny, monkeypatch
 ):
+    monkeypatch.chdir(FOLDER)
+    run = tmp_path / "task"
+    script("train_classifier", *tiny, "--model", "dgcnn.py:DGCNN", "--no-xla", "--out", run)
+    assert f"model: {EXAMPLE}" in (run / "config.yaml").read_text()
+    code = json.loads((run / "environment.json").read_text())["sources"]
+    assert {f"{FOLDER}/dgcnn.py", "classification/own_network.py"} <= {*code}
     monkeypatch.chdir(tmp_path)
-    script("train_classifier", *tiny, "--model", "edgenet.py:EdgeNet", "--no-xla", "--out", "task")
-    assert f"model: {example}" in (tmp_path / "task" / "config.yaml").read_text()
-    code = json.loads((tmp_path / "task" / "environment.json").read_text())["sources"]
-    assert example.removesuffix(":EdgeNet") in code and "classification/own_network.py" in code
-    monkeypatch.chdir(ROOT)
-    net, _, config = pointnet.load_task(str(tmp_path / "task"))
-    assert pointnet.called(config.model) == "EdgeNet" and not net.trainable
-    kept = load_checkpoint(tmp_path / "task" / "last.safetensors")[0]["edges/fc/kernel"]
-    np.testing.assert_array_equal(net.edges.fc.kernel, kept)
+    net, _, config = pointnet.load_task(str(run))
+    assert pointnet.called(config.model) == "DGCNN" and not net.trainable
+    kept = load_checkpoint(run / "last.safetensors")[0]["conv1/linear/kernel"]
+    np.testing.assert_array_equal(net.convs[0].linear.kernel, kept)
 
 
 @pytest.mark.slow
-def test_the_example_goes_through_every_script(
-    tmp_path, script, tiny, results, example, monkeypatch
-):
+def test_the_example_goes_through_every_script(tmp_path, script, tiny, results, monkeypatch):
     script(
-        "train_classifier", *tiny, "--model", example, "--out", tmp_path / "task"
+        "train_classifier", *tiny, "--model", EXAMPLE, "--out", tmp_path / "task"
     )  # XLA compiles it
     task = ["--task", tmp_path / "task"]
     script("train_samplenet", *tiny, *task, "--sample-sizes", 8, "--out", tmp_path / "samplenet")
@@ -99,7 +105,7 @@ def test_the_example_goes_through_every_script(
         tmp_path / "scores",
     )
     found = results(tmp_path / "scores")
-    assert found["network"] == "EdgeNet" and {"fps", "samplenet"} <= {
+    assert found["network"] == "DGCNN" and {"fps", "samplenet"} <= {
         r["sampler"] for r in found["rows"]
     }
     assert {"accuracy", "map_macro"} <= {r["metric"] for r in found["rows"]}
@@ -116,7 +122,7 @@ def test_the_example_goes_through_every_script(
     ]
     monkeypatch.setattr("sys.argv", [str(ROOT / "classification" / "cost.py"), *map(str, flags)])
     main(cost.measure_all, cost.Config)
-    assert "The task network: EdgeNet." in (tmp_path / "cost" / "cost.md").read_text()
+    assert "The task network: DGCNN." in (tmp_path / "cost" / "cost.md").read_text()
 
 
 NET = """

@@ -68,5 +68,7 @@ def test_features_carried_through_the_projection(printed):
 
 
 def test_the_table_names_every_example():
-    named = re.findall(r"`python examples/(\w+\.py)`", (FOLDER / "README.md").read_text())
-    assert sorted(named) == sorted(path.name for path in FOLDER.glob("*.py"))
+    named = re.findall(r"^\| `[^`]*examples/([\w.]+)", (FOLDER / "README.md").read_text(), re.M)
+    assert sorted(named) == sorted(
+        path.name for path in FOLDER.iterdir() if path.suffix in (".py", ".ipynb")
+    )
