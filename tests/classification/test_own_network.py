@@ -17,7 +17,7 @@ from samplenet.tf import FarthestPointSampler
 
 ROOT = Path(__file__).parents[2]
 CLASSES = 21
-FOLDER = ROOT / "examples"
+FOLDER = (ROOT / "examples").resolve()
 EXAMPLE = f"{FOLDER}/dgcnn.py:DGCNN"
 
 

@@ -71,10 +71,11 @@ RIGHT = {
     "samplenet.report": "",
     "samplenet.export": "--weights classification-32 --out {out}",
     "benchmarks/export.py": "",
+    "examples/own_classifier.py": f"--data-root {{m40}} --num-points {N} -m 4",
     "samplenet.pretrained": "add ours --run {empty} --results {empty}",
     "samplenet.console.cli": "sample {snc}/03001627/0.ply -m 5 -o {out}.ply",
 }
-WITH_CONFIG = [name for name in RIGHT if "/" in name and "bench" not in name]
+WITH_CONFIG = [name for name in RIGHT if re.match("(?!bench|examples).*/(?!bench)", name)]
 TRAIN = [name for name in WITH_CONFIG if "/train_" in name]
 SAMPLERS = [name for name in TRAIN if "samplenet" in name]
 TASKS = [name for name in TRAIN if name not in SAMPLERS]
@@ -583,6 +584,13 @@ FAULTS = [
         {"unknown runtime": ("--only x", "argument --only: invalid choice: 'x'")},
     ),
     (
+        ["examples/own_classifier.py"],
+        {
+            "larger sample than cloud": ("-m 33", r"-m must be in \[1, N\] = \[1, 32\], got 33"),
+            "no data": ("--data-root nowhere", "nowhere is not a folder"),
+        },
+    ),
+    (
         ["samplenet.data.convert"],
         {
             "more points than the files have": ("--num-points 5000", "has too few usable scans, 0"),
@@ -778,7 +786,7 @@ def call(script, runs):
     """Return what to call for a script in this process, and the script's path."""
     if script == "reproduce.py":
         return lambda: sys.exit(reproduce.main()), ROOT / script
-    if script.startswith("benchmarks/"):
+    if script.startswith(("benchmarks/", "examples/")):
         return lambda: runpy.run_path(str(ROOT / script), run_name="__main__"), ROOT / script
     program = ROOT / "common" / script.replace(".", "/") / "__main__.py"
     if program.exists():
