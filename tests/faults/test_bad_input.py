@@ -71,6 +71,7 @@ RIGHT = {
     "samplenet.report": "",
     "samplenet.export": "--weights classification-32 --out {out}",
     "benchmarks/export.py": "",
+    "examples/own_sampler.py": "-m 4 --out {out} {m40}",
     "examples/own_classifier.py": f"--data-root {{m40}} --num-points {N} -m 4",
     "samplenet.pretrained": "add ours --run {empty} --results {empty}",
     "samplenet.console.cli": "sample {snc}/03001627/0.ply -m 5 -o {out}.ply",
@@ -582,6 +583,14 @@ FAULTS = [
     (
         ["benchmarks/export.py"],
         {"unknown runtime": ("--only x", "argument --only: invalid choice: 'x'")},
+    ),
+    (
+        ["examples/own_sampler.py"],
+        {
+            "larger sample than cloud": ("-m 999", r"-m must be in \[1, N\] = .*, got 999"),
+            "no samples": ("no:{m40} {empty}", "shape_names.txt is missing"),
+            "folder that is there": ("--out {empty}", "empty is there already; remove it"),
+        },
     ),
     (
         ["examples/own_classifier.py"],
