@@ -25,6 +25,24 @@ def accuracies(text, n, m):
     return [float(share) for share in found.groups()]
 
 
+def test_the_notebook_runs(tmp_path, serve_scripts):
+    nbformat = pytest.importorskip("nbformat")
+    for package in ("torch", "plotly", "onnxruntime"):
+        pytest.importorskip(package)
+    notebook = nbformat.read(FOLDER / "try.ipynb", nbformat.NO_CONVERT)
+    nbformat.validate(notebook)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert not any(cell.outputs or cell.execution_count for cell in cells)
+    script = tmp_path / "try.py"
+    script.write_text("\n".join(cell.source for cell in cells))
+    text = serve_scripts("torch").run(script, prepare=f"os.chdir({str(tmp_path)!r})")
+    whole, random, farthest, learned = accuracies(text, 256, 4)
+    assert whole > 0.9 and learned > farthest > random
+    (same,) = re.findall(r"picks the points that PyTorch picks for (\d+) of 120 clouds", text)
+    assert int(same) > 115  # roundings may decide between two points
+    assert (tmp_path / "sampler.onnx").is_file()
+
+
 def test_a_classifier_of_ones_own(serve_scripts):
     pytest.importorskip("torch")
     text = serve_scripts("torch").run(FOLDER / "own_classifier.py", "--epochs 25")
