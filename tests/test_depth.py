@@ -143,13 +143,18 @@ def test_farthest_points_are_picked_from_128_pixels_for_each_one(rooms, monkeypa
     assert len(pools[0]) == pytest.approx(12800, rel=0.02)
 
 
-def test_a_sample_is_the_same_each_time_and_without_a_framework(rooms, monkeypatch):
+@pytest.mark.parametrize("packages", [{"torch": "torch"}, {"tf": "tensorflow"}, {}])
+def test_a_sample_is_the_same_each_time_with_each_framework_and_none(rooms, monkeypatch, packages):
+    for package in packages.values():
+        pytest.importorskip(package)
+    monkeypatch.setattr(depth.pretrained, "PACKAGES", packages)
     image, camera = rooms.room(7, 240, 320, noise=True), rooms.intrinsics(240, 320)
-    first, again = (depth.sample(image, camera, 64) for _ in range(2))
-    monkeypatch.setattr(depth.pretrained, "PACKAGES", {"none": "no_such_framework"})
-    for other in (again, depth.sample(image, camera, 64)):
-        for a, b in zip(first, other, strict=True):
-            assert np.array_equal(a, b)
+    pixels, width = depth.cloud(image, camera), image.shape[1]
+    pool = depth._thin(depth._metres(image, np.inf), np.array(camera), 64 * depth.POOL)
+    points = pixels.points[np.searchsorted(pixels.rows * width + pixels.columns, pool)]
+    picked = pool[reference.farthest_points(points[None], 64)[0]].tolist()
+    assert numbered(depth.sample(image, camera, 64), width) == picked
+    assert numbered(depth.sample(image, camera, 64), width) == picked
 
 
 def test_a_lone_far_pixel_is_found():

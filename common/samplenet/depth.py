@@ -2,8 +2,8 @@
 
 Points are in metres in the camera's frame: x to the right, y down, z ahead, as in OpenCV and in
 ROS's optical frames. Depth is along z, not along the ray. Pixel (0, 0) has its middle at (0, 0), so
-a pixel sees ((column - cx) / fx, (row - cy) / fy, 1) * depth. What does not see, because its depth
-is 0, NaN, infinite, negative or beyond `far`, has no point.
+a pixel sees ((column - cx) / fx, (row - cy) / fy, 1) * depth. One whose depth is 0, NaN, infinite,
+negative or beyond `far` sees no point.
 """
 
 import importlib.util
@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from samplenet import pretrained
 from samplenet.errors import InputError
 
-POOL = 128  # pixels for each one sampled; 64 left radii up to 1.12 of those of all, in 30 rooms
+POOL = 128  # pixels for each one sampled; with 64, some rooms of benchmarks/ are covered 12 % worse
+# than by farthest points of all pixels, with 128 the worst of 30 by 8 %
 LEVELS = 10  # doublings from a pixel to the largest block, 32 by 32 pixels
 
 

@@ -62,6 +62,7 @@ RIGHT = {
     "samplenet.device": "tf",
     "samplenet.ops.build": "--quiet",
     "benchmarks/captured_steps.py": "",
+    "benchmarks/depth.py": "",
     "benchmarks/gpu.py": "--device cpu",
     "benchmarks/gpu_tf.py": "--device cpu",
     "benchmarks/host_tf.py": "classification/train_classifier.py --out {out}",
@@ -565,7 +566,7 @@ FAULTS = [
         },
     ),
     (
-        ["benchmarks/ops.py"],
+        ["benchmarks/depth.py", "benchmarks/ops.py"],
         {"no number": ("--threads many", "argument --threads: invalid int value: 'many'")},
     ),
     (
