@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from samplenet.data import shapes
-from samplenet.data.shapes import CLASSES, ensure, generate, mesh_of
+from samplenet.data.shapes import CLASSES, PARTS, ensure, generate, mesh_in_parts, mesh_of
 from samplenet.data.shapes.__main__ import main
 from samplenet.data.shapes.mesh import both_sides, box, disc, revolve, rod, sample_surface, turn
 from samplenet.errors import InputError
@@ -72,6 +72,41 @@ def test_no_two_shapes_of_a_class_are_alike(name):
         signature.append([*(extent / extent.max()), area(mesh) / extent.max() ** 2])
     distance = np.abs(np.array(signature)[:, None] - np.array(signature)).max(-1)  # (12, 12)
     assert distance[~np.eye(12, dtype=bool)].min() > 1e-3
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_parts_are_of_the_shape_that_clouds_are_drawn_from(name):
+    used = set()
+    for index in range(30):
+        triangles, parts = mesh_in_parts(name, index)
+        key = [0, CLASSES.index(name), 0, index]
+        turned = mesh_of(np.random.default_rng(key), name)
+        assert turned.shape == triangles.shape == (len(parts), 3, 3)
+        np.testing.assert_array_equal(turned[..., 1], triangles[..., 1])  # turned about y
+        radius = np.hypot(triangles[..., 0], triangles[..., 2])
+        np.testing.assert_allclose(np.hypot(turned[..., 0], turned[..., 2]), radius, atol=1e-12)
+        used |= {*parts.tolist()}
+    assert used == {*range(len(PARTS[name]))}
+
+
+def test_parts_are_where_their_names_say():
+    for index in range(30):
+        height = {
+            name: [
+                triangles[parts == i, :, 1].mean() if (parts == i).any() else None
+                for i in range(len(PARTS[name]))
+            ]
+            for name in ("chair", "car", "table")
+            for triangles, parts in [mesh_in_parts(name, index)]
+        }
+        back, seat, leg, _ = height["chair"]
+        assert back > seat > leg
+        roof, hood, wheel, _ = height["car"]
+        assert roof > hood > wheel
+        assert height["table"][0] > height["table"][1]
+        triangles, parts = mesh_in_parts("airplane", index)
+        middle = [triangles[parts == i].mean((0, 1)) for i in (0, 2)]
+        assert middle[1][2] < middle[0][2]  # the tail is behind the body's middle
 
 
 def test_any_prefix_is_a_uniform_sample():

@@ -26,15 +26,39 @@ from .upholstered import bed, sofa
 from .vehicles import airplane, car
 from .vessels import bottle, bowl, cup, flower_pot, vase
 
-__all__ = ["CLASSES", "SPLITS", "STORED", "clouds", "ensure", "generate", "mesh_of"]
+__all__ = ["CLASSES", "PARTS", "SPLITS", "STORED", "clouds", "ensure", "generate"]
+__all__ += ["mesh_in_parts", "mesh_of"]
 
 _LIST = [airplane, bed, bench, bookshelf, bottle, bowl, car, chair, cup, desk, dresser]
 _LIST += [flower_pot, lamp, monitor, night_stand, sofa, stool, table, tv_stand, vase, wardrobe]
-_BUILDERS: dict[str, Callable[[np.random.Generator], Mesh]] = {
+_BUILDERS: dict[str, Callable[[np.random.Generator], tuple[NDArray, Mesh]]] = {
     builder.__name__: builder for builder in _LIST
 }
 
 CLASSES: tuple[str, ...] = tuple(sorted(_BUILDERS))
+PARTS: dict[str, tuple[str, ...]] = {  # airplane, car, chair: as in ShapeNetPart
+    "airplane": ("body", "wing", "tail", "engine"),
+    "bed": ("frame", "mattress", "board", "pillow"),
+    "bench": ("back", "seat", "leg", "arm"),
+    "bookshelf": ("body", "shelf", "door", "book", "foot"),
+    "bottle": ("body", "cap"),
+    "bowl": ("body", "handle", "foot"),
+    "car": ("roof", "hood", "wheel", "body"),
+    "chair": ("back", "seat", "leg", "arm"),
+    "cup": ("body", "handle", "foot", "content", "saucer"),
+    "desk": ("top", "leg", "drawer", "panel"),
+    "dresser": ("body", "drawer", "foot", "top", "mirror"),
+    "flower_pot": ("body", "content", "plant", "saucer"),
+    "lamp": ("base", "pole", "shade"),
+    "monitor": ("screen", "frame", "stand", "case"),
+    "night_stand": ("body", "drawer", "foot", "top"),
+    "sofa": ("back", "seat", "leg", "arm"),
+    "stool": ("seat", "leg", "grip"),
+    "table": ("top", "leg", "apron", "shelf"),
+    "tv_stand": ("body", "drawer", "leg", "shelf"),
+    "vase": ("body", "handle", "foot"),
+    "wardrobe": ("body", "door", "foot", "top", "drawer", "shelf"),
+}
 SPLITS: tuple[str, ...] = ("train", "test")
 STORED = 2048  # points that a cloud is normalised by, unless it has more
 
@@ -52,10 +76,29 @@ def _rng(name: str, index: int, seed: int, split: str) -> np.random.Generator:
 
 def mesh_of(rng: np.random.Generator, name: str) -> Mesh:
     """Build one random shape of a class, not normalised: (F, 3, 3), y up, front near +z."""
-    triangles = stretch(_BUILDERS[name](rng), rng.uniform(0.8, 1.2, 3))
-    if rng.random() < 0.5:
-        triangles = stretch(triangles, (-1, 1, 1))
-    return turn(triangles, rng.uniform(-1, 1) * np.radians(10))
+    return turn(_build(rng, name)[1], rng.uniform(-1, 1) * np.radians(10))
+
+
+def _build(rng: np.random.Generator, name: str) -> tuple[NDArray, Mesh]:
+    """Build what `mesh_of` turns: names (F,) of parts and triangles (F, 3, 3)."""
+    parts, triangles = _BUILDERS[name](rng)
+    triangles = stretch(triangles, rng.uniform(0.8, 1.2, 3))
+    return parts, stretch(triangles, (-1, 1, 1)) if rng.random() < 0.5 else triangles
+
+
+def mesh_in_parts(
+    name: str, index: int, seed: int = 0, split: str = "train"
+) -> tuple[Mesh, NDArray[np.int64]]:
+    """Build the shape that `generate` draws points from, before it is turned and normalised.
+
+    Returns:
+        triangles (F, 3, 3), y up, front to +z, and the part (F,) of each, counting PARTS[name].
+
+    Raises:
+        InputError: as `generate`.
+    """
+    names, triangles = _build(_rng(name, index, seed, split), name)
+    return triangles, (names[:, None] == PARTS[name]).argmax(1)
 
 
 def generate(

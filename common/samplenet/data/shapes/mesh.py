@@ -1,7 +1,8 @@
 """Meshes as loose triangles: primitives, moves, and points drawn uniformly from the surface.
 
 A mesh is an array (F, 3, 3): F triangles, three corners, xyz, with y up. Triangles need no
-orientation and no closed surface, as all that a mesh is for is to draw points on it.
+orientation and no closed surface, as a mesh is for drawing points on it, and pictures of it from
+both sides.
 """
 
 import functools
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Mesh = NDArray[np.float64]  # (F, 3, 3)
+Named = tuple[ArrayLike, Mesh]  # a part's name, or a name for each triangle, and its mesh
 
 
 def joined(build: Callable[..., Iterator[Mesh]]) -> Callable[..., Mesh]:
@@ -19,6 +21,18 @@ def joined(build: Callable[..., Iterator[Mesh]]) -> Callable[..., Mesh]:
     @functools.wraps(build)
     def build_joined(*args, **options) -> Mesh:
         return np.concatenate([*build(*args, **options)])
+
+    return build_joined
+
+
+def of_parts(build: Callable[..., Iterator[Named]]) -> Callable[..., tuple[NDArray, Mesh]]:
+    """Decorate a function that yields named parts: it returns all names (F,) and their mesh."""
+
+    @functools.wraps(build)
+    def build_joined(*args, **options) -> tuple[NDArray, Mesh]:
+        parts = [*build(*args, **options)]
+        names = [np.broadcast_to(name, len(mesh)) for name, mesh in parts]
+        return np.concatenate(names), np.concatenate([mesh for _, mesh in parts])
 
     return build_joined
 

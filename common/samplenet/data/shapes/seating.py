@@ -5,7 +5,20 @@ from itertools import pairwise
 
 import numpy as np
 
-from .mesh import Mesh, bar, both_sides, box, disc, four_legs, joined, panel, rod, tube
+from .mesh import (
+    Mesh,
+    Named,
+    bar,
+    both_sides,
+    box,
+    disc,
+    four_legs,
+    joined,
+    of_parts,
+    panel,
+    rod,
+    tube,
+)
 
 
 @joined
@@ -44,23 +57,23 @@ def _base(rng: np.random.Generator, width: float, depth: float, height: float) -
 
 def _seat(
     rng: np.random.Generator, depth: float, height: float
-) -> tuple[Mesh, float, float, float]:
+) -> tuple[Mesh, Mesh, float, float, float]:
     """Build a seat of width 1 on its base.
 
     A round seat has no corners, so its legs and the backrest move inwards.
 
     Returns:
-        mesh, y of its upper side, half the width and z of a backrest that fits.
+        base, seat, y of its upper side, half the width and z of a backrest that fits.
     """
     thick = rng.uniform(0.04, 0.16)
     top = height + thick
     if rng.random() < 0.35:
         seat = disc((0, height, 0), 0.5, depth / 2, thick)
         base = _base(rng, 0.8, 0.8 * depth, height)
-        return np.concatenate([base, seat]), top, 0.3, -0.4 * depth
+        return base, seat, top, 0.3, -0.4 * depth
     seat = box((-0.5, height, -depth / 2), (0.5, top, depth / 2))
     base = _base(rng, 1.0, depth, height)
-    return np.concatenate([base, seat]), top, 0.5, 0.03 - depth / 2
+    return base, seat, top, 0.5, 0.03 - depth / 2
 
 
 @joined
@@ -104,59 +117,64 @@ def _backrest(
         yield from (rod(at(x, 0), at(x, 0.9), r * 0.6) for x in bars)
 
 
-@joined
-def chair(rng: np.random.Generator) -> Iterator[Mesh]:
+@of_parts
+def chair(rng: np.random.Generator) -> Iterator[Named]:
     u = rng.uniform
     depth = u(0.8, 1.15)
-    seat, top, half, rear = _seat(rng, depth, u(0.55, 1.7))
+    base, seat, top, half, rear = _seat(rng, depth, u(0.55, 1.7))
     tall = u(0.3, 0.6) if rng.random() < 0.4 else u(0.6, 1.2)
-    yield seat
-    yield _backrest(rng, 2 * half, top - 0.02, rear, tall)
+    yield "leg", base
+    yield "seat", seat
+    yield "back", _backrest(rng, 2 * half, top - 0.02, rear, tall)
     if half == 0.5 and rng.random() < 0.45:  # arms; a round seat has nowhere to put them
         y, x, r = top + min(u(0.25, 0.4), tall * 0.8), half - 0.04, u(0.025, 0.05)
         front = depth / 2 * u(0.3, 0.9)
-        yield both_sides(tube([(x, top - 0.02, front), (x, y, front), (x, y, rear)], r))
+        yield "arm", both_sides(tube([(x, top - 0.02, front), (x, y, front), (x, y, rear)], r))
 
 
-@joined
-def stool(rng: np.random.Generator) -> Iterator[Mesh]:
+@of_parts
+def stool(rng: np.random.Generator) -> Iterator[Named]:
     u = rng.uniform
     depth = u(0.75, 1.1)
-    seat, top, half, rear = _seat(rng, depth, u(0.55, 2.2))
-    yield seat
+    base, seat, top, half, rear = _seat(rng, depth, u(0.55, 2.2))
+    yield "leg", base
+    yield "seat", seat
     if rng.random() < 0.25:  # not a backrest yet
         y, high = top - 0.02, top + u(0.08, 0.16)
         if rng.random() < 0.5:  # a low rim at the rear
-            yield box((-0.9 * half, y, rear), (0.9 * half, high, rear + 0.05))
+            yield "grip", box((-0.9 * half, y, rear), (0.9 * half, high, rear + 0.05))
         else:  # a pair of side grips
             x, z = half - 0.05, 0.3 * depth
-            yield both_sides(tube([(x, y, z), (x, high, z), (x, high, -z), (x, y, -z)], 0.03))
+            yield (
+                "grip",
+                both_sides(tube([(x, y, z), (x, high, z), (x, high, -z), (x, y, -z)], 0.03)),
+            )
 
 
-@joined
-def bench(rng: np.random.Generator) -> Iterator[Mesh]:
+@of_parts
+def bench(rng: np.random.Generator) -> Iterator[Named]:
     u = rng.uniform
     width, height = u(1.7, 3.6), u(0.65, 1.2)
     x, z, thick = width / 2 - u(0.05, 0.3), 0.4, u(0.06, 0.16)
     kind = rng.choice(["legs", "slabs", "frames"])
     if kind == "legs":
-        yield four_legs(lambda foot, top: bar(foot, top, thick, thick), x, z, height)
+        yield "leg", four_legs(lambda foot, top: bar(foot, top, thick, thick), x, z, height)
         if rng.random() < 0.5:
             y = height * u(0.2, 0.5)
-            yield rod((-x, y, 0), (x, y, 0), 0.03)
-            yield both_sides(rod((x, y, -z), (x, y, z), 0.03))
+            yield "leg", rod((-x, y, 0), (x, y, 0), 0.03)
+            yield "leg", both_sides(rod((x, y, -z), (x, y, z), 0.03))
     elif kind == "slabs":
-        yield both_sides(box((x - thick, 0, -z), (x, height, z)))
+        yield "leg", both_sides(box((x - thick, 0, -z), (x, height, z)))
     else:
         frame = [(x, height, z), (x, 0.04, z), (x, 0.04, -z), (x, height, -z)]
-        yield both_sides(tube(frame, 0.04))
+        yield "leg", both_sides(tube(frame, 0.04))
     if rng.random() < 0.55:  # planks with gaps
         for a, b in pairwise(np.linspace(-0.5, 0.5, rng.integers(3, 6) + 1)):
-            yield box((-width / 2, height, a + 0.03), (width / 2, height + 0.07, b - 0.03))
+            yield "seat", box((-width / 2, height, a + 0.03), (width / 2, height + 0.07, b - 0.03))
     else:
-        yield box((-width / 2, height, -0.5), (width / 2, height + u(0.07, 0.3), 0.5))
+        yield "seat", box((-width / 2, height, -0.5), (width / 2, height + u(0.07, 0.3), 0.5))
     if rng.random() < 0.45:
-        yield _backrest(rng, 2 * x, height, -0.47, u(0.4, 1.1))
+        yield "back", _backrest(rng, 2 * x, height, -0.47, u(0.4, 1.1))
         if rng.random() < 0.5:
             y = height + 0.35
-            yield both_sides(tube([(x, height, 0.35), (x, y, 0.35), (x, y, -0.45)], 0.04))
+            yield "arm", both_sides(tube([(x, height, 0.35), (x, y, 0.35), (x, y, -0.45)], 0.04))

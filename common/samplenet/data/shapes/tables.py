@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from .cabinets import closed_unit
-from .mesh import Mesh, bar, both_sides, box, disc, four_legs, joined, move, rod
+from .mesh import Mesh, Named, bar, both_sides, box, disc, four_legs, joined, move, of_parts, rod
 
 
 @joined
@@ -34,8 +34,8 @@ def _apron(rng: np.random.Generator, x: float, z: float, top: float) -> Iterator
     yield box((-x, low, -z), (x, top, -z + t))
 
 
-@joined
-def table(rng: np.random.Generator) -> Iterator[Mesh]:
+@of_parts
+def table(rng: np.random.Generator) -> Iterator[Named]:
     u = rng.uniform
     x, z, height, thick = 0.5 * u(0.9, 2.2), 0.5 * u(0.75, 1.1), u(0.35, 0.95), u(0.025, 0.08)
     kind = rng.choice(["legs", "pedestal", "trestle", "slabs"], p=[0.62, 0.14, 0.14, 0.1])
@@ -43,90 +43,93 @@ def table(rng: np.random.Generator) -> Iterator[Mesh]:
     reach = 1.0
     if is_round:
         reach = 0.7  # of the legs, so that they are below the top
-        yield disc((0, height, 0), x, z, thick)
+        yield "top", disc((0, height, 0), x, z, thick)
     else:
-        yield box((-x, height, -z), (x, height + thick, z))
+        yield "top", box((-x, height, -z), (x, height + thick, z))
     if kind == "legs":
-        yield _legs(rng, x * reach, z * reach, height)
+        yield "leg", _legs(rng, x * reach, z * reach, height)
         if rng.random() < 0.45:
-            yield _apron(rng, x * reach, z * reach, height)
+            yield "apron", _apron(rng, x * reach, z * reach, height)
         if rng.random() < 0.2:
             y, wide, deep = height * u(0.15, 0.4), 0.85 * reach * x, 0.85 * reach * z
-            yield box((-wide, y, -deep), (wide, y + 0.03, deep))
+            yield "shelf", box((-wide, y, -deep), (wide, y + 0.03, deep))
     elif kind == "pedestal":
         foot = min(x, z) * u(0.5, 0.9)
-        yield rod((0, 0, 0), (0, height, 0), u(0.04, 0.1), u(0.04, 0.1))
-        yield disc((0, 0, 0), foot, foot, 0.07, u(0.3, 0.9))
+        yield "leg", rod((0, 0, 0), (0, height, 0), u(0.04, 0.1), u(0.04, 0.1))
+        yield "leg", disc((0, 0, 0), foot, foot, 0.07, u(0.3, 0.9))
     elif kind == "trestle":
         out, spread = x * u(0.6, 0.85), z * 0.8
         for z_foot in (-spread, spread):
-            yield both_sides(bar((out, 0, z_foot), (out, height, 0), 0.07, 0.07))
-        yield rod((-out, height * 0.5, 0), (out, height * 0.5, 0), 0.03)
+            yield "leg", both_sides(bar((out, 0, z_foot), (out, height, 0), 0.07, 0.07))
+        yield "leg", rod((-out, height * 0.5, 0), (out, height * 0.5, 0), 0.03)
     else:
         out = x * u(0.75, 1)
-        yield both_sides(box((out - 0.06, 0, -z * 0.95), (out, height, z * 0.95)))
+        yield "leg", both_sides(box((out - 0.06, 0, -z * 0.95), (out, height, z * 0.95)))
 
 
-@joined
-def desk(rng: np.random.Generator) -> Iterator[Mesh]:
+@of_parts
+def desk(rng: np.random.Generator) -> Iterator[Named]:
     u = rng.uniform
     x, z, height, thick = 0.5 * u(1.1, 2.2), 0.5 * u(0.75, 1.1), u(0.5, 0.95), u(0.025, 0.08)
-    yield box((-x, height, -z), (x, height + thick, z))
+    yield "top", box((-x, height, -z), (x, height + thick, z))
     kinds = ["double", "single", "slim", "tray", "panel"]
     kind = rng.choice(kinds, p=[0.14, 0.22, 0.32, 0.16, 0.16])
     width, front = min(u(0.22, 0.42), 0.75 * x), z - 0.05
     if kind in ("double", "single"):
         low = (x - width, u(0, 0.08), -front)
         unit = closed_unit(rng, low, (x, height, front), rng.integers(2, 5), 1)
-        yield unit
+        yield "drawer", unit
         if kind == "double":
-            yield move(unit, (width - 2 * x, 0, 0))
+            yield "drawer", move(unit, (width - 2 * x, 0, 0))
         elif rng.random() < 0.5:
-            yield box((-x, 0, -front), (-x + 0.04, height, front))
+            yield "leg", box((-x, 0, -front), (-x + 0.04, height, front))
         else:
             for s in (-front + 0.05, front - 0.05):
-                yield bar((-x + 0.06, 0, s), (-x + 0.06, height, s), 0.06, 0.06)
+                yield "leg", bar((-x + 0.06, 0, s), (-x + 0.06, height, s), 0.06, 0.06)
     else:
-        yield _legs(rng, x, z, height)
+        yield "leg", _legs(rng, x, z, height)
         y, rear = height - u(0.1, 0.2), -front * 0.8
         if kind == "slim":  # a shallow drawer, on the right; half of all shapes are mirrored later
             right = x - 0.1
-            yield closed_unit(rng, (right - width, y, rear), (right, height, front), 1, 1)
+            yield "drawer", closed_unit(rng, (right - width, y, rear), (right, height, front), 1, 1)
         elif kind == "tray":  # drawers over the whole width
             inner, columns = x - 0.12, rng.integers(1, 4)
-            yield closed_unit(rng, (-inner, y, rear), (inner, height, front), 1, columns)
+            yield "drawer", closed_unit(rng, (-inner, y, rear), (inner, height, front), 1, columns)
     if kind == "panel" or rng.random() < 0.25:  # modesty panel between the rear legs
-        yield box((-x + 0.08, height * u(0.2, 0.6), -z + 0.06), (x - 0.08, height, -z + 0.09))
+        yield (
+            "panel",
+            box((-x + 0.08, height * u(0.2, 0.6), -z + 0.06), (x - 0.08, height, -z + 0.09)),
+        )
     if kind == "panel" or rng.random() < 0.2:  # privacy board or small hutch above the rear edge
         high, y = u(0.1, 0.4), height + thick
-        yield box((-x, y, -z), (x, y + high, -z + 0.03))
+        yield "panel", box((-x, y, -z), (x, y + high, -z + 0.03))
         if rng.random() < 0.4:
-            yield both_sides(box((x - 0.03, y, -z), (x, y + high, -z + 0.25)))
-            yield box((-x, y + high, -z), (x, y + high + 0.03, -z + 0.25))
+            yield "panel", both_sides(box((x - 0.03, y, -z), (x, y + high, -z + 0.25)))
+            yield "panel", box((-x, y + high, -z), (x, y + high + 0.03, -z + 0.25))
 
 
-@joined
-def tv_stand(rng: np.random.Generator) -> Iterator[Mesh]:
+@of_parts
+def tv_stand(rng: np.random.Generator) -> Iterator[Named]:
     u = rng.uniform
     x, z, t = 0.5 * u(1.3, 2.8), 0.5 * u(0.55, 1.0), u(0.025, 0.06)
     y, height = u(0.02, 0.25), u(0.35, 0.8)
     top = y + height
-    yield box((-x, top - t, -z), (x, top, z))
-    yield box((-x, y, -z), (x, y + t, z))
+    yield "body", box((-x, top - t, -z), (x, top, z))
+    yield "body", box((-x, y, -z), (x, y + t, z))
     is_rack = rng.random() < 0.25  # open, between posts that run from the floor to the top
     post = bar((x - 0.06, 0, 0), (x - 0.06, top if is_rack else y, 0), 0.06, 0.06)
-    yield from (both_sides(move(post, (0, 0, end))) for end in (0.06 - z, z - 0.06))
+    yield from (("leg", both_sides(move(post, (0, 0, end)))) for end in (0.06 - z, z - 0.06))
     if not is_rack:
-        yield both_sides(box((x - t, y, -z), (x, top, z)))
+        yield "body", both_sides(box((x - t, y, -z), (x, top, z)))
         if rng.random() < 0.7:
-            yield box((-x, y, -z), (x, top, -z + 0.02))
+            yield "body", box((-x, y, -z), (x, top, -z + 0.02))
     columns = rng.integers(1, 4)
     for a, b in pairwise(np.linspace(-x, x, columns + 1)):
         if columns > 1 and rng.random() < 0.35:
             low, high = (a + t, y + t, -z), (b, top - t, z - 0.03)
-            yield closed_unit(rng, low, high, rng.integers(1, 3), 1)
+            yield "drawer", closed_unit(rng, low, high, rng.integers(1, 3), 1)
         elif rng.random() < 0.6:
             shelf = y + height * u(0.35, 0.7)
-            yield box((a, shelf, -z), (b, shelf + t, z - u(0, 0.1)))
+            yield "shelf", box((a, shelf, -z), (b, shelf + t, z - u(0, 0.1)))
         if b < x - 1e-6:  # a wall between two columns
-            yield box((b - t / 2, y, -z), (b + t / 2, top, z - 0.01))
+            yield "body", box((b - t / 2, y, -z), (b + t / 2, top, z - 0.01))

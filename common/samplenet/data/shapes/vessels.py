@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .mesh import Mesh, both_sides, disc, joined, move, revolve, rod, stretch, tube
+from .mesh import Mesh, Named, both_sides, disc, move, of_parts, revolve, rod, stretch, tube
 
 
 def _smooth(radii: list[float], heights: list[float], steps: int = 14) -> np.ndarray:
@@ -63,43 +63,46 @@ def _beaker(rng: np.random.Generator) -> tuple[np.ndarray, float]:
     return _smooth([low, middle, top], [0, height * u(0.35, 0.65), height]), height
 
 
-@joined
-def cup(rng: np.random.Generator) -> Iterator[Mesh]:
+@of_parts
+def cup(rng: np.random.Generator) -> Iterator[Named]:
     u = rng.uniform
     outer, height = _beaker(rng)
-    yield _shell(outer, u(0.02, 0.05))
+    yield "body", _shell(outer, u(0.02, 0.05))
     low = u(0.12, 0.35)
     if rng.random() < 0.3:
-        yield _level(outer, height * u(0.6, 0.92))
+        yield "content", _level(outer, height * u(0.6, 0.92))
     if rng.random() < 0.97:
         high, reach = height * u(low + 0.3, 0.92), u(0.12, 0.32)
-        yield _handle(outer, height * low, high, reach, u(0.022, 0.05))
+        yield "handle", _handle(outer, height * low, high, reach, u(0.022, 0.05))
     if rng.random() < 0.25:
-        yield _foot(rng, outer[0, 0])
+        yield "foot", _foot(rng, outer[0, 0])
     if rng.random() < 0.12:  # saucer
         wide = u(0.6, 0.85)
-        yield revolve([(0, -0.03), (0.3, -0.03), (wide, 0.05), (wide, 0.07), (0.3, 0), (0, 0)])
+        yield (
+            "saucer",
+            revolve([(0, -0.03), (0.3, -0.03), (wide, 0.05), (wide, 0.07), (0.3, 0), (0, 0)]),
+        )
 
 
-@joined
-def bowl(rng: np.random.Generator) -> Iterator[Mesh]:
+@of_parts
+def bowl(rng: np.random.Generator) -> Iterator[Named]:
     u = rng.uniform
     height, low = u(0.22, 0.75), u(0.12, 0.4)
     rise = np.linspace(0, 1, 12)
     outer = np.stack([low + (0.5 - low) * rise ** u(0.35, 1.0), height * rise], 1)
     if rng.random() < 0.25:  # turned-out lip
         outer[-1, 0] += u(0.02, 0.08)
-    yield _shell(outer, u(0.015, 0.04), 0.03)
+    yield "body", _shell(outer, u(0.015, 0.04), 0.03)
     if rng.random() < 0.6:
-        yield _foot(rng, low)
+        yield "foot", _foot(rng, low)
     if rng.random() < 0.08:  # two small lugs at the rim
         y = 0.93 * height
         lug = [(0.46, y, -0.1), (0.6, y, -0.07), (0.6, y, 0.07), (0.46, y, 0.1)]
-        yield both_sides(tube(lug, 0.02))
+        yield "handle", both_sides(tube(lug, 0.02))
 
 
-@joined
-def vase(rng: np.random.Generator) -> Iterator[Mesh]:
+@of_parts
+def vase(rng: np.random.Generator) -> Iterator[Named]:
     u = rng.uniform
     kind = rng.choice(["belly", "slim", "plain"], p=[0.4, 0.3, 0.3])
     if kind == "plain":  # a cylinder with a slightly narrowed mouth or a flare below it
@@ -116,56 +119,57 @@ def vase(rng: np.random.Generator) -> Iterator[Mesh]:
         radii = [u(0.22, 0.4), u(0.32, 0.45), neck, u(0.22, 0.45)]
         heights = [0, height * u(0.25, 0.5), height * u(0.65, 0.85), height]
     outer = _smooth(radii, heights)
-    yield _shell(outer, u(0.02, 0.04))
+    yield "body", _shell(outer, u(0.02, 0.04))
     if rng.random() < 0.2:  # amphora: always two handles, where a cup has one
         low = u(0.45, 0.6)
         high, reach = height * u(low + 0.2, 0.95), u(0.1, 0.25)
-        yield both_sides(_handle(outer, height * low, high, reach, u(0.02, 0.04)))
+        yield "handle", both_sides(_handle(outer, height * low, high, reach, u(0.02, 0.04)))
     if rng.random() < 0.35:
-        yield _foot(rng, outer[0, 0])
+        yield "foot", _foot(rng, outer[0, 0])
 
 
-def bottle(rng: np.random.Generator) -> Mesh:
-    mesh = _round_bottle(rng)
-    return stretch(mesh, (1, 1, rng.uniform(0.55, 1.0))) if rng.random() < 0.25 else mesh
+def bottle(rng: np.random.Generator) -> tuple[np.ndarray, Mesh]:
+    parts, mesh = _round_bottle(rng)
+    flat = rng.random() < 0.25
+    return parts, stretch(mesh, (1, 1, rng.uniform(0.55, 1.0))) if flat else mesh
 
 
-@joined
-def _round_bottle(rng: np.random.Generator) -> Iterator[Mesh]:
+@of_parts
+def _round_bottle(rng: np.random.Generator) -> Iterator[Named]:
     u = rng.uniform
     height, body = u(1.3, 2.9), u(0.45, 0.7)
     neck = u(0.13, 0.24)
     shoulder = height * min(body + u(0.08, 0.25), 0.88)
     radii = [u(0.36, 0.45), u(0.38, 0.45), neck, neck * u(0.9, 1.1)]
-    yield _shell(_smooth(radii, [0, height * body, shoulder, height], 18), 0.03)
+    yield "body", _shell(_smooth(radii, [0, height * body, shoulder, height], 18), 0.03)
     if rng.random() < 0.5:  # cap, cork or pump
         wide, high = neck * u(1.05, 1.4), u(0.08, 0.3)
-        yield disc((0, height - 0.05, 0), wide, wide, high)
+        yield "cap", disc((0, height - 0.05, 0), wide, wide, high)
         if rng.random() < 0.25:
             y = height + high + 0.2
-            yield tube([(0, height, 0), (0, y, 0), (0.3, y - 0.02, 0)], 0.04)
+            yield "cap", tube([(0, height, 0), (0, y, 0), (0.3, y - 0.02, 0)], 0.04)
 
 
-@joined
-def flower_pot(rng: np.random.Generator) -> Iterator[Mesh]:
+@of_parts
+def flower_pot(rng: np.random.Generator) -> Iterator[Named]:
     u = rng.uniform
     outer, height = _beaker(rng)
-    yield _shell(outer, u(0.02, 0.05))
+    yield "body", _shell(outer, u(0.02, 0.05))
     soil = height * u(0.6, 0.92)
-    yield _level(outer, soil)
+    yield "content", _level(outer, soil)
     if rng.random() < 0.55:  # collar
         low, wide = height - u(0.06, 0.2), 0.5 + u(0.02, 0.07)
-        yield revolve([(0.49, low), (wide, low), (wide, height), (0.49, height)])
+        yield "body", revolve([(0.49, low), (wide, low), (wide, height), (0.49, height)])
     if rng.random() < 0.85:  # a few thin stems, some with leaves
         for _ in range(rng.integers(1, 6)):
             angle, lean, length = u(0, 2 * np.pi), u(0, 0.3), height - soil + u(0.08, 0.5)
             way = np.array([np.cos(angle), 0, np.sin(angle)])
             foot = way * u(0, 0.2) + (0, soil, 0)
             tip = foot + way * lean + (0, length, 0)
-            yield rod(foot, tip, u(0.012, 0.03), 0.01)
+            yield "plant", rod(foot, tip, u(0.012, 0.03), 0.01)
             if rng.random() < 0.5:
-                yield move(disc((0, 0, 0), u(0.06, 0.14), u(0.03, 0.07), 0.01), tip)
+                yield "plant", move(disc((0, 0, 0), u(0.06, 0.14), u(0.03, 0.07), 0.01), tip)
     if rng.random() < 0.25:  # saucer
         r = outer[0, 0] + u(0.08, 0.2)
         outside = [(0, -0.04), (r, -0.03), (r + 0.02, 0.06)]
-        yield revolve([*outside, (r, 0.06), (r, -0.01), (0, -0.01)])
+        yield "saucer", revolve([*outside, (r, 0.06), (r, -0.01), (0, -0.01)])
