@@ -59,6 +59,7 @@ RIGHT = {
     "samplenet.data.modelnet40": "--root {out}",
     "samplenet.data.shapenet": "--root {out}",
     "samplenet.data.shapes": "--root {out}",
+    "samplenet.data.views": "--meshes builtin --out {out} --processes 1",
     "samplenet.device": "tf",
     "samplenet.ops.build": "--quiet",
     "benchmarks/captured_steps.py": "",
@@ -69,6 +70,7 @@ RIGHT = {
     "benchmarks/layers.py": "",
     "benchmarks/ops.py": "--only none",
     "benchmarks/steps.py": "",
+    "benchmarks/views.py": "",
     "samplenet.report": "",
     "samplenet.export": "--weights classification-32 --out {out}",
     "benchmarks/export.py": "",
@@ -604,6 +606,14 @@ FAULTS = [
         ["samplenet.data.convert"],
         {
             "more points than the files have": ("--num-points 5000", "has too few usable scans, 0"),
+        },
+    ),
+    (
+        ["samplenet.data.views"],
+        {
+            "pictures of no pixels": ("--size 0", "size must be at least 1, got 0"),
+            "missing meshes": ("no:--meshes --meshes {nowhere}", "nowhere is not a folder"),
+            "list of another name": ("--split {file}", "must be named <synset>_<split>.txt"),
         },
     ),
     (

@@ -1,0 +1,138 @@
+"""Draw every mesh of a source and write a data set of pictures, in several processes."""
+
+import json
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+from tqdm import tqdm
+
+from samplenet.atomic import beside, write_atomic, write_json
+from samplenet.data.views import files, rays
+from samplenet.data.views.drawing import Drawing, random_cameras, splits_of
+from samplenet.data.views.meshes import BuiltIn, ObjFolder, stream
+from samplenet.errors import InputError
+
+
+def make(
+    source: BuiltIn | ObjFolder,
+    out: Path,
+    drawing: Drawing,
+    lists: Sequence[Path] = (),
+    processes: int = 1,
+) -> list[str]:
+    """Write pictures, ground truth and splits of all models; continue where an earlier call ended.
+
+    A model's folder `<out>/<synset>/<model>` (see `files`) appears when it is complete, after its
+    cloud `<out>/gt/<synset>/<model>.mat`. `<out>/splits/<synset>_{train,val,test}.txt` come last,
+    without the models that were left out.
+
+    Args:
+        lists: files `<synset>_<split>.txt` to take splits from, of models, one a line. Of their
+            synsets only these models are drawn; the other synsets' splits are random.
+
+    Returns:
+        A sentence on each model that was left out.
+
+    Raises:
+        InputError: `out` was made with other settings, a bad list, or a process was killed.
+    """
+    models = source.models()
+    splits = splits_of(models, lists, drawing.seed)
+    _same_settings(out, source, drawing)
+    jobs = [(s, m) for s, parts in splits.items() for names in parts.values() for m in names]
+    for synset in splits:
+        (out / synset).mkdir(exist_ok=True)
+        (out / "gt" / synset).mkdir(exist_ok=True, parents=True)
+    bad = {}
+    draw = partial(_draw, source, out, drawing)
+    with tqdm(total=len(jobs), unit="mesh", disable=None) as bar:
+        for job, reason in zip(jobs, _run(draw, jobs, processes), strict=True):
+            bar.update()
+            if reason:
+                bad[job] = reason
+    (out / "splits").mkdir(exist_ok=True)
+    for synset, parts in splits.items():
+        for split, names in parts.items():
+            lines = "".join(f"{name}\n" for name in names if (synset, name) not in bad)
+            write_atomic(out / "splits" / f"{synset}_{split}.txt", lines.encode())
+    return [*bad.values()]
+
+
+def _draw(source: BuiltIn | ObjFolder, out: Path, drawing: Drawing, job: tuple[str, str]) -> str:
+    """Write one model unless it is there; return why that cannot be, or ""."""
+    synset, model = job
+    folder = out / synset / model
+    if folder.is_dir():
+        return ""
+    try:
+        surface = source.surface(synset, model)
+    except InputError as error:
+        return str(error)
+    extrinsics = random_cameras(synset, model, drawing.views, drawing.seed)
+    views = rays.render(surface, extrinsics, drawing.size, drawing.samples)
+    cloud = surface.cloud(drawing.points, stream(drawing.seed, synset, model, use=2))
+    with beside(out / "gt" / synset / f"{model}.mat") as new:
+        files.write_cloud(new, cloud)
+        os.replace(new, out / "gt" / synset / f"{model}.mat")
+    with beside(folder) as new:
+        files.write(new, views, extrinsics, source.has_parts)
+        os.rename(new, folder)
+    return ""
+
+
+def _run(draw, jobs: list, processes: int) -> Iterator[str]:
+    """Yield what `draw` returns for each job, in order."""
+    if processes == 1:
+        yield from map(draw, jobs)
+        return
+    context = multiprocessing.get_context("spawn")  # Embree's threads do not survive a fork
+    pool = ProcessPoolExecutor(min(processes, len(jobs)), context, _depend_on_parent)
+    try:
+        yield from pool.map(draw, jobs, chunksize=4)
+    except BrokenProcessPool as error:
+        raise InputError(
+            "a process was killed, perhaps for want of memory: the same command continues, and "
+            "needs less with a smaller --processes"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _depend_on_parent() -> None:
+    """Leave Ctrl-C to the parent, which waits for the meshes begun, but end when it is killed.
+
+    Otherwise a process of the pool would wait for the next mesh for ever.
+    """
+
+    def follow() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=follow, daemon=True).start()
+
+
+def _same_settings(out: Path, source: BuiltIn | ObjFolder, drawing: Drawing) -> None:
+    """Record the settings in a new `out`; InputError if it was made with other ones."""
+    settings, file = source.settings() | asdict(drawing), out / "views.json"
+    out.mkdir(parents=True, exist_ok=True)
+    if not file.exists():
+        if any(out.iterdir()):
+            raise InputError(f"{out} has other content: name an empty folder, or a new one")
+        write_json(file, settings)
+        return
+    try:
+        old = dict(json.loads(file.read_text()))
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{file} is damaged: name another folder") from error
+    changed = [f"{key} {old.get(key)}" for key in settings if old.get(key) != settings[key]]
+    if changed:
+        raise InputError(f"{out} was made with {', '.join(changed)}: name another folder")
