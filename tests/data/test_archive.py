@@ -1,8 +1,10 @@
 """Archives that are damaged, lie, or reach outside their folder."""
 
+import io
 import os
 import stat
 import struct
+import tarfile
 import zipfile
 
 import pytest
@@ -107,3 +109,64 @@ def test_folder_in_the_way_is_kept(tmp_path):
     with pytest.raises(InputError, match="out is in the way"):
         archives.extract_zip(archive, tmp_path / "out", 1000)
     assert (tmp_path / "out/x").read_bytes() == b"mine"
+
+
+def make_tar(path, members):
+    with tarfile.open(path, "w:gz") as archive:
+        for member, content in members:
+            if isinstance(member, str):
+                member = tarfile.TarInfo(member)
+                member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return path
+
+
+def special(kind, name="evil"):
+    member = tarfile.TarInfo(name)
+    member.type, member.linkname = kind, "/etc/passwd"
+    return member
+
+
+def test_a_tar_archive_is_extracted(tmp_path):
+    top = special(tarfile.DIRTYPE, "./top")
+    archive = make_tar(tmp_path / "a.tar.gz", [(top, b""), ("./top/x", b"x"), ("deep/er/y", b"y")])
+    folder = archives.extract_tar(archive, tmp_path / "out", 2)
+    assert (folder / "top/x").read_bytes() + (folder / "deep/er/y").read_bytes() == b"xy"
+    assert leftovers(tmp_path) == ["a.tar.gz", "out"]
+    with pytest.raises(InputError, match="out is in the way"):
+        archives.extract_tar(archive, tmp_path / "out", 2)
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ([("/etc/evil", b"x")], "points outside"),
+        ([("a/../../evil", b"x")], "points outside"),
+        ([(special(tarfile.SYMTYPE), b"")], "link or device"),
+        ([(special(tarfile.LNKTYPE), b"")], "link or device"),
+        ([(special(tarfile.FIFOTYPE), b"")], "link or device"),
+        ([("a", b"x"), ("a", b"y")], "File exists"),
+        ([("a", bytes(600)), ("b", bytes(401))], "more than 1000 bytes"),
+        ([(str(i), b"") for i in range(4)], "more than 3 files"),
+    ],
+)
+def test_hostile_tar_archives_are_refused(members, message, tmp_path, monkeypatch):
+    monkeypatch.setattr(archives, "MAX_MEMBERS", 3)
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    archive = make_tar(tmp_path / "a.tar.gz", members)
+    with pytest.raises(InputError, match=rf"a\.tar\.gz.*{message}"):
+        archives.extract_tar(archive, inside / "out", 1000)
+    assert leftovers(inside) == [] and leftovers(tmp_path) == ["a.tar.gz", "inside"]
+
+
+@pytest.mark.parametrize("damage", ["cut", "short", "flipped", "text", "empty"])
+def test_damaged_tar_archive(damage, tmp_path):
+    archive = make_tar(tmp_path / "a.tar.gz", [("x", os.urandom(50_000))])
+    content = archive.read_bytes()
+    flipped = content[:2000] + bytes([content[2000] ^ 255]) + content[2001:]
+    parts = {"cut": content[:30_000], "short": content[:-1], "flipped": flipped}
+    archive.write_bytes({**parts, "text": b"no tar", "empty": b""}[damage])
+    with pytest.raises(InputError, match=r"a\.tar\.gz is damaged"):
+        archives.extract_tar(archive, tmp_path / "out", 100_000)
+    assert leftovers(tmp_path) == ["a.tar.gz"]

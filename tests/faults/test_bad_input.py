@@ -60,6 +60,7 @@ RIGHT = {
     "samplenet.data.shapenet": "--root {out}",
     "samplenet.data.shapes": "--root {out}",
     "samplenet.data.views": "--meshes builtin --out {out} --processes 1",
+    "samplenet.data.views.published": "--root {out}",
     "samplenet.device": "tf",
     "samplenet.ops.build": "--quiet",
     "benchmarks/captured_steps.py": "",
@@ -508,7 +509,10 @@ FAULTS = [
         },
     ),
     (
-        ["samplenet.data.modelnet40", "samplenet.data.shapenet", "samplenet.data.shapes"],
+        [
+            *("samplenet.data.modelnet40", "samplenet.data.shapenet", "samplenet.data.shapes"),
+            "samplenet.data.views.published",
+        ],
         {
             "no root": ("no:--root", "the following arguments are required: --root"),
             "root that is a file": (
@@ -518,7 +522,7 @@ FAULTS = [
         },
     ),
     (
-        ["samplenet.data.modelnet40", "samplenet.data.shapenet"],
+        ["samplenet.data.modelnet40", "samplenet.data.shapenet", "samplenet.data.views.published"],
         {
             "address that is none": (
                 "--url nonsense",

@@ -1,10 +1,12 @@
 """Unpack an untrusted archive: completely or not at all, and only into its own folder."""
 
+import gzip
 import logging
 import os
 import re
 import shutil
 import stat
+import tarfile
 import tempfile
 import zipfile
 import zlib
@@ -17,6 +19,7 @@ from samplenet.errors import InputError
 
 MAX_MEMBERS = 500_000  # even empty files fill a disk
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError)
+DAMAGED += (tarfile.TarError, gzip.BadGzipFile)
 # an absolute path, a drive, a backslash anywhere, or ".." as one part of the path
 OUTSIDE = re.compile(r"/|[A-Za-z]:|.*\\|(.*/)?\.\.(/|\Z)", re.DOTALL)
 
@@ -36,7 +39,8 @@ def ensure_folder(
 
     Args:
         find_faults: lists what is missing or damaged in the folder.
-        get_archive: returns the archive, which may hold everything in one folder of the same name.
+        get_archive: returns the archive, .zip or .tar.gz, which may hold everything in one folder
+            of the same name, that one perhaps in others.
         accept: (archive, new folder); raises InputError if the new folder is not the expected one.
     """
     if not find_faults(folder):  # before the lock, which a read-only copy does not allow
@@ -49,9 +53,10 @@ def ensure_folder(
             log.warning("%s is damaged (%s): replacing it", folder, ", ".join(faults))
         archive = get_archive()
         with beside(folder) as new:
-            extract_zip(archive, new, max_bytes)
-            if (new / folder.name).is_dir():
-                new = new / folder.name
+            extract = extract_tar if archive.name.endswith(".tar.gz") else extract_zip
+            extract(archive, new, max_bytes)
+            for place in (folder.name, f"*/{folder.name}", f"*/*/{folder.name}"):
+                new = next(filter(Path.is_dir, new.glob(place)), new)
             accept(archive, new)
             replace_folder(folder, new)
     return folder
@@ -71,6 +76,22 @@ def extract_zip(archive: Path, folder: Path, max_bytes: int) -> Path:
             new.mkdir()
             _check_members(source, max_bytes)
             _unpack(source, new)
+            os.rename(new, folder)
+    except DAMAGED as error:
+        raise InputError(f"{archive} is damaged ({error}): delete it and fetch it again") from error
+    except OSError as error:
+        raise InputError(f"{archive} cannot be extracted to {folder} ({error})") from error
+    return folder
+
+
+def extract_tar(archive: Path, folder: Path, max_bytes: int) -> Path:
+    """Do what `extract_zip` does with a tar archive, compressed or not."""
+    if folder.exists():
+        raise InputError(f"{folder} is in the way of the content of {archive}: move it")
+    try:
+        with tarfile.open(archive) as source, beside(folder) as new:
+            new.mkdir()
+            _unpack_tar(source, new, archive, max_bytes)
             os.rename(new, folder)
     except DAMAGED as error:
         raise InputError(f"{archive} is damaged ({error}): delete it and fetch it again") from error
@@ -128,3 +149,30 @@ def _unpack(source: zipfile.ZipFile, folder: Path) -> None:
         # zipfile unpacks no more bytes than the header says, and these have been checked
         with source.open(member) as packed, open(target, "xb") as file:
             shutil.copyfileobj(packed, file)
+
+
+def _unpack_tar(source: tarfile.TarFile, folder: Path, archive: Path, max_bytes: int) -> None:
+    """Unpack member by member, as a tar archive has no table of contents to check before."""
+    total = 0
+    for number, member in enumerate(source, 1):
+        holds = f"{archive} holds {member.name!r}"
+        if number > MAX_MEMBERS:
+            raise InputError(f"{archive} holds more than {MAX_MEMBERS} files: do not use it")
+        if OUTSIDE.match(member.name):
+            raise InputError(f"{holds}, which points outside its folder: do not use it")
+        if not (member.isreg() or member.isdir()):
+            raise InputError(f"{holds}, which is a link or device: do not use it")
+        total += member.size
+        if total > max_bytes:
+            raise InputError(
+                f"{archive} unpacks to more than {max_bytes} bytes: it is not the right archive"
+            )
+        target = folder / member.name
+        if member.isdir():
+            target.mkdir(parents=True, exist_ok=True)
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with source.extractfile(member) as packed, open(target, "xb") as file:
+            shutil.copyfileobj(packed, file)
+    while source.fileobj.read(1 << 20):  # to the end, where gzip compares its checksum
+        pass

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from samplenet.atomic import write_atomic
 from samplenet.data import cameras
 from samplenet.data.views.meshes import stream
 from samplenet.errors import InputError
@@ -85,6 +86,13 @@ def _random(synset: str, models: list[str], seed: int) -> dict[str, list[str]]:
         split: sorted(models[i] for i in rows)
         for split, rows in zip(SHARES, np.split(order, ends), strict=True)
     }
+
+
+def write_list(root: Path, synset: str, split: str, models: list[str]) -> None:
+    """Write `<root>/splits/<synset>_<split>.txt`, a model a line."""
+    (root / "splits").mkdir(exist_ok=True)
+    content = "".join(f"{name}\n" for name in models)
+    write_atomic(root / "splits" / f"{synset}_{split}.txt", content.encode())
 
 
 def read_list(path: str | Path) -> list[str]:

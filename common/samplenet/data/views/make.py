@@ -14,9 +14,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from samplenet.atomic import beside, write_atomic, write_json
+from samplenet.atomic import beside, write_json
 from samplenet.data.views import files, rays
-from samplenet.data.views.drawing import Drawing, random_cameras, splits_of
+from samplenet.data.views.drawing import Drawing, random_cameras, splits_of, write_list
 from samplenet.data.views.meshes import BuiltIn, ObjFolder, stream
 from samplenet.errors import InputError
 
@@ -58,11 +58,9 @@ def make(
             bar.update()
             if reason:
                 bad[job] = reason
-    (out / "splits").mkdir(exist_ok=True)
     for synset, parts in splits.items():
         for split, names in parts.items():
-            lines = "".join(f"{name}\n" for name in names if (synset, name) not in bad)
-            write_atomic(out / "splits" / f"{synset}_{split}.txt", lines.encode())
+            write_list(out, synset, split, [name for name in names if (synset, name) not in bad])
     return [*bad.values()]
 
 
