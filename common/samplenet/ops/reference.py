@@ -5,6 +5,7 @@ import numpy as np
 from samplenet.errors import InputError
 from samplenet.ops import contract
 from samplenet.ops.contract import Chamfer
+from samplenet.ops.reference_rendering import render_voxels as render_voxels
 
 
 def _clouds(op: str, **arrays) -> list[np.ndarray]:
