@@ -31,9 +31,12 @@ from samplenet.ops.tf._pooled_linear import (
     pooled_linear,
     serves_layers,
 )
+from samplenet.ops.tf._render_voxels import render_voxels
+from samplenet.ops.voxels import Rendered
 
 __all__ = [
     "Chamfer",
+    "Rendered",
     "batch_norm_relu",
     "chamfer",
     "fan_out",
@@ -42,5 +45,6 @@ __all__ = [
     "knn",
     "normalised_pooled_linear",
     "pooled_linear",
+    "render_voxels",
     "serves_layers",
 ]

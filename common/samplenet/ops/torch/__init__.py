@@ -21,9 +21,12 @@ from samplenet.ops.torch._pooled_linear import (
     pooled_linear,
     serves_layers,
 )
+from samplenet.ops.torch._render_voxels import render_voxels
+from samplenet.ops.voxels import Rendered
 
 __all__ = [
     "Chamfer",
+    "Rendered",
     "batch_norm_relu",
     "chamfer",
     "farthest_points",
@@ -31,5 +34,6 @@ __all__ = [
     "knn",
     "normalised_pooled_linear",
     "pooled_linear",
+    "render_voxels",
     "serves_layers",
 ]
