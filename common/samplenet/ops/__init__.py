@@ -1,6 +1,6 @@
-"""Point cloud ops: kNN, Chamfer distance, farthest point sampling, gather, and two of layers.
+"""Point cloud ops: kNN, Chamfer distance, farthest points, gather, two of layers, and a renderer.
 
-Each backend has the same six functions with one contract. README.md beside this file says how to
+Each backend has the same seven functions with one contract. README.md beside this file says how to
 build the native ops.
 
     samplenet.ops.reference   NumPy, slow and obvious: the specification
@@ -14,11 +14,12 @@ share a dtype. Arguments outside the contract raise `InputError` (a ValueError) 
 name and value. Non-finite coordinates are an error only after `check_inputs(True)` (or with
 SAMPLENET_CHECK=1 in the environment); otherwise a NaN distance counts as infinite.
 
-`pooled_linear` works on features (B, N, C), `batch_norm_relu` on (R, C). Their values agree to
-rounding, as those of matrix products do.
+`pooled_linear` works on features (B, N, C), `batch_norm_relu` on (R, C). Their values and those of
+`render_voxels` agree to rounding, as those of matrix products do.
 """
 
 from samplenet.ops.contract import Chamfer, check_inputs
 from samplenet.ops.native import use_native
+from samplenet.ops.voxels import Rendered, Voxels
 
-__all__ = ["Chamfer", "check_inputs", "use_native"]
+__all__ = ["Chamfer", "Rendered", "Voxels", "check_inputs", "use_native"]

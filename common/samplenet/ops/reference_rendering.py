@@ -10,7 +10,7 @@ from samplenet.ops.voxels import SMALLEST_SIGMA, TINY, Rendered, Voxels, check_v
 
 
 def render_voxels(points, sigma, scale=None, colours=None, **options) -> Rendered:
-    """Draw clouds through a grid of occupancies (Insafutdinov & Dosovitskiy 2018, section 3.2).
+    """Draw clouds through a grid of occupancies (Insafutdinov and Dosovitskiy, NeurIPS 2018).
 
     Each point adds 1 to the eight voxels around it, trilinearly; the sums are clipped at 1,
     smoothed by a Gaussian, multiplied by `scale` and clipped again. A ray ends in a voxel with the
@@ -26,7 +26,10 @@ def render_voxels(points, sigma, scale=None, colours=None, **options) -> Rendere
         sigma: of the Gaussian in voxels, a number or (B,). Less than 0.001 counts as that.
         scale: factor of the smoothed occupancies, a number or (B,); None: 1.
         colours: (B, N, C) in [0, 1].
-        **options: of `samplenet.ops.voxels.Voxels`.
+        **options: of `samplenet.ops.Voxels`.
+
+    Raises:
+        InputError: names the argument and its value.
     """
     grid = Voxels(**options)
     arrays = {"points": points, "sigma": sigma, "scale": 1 if scale is None else scale}
@@ -119,7 +122,7 @@ def _render(points, sigma, scale, colours, grid: Voxels) -> tuple:
         tint = np.clip(tint, 0, 1)
     probabilities = terminate(occupancy, grid)[:, ::-1]  # row 0 is the top
     *inside, beyond = probabilities
-    depth = sum(p * depth for p, depth in zip(inside, grid.depths, strict=True))
+    depth = sum(p * grid.depth(k) for k, p in enumerate(inside))
     colour = sum(p[..., None] * c for p, c in zip(inside, tint[:, ::-1], strict=True))
     return (
         sum(inside),

@@ -8,11 +8,12 @@ from samplenet.errors import InputError
 from samplenet.ops import contract
 
 SMALLEST_SIGMA = 1e-3  # its taps are those of no smoothing at all
+LARGEST = 1024  # of the sizes; int32 counts the voxels of such a grid
 TINY = 1e-5  # as released, occupancies on a ray are in [TINY, 1 - TINY]
 
 
 class Rendered(NamedTuple):
-    """Images of a cloud, (B, rows, columns), row 0 at the top; D is `size`, Z is `size_z`.
+    """Images of clouds, (B, rows, columns), row 0 at the top; D is `size`, Z is `size_z`.
 
     Attributes:
         silhouette: (B, D, D), the probability that a pixel's ray ends in the object.
@@ -70,8 +71,10 @@ class Voxels:
             object.__setattr__(self, "size_z", self.size)
         for name in ("size", "size_z", "kernel_size"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise _wrong(f"{name} must be an integer of at least 1, got {value!r}")
+            whole = hasattr(value, "__index__") and not isinstance(value, bool)
+            if not whole or not 1 <= value.__index__() <= LARGEST:
+                raise _wrong(f"{name} must be an integer in [1, {LARGEST}], got {value!r}")
+            object.__setattr__(self, name, value.__index__())
         if self.kernel_size % 2 == 0:
             raise _wrong(f"kernel_size must be odd, got {self.kernel_size}")
         for name in ("camera_distance", "max_depth"):
@@ -103,15 +106,31 @@ class Voxels:
         return self.kernel_size * self.size_z // self.size | 1
 
     @property
-    def depths(self) -> list[float]:
-        """The depth of each slice, nearest first."""
-        at = 0.0 if self.as_released else 0.5
-        return [(k + at) / self.size_z - 0.5 + self.camera_distance for k in range(self.size_z)]
-
-    @property
     def end_factor(self) -> float:
         """What the first and the last probability are multiplied by."""
         return exp(TINY) if self.as_released else 1.0
+
+    def depth(self, slices):
+        """Return the depths of slices, which count from the nearest."""
+        at = 0.0 if self.as_released else 0.5
+        return (slices + at) / self.size_z - 0.5 + self.camera_distance
+
+    @property
+    def native(self) -> dict:
+        """The options as the native op names them, in its order."""
+        return {
+            "size": self.size,
+            "size_z": self.size_z,
+            "kernel_size": self.kernel_size,
+            "camera_distance": self.camera_distance,
+            "max_depth": self.max_depth,
+            "max_projection": self.max_projection,
+            "clip_after": self.clip_colours == "after",
+            "divide_colours": self.divide_colours,
+            "colours_move_points": self.colours_move_points,
+            "as_released": self.as_released,
+            "probabilities": self.probabilities,
+        }
 
     def rendered(self, images: tuple, coloured: bool) -> Rendered:
         """Return four images with None for those that are not asked for."""

@@ -4,6 +4,8 @@ from itertools import product
 
 import tensorflow as tf
 
+from samplenet.ops.tf._pooled_linear import serves_layers
+from samplenet.ops.tf.build import native_library
 from samplenet.ops.tf.checks import check_clouds
 from samplenet.ops.voxels import SMALLEST_SIGMA, TINY, Rendered, Voxels, check_voxels
 
@@ -11,17 +13,21 @@ MAX_CELLS = 1 << 21  # voxels that framework operations hold at once: 8 MB a gri
 
 
 def render_voxels(points, sigma, scale=None, colours=None, **options) -> Rendered:
-    """Draw clouds (B, N, 3) through a grid of occupancies; `samplenet.ops` has the definition.
+    """Draw clouds through a grid of occupancies, differentiably; docs/ops.md says how.
 
-    Framework operations draw `MAX_CELLS` voxels at a time, and again in the backward pass.
-    Differentiable in points, sigma, scale and colours.
+    The native op, of float32, draws one cloud after the other on each thread, in memory that does
+    not grow with B; framework operations draw `MAX_CELLS` voxels at a time, and again in the
+    backward pass. Differentiable in points, sigma, scale and colours.
 
     Args:
         points: (B, N, 3) in the box [-0.5, 0.5] as the camera sees them: depth, up, right.
         sigma: of the Gaussian in voxels, a number or (B,).
         scale: factor of the smoothed occupancies, a number or (B,); None: 1.
         colours: (B, N, C) in [0, 1].
-        **options: of `Voxels`.
+        **options: of `samplenet.ops.Voxels`.
+
+    Raises:
+        InputError: names the argument and its value.
     """
     grid, points = Voxels(**options), tf.convert_to_tensor(points)
     arrays = {"points": points, "sigma": sigma, "scale": 1.0 if scale is None else scale}
@@ -29,19 +35,21 @@ def render_voxels(points, sigma, scale=None, colours=None, **options) -> Rendere
     for name, array in arrays.items():
         number = isinstance(array, (int, float)) and points.dtype.is_floating
         arrays[name] = tf.convert_to_tensor(array, points.dtype if number else None)
+    (points,) = check_clouds("render_voxels", points=points)
     dtypes = {name: array.dtype.name for name, array in arrays.items()}
     check_voxels(dtypes, **{name: tuple(array.shape) for name, array in arrays.items()})
-    (points,) = check_clouds("render_voxels", points=points)
     batch, dtype = tf.shape(points)[0], points.dtype
-    sigma, scale = (
-        tf.broadcast_to(tf.cast(arrays[name], dtype), [batch]) for name in ("sigma", "scale")
-    )
-    if colours is None:
-        tint = tf.zeros((batch, tf.shape(points)[1], 0), dtype)
+    numbers = (tf.cast(arrays[name], dtype) for name in ("sigma", "scale"))
+    sigma, scale = (tf.broadcast_to(number, [batch]) for number in numbers)
+    none = tf.zeros((batch, tf.shape(points)[1], 0), dtype)
+    tint = none if colours is None else tf.cast(arrays["colours"], dtype)
+    if serves_layers() and dtype == tf.float32:  # the native op's options have no more digits
+        draw = native_library().samplenet_render_voxels
+        images = draw(points, sigma, scale, tint, **grid.native)
     else:
-        tint = tf.cast(arrays["colours"], dtype)
-    images = _in_parts(points, sigma, scale, tint, grid)
-    images = (tf.ensure_shape(images[0], (points.shape[0], grid.size, grid.size)), *images[1:])
+        images = _in_parts(points, sigma, scale, tint, grid)
+        sizes = (points.shape[0], grid.size, grid.size)
+        images = (tf.ensure_shape(images[0], sizes), *images[1:])
     return grid.rendered(images, colours is not None)
 
 
@@ -78,7 +86,6 @@ def _map(function, arrays, at_once: int) -> tuple:
     def split(array):
         padding = [[0, parts * size - batch], *[[0, 0]] * (array.shape.rank - 1)]
         shape = tf.concat([[parts, size], tf.shape(array)[1:]], 0)
-        # an image that is not asked for has no clouds
         return tf.reshape(tf.pad(array, padding), shape)
 
     def join(array):
@@ -86,7 +93,8 @@ def _map(function, arrays, at_once: int) -> tuple:
         return tf.reshape(array, tf.concat([shape[:1] * shape[1:2], shape[2:]], 0))[:batch]
 
     arrays = tf.nest.map_structure(split, arrays)
-    out = tf.map_fn(function, arrays, 1, fn_output_signature=4 * (first.dtype,))
+    dtypes = 4 * (first.dtype,)
+    out = tf.map_fn(function, arrays, parallel_iterations=1, fn_output_signature=dtypes)
     return tuple(map(join, out))
 
 
@@ -102,11 +110,11 @@ def _render(points, sigma, scale, colours, grid: Voxels) -> tuple:
         silhouette = tf.gather(rays, tf.argmax(rays, -1), batch_dims=3)
         return silhouette, *3 * (silhouette[:, :0],)
     probabilities = _terminate(occupancy, grid)
-    depths = tf.constant([*grid.depths, grid.max_depth], raw.dtype)
-    depth = tf.einsum("bzyx,z->byx", probabilities, depths)
+    inside, beyond = probabilities[:, :-1], probabilities[:, -1]
+    slices = tf.range(grid.size_z, dtype=raw.dtype)
+    depth = tf.einsum("bzyx,z->byx", inside, grid.depth(slices)) + beyond * grid.max_depth
     tint = _smooth_colours(tint, raw, sigma, grid)[:, :, :, ::-1]
-    inside, beyond = probabilities[:, :-1], probabilities[:, -1, ..., None]
-    colour = tf.einsum("bzyx,bczyx->byxc", inside, tint) + beyond  # on white
+    colour = tf.einsum("bzyx,bczyx->byxc", inside, tint) + beyond[..., None]  # on white
     rest = probabilities if grid.probabilities else probabilities[:, :0]
     return tf.reduce_sum(inside, 1), depth, colour, rest
 
@@ -116,30 +124,33 @@ def _splat(points, colours, grid: Voxels) -> tuple[tf.Tensor, tf.Tensor]:
     usable = tf.reduce_all(tf.abs(points) <= 0.5, -1)  # (B, N)
     usable &= tf.reduce_all(tf.math.is_finite(colours), -1)
     points, colours = (tf.where(usable[..., None], a, tf.zeros_like(a)) for a in (points, colours))
-    sizes = tf.constant(grid.shape, points.dtype)
-    at = (points + 0.5) * (sizes - 1) if grid.as_released else (points + 0.5) * sizes - 0.5
-    low = tf.stop_gradient(tf.floor(at))
-    over, cells, weights = at - low, [], []
-    for corner in product((0, 1), repeat=3):
-        cell = low + tf.constant(corner, low.dtype)  # (B, N, 3)
-        inside = tf.reduce_all((cell >= 0) & (cell < sizes), -1) & usable
-        cell = tf.cast(tf.where(inside[..., None], cell, tf.zeros_like(cell)), tf.int32)
-        z, y, x = tf.unstack(cell, 3, -1)
+    axes = []
+    for coordinate, size in zip(tf.unstack(points, 3, -1), grid.shape, strict=True):
+        at = (coordinate + 0.5) * size - 0.5  # voxel i reaches from i - 0.5 to i + 0.5
+        at = (coordinate + 0.5) * (size - 1) if grid.as_released else at
+        low = tf.stop_gradient(tf.floor(at))
+        pairs = (low, 1 - (at - low)), (low + 1, at - low)
+        axes.append([_inside(cell, share, size) for cell, share in pairs])
+    cells, weights = [], []
+    for (z, a), (y, b), (x, c) in product(*axes):
         cells.append((z * grid.size + y) * grid.size + x)
-        shares = [over[..., i] if upper else 1 - over[..., i] for i, upper in enumerate(corner)]
-        weight = shares[0] * shares[1] * shares[2]
-        weights.append(tf.where(inside, weight, tf.zeros_like(weight)))
+        weights.append(tf.where(usable, a * b * c, tf.zeros_like(a)))
     cells, weights = tf.concat(cells, 1), tf.concat(weights, 1)[..., None]  # (B, 8 N), (B, 8 N, 1)
-    batch = tf.shape(points)[0]
-    cells += tf.range(batch)[:, None] * grid.cells
     moving = weights if grid.colours_move_points else tf.stop_gradient(weights)
     added = tf.concat([weights, moving * tf.tile(colours, (1, 8, 1))], -1)  # (B, 8 N, 1 + C)
-    channels = tf.shape(added)[2]
+    batch, channels = tf.shape(points)[0], tf.shape(added)[2]
+    cells += tf.range(batch)[:, None] * grid.cells
     flat = tf.reshape(added, (tf.size(cells), channels)), tf.reshape(cells, [-1])
     sums = tf.math.unsorted_segment_sum(*flat, batch * grid.cells)
-    sums = tf.reshape(sums, tf.stack([batch, *grid.shape, channels]))
-    sums = tf.transpose(sums, (0, 4, 1, 2, 3))
+    sums = tf.transpose(tf.reshape(sums, tf.stack([batch, *grid.shape, channels])), (0, 4, 1, 2, 3))
     return sums[:, :1], sums[:, 1:]
+
+
+def _inside(cell, share, size: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the index of a voxel along an axis, and no share of one outside the grid."""
+    inside = (cell >= 0) & (cell < size)
+    cell = tf.cast(tf.clip_by_value(cell, 0, size - 1), tf.int32)
+    return cell, tf.where(inside, share, tf.zeros_like(share))
 
 
 def _gaussian(size: int, taps: int, sigma) -> tf.Tensor:
@@ -184,5 +195,5 @@ def _terminate(occupancy, grid: Voxels) -> tf.Tensor:
         passed = tf.concat([passed[:, :reach], passed[:, reach:] * passed[:, :-reach]], 1)
         reach *= 2
     ends = tf.concat([occupancy, one], 1) * passed
-    factor = grid.end_factor
-    return tf.concat([ends[:, :1] * factor, ends[:, 1:-1], ends[:, -1:] * factor], 1)
+    first, last = ends[:, :1] * grid.end_factor, ends[:, -1:] * grid.end_factor
+    return tf.concat([first, ends[:, 1:-1], last], 1)

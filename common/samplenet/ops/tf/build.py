@@ -8,6 +8,7 @@ import tensorflow as tf
 from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 
 from samplenet.ops import native
+from samplenet.ops.voxels import Voxels
 
 
 def _library():
@@ -68,6 +69,18 @@ def _batch_norm_relu_gradient(op, grad, *_):
     return tuple(backward(grad, *op.inputs, *op.outputs[1:], epsilon=op.get_attr("epsilon")))
 
 
+@tf.RegisterGradient("SamplenetRenderVoxels")
+def _render_voxels_gradient(op, *grads):
+    pairs = zip(grads, op.outputs, strict=True)
+    grads = [tf.zeros_like(image) if grad is None else grad for grad, image in pairs]
+    options = {name: op.get_attr(name) for name in Voxels().native}
+    # TensorFlow's own gradients look at this to skip what nobody asks for; older versions lack it
+    skipped = getattr(op, "skip_input_indices", None) or ()
+    backward = _library().samplenet_render_voxels_backward
+    return tuple(backward(*grads, *op.inputs, **options, with_sigma=1 not in skipped))
+
+
+@tf.RegisterGradient("SamplenetRenderVoxelsBackward")
 @tf.RegisterGradient("SamplenetBatchNormReluBackward")
 @tf.RegisterGradient("SamplenetPooledLinearBackward")
 @tf.RegisterGradient("SamplenetKnnBackward")

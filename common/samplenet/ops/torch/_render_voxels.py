@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from samplenet.ops.torch._pooled_linear import serves_layers
 from samplenet.ops.torch.checks import check_clouds, dtype_names
 from samplenet.ops.voxels import SMALLEST_SIGMA, TINY, Rendered, Voxels, check_voxels
 
@@ -13,9 +14,10 @@ MAX_CELLS = 1 << 21  # voxels that framework operations hold at once: 8 MB a gri
 
 
 def render_voxels(points, sigma, scale=None, colours=None, **options) -> Rendered:
-    """Draw clouds (B, N, 3) through a grid of occupancies; `samplenet.ops` has the definition.
+    """Draw clouds through a grid of occupancies, differentiably; docs/ops.md says how.
 
-    Framework operations draw `MAX_CELLS` voxels at a time, and again in the backward pass.
+    The native op draws one cloud after the other on each thread, in memory that does not grow with
+    B; framework operations draw `MAX_CELLS` voxels at a time, and again in the backward pass.
     Differentiable in points, sigma, scale and colours.
 
     Args:
@@ -23,7 +25,10 @@ def render_voxels(points, sigma, scale=None, colours=None, **options) -> Rendere
         sigma: of the Gaussian in voxels, a number or (B,).
         scale: factor of the smoothed occupancies, a number or (B,); None: 1.
         colours: (B, N, C) in [0, 1].
-        **options: of `Voxels`.
+        **options: of `samplenet.ops.Voxels`.
+
+    Raises:
+        InputError: names the argument and its value.
     """
     grid = Voxels(**options)
     points = points if isinstance(points, Tensor) else torch.as_tensor(points)
@@ -37,8 +42,12 @@ def render_voxels(points, sigma, scale=None, colours=None, **options) -> Rendere
     batch, dtype = points.shape[0], points.dtype
     sigma, scale = (arrays[name].to(dtype).expand(batch) for name in ("sigma", "scale"))
     tint = points.new_zeros((*points.shape[:2], 0)) if colours is None else colours.to(dtype)
-    with torch.autocast(points.device.type, enabled=False):
-        images = _in_parts(points, sigma, scale, tint, grid)
+    if serves_layers(points):
+        options = grid.native.values()
+        images = torch.ops.samplenet.render_voxels(points, sigma, scale, tint, *options)
+    else:
+        with torch.autocast(points.device.type, enabled=False):
+            images = _in_parts(points, sigma, scale, tint, grid)
     return grid.rendered(images, colours is not None)
 
 
@@ -63,11 +72,11 @@ def _render(points, sigma, scale, colours, grid: Voxels) -> tuple[Tensor, ...]:
         silhouette = occupancy.max(1).values
         return silhouette, silhouette[:0], silhouette[:0], silhouette[:0]
     probabilities = _terminate(occupancy, grid)
-    depths = torch.tensor([*grid.depths, grid.max_depth], dtype=raw.dtype, device=raw.device)
-    depth = torch.einsum("bzyx,z->byx", probabilities, depths)
+    inside, beyond = probabilities[:, :-1], probabilities[:, -1]
+    slices = torch.arange(grid.size_z, dtype=raw.dtype, device=raw.device)
+    depth = torch.einsum("bzyx,z->byx", inside, grid.depth(slices)) + beyond * grid.max_depth
     tint = _smooth_colours(tint, raw, sigma, grid).flip(3)
-    inside, beyond = probabilities[:, :-1], probabilities[:, -1, ..., None]
-    colour = torch.einsum("bzyx,bczyx->byxc", inside, tint) + beyond  # on white
+    colour = torch.einsum("bzyx,bczyx->byxc", inside, tint) + beyond[..., None]  # on white
     return inside.sum(1), depth, colour, probabilities if grid.probabilities else depth[:0]
 
 
@@ -75,17 +84,17 @@ def _splat(points: Tensor, colours: Tensor, grid: Voxels) -> tuple[Tensor, Tenso
     """Add points to the eight voxels around them, trilinearly."""
     usable = (points.abs() <= 0.5).all(-1) & colours.isfinite().all(-1)  # (B, N)
     points, colours = (torch.where(usable[..., None], a, 0) for a in (points, colours))
-    sizes = torch.tensor(grid.shape, dtype=points.dtype, device=points.device)
-    at = (points + 0.5) * (sizes - 1) if grid.as_released else (points + 0.5) * sizes - 0.5
-    low = at.detach().floor()
-    over, cells, weights = at - low, [], []
-    for corner in product((0, 1), repeat=3):
-        cell = low + torch.tensor(corner, dtype=low.dtype, device=low.device)  # (B, N, 3)
-        inside = ((cell >= 0) & (cell < sizes)).all(-1) & usable
-        z, y, x = torch.where(inside[..., None], cell, 0).long().unbind(-1)
+    axes = []
+    for coordinate, size in zip(points.unbind(-1), grid.shape, strict=True):
+        at = (coordinate + 0.5) * size - 0.5  # voxel i reaches from i - 0.5 to i + 0.5
+        at = (coordinate + 0.5) * (size - 1) if grid.as_released else at
+        low = at.detach().floor()
+        pairs = (low, 1 - (at - low)), (low + 1, at - low)
+        axes.append([_inside(cell, share, size) for cell, share in pairs])
+    cells, weights = [], []
+    for (z, a), (y, b), (x, c) in product(*axes):
         cells.append((z * grid.size + y) * grid.size + x)
-        shares = [over[..., i] if upper else 1 - over[..., i] for i, upper in enumerate(corner)]
-        weights.append(torch.where(inside, shares[0] * shares[1] * shares[2], 0))
+        weights.append(torch.where(usable, a * b * c, 0))
     cells, weights = (torch.cat(a, 1)[:, None] for a in (cells, weights))  # (B, 1, 8 N)
     raw = points.new_zeros((len(points), 1, grid.cells)).scatter_add(2, cells, weights)
     if not grid.colours_move_points:
@@ -95,6 +104,12 @@ def _splat(points: Tensor, colours: Tensor, grid: Voxels) -> tuple[Tensor, Tenso
         2, cells.expand(-1, channels.shape[1], -1), weights * channels.repeat(1, 1, 8)
     )
     return raw.unflatten(2, grid.shape), tint.unflatten(2, grid.shape)
+
+
+def _inside(cell: Tensor, share: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Return the index of a voxel along an axis, and no share of one outside the grid."""
+    inside = (cell >= 0) & (cell < size)
+    return cell.clamp(0, size - 1).long(), torch.where(inside, share, 0)
 
 
 def _gaussian(size: int, taps: int, sigma: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from samplenet.ops import native
+from samplenet.ops.torch import _voxel_operators
 
 
 def serves_natively(cloud: Tensor) -> bool:
@@ -67,7 +68,8 @@ def _register(path: str) -> bool:
     library.register_autograd(
         "samplenet::batch_norm_relu", _norm_gradient, setup_context=_norm_save
     )
-    for op in ("knn", "chamfer", "pooled_linear", "batch_norm_relu"):
+    _voxel_operators.register()
+    for op in ("knn", "chamfer", "pooled_linear", "batch_norm_relu", "render_voxels"):
         library.register_autograd(f"samplenet::{op}_backward", _no_second_gradient)
     return True
 
