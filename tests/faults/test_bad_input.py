@@ -70,6 +70,7 @@ RIGHT = {
     "benchmarks/host_tf.py": "classification/train_classifier.py --out {out}",
     "benchmarks/layers.py": "",
     "benchmarks/ops.py": "--only none",
+    "benchmarks/rendering.py": "",
     "benchmarks/steps.py": "",
     "benchmarks/views.py": "",
     "samplenet.report": "",
@@ -586,6 +587,10 @@ FAULTS = [
     (
         ["benchmarks/layers.py", "benchmarks/steps.py"],
         {"no number": ("--turns many", "argument --turns: invalid int value: 'many'")},
+    ),
+    (
+        ["benchmarks/rendering.py"],
+        {"unknown size": ("--only x", "argument --only: invalid choice: 'x'")},
     ),
     (
         ["benchmarks/export.py"],
