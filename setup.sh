@@ -86,7 +86,9 @@ for extra in "${extras[@]}"; do
 done
 if [ ${#missing[@]} -gt 0 ]; then
     names=$(IFS=,; echo "${missing[*]}")
-    echo "setup: installing samplenet[$names] in $env (gigabytes and minutes the first time)"
+    size=''
+    [ -z "$tf$torch" ] || size=' (gigabytes and minutes the first time)'
+    echo "setup: installing samplenet[$names] in $env$size"
     pip_install() { PIP_USER=0 "$python" -m pip install --disable-pip-version-check -c constraints.txt -e "common[$names]"; }
     # without a terminal, which shows pip's bars: only pip's lines about large downloads
     big() { sed -u -n -e '/ [MG]B)/p' -e 's/^\(Installing collected packages\):.*/\1 (minutes)/p'; }

@@ -77,7 +77,7 @@ def load(config: Config) -> tuple[keras.Model, dict[tuple, Callable | None], Sim
     net, _, task = pointnet.load_task(config.task)
     samplers = {}
     baselines = BASELINES | greedy_samplers(net, GreedySampler)
-    for entry in choose(config, task.num_points, baselines, load_sampler):
+    for entry in choose(config, "classification", task.num_points, baselines, load_sampler):
         sampler = entry.sampler
         if entry.name in VARIANTS:  # in an evaluation, a size takes its points from a larger one
             sampler = baselines[entry.name](entry.m, entry.seed)

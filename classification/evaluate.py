@@ -106,7 +106,9 @@ def evaluate(config: Config) -> None:
     chooser = pointnet.load_task(config.chooser)[0] if config.chooser else net
     baselines = BASELINES | greedy_samplers(chooser, GreedySampler)
     near = partial(GreedySampler, chooser, pool="near")
-    entries = choose(config, task_config.num_points, baselines, load_sampler, saved, near)
+    entries = choose(
+        config, "classification", task_config.num_points, baselines, load_sampler, saved, near
+    )
     out = evaluation.prepare(config, entries)
 
     gallery_size, names = evaluation.gallery_size(config, entries), np.array(names)

@@ -112,7 +112,9 @@ def evaluate(config: Config) -> None:
     chooser = autoencoder.load_task(config.chooser)[0] if config.chooser else net
     baselines = BASELINES | greedy_samplers(chooser, GreedySampler)
     near = partial(GreedySampler, chooser, pool="near")
-    entries = choose(config, task_config.num_points, baselines, load_sampler, saved, near)
+    entries = choose(
+        config, "reconstruction", task_config.num_points, baselines, load_sampler, saved, near
+    )
     out = evaluation.prepare(config, entries)
     for old in (out / "clouds").glob("*.npz"):  # of an earlier evaluation: other numbers
         old.unlink()

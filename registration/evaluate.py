@@ -209,7 +209,7 @@ def evaluate(config: Config) -> None:
     chooser = load_task(config.chooser)[0].to(device) if config.chooser else net
     baselines = BASELINES | greedy_samplers(chooser, GreedySampler)
     near = partial(GreedySampler, chooser, pool="near")
-    entries = choose(wanted, n, baselines, load_sampler, saved, near)
+    entries = choose(wanted, "registration", n, baselines, load_sampler, saved, near)
     if "icp" in config.samplers:
         entries.insert(1, Entry("icp", n, None, config.seed))
     out = evaluation.prepare(config, entries)

@@ -158,12 +158,12 @@ def test_variants_of_greedy_come_from_their_ablation(preset):
 
 def test_a_trained_sampler_beside_a_greedy_one_needs_both_networks(preset):
     paired = [row("none", 1024, 0.95), row("samplenet_near_12", 32, 0.93)]
-    paired += [row("samplenet_near_4", 32, 0.1), row("not_near_any", 32, 0.2)]
+    paired += [row("samplenet_near_4", 32, 0.1), row("mine_near_2", 32, 0.2)]
     evaluation(preset / "classification" / "ablation" / "greedy" / "evaluation", paired)
     lines = {line[0]: line[1:] for line in boards(preset)["classification"].tables[0].lines}
     found = lines["SampleNet, greedy among the 12 nearest"]
     assert found[-2:] == ["trained", "own network, task's encoder"]
-    assert lines["not_near_any"][-2:] == ["not stated", "not stated"]
+    assert lines["mine_near_2"][-2:] == ["not stated", "not stated"]
     names = ["theirs", "samplenet_near_12", "samplenet", "samplenet_near_4"]
     assert in_order(names) == ["samplenet", "samplenet_near_4", "samplenet_near_12", "theirs"]
 
@@ -216,6 +216,16 @@ def test_the_readme_has_each_experiments_own_size(preset, docs):
         "| Classification | Accuracy, %; 32 of 1024 points | 30.0 | 58.0 | 93.2 | 95.0 |",
         "| Registration | Mean rotation error, degrees; 32 of 512 points |  | 8.25 |  | 3.00 |",
     ]
+
+
+def test_the_readme_has_a_size_that_trained_samplers_have(preset, docs):
+    folder = preset / "classification" / "evaluation"
+    (folder / "results.json").unlink()
+    folder.rmdir()
+    sizes = [row("fps", m, 0.5) for m in (8, 32)]
+    evaluation(folder, [row("none", 1024, 0.95), *sizes, row("samplenet_progressive", 8, 0.9)])
+    page.write_front(preset, docs, EXPERIMENTS)
+    assert "Accuracy, %; 8 of 1024 points |  | 50.0 | 90.0 | 95.0 |" in docs.read_text()
 
 
 def test_the_file_stays_whole_when_nothing_can_be_written(preset, docs, monkeypatch):

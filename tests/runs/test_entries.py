@@ -58,11 +58,11 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path):
     with pytest.raises(
         InputError, match="--samplers: 'dog' is neither a run folder nor one of ran"
     ):
-        choose(EvaluationConfig(samplers=["dog"]), 64, {"random": None}, None)
+        choose(EvaluationConfig(samplers=["dog"]), "", 64, {"random": None}, None)
     with pytest.raises(InputError, match="--runs: .*dog is not a folder"):
-        choose(EvaluationConfig(samplers=[], runs=str(tmp_path / "dog")), 64, {}, None)
+        choose(EvaluationConfig(samplers=[], runs=str(tmp_path / "dog")), "", 64, {}, None)
     with pytest.raises(InputError, match="no run folder: it has no config.yaml"):
-        choose(EvaluationConfig(samplers=[str(tmp_path)]), 64, {}, None)
+        choose(EvaluationConfig(samplers=[str(tmp_path)]), "", 64, {}, None)
 
 
 def test_a_greedy_sampler_chooses_the_points_of_every_size_once():
@@ -80,7 +80,7 @@ def test_a_greedy_sampler_chooses_the_points_of_every_size_once():
     network = SimpleNamespace(early_features=None, late_features=None, discrepancy=None)
     baselines = greedy_samplers(network, Sampler)
     config = EvaluationConfig(samplers=["greedy"], sizes=[512, 8, 64, 32])
-    full, *entries = choose(config, 1024, baselines, None)
+    full, *entries = choose(config, "", 1024, baselines, None)
     assert [(entry.name, entry.m) for entry in entries] == [("greedy", m) for m in (64, 32, 8)]
     points = np.random.default_rng(0).normal(size=(2, 100, 3))
     for entry in entries:
@@ -96,33 +96,54 @@ def test_a_greedy_sampler_that_cannot_be_scored():
     assert baselines == {}
     config = EvaluationConfig(samplers=["greedy"], sizes=[8])
     with pytest.raises(InputError, match="asks the network for early_features, .*lacks one"):
-        choose(config, 64, baselines, None)
+        choose(config, "", 64, baselines, None)
     network = SimpleNamespace(early_features=None, late_features=None, discrepancy=None)
     config = EvaluationConfig(samplers=["greedy"], sizes=[128])
     with pytest.raises(InputError, match="greedy is scored at up to 64 points; --sizes has none"):
-        choose(config, 256, greedy_samplers(network, None), None)
+        choose(config, "", 256, greedy_samplers(network, None), None)
 
 
 def test_a_trained_sampler_narrows_the_pool_of_a_greedy_one():
     sampler = SimpleNamespace(project=None, simplify=lambda points: points[:, :5])
     config = EvaluationConfig(samplers=["registration-progressive"], sizes=[8], near=[2])
     baselines = dict.fromkeys(VARIANTS)
-    made = choose(config, 512, baselines, lambda name: sampler, near=lambda m, **more: (m, more))
+    made = choose(
+        config,
+        "registration",
+        512,
+        baselines,
+        lambda name: sampler,
+        near=lambda m, **more: (m, more),
+    )
     near = [entry for entry in made if entry.name == "samplenet_progressive_near_2"]
     assert [(entry.m, entry.seed) for entry in near] == [(64, 0), (32, 0), (16, 0), (8, 0)]
     m, more = near[-1].sampler
     assert (m, more["size"]) == (8, 16) and more["queries"](np.zeros((1, 9, 3))).shape == (1, 5, 3)
+    with pytest.raises(InputError, match="--near needs a trained sampler of at most 64 points"):
+        choose(
+            EvaluationConfig(samplers=["greedy"], sizes=[8], near=[2]),
+            "",
+            512,
+            {"greedy": lambda m, seed: None},
+            None,
+            near=len,
+        )
     with pytest.raises(InputError, match="--near asks the network for early_features, .*lacks"):
-        choose(config, 512, {}, lambda name: sampler, near=len)
+        choose(config, "registration", 512, {}, lambda name: sampler, near=len)
 
 
 def test_a_sampler_of_the_library_is_scored_by_its_name():
     config = EvaluationConfig(samplers=["classification-progressive"], sizes=[32])
-    _, *found = choose(config, 1024, {}, lambda name: SimpleNamespace(name=name, project=None))
+    _, *found = choose(
+        config, "classification", 1024, {}, lambda name: SimpleNamespace(name=name, project=None)
+    )
     assert [entry.m for entry in found] == [128, 64, 32, 16, 8]
     assert {entry.name for entry in found} == {"samplenet_progressive"}
     assert found[0].sampler.sampler.name == "classification-progressive"
     (made,) = sources(Path("out"), found)
     assert made["command"].startswith("python classification/train_samplenet.py")
     with pytest.raises(InputError, match="classification-32 was trained on 1024 points, the task"):
-        choose(EvaluationConfig(samplers=["classification-32"]), 512, {}, None)
+        choose(EvaluationConfig(samplers=["classification-32"]), "classification", 512, {}, None)
+    with pytest.raises(InputError, match="reconstruction-progressive was trained for reconstruc"):
+        config = EvaluationConfig(samplers=["reconstruction-progressive"])
+        choose(config, "registration", 512, {}, None)

@@ -13,7 +13,17 @@ from pathlib import Path
 from samplenet.atomic import write_atomic
 from samplenet.errors import InputError, needs_extra
 from samplenet.report import figures, interactive, leaderboard, provenance, summary, tables
-from samplenet.report.rows import cell, color, in_order, label, samplers_of, select, shown_size
+from samplenet.report.rows import (
+    BASELINES,
+    FULL_CLOUD,
+    cell,
+    color,
+    in_order,
+    label,
+    samplers_of,
+    select,
+    shown_size,
+)
 from samplenet.report.sections import Planned, Section, read_sections
 from samplenet.report.tables import Head, Table
 from samplenet.runs.experiments import Experiment
@@ -198,7 +208,8 @@ def glance(sections: list[Section], chosen: Sequence[str] = ()) -> Table:
 def _size(section: Section) -> int | None:
     """Return the experiment's own size for such tables; without results at it another."""
     rows, own = section.results.headline(protocol="matched"), section.experiment.glance
-    return own if select(rows, m=own) else shown_size(rows)
+    learned = [row for row in rows if row.get("sampler") not in (*BASELINES, *FULL_CLOUD)]
+    return own if select(learned or rows, m=own) else shown_size(rows)
 
 
 def drawn(section: Section, folder: Path) -> list[tuple[str, str, str]]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from samplenet.greedy import VARIANTS
-from samplenet.runs.experiments import Metric
+from samplenet.runs.experiments import TRAINED_SAMPLERS, Metric
 
 # label and colour of the samplers, in the order of the tables; other samplers follow
 SAMPLERS = {
@@ -36,7 +36,7 @@ PROTOCOLS = ("matched", "soft", "generated")
 
 def near(sampler: str) -> tuple[str, int]:
     """Split "<trained sampler>_near_<k>", a name by --near of the evaluations; of others k is 0."""
-    learned = re.fullmatch(r"(.+)_near_(\d+)", sampler)
+    learned = re.fullmatch(rf"({'|'.join(TRAINED_SAMPLERS)})_near_(\d+)", sampler)
     return (learned[1], int(learned[2])) if learned else (sampler, 0)
 
 

@@ -4,6 +4,7 @@ A `Table` becomes Markdown here and HTML in page.html.j2.
 """
 
 import html
+import re
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -87,8 +88,10 @@ def markdown(parts: list) -> str:
     """Join texts and tables to a Markdown file, with the HTML in them escaped."""
     texts = []
     for part in filter(None, parts):
-        # __init__.py would be bold
-        texts.append(part.markdown() if isinstance(part, Table) else part.replace("__", r"\_\_"))
+        if not isinstance(part, Table):  # __init__.py would be bold, except in a code span
+            texts.append(re.sub("(`[^`]*`)|__", lambda found: found[1] or r"\_\_", part))
+            continue
+        texts.append(part.markdown())
     return html.escape("\n\n".join(texts) + "\n", quote=False)
 
 

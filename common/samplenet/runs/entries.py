@@ -83,9 +83,11 @@ def open_run(folder: str) -> SamplerRun:
     return SamplerRun(str(folder), name, config.sample_sizes, config.seed, meta.get("task", ""))
 
 
-def open_shipped(name: str) -> SamplerRun:
-    """Read which sampler the library's weights `name` are."""
+def open_shipped(name: str, experiment: str) -> SamplerRun:
+    """Read which sampler the library's weights `name` are; InputError if of another experiment."""
     record = card(name)
+    if record["experiment"] != experiment:
+        raise InputError(f"--samplers: {name} was trained for {record['experiment']} alone")
     kind = _name(record["sizes"], record["network"]["projection"])
     path = str(FOLDER / f"{name}.safetensors")
     return SamplerRun(path, kind, record["sizes"], record["seed"], "")
@@ -138,6 +140,7 @@ def greedy_samplers(network, sampler: type) -> dict[str, Callable[[int, int], Ca
 
 def choose(
     config,
+    experiment: str,
     num_points: int,
     baselines: dict[str, Callable[[int, int], Callable]],
     load: Callable[[str], Callable],
@@ -154,6 +157,7 @@ def choose(
 
     Args:
         config: an EvaluationConfig; all but `out` and `batch_size` may be read.
+        experiment: its name; samplers of the library are each of one.
         num_points: N, of the task network's clouds.
         baselines: (m, seed) -> sampler, by name.
         load: run folder -> the trained sampler.
@@ -172,7 +176,7 @@ def choose(
         if name in greedy.VARIANTS:
             raise InputError(_lacking(f"--samplers {name}"))
         if name in list_weights():
-            runs[name] = open_shipped(name)
+            runs[name] = open_shipped(name, experiment)
             continue
         if not Path(name).is_dir():
             known = [name for name in baselines if name not in greedy.VARIANTS] + list_weights()
@@ -202,18 +206,21 @@ def choose(
         limit = f"N = {num_points}, the task network's points"
         raise InputError(f"--sizes must be at most {limit}, got {sizes[0]}")
 
-    entries = [Entry("none", num_points, None, config.seed, config.task)]
+    entries, paired = [Entry("none", num_points, None, config.seed, config.task)], []
     for name in dict.fromkeys([*names, *runs]):
         if name in runs:
             own = _of_run(runs[name], load(name), sizes)
             entries += own
             if near is not None:
                 small = [entry for entry in own if entry.m <= greedy.LARGEST]
-                entries += [_near(entry, k, near) for k in config.near for entry in small]
+                paired += [_near(entry, k, near) for k in config.near for entry in small]
         elif name in greedy.VARIANTS:
             entries += _of_greedy(name, baselines[name], sizes, config.seed)
         else:
             entries += [Entry(name, m, baselines[name](m, config.seed), config.seed) for m in sizes]
+    if near is not None and config.near and not paired:
+        raise InputError(f"--near needs a trained sampler of at most {greedy.LARGEST} points")
+    entries += paired
     for samples in saved:
         entries += _of_samples(samples, sizes)
     _refuse_doubles(entries)
