@@ -53,7 +53,8 @@ def cloud(depth: NDArray, intrinsics, far: float = math.inf) -> Pixels:
 def sample(depth: NDArray, intrinsics, m: int = 1024, far: float = math.inf) -> Pixels:
     """Sample m pixels whose points lie evenly on all surfaces, near and far, that the camera sees.
 
-    Farthest point sampling picks them from about 128 m pixels, or from all if no more see a point.
+    Farthest point sampling picks them from 64 m to 128 m pixels (more where many pixels see no
+    point), or from all if no more see one.
     Of the others, neighbours whose points are close in space have been merged: that thins near
     surfaces and leaves far ones, which have few pixels.
 
