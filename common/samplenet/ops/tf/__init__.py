@@ -31,6 +31,7 @@ from samplenet.ops.tf._pooled_linear import (
     pooled_linear,
     serves_layers,
 )
+from samplenet.ops.tf._projections import project_features, project_mask
 from samplenet.ops.tf._render_voxels import render_voxels
 from samplenet.ops.voxels import Rendered
 
@@ -45,6 +46,8 @@ __all__ = [
     "knn",
     "normalised_pooled_linear",
     "pooled_linear",
+    "project_features",
+    "project_mask",
     "render_voxels",
     "serves_layers",
 ]

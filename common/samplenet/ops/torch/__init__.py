@@ -21,6 +21,7 @@ from samplenet.ops.torch._pooled_linear import (
     pooled_linear,
     serves_layers,
 )
+from samplenet.ops.torch._projections import project_features, project_mask
 from samplenet.ops.torch._render_voxels import render_voxels
 from samplenet.ops.voxels import Rendered
 
@@ -34,6 +35,8 @@ __all__ = [
     "knn",
     "normalised_pooled_linear",
     "pooled_linear",
+    "project_features",
+    "project_mask",
     "render_voxels",
     "serves_layers",
 ]

@@ -31,14 +31,20 @@ def require(condition: Tensor, message: str) -> None:
         raise InputError(message)
 
 
-def check_clouds(op: str, **clouds) -> list[Tensor]:
-    """Check the named clouds; return them in the dtype that the op computes in."""
+def on_one_device(op: str, **arrays) -> dict[str, Tensor]:
+    """Return the arrays as tensors; require that they are on one device."""
     # torch.as_tensor would move a tensor to the default device (`with torch.device("meta")`)
-    for name, c in clouds.items():
-        clouds[name] = c if isinstance(c, Tensor) else torch.as_tensor(c)
-    devices = {name: str(c.device) for name, c in clouds.items()}
+    for name, a in arrays.items():
+        arrays[name] = a if isinstance(a, Tensor) else torch.as_tensor(a)
+    devices = {name: str(a.device) for name, a in arrays.items()}
     if len(set(devices.values())) > 1:
         raise InputError(f"{op}: inputs must be on one device, got {devices}")
+    return arrays
+
+
+def check_clouds(op: str, **clouds) -> list[Tensor]:
+    """Check the named clouds; return them in the dtype that the op computes in."""
+    clouds = on_one_device(op, **clouds)
     dtypes = dtype_names(**clouds)
     contract.check_clouds(op, dtypes, **{name: tuple(c.shape) for name, c in clouds.items()})
     if contract.checking():
