@@ -46,7 +46,8 @@ def non_finite(op: str, name: str) -> str:
     return f"{op}: {name} holds NaN or infinite coordinates; remove those points first"
 
 
-def _check_dtypes(op: str, dtypes: dict[str, str]) -> None:
+def check_dtypes(op: str, dtypes: dict[str, str]) -> None:
+    """Require one float dtype."""
     for name, dtype in dtypes.items():
         if dtype not in FLOATS:
             raise InputError(f"{op}: {name} must be one of {', '.join(FLOATS)}, got {dtype}")
@@ -63,7 +64,7 @@ def check_clouds(op: str, dtypes: dict[str, str], **shapes: tuple) -> None:
     for name, shape in shapes.items():
         if len(shape) != 3 or shape[2] not in (3, None):
             raise InputError(f"{op}: {name} must have shape (B, N, 3), got {tuple(shape)}")
-    _check_dtypes(op, dtypes)
+    check_dtypes(op, dtypes)
     batches = {name: shape[0] for name, shape in shapes.items() if shape[0] is not None}
     # compared one by one: torch.compile's symbolic sizes cannot be put into a set
     sizes = list(batches.values())
@@ -124,7 +125,7 @@ def check_layer(op: str, dtypes: dict[str, str], features: tuple, weight: tuple)
     if len(weight) != 2 or (None not in (features[2], weight[0]) and features[2] != weight[0]):
         wanted = f"(C, F) with C = {features[2]}"
         raise InputError(f"{op}: weight must have shape {wanted}, got {weight}")
-    _check_dtypes(op, dtypes)
+    check_dtypes(op, dtypes)
     check_not_empty(op, "features", features[1])
 
 
@@ -140,6 +141,6 @@ def check_norm(op: str, dtypes: dict[str, str], features: tuple, *vectors: tuple
     for name, shape in zip(names, vectors, strict=True):
         if len(shape) != 1 or (None not in (features[1], shape[0]) and shape[0] != features[1]):
             raise InputError(f"{op}: {name} must have shape (C,) = ({features[1]},), got {shape}")
-    _check_dtypes(op, dtypes)
+    check_dtypes(op, dtypes)
     if features[0] == 0:
         raise InputError(f"{op}: features is empty (R = 0), at least one row is needed")

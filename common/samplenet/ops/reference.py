@@ -5,6 +5,8 @@ import numpy as np
 from samplenet.errors import InputError
 from samplenet.ops import contract
 from samplenet.ops.contract import Chamfer
+from samplenet.ops.reference_mask_losses import mask_affinity as mask_affinity
+from samplenet.ops.reference_mask_losses import mask_cross_entropy as mask_cross_entropy
 from samplenet.ops.reference_projections import project_features as project_features
 from samplenet.ops.reference_projections import project_mask as project_mask
 from samplenet.ops.reference_rendering import render_voxels as render_voxels

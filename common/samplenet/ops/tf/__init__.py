@@ -26,6 +26,7 @@ from samplenet.ops.tf._chamfer import chamfer
 from samplenet.ops.tf._farthest_points import farthest_points
 from samplenet.ops.tf._gather import fan_out, gather
 from samplenet.ops.tf._knn import knn
+from samplenet.ops.tf._mask_losses import mask_affinity, mask_cross_entropy
 from samplenet.ops.tf._pooled_linear import (
     normalised_pooled_linear,
     pooled_linear,
@@ -44,6 +45,8 @@ __all__ = [
     "farthest_points",
     "gather",
     "knn",
+    "mask_affinity",
+    "mask_cross_entropy",
     "normalised_pooled_linear",
     "pooled_linear",
     "project_features",

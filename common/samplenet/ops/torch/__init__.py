@@ -16,6 +16,7 @@ from samplenet.ops.torch._chamfer import chamfer
 from samplenet.ops.torch._farthest_points import farthest_points
 from samplenet.ops.torch._gather import gather
 from samplenet.ops.torch._knn import knn
+from samplenet.ops.torch._mask_losses import mask_affinity, mask_cross_entropy
 from samplenet.ops.torch._pooled_linear import (
     normalised_pooled_linear,
     pooled_linear,
@@ -33,6 +34,8 @@ __all__ = [
     "farthest_points",
     "gather",
     "knn",
+    "mask_affinity",
+    "mask_cross_entropy",
     "normalised_pooled_linear",
     "pooled_linear",
     "project_features",
