@@ -16,6 +16,7 @@ from samplenet.ops import build, native
 FUZZ = Path(__file__).parent / "fuzz.py"
 FUZZ_POOLED_LINEAR = FUZZ.with_name("fuzz_pooled_linear.py")
 FUZZ_RENDER_VOXELS = FUZZ.with_name("fuzz_render_voxels.py")
+FUZZ_PROJECTIONS = FUZZ.with_name("fuzz_projections.py")
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 MODULES = {"torch": "torch", "tf": "tensorflow"}
 
@@ -88,6 +89,7 @@ def test_sanitizers_find_nothing(built, isa, tmp_path_factory):
     where |= {"LD_PRELOAD": f"{asan} {ubsan}", "ASAN_OPTIONS": "detect_leaks=0"}
     fuzz(built, 1000, SAMPLENET_ISA=isa, **where)
     fuzz(built, 1000, FUZZ_RENDER_VOXELS, SAMPLENET_ISA=isa, **where)
+    fuzz(built, 1000, FUZZ_PROJECTIONS, SAMPLENET_ISA=isa, **where)
 
 
 MEMORY = """

@@ -40,17 +40,15 @@ def widest_well(radius: float, size: int) -> int:
 
 
 def check_points(op: str, dtypes: dict, height, width, points: tuple, features=None) -> None:
-    """Require points (B, N, 3), features (B, N, C) of one float dtype, and an image of pixels.
+    """Require points (B, N, 3) and features (B, N, C) of one float dtype, and whole sizes.
 
     Raises:
         InputError: names the argument and its value.
     """
     contract.check_clouds(op, dtypes, points=points)
     if features is not None:
-        pairs = zip(features, points, strict=False)  # (B, N)
-        if len(features) != 3 or any(
-            None not in pair and pair[0] != pair[1] for pair in [*pairs][:2]
-        ):
+        pairs = zip(features, points[:2], strict=False)
+        if len(features) != 3 or any(None not in pair and pair[0] != pair[1] for pair in pairs):
             wanted = f"(B, N, C) = ({points[0]}, {points[1]}, C)"
             raise InputError(f"{op}: features must have shape {wanted}, got {tuple(features)}")
     for name, value in {"height": height, "width": width}.items():

@@ -13,6 +13,8 @@ from samplenet.ops.projections import (
     first_centre,
     widest_well,
 )
+from samplenet.ops.tf._pooled_linear import serves_layers
+from samplenet.ops.tf.build import native_library
 from samplenet.ops.tf.checks import check_clouds
 
 
@@ -33,7 +35,12 @@ def project_mask(
     """
     (points,) = _tensors("project_mask", height, width, points=points)
     check_positive("project_mask", variance=variance)
-    sums = _sums(points, height, width, variance, first_centre(as_released))
+    if _serves(points):
+        sums = native_library().samplenet_project_sums(
+            points, height=height, width=width, variance=variance, as_released=as_released
+        )
+    else:
+        sums = _sums(points, height, width, variance, first_centre(as_released))
     return sums if before_tanh else tf.tanh(sums)
 
 
@@ -57,7 +64,11 @@ def project_features(
     op = "project_features"
     points, features = _tensors(op, height, width, points=points, features=features)
     check_positive(op, radius=radius, beta=beta)
-    return _draw(points, features, height, width, radius, beta, as_released)
+    options = {"height": height, "width": width, "radius": radius, "beta": beta}
+    options["as_released"] = as_released
+    if _serves(points):
+        return Projected(*native_library().samplenet_project_features(points, features, **options))
+    return _draw(points, features, **options)
 
 
 def _tensors(op: str, height, width, **tensors) -> list[tf.Tensor]:
@@ -67,6 +78,11 @@ def _tensors(op: str, height, width, **tensors) -> list[tf.Tensor]:
     check_points(op, dtypes, height, width, **{n: tuple(t.shape) for n, t in tensors.items()})
     (points,) = check_clouds(op, points=tensors.pop("points"))
     return [points, *(tf.cast(t, points.dtype) for t in tensors.values())]
+
+
+def _serves(points) -> bool:
+    """Return whether native ops serve: their options have the digits of float32."""
+    return serves_layers() and points.dtype == tf.float32
 
 
 def _centres(size: int, first: float, like) -> tf.Tensor:

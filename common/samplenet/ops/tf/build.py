@@ -80,7 +80,25 @@ def _render_voxels_gradient(op, *grads):
     return tuple(backward(*grads, *op.inputs, **options, with_sigma=1 not in skipped))
 
 
+@tf.RegisterGradient("SamplenetProjectSums")
+def _project_sums_gradient(op, grad):
+    options = {name: op.get_attr(name) for name in ("height", "width", "variance", "as_released")}
+    return _library().samplenet_project_sums_backward(grad, op.inputs[0], **options)
+
+
+@tf.RegisterGradient("SamplenetProjectFeatures")
+def _project_features_gradient(op, grad, _):
+    if grad is None:
+        return None, None
+    names = ("height", "width", "radius", "beta", "as_released")
+    options = {name: op.get_attr(name) for name in names}
+    backward = _library().samplenet_project_features_backward
+    return tuple(backward(grad, *op.inputs, op.outputs[0], **options))
+
+
 @tf.RegisterGradient("SamplenetRenderVoxelsBackward")
+@tf.RegisterGradient("SamplenetProjectSumsBackward")
+@tf.RegisterGradient("SamplenetProjectFeaturesBackward")
 @tf.RegisterGradient("SamplenetBatchNormReluBackward")
 @tf.RegisterGradient("SamplenetPooledLinearBackward")
 @tf.RegisterGradient("SamplenetKnnBackward")

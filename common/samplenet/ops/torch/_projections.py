@@ -14,6 +14,7 @@ from samplenet.ops.projections import (
     first_centre,
     widest_well,
 )
+from samplenet.ops.torch._pooled_linear import serves_layers
 from samplenet.ops.torch.checks import check_clouds, dtype_names, on_one_device
 
 
@@ -34,9 +35,12 @@ def project_mask(
     """
     (points,) = _tensors("project_mask", height, width, points=points)
     check_positive("project_mask", variance=variance)
-    with torch.autocast(points.device.type, enabled=False):
-        sums = _sums(points, height, width, variance, first_centre(as_released))
-        return sums if before_tanh else torch.tanh(sums)
+    if serves_layers(points):
+        sums = torch.ops.samplenet.project_sums(points, height, width, float(variance), as_released)
+    else:
+        with torch.autocast(points.device.type, enabled=False):
+            sums = _sums(points, height, width, variance, first_centre(as_released))
+    return sums if before_tanh else torch.tanh(sums)
 
 
 def project_features(
@@ -59,8 +63,10 @@ def project_features(
     op = "project_features"
     points, features = _tensors(op, height, width, points=points, features=features)
     check_positive(op, radius=radius, beta=beta)
-    with torch.autocast(points.device.type, enabled=False):
-        return _draw(points, features, height, width, radius, beta, as_released)
+    options = height, width, float(radius), float(beta), as_released
+    if serves_layers(points):
+        return Projected(*torch.ops.samplenet.project_features(points, features, *options))
+    return _draw(points, features, *options)
 
 
 def _tensors(op: str, height, width, **tensors) -> list[Tensor]:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from samplenet.ops import native
-from samplenet.ops.torch import _voxel_operators
+from samplenet.ops.torch import _projection_operators, _voxel_operators
 
 
 def serves_natively(cloud: Tensor) -> bool:
@@ -69,7 +69,9 @@ def _register(path: str) -> bool:
         "samplenet::batch_norm_relu", _norm_gradient, setup_context=_norm_save
     )
     _voxel_operators.register()
-    for op in ("knn", "chamfer", "pooled_linear", "batch_norm_relu", "render_voxels"):
+    _projection_operators.register()
+    rendering = ("render_voxels", "project_sums", "project_features")
+    for op in ("knn", "chamfer", "pooled_linear", "batch_norm_relu", *rendering):
         library.register_autograd(f"samplenet::{op}_backward", _no_second_gradient)
     return True
 
