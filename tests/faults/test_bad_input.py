@@ -70,6 +70,7 @@ RIGHT = {
     "benchmarks/host_tf.py": "classification/train_classifier.py --out {out}",
     "benchmarks/layers.py": "",
     "benchmarks/ops.py": "--only none",
+    "benchmarks/projections.py": "",
     "benchmarks/rendering.py": "",
     "benchmarks/steps.py": "",
     "benchmarks/views.py": "",
@@ -573,7 +574,7 @@ FAULTS = [
         },
     ),
     (
-        ["benchmarks/depth.py", "benchmarks/ops.py"],
+        ["benchmarks/depth.py", "benchmarks/ops.py", "benchmarks/projections.py"],
         {"no number": ("--threads many", "argument --threads: invalid int value: 'many'")},
     ),
     (

@@ -1,6 +1,6 @@
-"""Point cloud ops: kNN, Chamfer distance, farthest points, gather, two of layers, and a renderer.
+"""Point cloud ops: kNN, Chamfer distance, farthest points, gather, two of layers, and renderers.
 
-Each backend has the same seven functions with one contract. README.md beside this file says how to
+Each backend has the same functions with one contract. README.md beside this file says how to
 build the native ops.
 
     samplenet.ops.reference   NumPy, slow and obvious: the specification
@@ -15,11 +15,23 @@ name and value. Non-finite coordinates are an error only after `check_inputs(Tru
 SAMPLENET_CHECK=1 in the environment); otherwise a NaN distance counts as infinite.
 
 `pooled_linear` works on features (B, N, C), `batch_norm_relu` on (R, C). Their values and those of
-`render_voxels` agree to rounding, as those of matrix products do.
+`render_voxels` agree to rounding, as those of matrix products do. So do those of `project_mask` and
+`project_features`, which draw points on images, and of `mask_cross_entropy` and `mask_affinity`,
+which compare masks.
 """
 
 from samplenet.ops.contract import Chamfer, check_inputs
+from samplenet.ops.mask_losses import Affinity
 from samplenet.ops.native import use_native
+from samplenet.ops.projections import Projected
 from samplenet.ops.voxels import Rendered, Voxels
 
-__all__ = ["Chamfer", "Rendered", "Voxels", "check_inputs", "use_native"]
+__all__ = [
+    "Affinity",
+    "Chamfer",
+    "Projected",
+    "Rendered",
+    "Voxels",
+    "check_inputs",
+    "use_native",
+]
