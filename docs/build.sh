@@ -4,11 +4,11 @@
 # FOLDER is written anew. It has the page "Try it in the browser" too, if docs/try/build.sh has built
 # that. PYTHON names an interpreter with the extra `docs`, instead of the one of setup.sh.
 set -euo pipefail
-here=$PWD
+site=''
+case "${1:-}" in '' | -h | --help) ;; *) site=$(realpath -m "$1") ;; esac
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 case "${1:-}" in -h | --help) sed -n '2,/^[^#]/s/^# \{0,1\}//p' docs/build.sh; exit ;; esac
-site=$PWD/site
-[ -z "${1:-}" ] || site=$(realpath -m "$here/$1")
+site=${site:-$PWD/site}
 if [ -e "$site" ] && [ ! -e "$site/searchindex.js" ]; then
     echo "build.sh: $site exists and is no site; name another folder" >&2
     exit 2
