@@ -12,7 +12,7 @@ import pytest
 
 from samplenet import InputError
 from samplenet.data import ply, saved_samples, shapes
-from samplenet.data.archive import extract_zip
+from samplenet.data.archive import extract
 from samplenet.data.clouds import Clouds
 from samplenet.data.saved_layouts import MODELNET40, SHAPENET
 from samplenet.data.saved_samples import Originals
@@ -159,7 +159,7 @@ def unpack(disk):
     """An archive from elsewhere, of more than the disk holds."""
     with zipfile.ZipFile(disk.parent / "a.zip", "w") as archive:
         archive.writestr("a", CLOUDS.points.tobytes())
-    extract_zip(disk.parent / "a.zip", disk / "out", 10**9)
+    extract(disk.parent / "a.zip", disk / "out", 10**9)
 
 
 WRITERS = {  # more than the disk holds

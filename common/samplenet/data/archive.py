@@ -12,14 +12,17 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 from samplenet.atomic import beside
 from samplenet.data.download import locked
 from samplenet.errors import InputError
 
 MAX_MEMBERS = 500_000  # even empty files fill a disk
-DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError)
-DAMAGED += (tarfile.TarError, gzip.BadGzipFile)
+HEADER = 4096  # bytes of a member in a tar archive, beside its content: header, name and padding
+HEADERS = 1 << 20  # more of them in all, for a few long ones and the zeros at the end
+DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError)
+DAMAGED += (tarfile.TarError, gzip.BadGzipFile, RecursionError)  # the last: headers of headers
 # an absolute path, a drive, a backslash anywhere, or ".." as one part of the path
 OUTSIDE = re.compile(r"/|[A-Za-z]:|.*\\|(.*/)?\.\.(/|\Z)", re.DOTALL)
 
@@ -53,7 +56,6 @@ def ensure_folder(
             log.warning("%s is damaged (%s): replacing it", folder, ", ".join(faults))
         archive = get_archive()
         with beside(folder) as new:
-            extract = extract_tar if archive.name.endswith(".tar.gz") else extract_zip
             extract(archive, new, max_bytes)
             for place in (folder.name, f"*/{folder.name}", f"*/*/{folder.name}"):
                 new = next(filter(Path.is_dir, new.glob(place)), new)
@@ -62,8 +64,8 @@ def ensure_folder(
     return folder
 
 
-def extract_zip(archive: Path, folder: Path, max_bytes: int) -> Path:
-    """Unpack `archive` as `folder`, which must not exist: all of it, or nothing.
+def extract(archive: Path, folder: Path, max_bytes: int) -> Path:
+    """Unpack a .zip or .tar.gz as `folder`, which must not exist: all of it, or nothing.
 
     Raises:
         InputError: the archive is damaged, or holds more than `max_bytes`, more than MAX_MEMBERS
@@ -71,28 +73,14 @@ def extract_zip(archive: Path, folder: Path, max_bytes: int) -> Path:
     """
     if folder.exists():
         raise InputError(f"{folder} is in the way of the content of {archive}: move it")
+    unpack = _unpack_tar if archive.name.endswith(".tar.gz") else _unpack_zip
     try:
-        with zipfile.ZipFile(archive) as source, beside(folder) as new:
+        with beside(folder) as new:
             new.mkdir()
-            _check_members(source, max_bytes)
-            _unpack(source, new)
+            unpack(archive, new, max_bytes)
             os.rename(new, folder)
-    except DAMAGED as error:
-        raise InputError(f"{archive} is damaged ({error}): delete it and fetch it again") from error
-    except OSError as error:
-        raise InputError(f"{archive} cannot be extracted to {folder} ({error})") from error
-    return folder
-
-
-def extract_tar(archive: Path, folder: Path, max_bytes: int) -> Path:
-    """Do what `extract_zip` does with a tar archive, compressed or not."""
-    if folder.exists():
-        raise InputError(f"{folder} is in the way of the content of {archive}: move it")
-    try:
-        with tarfile.open(archive) as source, beside(folder) as new:
-            new.mkdir()
-            _unpack_tar(source, new, archive, max_bytes)
-            os.rename(new, folder)
+    except InputError:  # a ValueError too
+        raise
     except DAMAGED as error:
         raise InputError(f"{archive} is damaged ({error}): delete it and fetch it again") from error
     except OSError as error:
@@ -139,40 +127,74 @@ def _check_members(source: zipfile.ZipFile, max_bytes: int) -> None:
         )
 
 
-def _unpack(source: zipfile.ZipFile, folder: Path) -> None:
-    for member in source.infolist():
-        target = folder / member.filename
-        if member.is_dir():
-            target.mkdir(parents=True, exist_ok=True)
-            continue
-        target.parent.mkdir(parents=True, exist_ok=True)
-        # zipfile unpacks no more bytes than the header says, and these have been checked
-        with source.open(member) as packed, open(target, "xb") as file:
+def _unpack_zip(archive: Path, folder: Path, max_bytes: int) -> None:
+    with zipfile.ZipFile(archive) as source:
+        _check_members(source, max_bytes)
+        for member in source.infolist():
+            # zipfile unpacks no more bytes than the header says, and these have been checked
+            packed = None if member.is_dir() else source.open(member)
+            _write(folder / member.filename, packed)
+
+
+def _write(path: Path, packed: IO[bytes] | None) -> None:
+    """Write a member's content as a new file; without any, make a folder."""
+    if packed is None:
+        path.mkdir(parents=True, exist_ok=True)
+        return
+    with packed:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "xb") as file:
             shutil.copyfileobj(packed, file)
 
 
-def _unpack_tar(source: tarfile.TarFile, folder: Path, archive: Path, max_bytes: int) -> None:
+class _Member(tarfile.TarInfo):
+    """A member whose header must be whole: tarfile takes a damaged one for the end."""
+
+    @classmethod
+    def fromtarfile(cls, source: tarfile.TarFile) -> "_Member":
+        try:
+            return super().fromtarfile(source)
+        except tarfile.EOFHeaderError:  # the end marker
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(f"byte {source.offset}: {error}") from error
+
+
+class _Limited(gzip.GzipFile):
+    """A file that refuses to be read further than `left` bytes."""
+
+    left = HEADERS
+
+    def read(self, size: int = -1) -> bytes:
+        content = super().read(size)
+        self.left -= len(content)
+        if self.left < 0:
+            raise InputError(f"{self.name} holds far more than its files: do not use it")
+        return content
+
+
+def _unpack_tar(archive: Path, folder: Path, max_bytes: int) -> None:
     """Unpack member by member, as a tar archive has no table of contents to check before."""
     total = 0
-    for number, member in enumerate(source, 1):
-        holds = f"{archive} holds {member.name!r}"
-        if number > MAX_MEMBERS:
-            raise InputError(f"{archive} holds more than {MAX_MEMBERS} files: do not use it")
-        if OUTSIDE.match(member.name):
-            raise InputError(f"{holds}, which points outside its folder: do not use it")
-        if not (member.isreg() or member.isdir()):
-            raise InputError(f"{holds}, which is a link or device: do not use it")
-        total += member.size
-        if total > max_bytes:
-            raise InputError(
-                f"{archive} unpacks to more than {max_bytes} bytes: it is not the right archive"
-            )
-        target = folder / member.name
-        if member.isdir():
-            target.mkdir(parents=True, exist_ok=True)
-            continue
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with source.extractfile(member) as packed, open(target, "xb") as file:
-            shutil.copyfileobj(packed, file)
-    while source.fileobj.read(1 << 20):  # to the end, where gzip compares its checksum
-        pass
+    with (
+        _Limited(archive) as content,
+        tarfile.open(fileobj=content, mode="r|", tarinfo=_Member) as source,
+    ):
+        for number, member in enumerate(source, 1):
+            holds = f"{archive} holds {member.name!r}"
+            if number > MAX_MEMBERS:
+                raise InputError(f"{archive} holds more than {MAX_MEMBERS} files: do not use it")
+            if OUTSIDE.match(member.name):
+                raise InputError(f"{holds}, which points outside its folder: do not use it")
+            if not (member.isreg() or member.isdir()):
+                raise InputError(f"{holds}, which is a link or device: do not use it")
+            total += member.size
+            if total > max_bytes:
+                raise InputError(
+                    f"{archive} unpacks to more than {max_bytes} bytes: it is not the right archive"
+                )
+            content.left += member.size + HEADER
+            _write(folder / member.name, source.extractfile(member))  # None of a folder
+        while rest := source.fileobj.read(1 << 20):  # to the end, where gzip compares its checksum
+            if rest.strip(b"\0"):
+                raise tarfile.ReadError("there is more after the end marker")
