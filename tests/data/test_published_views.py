@@ -62,11 +62,19 @@ def test_archives_become_a_data_set_that_is_split(served, tmp_path, capsys):
     assert before == [path.read_text() for path in sorted((root / "splits").iterdir())]
 
 
-def test_given_lists_are_the_splits(served, tmp_path):
-    (tmp_path / f"{CHAIR}_test.txt").write_text("model4\nmodel77\n")
-    download(tmp_path / "views", [CHAIR], served, [tmp_path / f"{CHAIR}_test.txt"])
-    assert [path.name for path in (tmp_path / "views/splits").iterdir()] == [f"{CHAIR}_test.txt"]
-    assert read_list(tmp_path / f"views/splits/{CHAIR}_test.txt") == ["model4"]
+def test_given_lists_are_the_splits(served, tmp_path, caplog):
+    root, given = tmp_path / "views", tmp_path / f"{CHAIR}_test.txt"
+    download(root, [CHAIR], served)  # at random
+    given.write_text("model4\nmodel77\n")
+    download(root, [CHAIR], served, [given])
+    assert [path.name for path in (root / "splits").iterdir()] == [given.name]
+    assert read_list(root / "splits" / given.name) == ["model4"]
+    assert "names 1 of 2 models that have no pictures (model77): they are left out" in caplog.text
+
+    given.write_text("\n".join("abcde"))
+    with pytest.raises(InputError, match=r"5 of 5 .* \(a, b, c, ...\): it is the list of another"):
+        download(root, [CHAIR], served, [given])
+    assert read_list(root / "splits" / given.name) == ["model4"]
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from PIL import Image
 
 from samplenet.data.views import files
 from samplenet.data.views.__main__ import main
-from samplenet.data.views.drawing import Drawing, random_cameras, read_list
+from samplenet.data.views.drawing import SPLITS, Drawing, random_cameras, read_list
 from samplenet.data.views.make import make
 from samplenet.data.views.meshes import BuiltIn, ObjFolder, Surface
 from samplenet.data.views.rays import DARKEST, FAR, LIGHT, render
@@ -459,6 +459,16 @@ def test_given_lists_say_what_is_drawn(tmp_path, meshes):
     assert read_list(tmp_path / "out/splits/03001627_train.txt") == ["good"]
     assert read_list(tmp_path / "out/splits/03001627_test.txt") == ["too"]
     assert not (tmp_path / "out/splits/03001627_val.txt").exists()
+    make(ObjFolder(meshes), tmp_path / "out", TINY, lists[1:])
+    assert [path.name for path in tmp_path.glob("out/splits/*")] == ["03001627_test.txt"]
+
+
+def test_written_lists_can_be_given(tmp_path):
+    source, lists = BuiltIn(("cup",), 1), [tmp_path / f"a/splits/cup_{s}.txt" for s in SPLITS]
+    make(source, tmp_path / "a", TINY)
+    assert [read_list(path) for path in lists] == [["cup_0000"], [], []]
+    make(source, tmp_path / "b", TINY, lists)
+    assert read_list(tmp_path / "b/splits/cup_val.txt") == []
 
 
 @pytest.mark.parametrize(
@@ -467,8 +477,8 @@ def test_given_lists_say_what_is_drawn(tmp_path, meshes):
         ({"cup_train": "a", "cup_test": "b\na"}, "cup_test.txt names a, which another list has"),
         ({"cup_all": "a"}, "must be named <synset>_<split>.txt"),
         ({"mug_train": "a"}, "and the synsets cup"),
-        ({"cup_train": ""}, "it has 0 words"),
-        ({"cup_train": "a\na"}, "each of them once"),
+        ({"cup_train": "", "cup_test": "\n"}, "the lists of cup name no model"),
+        ({"cup_train": "a\na"}, "cup_train.txt names a twice: name each model once"),
         ({"cup_train": "../a"}, "'../a', which cannot be the name"),
     ],
 )

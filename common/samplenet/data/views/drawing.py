@@ -13,7 +13,7 @@ from samplenet.data import cameras
 from samplenet.data.views.meshes import stream
 from samplenet.errors import InputError
 
-AZIMUTHS, ELEVATIONS = (-180, 180), (-20, 40)  # degrees, as published; the ends are left out
+AZIMUTHS, ELEVATIONS = (-180, 180), (-20, 40)  # degrees, as published; the upper ends are left out
 SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}
 SPLITS = tuple(SHARES)
 
@@ -60,7 +60,7 @@ def splits_of(
     """Return the models of each synset and split: of `lists`, else at random in SHARES.
 
     Raises:
-        InputError: a list of another name, or a model in two lists of its synset.
+        InputError: a list of another name, a model in two lists of its synset, or no model in any.
     """
     given = {}
     for path in lists:
@@ -76,6 +76,9 @@ def splits_of(
         parts[split] = read_list(path)
         if twice := {*parts[split]} & {m for s, ms in parts.items() if s != split for m in ms}:
             raise InputError(f"{path} names {min(twice)}, which another list has too")
+    for synset, parts in given.items():
+        if not any(parts.values()):
+            raise InputError(f"the lists of {synset} name no model")
     return {synset: given.get(synset) or _random(synset, models[synset], seed) for synset in models}
 
 
@@ -88,22 +91,31 @@ def _random(synset: str, models: list[str], seed: int) -> dict[str, list[str]]:
     }
 
 
-def write_list(root: Path, synset: str, split: str, models: list[str]) -> None:
-    """Write `<root>/splits/<synset>_<split>.txt`, a model a line."""
-    (root / "splits").mkdir(exist_ok=True)
-    content = "".join(f"{name}\n" for name in models)
-    write_atomic(root / "splits" / f"{synset}_{split}.txt", content.encode())
+def write_lists(root: Path, synset: str, parts: dict[str, list[str]]) -> None:
+    """Write `<root>/splits/<synset>_<split>.txt` of each split, a model a line.
+
+    Older lists of the synset's other splits are removed, as they may name the same models.
+    """
+    folder = root / "splits"
+    folder.mkdir(exist_ok=True)
+    for split in {*SPLITS} - {*parts}:
+        (folder / f"{synset}_{split}.txt").unlink(missing_ok=True)
+    for split, models in parts.items():
+        content = "".join(f"{name}\n" for name in models)
+        write_atomic(folder / f"{synset}_{split}.txt", content.encode())
 
 
 def read_list(path: str | Path) -> list[str]:
-    """Read the models of a list, one a line; InputError if there are none or one is there twice."""
+    """Read the models of a list, one a line, perhaps none; InputError if one is there twice."""
     path = Path(path)
     try:
         models = path.read_text().split()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read: {error}") from error
-    if len({*models}) != len(models) or not models:
-        raise InputError(f"{path} must name models, each of them once; it has {len(models)} words")
+    if len({*models}) != len(models):
+        raise InputError(
+            f"{path} names {max(models, key=models.count)} twice: name each model once"
+        )
     if bad := [name for name in models if not re.fullmatch(r"[\w-][\w.-]*", name)]:
         raise InputError(f"{path} names {bad[0]!r}, which cannot be the name of a model's folder")
     return models

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from samplenet.atomic import beside, write_json
 from samplenet.data.views import files, rays
-from samplenet.data.views.drawing import Drawing, random_cameras, splits_of, write_list
+from samplenet.data.views.drawing import Drawing, random_cameras, splits_of, write_lists
 from samplenet.data.views.meshes import BuiltIn, ObjFolder, stream
 from samplenet.errors import InputError
 
@@ -59,8 +59,8 @@ def make(
             if reason:
                 bad[job] = reason
     for synset, parts in splits.items():
-        for split, names in parts.items():
-            write_list(out, synset, split, [name for name in names if (synset, name) not in bad])
+        drawn = {s: [m for m in names if (synset, m) not in bad] for s, names in parts.items()}
+        write_lists(out, synset, drawn)
     return [*bad.values()]
 
 

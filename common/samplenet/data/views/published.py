@@ -5,13 +5,14 @@ python -m samplenet.data.views.published --root VIEWS --synsets 03001627   # cha
 Nobody published a checksum of these archives, so none is compared.
 """
 
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from samplenet.data.archive import ensure_folder
 from samplenet.data.download import fetch
-from samplenet.data.views.drawing import splits_of, write_list
+from samplenet.data.views.drawing import splits_of, write_lists
 from samplenet.errors import InputError
 from samplenet.runs.parser import Parser
 
@@ -19,6 +20,8 @@ ADDRESS = "https://datasets.d2.mpi-inf.mpg.de/unsupervised-shape-pose"
 SYNSETS = {"03001627": "chair", "02958343": "car", "02691156": "airplane"}
 MAX_BYTES = 20_000_000_000  # of an unpacked archive
 KINDS = {"renders": ("", "*/render_0.png"), "gt": ("gt", "*.mat")}  # folder, and what it must hold
+
+log = logging.getLogger(__name__)
 
 
 def download(
@@ -39,7 +42,8 @@ def download(
             the archives. A class that has no list, here or in `root`, is split at random.
 
     Raises:
-        InputError: no download, another archive, a bad list, or `root` cannot be written.
+        InputError: no download, another archive, a bad list, one of absent models alone, or `root`
+            cannot be written.
     """
     root = Path(root)
     for synset in synsets:
@@ -53,12 +57,33 @@ def download(
         synset: sorted(path.parent.name for path in (root / synset).glob("*/render_0.png"))
         for synset in synsets
     }
-    for synset, splits in splits_of(models, lists, seed).items():
+    for synset, parts in splits_of(models, lists, seed).items():
         given = any(path.name.startswith(f"{synset}_") for path in lists)
         if given or not [*root.glob(f"splits/{synset}_*.txt")]:
-            for split, names in splits.items():
-                write_list(root, synset, split, sorted({*names} & {*models[synset]}))
+            there = {*models[synset]}
+            write_lists(
+                root,
+                synset,
+                {
+                    split: _present(f"{synset}_{split}", names, there)
+                    for split, names in parts.items()
+                },
+            )
     return root
+
+
+def _present(title: str, names: list[str], there: set[str]) -> list[str]:
+    """Return the names of a list that are there; report the others."""
+    missing = sorted({*names} - there)
+    if missing:
+        few = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+        found = (
+            f"{title}.txt names {len(missing)} of {len(names)} models that have no pictures ({few})"
+        )
+        if len(missing) == len(names):
+            raise InputError(f"{found}: it is the list of another data set")
+        log.warning("%s: they are left out", found)
+    return sorted({*names} & there)
 
 
 def _fetch(root: Path, synset: str, kind: str, address: str) -> None:
