@@ -289,6 +289,14 @@ def damage(name, content=b"no picture"):
             "several sizes",
         ),
         (
+            lambda folder: Image.new("RGBA", (8, 4)).save(folder / "render_1.png"),
+            "render_1.png must be square, got 8 x 4",
+        ),
+        (
+            lambda folder: Image.new("1", (30_000, 30_000)).save(folder / "render_1.png"),
+            "render_1.png cannot be read: Image size",
+        ),
+        (
             lambda folder: scipy.io.savemat(folder / "camera_0.mat", {"pos": [1]}),
             "camera_0.mat holds no array of numbers 'extrinsic'",
         ),
@@ -309,6 +317,13 @@ def test_a_bad_file_is_named(tmp_path, change, message):
     change(tmp_path / "m")
     with pytest.raises(InputError, match=message):
         files.read(tmp_path / "m", num_views=2)
+
+
+@pytest.mark.parametrize("name", ["num_views", "size"])
+def test_a_bad_number_is_named(tmp_path, name):
+    published(tmp_path / "m", range(2))
+    with pytest.raises(InputError, match=f"{name} must be at least 1, got 0"):
+        files.read(tmp_path / "m", **{name: 0})
 
 
 def content(root):

@@ -1,5 +1,6 @@
 """The files of pictures, in the layout of the renderings released with Differentiable Point Clouds.
 
+The layout is that of their published code; no released file has been read here.
 A model's folder `<root>/<synset>/<model>/` has, of each view k:
 
     render_k.png   RGBA, 8 bits
@@ -27,6 +28,7 @@ with needs_extra("render"):
 
 STEPS = 65535 / FAR  # of depth_k.png, in a unit of depth
 FAST = {"compress_level": 1}  # a tenth larger than the default, in half of the time
+UNREADABLE = (OSError, SyntaxError, Image.DecompressionBombError)  # what Pillow raises at bad files
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,12 @@ def read(folder: str | Path, num_views: int | None = None, size: int | None = No
             and labels to the nearest pixel, and K with them.
 
     Raises:
-        InputError: too few views, a missing or damaged file, or pictures that differ in size.
+        InputError: too few views, a bad size, a missing or damaged file, or pictures that are not
+            square or differ in size.
     """
+    for name, value in (("num_views", num_views), ("size", size)):
+        if value is not None and value < 1:
+            raise InputError(f"{name} must be at least 1, got {value}")
     folder = Path(folder)
     numbers = sorted(
         int(match[1])
@@ -146,11 +152,13 @@ def _images(
                     image = image.convert("I;16")
                 if image.mode != mode:
                     raise InputError(f"{path} is a picture of the kind {image.mode}, not {mode}")
+                if image.width != image.height:
+                    raise InputError(f"{path} must be square, got {image.width} x {image.height}")
                 if size and image.size != (size, size):
                     rule = Image.Resampling.BICUBIC if mode == "RGBA" else Image.Resampling.NEAREST
                     image = image.resize((size, size), rule)
                 images.append(np.array(image))
-        except (OSError, SyntaxError) as error:  # Pillow raises the latter at damaged headers
+        except UNREADABLE as error:
             raise InputError(f"{path} cannot be read: {error}") from error
     if any(image.shape != images[0].shape for image in images):
         raise InputError(f"{folder} has {kind}_k.png of several sizes: name one size for all")
