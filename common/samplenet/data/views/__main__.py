@@ -15,6 +15,7 @@ from samplenet.errors import InputError
 from samplenet.runs.parser import Parser
 
 CLASSES = ("chair", "car", "airplane")
+PER_CLASS = 100
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -22,9 +23,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     add, defaults = parser.add_argument, Drawing()
     add("--meshes", required=True, help="builtin, or a folder of <synset>/<model>/model.obj")
     add("--out", type=Path, required=True, help="folder of the pictures; the command continues it")
-    add("--classes", nargs="+", help="classes to draw, or synsets; all of a folder by default")
-    add("--shapes-per-class", type=int, default=100, help="built-in shapes")
-    add("--fit", action="store_true", help="centre meshes and scale them to a box of diagonal 1")
+    add(
+        "--classes",
+        nargs="+",
+        help=f"classes, by default {' '.join(CLASSES)}; or synsets, all of a folder",
+    )
+    add("--shapes-per-class", type=int, help=f"built-in shapes; {PER_CLASS} by default")
+    add("--fit", action="store_true", help="centre OBJ files, scale them to a box of diagonal 1")
     add("--views", type=int, default=defaults.views, help="of each mesh")
     add("--size", type=int, default=defaults.size, help="pixels a side")
     add(
@@ -47,8 +52,13 @@ def main(argv: Sequence[str] | None = None) -> None:
             raise InputError(f"--processes must be at least 1, got {args.processes}")
         drawing = Drawing(args.views, args.size, args.samples, args.points, args.seed)
         if args.meshes == "builtin":
-            source = BuiltIn(args.classes or CLASSES, args.shapes_per_class, args.seed)
+            if args.fit:
+                raise InputError("--fit is for folders of OBJ files: built-in shapes always fit")
+            per_class = PER_CLASS if args.shapes_per_class is None else args.shapes_per_class
+            source = BuiltIn(args.classes or CLASSES, per_class, args.seed)
         else:
+            if args.shapes_per_class is not None:
+                raise InputError("--shapes-per-class is for --meshes builtin: leave it out")
             source = ObjFolder(Path(args.meshes), args.classes or (), args.fit)
         left_out = make(source, args.out, drawing, args.split, args.processes)
         for reason in left_out:

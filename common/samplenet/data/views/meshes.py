@@ -128,7 +128,7 @@ class ObjFolder:
 
     def settings(self) -> dict:
         """Return what the meshes depend on, beside their files."""
-        return {"meshes": "obj", "fit": self.fit}
+        return {"meshes": str(self.root.resolve()), "fit": self.fit}
 
     def surface(self, synset: str, model: str) -> Surface:
         """Read a mesh; InputError if it is missing, damaged, or far larger than a picture."""

@@ -50,7 +50,7 @@ class Views:
         return (self.barycentric[..., None] * corners).sum(-2)
 
 
-def render(surface: Surface, extrinsics: NDArray[np.float64], size: int, samples: int = 2) -> Views:
+def render(surface: Surface, extrinsics: NDArray[np.float64], size: int, samples: int = 4) -> Views:
     """Draw a surface, from both of its sides, as the cameras (V, 4, 4) see it.
 
     Args:
