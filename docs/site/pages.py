@@ -45,6 +45,7 @@ MENU = {
         "docs/method.md",
         "docs/install.md",
         "docs/samplers.md",
+        "docs/rendering.md",
         "docs/ops.md",
         "Ops: speed, build, limits <common/samplenet/ops/README.md>",
         "docs/data-formats.md",

@@ -64,6 +64,7 @@ def test_the_code_of_the_pages_runs(beside_a_scan):
     scope = {"task": Task(), "clouds": clouds, "labels": labels, "features": torch.randn(4, 32, 8)}
     scope["task_loss"] = lambda points: points.square().mean()
     scopes = {"get-started": {}, "use": scope, "faq": scope, "own": {}}  # faq follows on from use
+    scopes |= {"ops": {}, "rendering": {}}
     scopes["data-formats"] = {
         "points": np.zeros((2, 5, 3), np.float32),
         "labels": [0, 1],
