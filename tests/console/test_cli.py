@@ -227,7 +227,7 @@ def test_the_page_shows_the_finite_points(tmp_path, capsys):
     assert "40 points" in page.read_text() and "4 sampled" in page.read_text()
     assert "depth.npy and 1 more: left out 23 points" in capsys.readouterr().err
     assert run(f"view {cloud} -m 9 -o {page} --no-open") == 0
-    assert "9 sampled" in page.read_text()
+    assert "9 by fps" in page.read_text()
 
 
 def test_text_that_holds_no_points_is_left_out_of_a_folder_but_not_if_it_is_named(
@@ -508,7 +508,7 @@ def test_the_page_shows_the_cloud_and_its_sample(cloud, tmp_path, capsys, monkey
     page = tmp_path / "a.html"
     assert run(f"view {cloud} -m 20 -o {page} --no-open") == 0
     text = page.read_text()
-    assert "600 points" in text and "20 sampled" in text and "plotly.js v" in text and not opened
+    assert "600 points" in text and "20 by fps" in text and "plotly.js v" in text and not opened
     run(f"sample {cloud} -m 7 -o {tmp_path / 's.ply'}")
     assert run(f"view {cloud} --sample {tmp_path / 's.ply'} -o {page}") == 0
     assert "7 sampled" in page.read_text() and opened == [page.as_uri()]

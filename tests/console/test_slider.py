@@ -48,11 +48,13 @@ def test_the_first_points_are_the_sample_of_fewer_where_there_is_a_slider(chair,
     for m in (1, 5, 128, 199):
         np.testing.assert_array_equal(picked(chair, sampler, m), most[:m])
     text = page(chair, "--sampler", sampler, "-m", 200).read_text()
-    assert SLIDER in text and "200 sampled" in text
+    by = "classification-progressive" if sampler == "samplenet" else sampler
+    assert SLIDER in text and f"200 by {by}" in text
     assert ("200 farthest points" in text) == (sampler in cli.BY_NETWORK)
 
 
 def test_other_samples_have_none(chair):
+    pytest.importorskip("torch", reason="sampling by a network needs PyTorch")
     sample = chair.with_name("sample.npy")
     np.save(sample, np.load(chair)[5:9])
     for words in (
@@ -60,6 +62,7 @@ def test_other_samples_have_none(chair):
         ["--sampler", "grid", "--cell", "0.3"],
         ["--sample", sample],
         ["-m", "1"],
+        ["--weights", "classification-progressive", "-m", "1"],
         [],
     ):
         assert SLIDER not in page(chair, *words).read_text()
@@ -85,14 +88,32 @@ def test_trained_weights_sample_their_own_m_unless_another_is_asked_for(chair, c
     pytest.importorskip("torch", reason="sampling by a network needs PyTorch")
     for weights in pretrained.list_weights():
         text = page(chair, "--weights", weights).read_text()
-        assert f"{pretrained.card(weights)['m']} sampled" in text
+        assert f"{pretrained.card(weights)['m']} by {weights}" in text
         assert (SLIDER in text) == weights.endswith("-progressive")
     capsys.readouterr()
     words = ["view", str(chair), "--no-open", "-o", "a.html"]
-    assert cli.main([*words, "--sampler", "greedy"]) == 2
-    assert "-m is needed" in capsys.readouterr().err
+    for sampler in ("greedy", "fps", "random", "grid"):
+        assert cli.main([*words, "--sampler", sampler]) == 2
+        assert "-m is needed" in capsys.readouterr().err
     assert cli.main([*words, "--sample", "s.ply", "--weights", "classification-32"]) == 2
     assert "give either --sample, or -m" in capsys.readouterr().err
+
+
+def test_progressive_weights_show_all_points_of_a_smaller_cloud(chair, capsys):
+    pytest.importorskip("torch", reason="sampling by a network needs PyTorch")
+    small = chair.with_name("small.npy")
+    np.save(small, np.load(chair)[:100])
+    text = page(small, "--weights", "classification-progressive").read_text()
+    assert "99 by classification-progressive" in text  # the first is not a number
+    assert cli.main(["view", str(small), "--weights", "classification-progressive", "-m128"]) == 2
+    assert "of which 99 are finite; -m asks for 128" in capsys.readouterr().err
+
+
+def test_the_name_of_a_task_network_chooses_greedy(chair):
+    assert "8 by greedy" in page(chair, "--weights", "classification", "-m", 8).read_text()
+    out = chair.with_name("named.npy")
+    words = ["--weights", "registration", "-m", "8", "-o", str(out), "--indices"]
+    assert cli.main(["sample", str(chair), *words]) == 0
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +160,12 @@ def pixels(opened, color):
     }})()""")
 
 
+def test_the_slider_starts_at_few_points(opened):
+    assert opened.run("document.querySelector('input[type=range]').value") == "32"
+    assert opened.run("document.querySelector('output').textContent") == "32"
+    opened.wait("document.querySelector('.legend').textContent.includes('32 by classification-')")
+
+
 def test_the_slider_changes_what_is_drawn(chair, opened):
     cloud, counts = np.load(chair), []
     low, high = np.nanmin(cloud, 0), np.nanmax(cloud, 0)
@@ -153,7 +180,8 @@ def test_the_slider_changes_what_is_drawn(chair, opened):
             expected = placed[picked(chair, sampler, m)]
             np.testing.assert_allclose(np.transpose(drawn), expected, atol=1e-3)
         legend = opened.run("document.querySelector('.legend').textContent")
-        assert f"{m} sampled" in legend and f"{m} farthest points (FPS)" in legend
+        assert f"{m} by classification-progressive" in legend
+        assert f"{m} farthest points (FPS)" in legend
         counts.append(pixels(opened, view.PICKED))
     assert counts == sorted({*counts})
     assert not opened.messages
@@ -167,3 +195,36 @@ def test_the_page_fits_a_screen_and_a_phone(opened):
         slider = opened.run("document.querySelector('input').getBoundingClientRect().toJSON()")
         assert slider["top"] > 0 and slider["bottom"] <= height and slider["width"] > 150
     assert not opened.messages
+
+
+def seen(opened):
+    """Return where the drawn cloud starts and ends, from the left, and the figure's width."""
+    return opened.run("""(async () => {
+        const figure = document.getElementById("figure");
+        const { width, height } = figure.getBoundingClientRect();
+        const image = new Image();
+        image.src = await Plotly.toImage(figure, { format: "png", width, height });
+        await image.decode();
+        const canvas = document.createElement("canvas");
+        [canvas.width, canvas.height] = [width, height];
+        const context = canvas.getContext("2d");
+        context.drawImage(image, 0, 0);
+        // without the title above and the legend below
+        const [top, rows] = [Math.round(0.2 * height), Math.round(0.55 * height)];
+        const { data } = context.getImageData(0, top, width, rows);
+        const filled = [];
+        for (let i = 0; i < data.length / 4; i++) {
+          if (data[4 * i + 3] && data[4 * i] < 200) filled.push(i % Math.floor(width));
+        }
+        const ends = [Math.min, Math.max].map((end) => filled.reduce((a, b) => end(a, b)));
+        return [...ends, width];
+    })()""")
+
+
+def test_a_narrow_screen_shows_the_whole_cloud(tmp_path, opened):
+    np.save(tmp_path / "table.npy", shapes.generate("table", 3, split="test", num_points=1000))
+    opened.resize(390, 844)
+    opened.open(page(tmp_path / "table.npy", "-m", 32).as_uri())
+    opened.wait("document.querySelector('input[type=range]')")
+    left, right, width = seen(opened)
+    assert 0.05 * width < left < right - 0.4 * width and right < 0.95 * width

@@ -30,16 +30,18 @@ READ_ONLY = [extension for extension in scans.READERS if extension not in scans.
 PACKED = [extension for extension in READ_ONLY if extension.endswith(".gz")]
 BY_NETWORK = ("samplenet", "greedy")  # samplers that take --weights and --up
 DEFAULT_TASK = "classification"
-MOST = "points to sample (default: of trained weights their own m, else only the cloud is shown)"
+MOST = """points to sample (default: of a trained SampleNet its own m, or all points of a smaller
+cloud if it is progressive; other samplers need it; without a sampler only the cloud is shown)"""
 HELP = f"""samplers:
   fps        farthest point sampling, starting from the file's first point
   random     uniformly at random, by --seed
   grid       from each occupied cell of a grid the point nearest to the mean of the cell's
              points: exactly m points, or one for each cell of size --cell
-  samplenet  a trained SampleNet. A cloud of more than 16384 points is cut into patches, each
-             patch is sampled by the network, and farthest point sampling adds the rest of the m
-             points. Weights trained for one size can pick more points there, and exactly that many
-             from smaller clouds. The weights below were trained with y up: --up z turns the cloud
+  samplenet  a trained SampleNet. A cloud of more than 16384 points is cut into patches if -m is
+             twice the weights' own m or more, each patch is sampled by the network, and farthest
+             point sampling adds the rest of the m points. Weights trained for one size can pick
+             more points there, and exactly that many from smaller clouds. The weights below were
+             trained with y up: --up z turns the cloud
   greedy     the points by which a frozen task network answers most nearly as by the whole cloud,
              one after the other; nothing is trained. Of clouds larger than those the network was
              trained on, it chooses among as many farthest points. Needs no framework; uses --up
@@ -51,7 +53,7 @@ weights of samplenet: a .safetensors file, a run folder, hf:owner/name or hf:own
 weights of greedy: {" ".join(pretrained.list_tasks())} (default: {DEFAULT_TASK})
 
 On the page of view a slider shows any smaller m where the first points of a sample are the sample
-of fewer: of fps, random, greedy, and progressive weights unless the cloud is cut into patches.
+of fewer: of fps, random, greedy, and progressive weights unless m needs several patches.
 
 The sampled points are rows of the input: nothing is moved or rounded, and colours, normals and
 everything else that the file stores for a point stay with them. A line on stderr says what the
@@ -71,8 +73,6 @@ only become .ply. Text that holds no points, and .txt and .csv files with fewer 
 def main(argv: list[str] | None = None) -> int:
     """Run the command and return its exit status: 2, after one sentence, if the input is wrong."""
     args = _parser().parse_args(argv)
-    if "sampler" in args and args.sampler is None:
-        args.sampler = "samplenet" if args.weights else "fps"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     warnings.formatwarning = lambda message, *_, **__: f"{message}\n"
     try:
@@ -128,7 +128,7 @@ def _parser() -> Parser:
     for command in (sample, view):
         add = command.add_argument
         add("-m", type=int, help=MOST if command is view else "points to sample")
-        text = "default: fps, or samplenet where --weights is given"
+        text = "default: fps, or with --weights the one they are for"
         add("--sampler", choices=("fps", "random", "grid", *BY_NETWORK), help=text)
         add("--weights", metavar="NAME", help="trained sampler or task network, see below")
         add("--framework", choices=("torch", "tf"), help="default: what is installed, torch first")
@@ -185,16 +185,22 @@ def _picker(args) -> Callable[[NDArray, int, str], NDArray[np.int64]]:
     }[sampler]
 
 
-def _weights(args) -> str:
+def _default_sampler(args) -> str:
+    if args.weights is None:
+        return "fps"
+    return "greedy" if args.weights in pretrained.list_tasks() else "samplenet"
+
+
+def _weights(args) -> str | Path:
     progressive = [name for name in samplenet.list_weights() if name.endswith("-progressive")]
     return args.weights or progressive[0]
 
 
 def _nested(args, picker: Callable, n: int) -> bool:
     """Return whether the first points of a sample of n are what a smaller -m gives."""
-    if args.sampler == "samplenet":
-        return picker.nested(n)
-    return args.sampler != "grid" and args.m > 1
+    if args.m is None or args.m == 1:
+        return False
+    return picker.nested(n) if args.sampler == "samplenet" else args.sampler != "grid"
 
 
 def _read(path: Path, notes: Notes) -> scans.Scan:
@@ -238,6 +244,7 @@ def _indices(path: Path, scan: scans.Scan, m: int | None, picker: Callable, *opt
 
 
 def _sample(args) -> int:
+    args.sampler = args.sampler or _default_sampler(args)
     picker, notes = _picker(args), Notes()
     jobs, faults = files.plan(args.inputs, args.output, args.indices)
     for fault in faults:
@@ -312,7 +319,9 @@ def _sentence(error: InputError | OSError) -> str:
 def _view(args) -> int:
     from samplenet.console import view
 
-    samples = args.m is not None or args.cell is not None or args.sampler != "fps"
+    given = (args.m, args.cell, args.sampler, args.weights)
+    samples = any(value is not None for value in given)
+    args.sampler = args.sampler or _default_sampler(args)
     if args.sample and samples:
         raise InputError("give either --sample, or -m, --cell, --sampler or --weights")
     if args.open3d and not view.has_display():
@@ -320,17 +329,24 @@ def _view(args) -> int:
     page = args.output or Path(args.input.stem + ".html")
     if page.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"-o {page} must end in .html")
-    if args.sampler == "samplenet" and args.m is None:
-        args.m = pretrained.card(_weights(args))["m"]
-    picker, notes = _picker(args) if samples else None, Notes()
     if args.input.is_dir():
         raise InputError(f"{args.input} is a folder; view shows one file")
+    notes, by = Notes(), args.sampler
     scan = _read(args.input, notes)
+    n = int(scan.finite.sum())
+    if args.sampler == "samplenet":
+        name = str(_weights(args))
+        by = name if name.startswith(pretrained.hub.PREFIX) else Path(name).name
+        args.weights = pretrained.weights_file(name)  # once: a hub's may change in between
+        if args.m is None:
+            card = pretrained.card(args.weights)
+            args.m = card["m"] if len(card["sizes"]) == 1 else max(1, min(card["m"], n))
+    picker = _picker(args) if samples else None
     up = _up(args, args.input, notes)
     sample, farthest, nested = scan.points[:0], None, False
     if picker:
         sample = scan.points[_indices(args.input, scan, args.m, picker, 0, up)]
-        nested = _nested(args, picker, int(scan.finite.sum()))
+        nested = _nested(args, picker, n)
         if nested and args.sampler in BY_NETWORK:
             fps = partial(pick.farthest_points, m=args.m)
             farthest = scan.points[_indices(args.input, scan, args.m, fps)]
@@ -342,7 +358,8 @@ def _view(args) -> int:
     if args.open3d:
         view.window(scan, sample, args.input.name, up)
         return 0
-    scans.put(page, view.page(scan, sample, args.input.name, up, nested, farthest))
+    kind = f"by {by}" if picker else "sampled"
+    scans.put(page, view.page(scan, sample, args.input.name, up, nested, farthest, kind))
     print(page)
     if not args.no_open and view.has_display():
         webbrowser.open(page.resolve().as_uri())

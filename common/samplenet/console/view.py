@@ -29,6 +29,7 @@ def page(
     up: str,
     nested: bool = False,
     farthest: np.ndarray | None = None,
+    kind: str = "sampled",
 ) -> bytes:
     """Return an HTML page that works offline.
 
@@ -39,6 +40,7 @@ def page(
         nested: whether the first points of a sample are the sample of fewer points: the page then
             has a slider over m.
         farthest: farthest points (m, 3) to compare with, as rings.
+        kind: what the legend says of the sample after its m, such as "by fps".
     """
     points, colors = _shown(scan, MAX_SHOWN)
     legend = f"{len(scan.rows)} points"
@@ -50,7 +52,7 @@ def page(
     layers = [Layer(legend, points, shade, 1.5)]
     if len(sample):
         size = 5 if len(sample) <= 2048 else 3
-        layers.append(Layer(f"{len(sample)} sampled", sample, PICKED, size))
+        layers.append(Layer(f"{len(sample)} {kind}", sample, PICKED, size))
     if farthest is not None:
         name = f"{len(farthest)} farthest points (FPS)"
         layers.append(Layer(name, farthest, FARTHEST, 8, ring=True))

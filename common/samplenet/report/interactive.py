@@ -13,6 +13,16 @@ CONFIG = {"displaylogo": False, "responsive": True}
 # a menu above the figure, and the legend of clouds below it
 MENU = dict(type="dropdown", y=1, xanchor="left", yanchor="bottom", showactive=True, pad={"b": 6})
 LEGEND = {"orientation": "h", "x": 0.5, "xanchor": "center", "y": 0, "yanchor": "top"}
+# the width of a narrow screen cuts the cloud off where the height does not: start farther away
+STEP_BACK = """
+const figure = document.getElementById("{plot_id}");
+const { width, height } = figure.getBoundingClientRect();
+if (height > width) {
+  const { x, y, z } = figure.layout.scene.camera.eye;
+  const far = height / width;
+  Plotly.relayout(figure, "scene.camera.eye", { x: x * far, y: y * far, z: z * far });
+}
+"""
 PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -71,13 +81,14 @@ def page(figure: Lines | Scene, title: str, script: str = "") -> bytes:
         from plotly import graph_objects
     drawn = graph_objects.Figure(draw(figure))
     drawn.update_layout(title={"text": plain(title), "x": 0.5}, margin={"t": 100})
+    scripts = [STEP_BACK] if isinstance(figure, Scene) else []
     figure = drawn.to_html(
         include_plotlyjs=True,
         full_html=False,
         div_id="figure",
         default_height="calc(100vh - 4.5rem)" if script else "96vh",
         config=CONFIG,
-        post_script=script or None,
+        post_script=[*scripts, script] if script else scripts,
     )
     return PAGE.format(title=plain(title), figure=figure).encode()
 
