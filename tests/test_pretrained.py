@@ -3,18 +3,23 @@
 import json
 import re
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import samplenet
 from samplenet import InputError, pretrained, weights
-from samplenet.console import pick
+from samplenet.atomic import write_atomic
+from samplenet.console import cli, pick
 from samplenet.data import shapes
+from samplenet.pretrained import hub, page
+from samplenet.pretrained.__main__ import push
 from samplenet.runs import settings
 from samplenet.runs.checkpoint import digest, load_checkpoint, save_checkpoint
 from samplenet.runs.evaluation import EvaluationConfig
 from samplenet.runs.run import network_digest
+from samplenet.sampled import Settings
 
 NAMES = samplenet.list_weights()
 CARD = {
@@ -107,6 +112,81 @@ def test_a_file_gives_its_sampler(tmp_path, clouds):
     with pytest.raises(InputError, match="sample 6 points, not 4"):
         samplenet.load_pretrained(tmp_path, m=4)
     assert pick.SampleNetPicker(tmp_path, 6, framework="torch").normalisation == "unit_sphere"
+    assert pretrained.card(tmp_path)["normalisation"] == "unit_sphere"  # the page prints it
+    assert "| `unit_sphere` |" in page.write("me/sampler", pretrained.card(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"temperature": "x"}, "temperature must be a finite number, got 'x'"),
+        ({"temperature": 10**400}, "temperature must be a finite number, got 1000"),
+        ({"k": 0.5}, "k must be a whole number of at least 1, got 0.5"),
+        ({"min_sigma": -1}, "min_sigma must be a finite number of at least 0, got -1"),
+        ({"conv_widths": []}, r"conv_widths must be one or more whole numbers .* got \(\)"),
+        ({"conv_widths": [64.5]}, r"conv_widths must be .* got \(64.5,\)"),
+        ({"fc_widths": [True]}, r"fc_widths must be whole numbers of at least 1, got \(True,\)"),
+        ({"fc_widths": None}, "fc_widths must be whole numbers of at least 1, got None"),
+        ({"bn_epsilon": "x"}, "bn_epsilon must be a finite number of at least 0, got 'x'"),
+        ({"bn_epsilon": -1}, "bn_epsilon must be .* got -1"),
+        ({"bn_epsilon": float("nan")}, "bn_epsilon must be .* got nan"),
+        ({"bn_momentum": 7}, r"bn_momentum must be a number in \[0, 1\], got 7"),
+        ({"projection": "no"}, "projection must be True or False, got 'no'"),
+        ({"output_order": []}, r"output_order must be 'm3' or '3m', got \[\]"),
+    ],
+)
+def test_settings_of_the_wrong_kind_are_refused(tmp_path, wrong, said):
+    with pytest.raises(InputError, match=f"^SampleNet: {said}"):
+        Settings(**{"m": 4, **wrong})
+    path = tmp_path / "other.safetensors"
+    save_checkpoint(path, {}, {"network": {"m": 4, **wrong}})
+    with pytest.raises(InputError, match=f"other.safetensors are damaged: SampleNet: {said}"):
+        samplenet.load_pretrained(path)
+
+
+def test_a_card_of_the_wrong_kind_is_refused(tmp_path):
+    path = tmp_path / "other.safetensors"
+    for wrong, said in (
+        ({"sizes": [-5, 0]}, r"sample sizes are \[-5, 0\], its m is 4"),
+        ({"sizes": [True]}, r"sample sizes are \[True\]"),
+        ({"normalisation": []}, r"normalisation is \[\], not one of unit_sphere, box_side"),
+        ({"normalisation": "cube"}, "normalisation is 'cube'"),
+    ):
+        save_checkpoint(path, {}, {"network": {"m": 4}, **wrong})
+        with pytest.raises(InputError, match=f"other.safetensors.*{said}"):
+            pretrained.card(path)
+    header = {"__metadata__": {"meta": '{"a": ' + 100_000 * "["}}
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text)
+    with pytest.raises(InputError, match="other.safetensors is damaged"):
+        pretrained.card(path)
+
+
+def test_the_page_says_that_progressive_samplers_serve_every_m_and_keeps_its_table():
+    record = {**pretrained.card("classification-progressive"), "data": "x | y\nz <b>"}
+    text = page.write("me/sampler", record)
+    assert "It picks any number of them, and was trained for 8 to 128." in text
+    assert "| data | x &#124; y z &lt;b&gt; |\n" in text
+    assert "It picks 32 of them." in page.write("me/sampler", pretrained.card("classification-32"))
+
+
+@pytest.mark.parametrize(
+    ("words", "kept"),
+    [
+        ("--data-root=/home/me/a=b/secret", "--data-root=secret"),
+        ("/home/me/a=b/secret", "secret"),
+        ("~/x/y.py:N --task ~me/z", "y.py:N --task z"),
+        ("../../../home/me/z --runs=a/../../home/me/z", "z --runs=z"),
+        ("--m 32 --data-root=data/a=b train.py", "--m 32 --data-root=data/a=b train.py"),
+        ("train.py --resume --out", "train.py"),
+    ],
+)
+def test_a_published_command_has_only_the_names_of_paths_out_of_its_folder(words, kept):
+    from samplenet.pretrained import release as releasing
+
+    assert releasing.without_paths(f"python {words}") == f"python {kept}"
+    with pytest.raises(InputError, match="command is damaged .No closing quotation"):
+        releasing.without_paths(f"python {words} '")
 
 
 def test_weights_that_cannot_be_loaded_are_named(tmp_path, monkeypatch):
@@ -178,6 +258,30 @@ def test_the_default_framework_is_the_imported_one_else_the_installed_one_pytorc
         assert pretrained.choose_framework("tf") == "tf"
 
 
+def test_weights_of_a_hub_are_fetched_once(tmp_path, monkeypatch, capsys, clouds):
+    pytest.importorskip("torch", reason="sampling by a network needs PyTorch")
+    pytest.importorskip("plotly", reason="pages need plotly")
+    asked = []
+
+    def fetch(address):
+        asked.append(address)
+        return pretrained.FOLDER / "classification-progressive.safetensors"
+
+    monkeypatch.setattr(hub, "fetch", fetch)
+    cloud, out = tmp_path / "a.npy", tmp_path / "o.npy"
+    np.save(cloud, clouds[0])
+    weights = "--weights hf:me/sampler"
+    view = f"view {cloud} {weights} --no-open -o {tmp_path / 'a.html'}"
+    for words in (view, f"{view} -m 9", f"sample {cloud} {weights} -m 9 -o {out}"):
+        assert cli.main(words.split()) == 0
+        assert [asked.pop()] and not asked
+    assert "9 by hf:me" in (tmp_path / "a.html").read_text()
+    flags = SimpleNamespace(sampler="hf:me/sampler", repository="me/other", results=None)
+    flags.license, flags.dry_run = "", True
+    push(flags)
+    assert len(asked) == 1 and "# me/other" in capsys.readouterr().out
+
+
 def test_a_run_is_added_to_the_weights(tmp_path, monkeypatch):
     torch = pytest.importorskip("torch", reason="the PyTorch side needs PyTorch")
     from samplenet.pretrained import release as releasing
@@ -218,10 +322,29 @@ def test_a_run_is_added_to_the_weights(tmp_path, monkeypatch):
     (results / "results.json").write_text(
         json.dumps({**found, "rows": [{**row, "seed": 0, "value": 0.1}, row]})
     )
+    for name in ("../x", "a/b", ".x", "", "Cars"):
+        with pytest.raises(InputError, match="a name has a-z, 0-9 and hyphens"):
+            releasing.release(name, run, results)
+    copied = []
+    monkeypatch.setattr(
+        releasing, "write_atomic", lambda *words: (copied.append(words[0]), write_atomic(*words))
+    )
     releasing.release("mine", run, results)
+    assert copied == [kept / "mine.safetensors"]  # whole or not at all
     assert {path.name for path in kept.iterdir()} == {"mine.safetensors", "mine.json"}
     card = json.loads((kept / "mine.json").read_text())
     assert card["metrics"] == [{"m": 4, "metric": "accuracy", "value": 0.5, "n": 8}]
+    for path in (results / "results.json", run / "environment.json"):
+        whole = path.read_text()
+        lacking = ("{}", '{"schema": 2}', '{"schema": 2, "command": 3}')
+        for content in ("{", "[1]", "[" * 10**5, *lacking):
+            path.write_text(content)
+            with pytest.raises(InputError, match=f"{path.name} is damaged|earlier version"):
+                releasing.release("mine", run, results)
+        path.write_text(whole)
+    (results / "results.json").write_text(json.dumps({**found, "rows": [3]}))
+    with pytest.raises(InputError, match="results.json is damaged: 3 stands where"):
+        releasing.release("mine", run, results)
 
 
 def test_the_task_networks_are_small_hold_no_path_and_are_described():
@@ -289,6 +412,16 @@ def test_a_task_network_is_added_without_what_others_do_not_have(tmp_path, monke
     assert card["metrics"] == [{"metric": "accuracy", "float32": 0, "float16": 1, "n": 4}]
     with pytest.raises(InputError, match="float16 evaluates"):
         releasing.release_task("classification", run, results[::-1])
+    for key, wrong, said in (
+        ("rows", [], "differ in their rows"),
+        ("rows", [{"method": {"sampler": "none"}}], "results.json is damaged: 'metric' is missing"),
+        ("runs", [], "float16 evaluates"),
+        ("runs", 3, "results.json is damaged: 'runs' is missing"),
+    ):
+        text = json.dumps({**values["float16"], key: wrong})
+        (tmp_path / "float16" / "results.json").write_text(text)
+        with pytest.raises(InputError, match=said):
+            releasing.release_task("classification", run, results)
 
     (run / "config.yaml").write_text(written % "/data/mine")
     with pytest.raises(InputError, match="depends on /data/mine, which others do not have"):

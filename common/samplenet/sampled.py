@@ -1,11 +1,14 @@
 """What every sampler returns, the settings of a SampleNet, and the draw of random points."""
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from samplenet.errors import InputError
+
+LARGEST = float(np.finfo(np.float32).max)
 
 
 class Sampled(NamedTuple):
@@ -59,15 +62,29 @@ class Settings:
     bn_momentum: float = 0.9
 
     def __post_init__(self):
-        if not isinstance(self.m, int) or self.m < 1:
-            raise InputError(f"SampleNet: m must be a whole number of at least 1, got {self.m!r}")
-        if self.output_order not in ("m3", "3m"):
-            raise InputError(
-                f"SampleNet: output_order must be 'm3' or '3m', got {self.output_order!r}"
-            )
-        # a weights file gives lists, and equal settings must compare equal
-        object.__setattr__(self, "conv_widths", tuple(self.conv_widths))
-        object.__setattr__(self, "fc_widths", tuple(self.fc_widths))
+        for name in ("conv_widths", "fc_widths"):
+            # a weights file gives lists, and equal settings must compare equal
+            if isinstance(getattr(self, name), list):
+                object.__setattr__(self, name, tuple(getattr(self, name)))
+        whole, amount = "a whole number of at least 1", "a finite number of at least 0"
+        widths, switch = "whole numbers of at least 1", "True or False"
+        some_convs = bool(self.conv_widths) and _widths(self.conv_widths)
+        for name, needed, good in (
+            ("m", whole, is_count(self.m)),
+            ("k", whole, is_count(self.k)),
+            ("temperature", "a finite number", _in(self.temperature, -LARGEST, LARGEST)),
+            ("min_sigma", amount, _in(self.min_sigma, 0, LARGEST)),
+            ("projection", switch, isinstance(self.projection, bool)),
+            ("conv_widths", f"one or more {widths}", some_convs),
+            ("fc_widths", widths, _widths(self.fc_widths)),
+            ("fc_batch_norm", switch, isinstance(self.fc_batch_norm, bool)),
+            ("output_batch_norm", switch, isinstance(self.output_batch_norm, bool)),
+            ("output_order", "'m3' or '3m'", self.output_order in ("m3", "3m")),
+            ("bn_epsilon", amount, _in(self.bn_epsilon, 0, LARGEST)),
+            ("bn_momentum", "a number in [0, 1]", _in(self.bn_momentum, 0, 1)),
+        ):
+            if not good:
+                raise InputError(f"SampleNet: {name} must be {needed}, got {getattr(self, name)!r}")
 
     def check_clouds(self, shape: tuple) -> None:
         """Raise InputError unless m points can be sampled from clouds of this shape, (B, N, 3).
@@ -81,6 +98,19 @@ class Settings:
             raise InputError(
                 f"SampleNet: m must be at most N, got m = {self.m} for clouds of N = {n} points"
             )
+
+
+def is_count(value) -> bool:
+    """Return whether a value is a whole number of at least 1."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _in(value, low: float, high: float) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and low <= value <= high
+
+
+def _widths(value) -> bool:
+    return isinstance(value, tuple) and all(map(is_count, value))
 
 
 class Prefix:

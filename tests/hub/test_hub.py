@@ -225,6 +225,7 @@ def test_files_of_strangers_are_refused_before_they_can_harm(hub, run):
         "deep": {**meta, "network": {**network, "conv_widths": [10**9, 10**9]}},
         "negative": {**meta, "network": {**network, "fc_widths": [-5]}},
         "words": {**meta, "network": {**network, "fc_widths": "many"}},
+        "unknown": {**meta, "network": {**network, "heads": 2}},
         "number": {"network": 3},
         "sizes": {**meta, "sizes": "all"},
         "list": [1, 2],
@@ -237,8 +238,9 @@ def test_files_of_strangers_are_refused_before_they_can_harm(hub, run):
     repository.commit({"sampler.safetensors": b"\x80\x04cos\nsystem\n"})
     said = told(run, *(f"hf:me/{name}" for name in (*kinds, "pickle")))
     for sentence, names in {
-        "is damaged: its settings are of another network": ("wide", "deep", "negative"),
-        "settings that this version's SampleNet does not know": ("words",),
+        "is damaged: its settings are of another network": ("wide", "deep"),
+        "are damaged: SampleNet: fc_widths must be whole numbers of at": ("negative", "words"),
+        "settings that this version's SampleNet does not know": ("unknown",),
         "is damaged: its sample sizes are": ("number", "sizes"),
         "is damaged or no safetensors file": ("list", "pickle"),
         "does not hold the settings of a SampleNet": ("empty",),

@@ -153,9 +153,10 @@ class SampleNetPicker:
     """
 
     def __init__(self, weights, m: int, framework: str | None = None, seed: int = 0):
-        card = pretrained.card(weights)
-        self.weights, self.m, self.seed = weights, m, seed
-        self.largest_m, self.normalisation = card["m"], card.get("normalisation", "unit_sphere")
+        path = pretrained.weights_file(weights)  # once: a hub's may change in between
+        card = pretrained.card(path)
+        self.weights, self.m, self.seed = pretrained.called(path), m, seed
+        self.largest_m, self.normalisation = card["m"], card["normalisation"]
         self.fixed_size = len(card["sizes"]) == 1
         framework = pretrained.choose_framework(framework)
         self.in_torch = framework == "torch"
@@ -163,7 +164,7 @@ class SampleNetPicker:
             import samplenet.quiet_tensorflow  # noqa: F401
         # an m below the fixed size is passed on for the error that load_pretrained raises
         size = m if self.fixed_size and m < self.largest_m else None
-        self.sampler = pretrained.load_pretrained(weights, size, framework)
+        self.sampler = pretrained.load_pretrained(path, size, framework)
 
     def nested(self, n: int) -> bool:
         """Return whether the first of the points picked of n are what a smaller m gives."""

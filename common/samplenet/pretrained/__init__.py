@@ -23,8 +23,9 @@ from pathlib import Path
 
 from samplenet import weights
 from samplenet.errors import InputError
+from samplenet.normalisation import NORMALISATIONS
 from samplenet.pretrained import hub
-from samplenet.sampled import Prefix, Settings
+from samplenet.sampled import Prefix, Settings, is_count
 
 FOLDER = Path(__file__).resolve().parent
 TASKS = FOLDER / "tasks"
@@ -42,7 +43,11 @@ def card(name) -> dict:
     The library's weights have "m", "sizes" (several: a progressive sampler), "num_points",
     "normalisation" (see `normalise`), "experiment", "data", "command", "revision", "metrics", and
     "network", the settings of `SampleNet`. A run has the first four and "network"; another file has
-    the metadata that `samplenet.weights.save` was given, and a hub's what was pushed there.
+    the metadata that `samplenet.weights.save` was given, and a hub's what was pushed there. "m",
+    "sizes" and "normalisation" are always there: without the last "unit_sphere" is meant.
+
+    Raises:
+        InputError: unknown name, damaged file, or a hub that does not give the weights.
     """
     path = weights_file(name)
     metadata = weights.metadata(path)
@@ -53,10 +58,13 @@ def card(name) -> dict:
     m = network.get("m") if isinstance(network, dict) else None
     if path.parent == FOLDER:
         metadata |= json.loads(path.with_suffix(".json").read_text())
-    record = {"sizes": [m], **metadata, "m": m}
-    sizes = record["sizes"]
-    if not (isinstance(sizes, list) and sizes and all(isinstance(n, int) for n in [m, *sizes])):
+    record = {"sizes": [m], "normalisation": "unit_sphere", **metadata, "m": m}
+    sizes, normalisation = record["sizes"], record["normalisation"]
+    if not (isinstance(sizes, list) and sizes and all(map(is_count, [m, *sizes]))):
         raise InputError(f"{path} is damaged: its sample sizes are {sizes!r}, its m is {m!r}")
+    if normalisation not in [*NORMALISATIONS]:  # a list: what the file holds may be unhashable
+        known = ", ".join(NORMALISATIONS)
+        raise InputError(f"{path}: its normalisation is {normalisation!r}, not one of {known}")
     return record
 
 
@@ -80,18 +88,21 @@ def load_pretrained(name, m: int | None = None, framework: str | None = None):
             that is not installed, or a hub that does not give the weights.
     """
     path, framework = weights_file(name), choose_framework(framework)
-    record = card(path)
+    record, name = card(path), called(path)
     fixed_size = len(record["sizes"]) == 1
     if m is not None and m != record["m"] and fixed_size:
         progressive = [other for other in list_weights() if other.endswith("-progressive")]
         fault = f"weights {name} sample {record['m']} points, not {m}"
         raise InputError(f"{fault}; those for every m: {progressive}")
     try:
-        _check_size(path, Settings(**record["network"]))
-        sampler = _build(framework, record["network"])
+        settings = Settings(**record["network"])
     except TypeError as error:
         fault = f"weights {name} have settings that this version's SampleNet does not know"
         raise InputError(f"{fault} ({error})") from error
+    except InputError as error:
+        raise InputError(f"weights {name} are damaged: {error}") from error
+    _check_size(path, settings)
+    sampler = _build(framework, record["network"])
     weights.load(sampler, path)
     return sampler if m is None or fixed_size else Prefix(sampler, m)
 
@@ -111,7 +122,7 @@ def _build(framework: str, network: dict):
 def _check_size(path: Path, settings: Settings) -> None:
     """Refuse settings of more weights than the file has bytes: they could fill the memory."""
     widths = [3, *settings.conv_widths, *settings.fc_widths, 3 * settings.m]
-    if min(widths) < 1 or sum(map(math.prod, itertools.pairwise(widths))) > path.stat().st_size:
+    if sum(map(math.prod, itertools.pairwise(widths))) > path.stat().st_size:
         raise InputError(f"{path} is damaged: its settings are of another network than its weights")
 
 
@@ -129,6 +140,11 @@ def weights_file(name) -> Path:
         others = "a .safetensors file, a run folder, or hf:owner/name"
         raise InputError(f"no weights {str(name)!r}; known: {known}, {others}")
     return FOLDER / f"{name}.safetensors"
+
+
+def called(path: Path) -> str:
+    """Return how messages call a file of weights: the library's by name, others by path."""
+    return path.stem if path.parent == FOLDER else str(path)
 
 
 def list_tasks() -> list[str]:

@@ -5,7 +5,7 @@
 
 Writes sampler.safetensors and README.md to the repository, which it creates. In place of a run it
 takes a .safetensors file, or the name of a sampler of the library. Of absolute paths in the run's
-commands only the last names are published.
+commands, and of those with ~ or .., only the last names are published.
 
     python -m samplenet.pretrained add classification-32 \\
         --run results/quick/classification/samplenet-32-seed0 \\
@@ -70,7 +70,8 @@ def start() -> None:
 def push(flags) -> None:
     """Write a sampler to the hub, or show what its page would be."""
     hub.check(flags.repository)
-    record, path = pretrained.card(flags.sampler), pretrained.weights_file(flags.sampler)
+    path = pretrained.weights_file(flags.sampler)  # once: a hub's may change in between
+    record = pretrained.card(path)
     folder = Path(flags.sampler)
     if folder.is_dir():
         from samplenet.pretrained import release

@@ -1,5 +1,7 @@
 """The page of a sampler on the Hugging Face hub: the README.md of its repository."""
 
+import html
+
 from samplenet.pretrained.hub import PREFIX
 from samplenet.runs.settings import yaml
 
@@ -18,11 +20,14 @@ def write(repo: str, record: dict, license: str = "") -> str:
     if license:
         header["license"] = license
     sizes, m = record["sizes"], record["m"]
-    count, option = (f"{min(sizes)} to {m}", f", m={min(sizes)}") if len(sizes) > 1 else (m, "")
+    picks, option = f"It picks {m} of them.", ""
+    if len(sizes) > 1:
+        picks = f"It picks any number of them, and was trained for {min(sizes)} to {max(sizes)}."
+        option = f", m={min(sizes)}"
     facts = [
         ("trained for m", ", ".join(map(str, sizes))),
         ("points of a cloud", record.get("num_points", "unknown")),
-        ("normalisation", f"`{record.get('normalisation', 'unit_sphere')}`"),
+        ("normalisation", f"`{record['normalisation']}`"),
         ("data", record.get("data", "unknown")),
         ("revision of the code", record.get("revision", "unknown")),
     ]
@@ -30,7 +35,7 @@ def write(repo: str, record: dict, license: str = "") -> str:
         f"---\n{yaml.safe_dump(header, sort_keys=False)}---\n",
         f"# {repo}\n",
         "A [SampleNet](https://arxiv.org/abs/1912.03663): it learned which few points of a point "
-        f"cloud a task needs. It picks {count} of them.\n",
+        f"cloud a task needs. {picks}\n",
         "```python",
         "import samplenet\n",
         f'sampler = samplenet.load_pretrained("{PREFIX}{repo}"{option})',
@@ -62,4 +67,9 @@ def write(repo: str, record: dict, license: str = "") -> str:
 def _table(columns, rows) -> list[str]:
     """Return the lines of a table in Markdown."""
     cells = [columns, ["---"] * len(columns), *rows]
-    return [*(f"| {' | '.join(map(str, row))} |" for row in cells), ""]
+    return [*(f"| {' | '.join(map(_cell, row))} |" for row in cells), ""]
+
+
+def _cell(value) -> str:
+    """Return a value as one line of text, which cannot end its cell of a table."""
+    return html.escape(" ".join(str(value).split()), quote=False).replace("|", "&#124;")

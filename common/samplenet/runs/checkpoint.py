@@ -60,7 +60,7 @@ def read(path: Path, ours: bool = False) -> tuple[dict[str, np.ndarray], dict]:
         meta = json.loads(text)
         if not isinstance(meta, dict):
             raise TypeError(f"its meta is {type(meta).__name__}, not dict")
-    except (safetensors.SafetensorError, KeyError, ValueError, TypeError) as error:
+    except (safetensors.SafetensorError, KeyError, ValueError, TypeError, RecursionError) as error:
         raise InputError(f"{path} is damaged or no safetensors file ({error})") from error
     found = {"sha256": digest(arrays), "meta_sha256": _sha256(text)}
     if any(header.get(name, value) != value for name, value in found.items()):
