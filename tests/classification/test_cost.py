@@ -126,7 +126,7 @@ def test_cost_of_a_trained_sampler_beside_the_classifier_alone(
     tmp_path, measure_cost, one_fresh_process, trained, capsys
 ):
     flags = ["--task", trained / "cls", "--samplers", "random", trained / "samplenet"]
-    flags += ["--sizes", 8, "--batch-size", 64, "--repeats", 2]
+    flags += ["--sizes", 8, "--batch-size", 512, "--repeats", 2]
     measure_cost(*flags, "--out", tmp_path)
     found = json.loads((tmp_path / "cost.json").read_text())
     assert (found["schema"], found["task"]) == (1, "vanilla")
@@ -145,8 +145,9 @@ def test_cost_of_a_trained_sampler_beside_the_classifier_alone(
         own = values[*line, "sampler_parameters", "any"]
         assert (own > 0) == (line[0] == "samplenet")
         assert values[*line, "parameters", "any"] == alone + own
-    # bytes of the batch before the pooled layer, whose own activations are not held
-    widest_held = 64 * 64 * 128 * 4
+    # bytes of the batch before the pooled layer, whose own activations are not held; small batches
+    # may find room in what loading has freed
+    widest_held = 512 * 64 * 128 * 4
     assert values["none", 64, "peak_memory_bytes", "cpu"] > widest_held
     text = (tmp_path / "cost.md").read_text()
     assert text in capsys.readouterr().out and "the paper" in text
