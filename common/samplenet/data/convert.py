@@ -109,9 +109,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = Parser(description="Make a data set in the ModelNet40 layout from your own scans.")
     parser.add_argument("source", help="folder that holds a folder of scans for each class")
     parser.add_argument("--out", required=True, help="folder of the data set")
-    parser.add_argument("--num-points", type=int, default=2048, help="points of each cloud")
-    parser.add_argument("--test", type=float, default=0.2, help="share of each class to test on")
-    parser.add_argument("--seed", type=int, default=0, help="of the points drawn and the split")
+    parser.add_argument("--num-points", type=int, default=2048, help="points of each cloud (2048)")
+    parser.add_argument(
+        "--test", type=float, default=0.2, help="share of each class to test on (0.2)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the points drawn and the split (0)")
     parser.add_argument("--overwrite", action="store_true", help="replace the data set --out")
     args = parser.parse_args(argv)
     from samplenet.runs import script  # here: reading data needs no run folders
