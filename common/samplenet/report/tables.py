@@ -19,6 +19,7 @@ from samplenet.report.rows import (
     cell,
     color,
     in_order,
+    is_greedy,
     label,
     mean,
     seeds,
@@ -263,7 +264,8 @@ def tie(results: Results) -> str:
 def _training_seeds(results: Results) -> dict[str, int]:
     """Count the seeds of each trained method."""
     found = seeds(results.headline(protocol="matched"), results.experiment.columns)
-    return {name: len(numbers) for name, numbers in found.items() if name not in BASELINES}
+    trained = [name for name in found if name not in BASELINES and not is_greedy(name)]
+    return {name: len(found[name]) for name in trained}
 
 
 def introduction(results: Results) -> str:
