@@ -11,15 +11,15 @@ rounding, so the gradients are those of plain layers at the point that was taken
 to hold the largest value.
 """
 
-import argparse
 import importlib
 import sys
 from collections.abc import Callable
 
 import numpy as np
 import torch
+from fuzzing import start
 
-from samplenet.ops import native, reference, use_native
+from samplenet.ops import reference, use_native
 
 KINDS = ["normal", "offset", "whole", "coinciding", "not a number"]
 TOLERANCES = {"float32": 2e-5, "float64": 2e-13}  # of the largest value, or of 1
@@ -172,16 +172,8 @@ def one_call(pooled: Callable, normalised: Callable, rng: np.random.Generator, h
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--framework", choices=["torch", "tf"], required=True)
-    parser.add_argument("--calls", type=int, default=300)
-    parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
-    library = importlib.import_module({"tf": "tensorflow"}.get(args.framework, args.framework))
-    if why := native.missing(args.framework, library.__version__):
-        sys.exit(f"no native ops to try: {why}")
+    args = start(__doc__)
     module = importlib.import_module(f"samplenet.ops.{args.framework}._pooled_linear")
-    torch.set_num_threads(1)  # most calls are too small for more
     rng = np.random.default_rng(args.seed)
     ops = {"torch": torch_calls, "tf": tf_calls}[args.framework](rng)
     ways = [("native", 1 << 24), ("native", 1 << 24), ("all at once", 1 << 24), ("chunks", 5000)]

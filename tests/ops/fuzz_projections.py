@@ -9,14 +9,13 @@ are not. Gradients are compared with those of framework operations in float64, w
 compare with finite differences.
 """
 
-import argparse
-import importlib
 import sys
 
 import numpy as np
+from fuzzing import start
 from projecting import call
 
-from samplenet.ops import native, use_native
+from samplenet.ops import use_native
 
 KINDS = ["normal", "wide", "border", "coinciding", "odd"]
 
@@ -92,17 +91,7 @@ def calls(framework: str, rng: np.random.Generator, how: str) -> None:
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--framework", choices=["torch", "tf"], required=True)
-    parser.add_argument("--calls", type=int, default=300)
-    parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
-    library = importlib.import_module({"tf": "tensorflow"}.get(args.framework, args.framework))
-    if why := native.missing(args.framework, library.__version__):
-        sys.exit(f"no native ops to try: {why}")
-    import torch
-
-    torch.set_num_threads(1)  # most calls are too small for more
+    args = start(__doc__)
     rng = np.random.default_rng(args.seed)
     for i in range(args.calls):
         calls(args.framework, rng, ("native", "framework operations")[i % 2])

@@ -10,14 +10,14 @@ operations in float64, which other tests compare with finite differences. No gra
 where a value lies so close to the end of a clip, or to another largest one, that rounding decides.
 """
 
-import argparse
 import importlib
 import sys
 
 import numpy as np
 from drawing import draw
+from fuzzing import start
 
-from samplenet.ops import native, reference, use_native
+from samplenet.ops import reference, use_native
 from samplenet.ops.reference_rendering import smooth, splat
 from samplenet.ops.voxels import Rendered, Voxels
 
@@ -149,17 +149,7 @@ def one_call(framework: str, rng: np.random.Generator, how: str) -> bool:
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--framework", choices=["torch", "tf"], required=True)
-    parser.add_argument("--calls", type=int, default=300)
-    parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
-    library = importlib.import_module({"tf": "tensorflow"}.get(args.framework, args.framework))
-    if why := native.missing(args.framework, library.__version__):
-        sys.exit(f"no native ops to try: {why}")
-    import torch
-
-    torch.set_num_threads(1)  # most calls are too small for more
+    args = start(__doc__)
     module = importlib.import_module(f"samplenet.ops.{args.framework}._render_voxels")
     rng, compared = np.random.default_rng(args.seed), 0
     ways = [("native", 1 << 21), ("native", 1 << 21), ("all at once", 1 << 21), ("parts", 1000)]

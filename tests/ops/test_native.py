@@ -76,6 +76,32 @@ def test_ten_thousand_random_pooled_linear_layers_are_plain_ones(built):
     fuzz(built, 10_000, FUZZ_POOLED_LINEAR)
 
 
+RENDERERS = pytest.mark.parametrize(
+    "script", [FUZZ_RENDER_VOXELS, FUZZ_PROJECTIONS], ids=lambda path: path.stem
+)
+
+
+@RENDERERS
+@pytest.mark.parametrize(("built", "calls"), [("torch", 300), ("tf", 100)], indirect=["built"])
+def test_random_images_agree_with_the_reference(built, calls, script):
+    pytest.importorskip("torch", reason="gradients are compared with PyTorch's")
+    fuzz(built, calls, script)
+
+
+@RENDERERS
+@pytest.mark.parametrize("isa", ["baseline", "avx2"])
+def test_narrower_instruction_sets_draw_the_same_images(built, isa, script):
+    fuzz(built, 60, script, SAMPLENET_ISA=isa)
+
+
+@pytest.mark.slow
+@RENDERERS
+@pytest.mark.parametrize("built", ["torch", "tf"], indirect=True)
+def test_five_thousand_random_images_agree_with_the_reference(built, script):
+    pytest.importorskip("torch", reason="gradients are compared with PyTorch's")
+    fuzz(built, 5000, script)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("isa", ["baseline", "avx2", "avx512"])
 def test_sanitizers_find_nothing(built, isa, tmp_path_factory):
@@ -108,6 +134,47 @@ def test_chamfer_holds_no_distance_matrix(built):
     done = run(sys.executable, "-c", MEMORY)
     kilobytes = int(done.stdout)
     assert kilobytes < 100_000  # the matrix has 2 * 20000 * 20000 * 4 bytes: 3.2 GB
+
+
+RENDER_MEMORY = """
+import resource, torch
+from samplenet.ops.torch import render_voxels
+points = (torch.randn(64, 500, 3) * 0.2).requires_grad_()
+render_voxels(points[:1], 1.5, size=8).silhouette.sum().backward()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+render_voxels(points, 1.5, size=48).silhouette.sum().backward()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def test_rendering_holds_no_grid_for_each_cloud(built):
+    done = run(sys.executable, "-c", RENDER_MEMORY)
+    kilobytes = int(done.stdout)
+    assert kilobytes < 20_000, done.stderr  # one grid of all clouds has 64 * 48**3 * 4 bytes: 28 MB
+
+
+PROJECT_MEMORY = """
+import resource, sys, torch
+from samplenet.ops import use_native
+from samplenet.ops.torch import project_features, project_mask
+use_native(sys.argv[1] == "native")
+points = (torch.rand(4, 1024, 3) * 64).requires_grad_()
+features = torch.rand(4, 1024, 3).requires_grad_()
+def step(size):
+    loss = project_mask(points, size, size).sum()
+    (loss + project_features(points, features, size, size).features.sum()).backward()
+step(8)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+step(64)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.parametrize("how", ["native", "framework"])
+def test_projections_hold_no_number_for_each_pixel_and_point(built, how):
+    done = run(sys.executable, "-c", PROJECT_MEMORY, how)
+    kilobytes = int(done.stdout)
+    assert kilobytes < 30_000, done.stderr  # 4 * 1024 * 64**2 * 4 bytes would be 67 MB
 
 
 def test_kernels_know_no_framework():

@@ -1,28 +1,13 @@
-"""The projections of points in each framework: compilation, memory, fuzzing."""
-
-import os
-import subprocess
-import sys
-from pathlib import Path
+"""The projections of points in each framework: compilation."""
 
 import numpy as np
 import pytest
-
-from samplenet.ops import native
-
-FUZZ = Path(__file__).with_name("fuzz_projections.py")
 
 
 def inputs(batch=3, count=80):
     rng = np.random.default_rng(0)
     points = rng.uniform(0, 9, (batch, count, 3)).astype(np.float32) + np.float32(0.2)
     return points, rng.normal(size=(batch, count, 3)).astype(np.float32)
-
-
-def needs_build(framework):
-    library = pytest.importorskip({"tf": "tensorflow"}.get(framework, framework))
-    if why := native.missing(framework, library.__version__):
-        pytest.skip(f"no native ops for {framework}: {why}")
 
 
 def test_views_of_tensors_are_drawn_as_their_copies(serve):
@@ -118,59 +103,3 @@ def test_tensorflow_knows_the_sizes_of_images(serve):
                 return mask
 
             draw.get_concrete_function()
-
-
-MEMORY = """
-import resource, sys, torch
-from samplenet.ops import use_native
-from samplenet.ops.torch import project_features, project_mask
-use_native(sys.argv[1] == "native")
-points = (torch.rand(4, 1024, 3) * 64).requires_grad_()
-features = torch.rand(4, 1024, 3).requires_grad_()
-def step(size):
-    loss = project_mask(points, size, size).sum()
-    (loss + project_features(points, features, size, size).features.sum()).backward()
-step(8)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-step(64)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
-"""
-
-
-@pytest.mark.parametrize("how", ["native", "framework"])
-def test_no_number_is_held_for_each_pixel_and_point(how):
-    needs_build("torch")
-    command = [sys.executable, "-c", MEMORY, how]
-    done = subprocess.run(command, capture_output=True, text=True)
-    kilobytes = int(done.stdout)
-    assert kilobytes < 30_000, done.stderr  # 4 * 1024 * 64**2 * 4 bytes would be 67 MB
-
-
-def fuzz(framework, calls, **environment):
-    pytest.importorskip("torch", reason="gradients are compared with PyTorch's")
-    needs_build(framework)
-    command = [sys.executable, FUZZ, "--framework", framework, "--calls", calls, "--seed", calls]
-    done = subprocess.run(
-        [str(word) for word in command],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert f"{calls} calls of each op without a mismatch" in done.stdout
-
-
-@pytest.mark.parametrize(("framework", "calls"), [("torch", 300), ("tf", 100)])
-def test_random_calls_agree_with_the_reference(framework, calls):
-    fuzz(framework, calls)
-
-
-@pytest.mark.parametrize("isa", ["baseline", "avx2"])
-def test_narrower_instruction_sets_agree_with_the_reference(isa):
-    fuzz("torch", 60, SAMPLENET_ISA=isa)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("framework", ["torch", "tf"])
-def test_five_thousand_random_calls_agree_with_the_reference(framework):
-    fuzz(framework, 5000)

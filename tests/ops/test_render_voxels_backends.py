@@ -1,20 +1,15 @@
-"""The renderer of clouds in each framework: compilation, parts, equal bits, memory, fuzzing."""
+"""The renderer of clouds in each framework: compilation, parts, equal bits."""
 
 import importlib
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from samplenet.ops import native
-
 sys.path.insert(0, str(Path(__file__).parent))
 from drawing import draw  # noqa: E402
 
-FUZZ = Path(__file__).with_name("fuzz_render_voxels.py")
 BACKENDS = ["tf", "tf native", "torch", "torch native"]
 OPTIONS = {"size": 12, "kernel_size": 7}
 
@@ -183,57 +178,3 @@ def test_sigma_has_a_gradient_only_where_it_is_asked_for(serve, monkeypatch):
             step(with_sigma)
             tf.function(step)(with_sigma)
     assert asked == [False, False, True, True]
-
-
-MEMORY = """
-import resource, torch
-from samplenet.ops.torch import render_voxels
-points = (torch.randn(64, 500, 3) * 0.2).requires_grad_()
-render_voxels(points[:1], 1.5, size=8).silhouette.sum().backward()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-render_voxels(points, 1.5, size=48).silhouette.sum().backward()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
-"""
-
-
-def needs_build(framework):
-    library = pytest.importorskip({"tf": "tensorflow"}.get(framework, framework))
-    if why := native.missing(framework, library.__version__):
-        pytest.skip(f"no native ops for {framework}: {why}")
-
-
-def test_memory_does_not_grow_with_the_batch():
-    needs_build("torch")
-    done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True)
-    kilobytes = int(done.stdout)
-    assert kilobytes < 20_000, done.stderr  # one grid of all clouds has 64 * 48**3 * 4 bytes: 28 MB
-
-
-def fuzz(framework, calls, **environment):
-    pytest.importorskip("torch", reason="gradients are compared with PyTorch's")
-    needs_build(framework)
-    command = [sys.executable, FUZZ, "--framework", framework, "--calls", calls, "--seed", calls]
-    done = subprocess.run(
-        [str(word) for word in command],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert f"{calls} calls of each op without a mismatch" in done.stdout
-
-
-@pytest.mark.parametrize(("framework", "calls"), [("torch", 300), ("tf", 100)])
-def test_random_calls_agree_with_the_reference(framework, calls):
-    fuzz(framework, calls)
-
-
-@pytest.mark.parametrize("isa", ["baseline", "avx2"])
-def test_narrower_instruction_sets_agree_with_the_reference(isa):
-    fuzz("torch", 60, SAMPLENET_ISA=isa)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("framework", ["torch", "tf"])
-def test_five_thousand_random_calls_agree_with_the_reference(framework):
-    fuzz(framework, 5000)
