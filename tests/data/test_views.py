@@ -338,7 +338,12 @@ def content(root):
     for path in sorted(root.glob("*/*/view.txt")):
         pictures = files.read(path.parent)
         cloud = files.read_cloud(root / "gt" / path.parts[-3] / f"{path.parts[-2]}.mat")
-        found[path.parts[-2]] = (pictures.images, pictures.depths, pictures.extrinsics, cloud)
+        found[path.parts[-2]] = (
+            pictures.images,
+            pictures.depths,
+            pictures.extrinsics,
+            cloud.points,
+        )
     return found
 
 
@@ -462,8 +467,9 @@ def test_bad_meshes_are_named_at_the_end(tmp_path, meshes, capsys):
     image = files.read(out / "03001627/good").images
     reds = (image[..., 0] > 0.3) & (image[..., 1:] < 0.01).all(-1)
     assert reds.any() and not (image[..., 1] > image[..., 0] + 0.01).any()
-    cloud = files.read_cloud(out / "gt/03001627/good.mat")
+    cloud, colors, labels = files.read_cloud(out / "gt/03001627/good.mat")
     assert cloud.shape == (50, 3) and cloud.min() >= -0.3 and cloud.max() <= 0.3
+    assert colors.shape == (50, 3) and labels is None
 
 
 def test_fit_scales_a_mesh_to_the_picture(tmp_path, meshes):

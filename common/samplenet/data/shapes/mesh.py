@@ -161,10 +161,18 @@ def four_legs(
 
 def sample_surface(triangles: Mesh, n: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """Draw n independent points (n, 3), uniform over the area; so any prefix is uniform too."""
+    return sample_faces(triangles, n, rng)[0]
+
+
+def sample_faces(
+    triangles: Mesh, n: int, rng: np.random.Generator
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Draw what `sample_surface` draws, and return the triangle (n,) of each point too."""
     edge1, edge2 = triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]
     cumulative = np.cumsum(np.linalg.norm(np.cross(edge1, edge2), axis=1))
     face = np.searchsorted(cumulative, rng.random(n) * cumulative[-1], side="right")
     # Folding the unit square along its diagonal makes (a, b) uniform where a + b <= 1.
     weight = rng.random((n, 2))
     weight = np.where(weight.sum(1, keepdims=True) > 1, 1 - weight, weight)
-    return triangles[face, 0] + weight[:, :1] * edge1[face] + weight[:, 1:] * edge2[face]
+    points = triangles[face, 0] + weight[:, :1] * edge1[face] + weight[:, 1:] * edge2[face]
+    return points, face

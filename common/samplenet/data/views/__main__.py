@@ -40,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     add("--points", type=int, default=defaults.points, help="of each ground-truth cloud")
     add("--seed", type=int, default=defaults.seed, help="of cameras, clouds, shapes and splits")
+    add("--flat", action="store_true", help="no light: each pixel has the colour of what it shows")
     add("--split", nargs="+", type=Path, default=[], help="lists <synset>_<split>.txt of models")
     add("--processes", type=int, default=os.cpu_count(), help="that draw at once")
     args = parser.parse_args(argv)
@@ -50,7 +51,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
         if args.processes < 1:
             raise InputError(f"--processes must be at least 1, got {args.processes}")
-        drawing = Drawing(args.views, args.size, args.samples, args.points, args.seed)
+        counts = args.views, args.size, args.samples, args.points
+        drawing = Drawing(*counts, args.seed, lit=not args.flat)
         if args.meshes == "builtin":
             if args.fit:
                 raise InputError("--fit is for folders of OBJ files: built-in shapes always fit")

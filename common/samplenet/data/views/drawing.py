@@ -27,6 +27,7 @@ class Drawing:
         size: pixels a side.
         samples: rays a side for each pixel, see `rays.render`.
         points: of each ground-truth cloud.
+        lit: whether light falls on the model; without, a pixel has the colour of what it shows.
         seed: of cameras, clouds and splits.
     """
 
@@ -35,10 +36,11 @@ class Drawing:
     samples: int = 4
     points: int = 10_000
     seed: int = 0
+    lit: bool = True
 
     def __post_init__(self):
         for name, value in asdict(self).items():
-            if value < (lowest := 0 if name == "seed" else 1):
+            if name != "lit" and value < (lowest := 0 if name == "seed" else 1):
                 raise InputError(f"{name} must be at least {lowest}, got {value}")
         if self.samples > 1 and self.samples % 2:
             raise InputError(f"samples must be 1 or even, got {self.samples}")

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samplenet.data import cameras
+from samplenet.data.views.meshes import Truth
 from samplenet.data.views.rays import FAR, Views
 from samplenet.errors import InputError, needs_extra
 
@@ -55,7 +56,7 @@ class Pictures:
 def write(folder: Path, views: Views, extrinsics: NDArray[np.float64], has_parts: bool) -> None:
     """Write the views of one model into a new folder, with labels if it `has_parts`."""
     folder.mkdir()
-    rgba = _bytes(np.concatenate([views.rgb, views.alpha[..., None]], -1))
+    rgba = to_bytes(np.concatenate([views.rgb, views.alpha[..., None]], -1))
     depths = np.round(views.depth * STEPS).clip(0, 65535).astype(np.uint16)
     K = cameras.intrinsics(rgba.shape[1])
     for k, extrinsic in enumerate(extrinsics):
@@ -118,20 +119,37 @@ def read(folder: str | Path, num_views: int | None = None, size: int | None = No
     )
 
 
-def write_cloud(path: Path, points: NDArray[np.float32]) -> None:
-    """Write points (M, 3) as the released ground truth: a .mat file with the key `points`."""
-    scipy.io.savemat(path, {"points": points})
+def write_cloud(path: Path, truth: Truth) -> None:
+    """Write the ground truth as the released one: a .mat file with the key `points`.
+
+    `colors` (M, 3) and `labels` (1, M), where they are known, are ours.
+    """
+    scipy.io.savemat(path, {k: v for k, v in truth._asdict().items() if v is not None})
 
 
-def read_cloud(path: str | Path) -> NDArray[np.float32]:
-    """Read the points (M, 3) of `write_cloud`; InputError if there are none."""
-    points = _array(Path(path), _mat(Path(path)), "points")
+def read_cloud(path: str | Path) -> Truth:
+    """Read what `write_cloud` wrote, or a released file; InputError if it has no points."""
+    path = Path(path)
+    arrays = _mat(path)
+    truth = [_array(path, arrays, key) if key in arrays else None for key in Truth._fields]
+    points, colors, labels = truth
+    if points is None:
+        raise InputError(f"{path} holds no array of numbers 'points'")
     if points.ndim != 2 or points.shape[1] != 3 or not np.isfinite(points).all():
         raise InputError(f"{path}: points must be finite, of shape (M, 3), got {points.shape}")
-    return points.astype(np.float32)
+    if colors is not None and colors.shape != points.shape:
+        raise InputError(f"{path}: colors must be of shape {points.shape}, got {colors.shape}")
+    if labels is not None and labels.size != len(points):
+        raise InputError(f"{path}: labels must be {len(points)} numbers, got {labels.size}")
+    return Truth(
+        points.astype(np.float32),
+        None if colors is None else colors.astype(np.float32),
+        None if labels is None else labels.reshape(-1).astype(np.uint8),
+    )
 
 
-def _bytes(values: NDArray[np.float32]) -> NDArray[np.uint8]:
+def to_bytes(values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return values in [0, 1] as whole numbers in [0, 255]."""
     return np.round(255 * values).astype(np.uint8)
 
 

@@ -75,10 +75,10 @@ def _draw(source: BuiltIn | ObjFolder, out: Path, drawing: Drawing, job: tuple[s
     except InputError as error:
         return str(error)
     extrinsics = random_cameras(synset, model, drawing.views, drawing.seed)
-    views = rays.render(surface, extrinsics, drawing.size, drawing.samples)
+    views = rays.render(surface, extrinsics, drawing.size, drawing.samples, drawing.lit)
     cloud = surface.cloud(drawing.points, stream(drawing.seed, synset, model, use=2))
     with beside(out / "gt" / synset / f"{model}.mat") as new:
-        files.write_cloud(new, cloud)
+        files.write_cloud(new, cloud if source.has_parts else cloud._replace(labels=None))
         os.replace(new, out / "gt" / synset / f"{model}.mat")
     with beside(folder) as new:
         files.write(new, views, extrinsics, source.has_parts)

@@ -6,13 +6,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from samplenet.data import shapes
-from samplenet.data.shapes.mesh import sample_surface
+from samplenet.data.shapes.mesh import sample_faces
 from samplenet.errors import InputError, needs_extra
+
+
+class Truth(NamedTuple):
+    """Points of a model's surface: the ground truth.
+
+    Attributes:
+        points: (M, 3) float32 in the object frame.
+        colors: (M, 3) float32 in [0, 1]; None if unknown.
+        labels: (M,) uint8, 1 more than the part, as in `labels_k.png`; None if unknown.
+    """
+
+    points: NDArray[np.float32]
+    colors: NDArray[np.float32] | None = None
+    labels: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True)
@@ -43,9 +58,11 @@ class Surface:
         diagonal = np.linalg.norm(high - low)
         return replace(self, triangles=(self.triangles - (low + high) / 2) / diagonal)
 
-    def cloud(self, num_points: int, rng: np.random.Generator) -> NDArray[np.float32]:
-        """Draw points (num_points, 3), uniformly by area."""
-        return sample_surface(self.triangles, num_points, rng).astype(np.float32)
+    def cloud(self, num_points: int, rng: np.random.Generator) -> Truth:
+        """Draw points (num_points, 3) uniformly by area, with the colours of no light."""
+        points, face = sample_faces(self.triangles, num_points, rng)
+        colors, labels = self.colors[face], self.parts[face] + 1
+        return Truth(points.astype(np.float32), colors.astype(np.float32), labels.astype(np.uint8))
 
 
 def stream(seed: int, synset: str, model: str, use: int) -> np.random.Generator:

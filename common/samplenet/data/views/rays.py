@@ -50,13 +50,20 @@ class Views:
         return (self.barycentric[..., None] * corners).sum(-2)
 
 
-def render(surface: Surface, extrinsics: NDArray[np.float64], size: int, samples: int = 4) -> Views:
+def render(
+    surface: Surface,
+    extrinsics: NDArray[np.float64],
+    size: int,
+    samples: int = 4,
+    lit: bool = True,
+) -> Views:
     """Draw a surface, from both of its sides, as the cameras (V, 4, 4) see it.
 
     Args:
         size: S, pixels a side; the lens is that of `cameras.intrinsics`.
         samples: rays a side for each pixel, 1 or even: they lie on a grid that has the pixels'
             centres and corners, and neighbours share those on their border.
+        lit: whether triangles that turn away from the light are darker.
 
     Raises:
         InputError: a bad size or number of samples.
@@ -65,11 +72,13 @@ def render(surface: Surface, extrinsics: NDArray[np.float64], size: int, samples
         raise InputError(f"size must be at least 1 and samples 1 or even, got {size} and {samples}")
     scene = EmbreeScene(robust=True)  # no ray slips through between two triangles
     TriangleMesh(scene, np.ascontiguousarray(surface.triangles, np.float32))
-    pictures = [_picture(scene, surface, extrinsic, size, samples) for extrinsic in extrinsics]
+    pictures = [_picture(scene, surface, extrinsic, size, samples, lit) for extrinsic in extrinsics]
     return Views(*(np.stack(channel) for channel in zip(*pictures, strict=True)))
 
 
-def _picture(scene, surface: Surface, extrinsic: NDArray, size: int, samples: int) -> tuple:
+def _picture(
+    scene, surface: Surface, extrinsic: NDArray, size: int, samples: int, lit: bool
+) -> tuple:
     """Return one view's attributes of `Views`, in their order."""
     ticks = np.arange(size) + 0.5 if samples == 1 else np.arange(samples * size + 1) / samples
     rows, columns = _window(surface, extrinsic, size, ticks)
@@ -85,7 +94,7 @@ def _picture(scene, surface: Surface, extrinsic: NDArray, size: int, samples: in
     normal = surface.normals
     away = ((surface.triangles[:, 0] - camera) * normal).sum(1) > 0
     normal = np.where(away[:, None], -normal, normal)  # (F, 3)
-    bright = DARKEST + (1 - DARKEST) * (1 + normal @ LIGHT) / 2
+    bright = DARKEST + (1 - DARKEST) * (1 + normal @ LIGHT) / 2 if lit else np.ones(len(normal))
     # the last row is what rays see that hit nothing: index -1
     shown = np.zeros((len(normal) + 1, 4), np.float32)
     shown[:-1, :3], shown[:-1, 3] = surface.colors * bright[:, None], 1
