@@ -31,6 +31,8 @@ __all__ = [
     "NoCloud",
     "Scan",
     "check_extension",
+    "encode",
+    "encode_indices",
     "extension",
     "put",
     "read",
@@ -122,17 +124,22 @@ def write(path: Path, scan: Scan) -> list[str]:
     Returns:
         A sentence on each kind of change: columns that are dropped, renamed or of another type.
     """
+    content, notes = encode(path, scan)
+    put(path, content)
+    return notes
+
+
+def encode(path: Path, scan: Scan) -> tuple[bytes, list[str]]:
+    """Return what `write` would write to a path, and its sentences."""
     path = Path(path)
     writer = _known(path, WRITERS, "write")
     try:
-        content, notes = writer(scan, extension(path))
+        return writer(scan, extension(path))
     except Bad as error:
         raise InputError(f"{path} {error}") from error
     except Exception as error:
         fault = f"{path} cannot be written as {extension(path)}; name another extension"
         raise InputError(fault) from error
-    put(path, content)
-    return notes
 
 
 def check_extension(path: Path, indices: bool = False) -> None:
@@ -142,7 +149,12 @@ def check_extension(path: Path, indices: bool = False) -> None:
 
 def write_indices(path: Path, idx: NDArray) -> None:
     """Write indices of points (m,), counted from 0, to .npy or .txt."""
-    put(path, _known(path, INDICES, "write indices to")(idx))
+    put(path, encode_indices(path, idx))
+
+
+def encode_indices(path: Path, idx: NDArray) -> bytes:
+    """Return what `write_indices` would write to a path."""
+    return _known(path, INDICES, "write indices to")(idx)
 
 
 def put(path: Path, content: bytes) -> None:
