@@ -100,6 +100,8 @@ def _parser() -> Parser:
     )
     add("-o", "--output", type=Path, required=True, metavar="OUT", help="file, or folder")
     add("--indices", action="store_true", help="write indices of points, from 0, to .npy or .txt")
+    text = "read las and laz files in pieces, and sample squares of this side one after the other"
+    add("--tile", type=float, metavar="SIDE", help=text)
     add(
         "--jobs",
         type=int,

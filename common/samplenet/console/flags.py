@@ -40,6 +40,11 @@ def picker(args) -> pick.Picker:
         raise InputError(f"--weights is for --sampler {' or '.join(BY_NETWORK)}, not {sampler}")
     if args.seed < 0:
         raise InputError(f"--seed must be at least 0, got {args.seed}")
+    tile = getattr(args, "tile", None)
+    if tile is not None and not 0 < tile < float("inf"):
+        raise InputError(f"--tile must be a length above 0, got {tile}")
+    if tile is not None and sampler == "grid" and cell is None:
+        raise InputError("--tile needs --cell for --sampler grid, not -m")
     if sampler == "samplenet":
         return pick.SampleNetPicker(weights(args), m, args.framework, args.seed)
     if sampler == "greedy":

@@ -112,8 +112,10 @@ def grid(points: NDArray, m: int | None = None, cell: float | None = None) -> ND
         cell: side of a cell; the number of points follows from it.
     """
     if cell is not None:
-        return _one_per_cell(points, _cells(points, cell))
-    picked = _one_per_cell(points, _cells(points, _cell_size(points, m)))
+        numbers = cells(points, cell, points.min(0))
+        return one_per_cell(points, numbers, points[0])
+    numbers = cells(points, _cell_size(points, m), points.min(0))
+    picked = one_per_cell(points, numbers, points[0])
     if len(picked) < m:
         return farthest_points(points, m, picked)
     return picked[farthest_points(points[picked], m)]
@@ -121,23 +123,24 @@ def grid(points: NDArray, m: int | None = None, cell: float | None = None) -> ND
 
 def _cell_size(points: NDArray, m: int) -> float:
     """Search for the largest side at which m or more cells are occupied, if there is any."""
+    low = points.min(0)
     span = float(np.ptp(points, axis=0).max()) or 1.0  # 0 if all points coincide
     size = span
-    while size > span / MAX_CELLS and len(np.unique(_cells(points, size))) < m:
+    while size > span / MAX_CELLS and len(np.unique(cells(points, size, low))) < m:
         size /= 2
     small, large = size, 2 * size
     for _ in range(8):
         size = (small * large) ** 0.5
-        if len(np.unique(_cells(points, size))) >= m:
+        if len(np.unique(cells(points, size, low))) >= m:
             small = size
         else:
             large = size
     return small
 
 
-def _cells(points: NDArray, size: float) -> NDArray[np.int64]:
-    """Return the number of each point's cell, (N,)."""
-    steps = (points - points.min(0)) / size
+def cells(points: NDArray, size: float, origin: NDArray) -> NDArray[np.int64]:
+    """Return the number of each point's cell, (N,), of a grid whose corner is `origin`."""
+    steps = (points - origin) / size
     if not steps.max() <= 2 * MAX_CELLS:
         fault = f"more than {2 * MAX_CELLS} would lie along the cloud"
         raise InputError(f"cells of {size} are too small: {fault}")
@@ -145,11 +148,16 @@ def _cells(points: NDArray, size: float) -> NDArray[np.int64]:
     return (x * (y.max() + 1) + y) * (z.max() + 1) + z
 
 
-def _one_per_cell(points: NDArray, cells: NDArray[np.int64]) -> NDArray[np.int64]:
+def one_per_cell(points: NDArray, cells: NDArray[np.int64], near: NDArray) -> NDArray[np.int64]:
+    """Return of each cell the point nearest to the mean of the cell's points.
+
+    Args:
+        near: a point (3,) of the cloud. Means are computed relative to it, as sums of large
+            coordinates would round away the differences.
+    """
     _, cells, counts = np.unique(cells, return_inverse=True, return_counts=True)
-    # relative to the first point: sums of large coordinates would round away the differences
-    sums = [np.bincount(cells, column) for column in (points - points[0]).T]
-    means = np.stack(sums, 1) / counts[:, None] + points[0]
+    sums = [np.bincount(cells, column) for column in (points - near).T]
+    means = np.stack(sums, 1) / counts[:, None] + near
     dist2 = ((points - means[cells]) ** 2).sum(1)
     order = np.lexsort((dist2, cells))  # stable: the lowest index of equal distances
     return order[np.cumsum(counts) - counts]
@@ -213,9 +221,11 @@ class RandomPicker(Picker):
         self.m, self.seed = m, seed
 
     def __call__(self, points, number=0, up="y"):
-        return random_indices(len(points), self.m, self.seed, np.array([number]))[0].astype(
-            np.int64
-        )
+        return self.draw(len(points), number)
+
+    def draw(self, n: int, number: int) -> NDArray[np.int64]:
+        """Draw m of n indices."""
+        return random_indices(n, self.m, self.seed, np.array([number]))[0].astype(np.int64)
 
 
 class SampleNetPicker(Picker):

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samplenet import scans
-from samplenet.console import files, flags, pick, reading, shards
+from samplenet.console import files, flags, pick, reading, shards, tiles
 from samplenet.errors import InputError
 
 BATCH_POINTS = 1 << 16  # of the clouds that a sampler gets at once
@@ -30,6 +30,7 @@ class Options:
     up: str | None
     seed: int
     indices: bool
+    tile: float | None
 
 
 @dataclass
@@ -121,6 +122,9 @@ def take(options: Options, resume: bool, jobs: list[files.Job]) -> Report:
     if jobs[0].is_tar:
         _take_shard(options, resume, jobs[0], report)
         return report
+    if options.tile:
+        report.outcomes = [_take_tiled(options, job, report) for job in jobs]
+        return report
     sources = (Source(job.number, job.source, str(job.source)) for job in jobs)
     sampled = _sampled(options, sources, report)
     for job, (outcome, scan, idx) in zip(jobs, sampled, strict=True):
@@ -165,6 +169,28 @@ def _take_shard(options: Options, resume: bool, job: files.Job, report: Report) 
     except (InputError, OSError) as error:
         report.outcomes.append(Outcome(str(job.source), job.named))
         _fail(report.outcomes[-1], error)
+
+
+def _take_tiled(options: Options, job: files.Job, report: Report) -> Outcome:
+    outcome, start = Outcome(str(job.source), job.named), time.perf_counter()
+    try:
+        if scans.extension(job.source) not in scans.TILED:
+            raise InputError(f"{job.source}: --tile is for {' and '.join(scans.TILED)} files")
+        files.make_folder(job.target)
+        up = "y"
+        if options.sampler in flags.BY_NETWORK:
+            up = reading.axis_up(options.up, job.source, report.notes)
+        pieces = scans.pieces(job.source)
+        how = tiles.How(picker(options), options.tile, up, job.number)
+        sampled = tiles.sample(pieces, how, job.target.parent)
+        outcome.m = tiles.write(pieces, sampled, job.target, options.indices)
+        outcome.points = pieces.count
+    except scans.Bad as error:
+        _fail(outcome, InputError(f"{job.source} {error}"))
+    except Exception as error:
+        _fail(outcome, error)
+    outcome.seconds = time.perf_counter() - start
+    return outcome
 
 
 def _sampled(
