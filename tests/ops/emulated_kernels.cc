@@ -3,6 +3,7 @@
 #include "cuda_emulator.h"
 #include "farthest_points.h"
 #include "knn.h"
+#include "projections.h"
 #include "types.h"
 
 using namespace samplenet;
@@ -49,3 +50,37 @@ extern "C" void emulator_seed(uint32_t seed) { emulator::seed = seed; }
     return farthest_points_cuda(points, chosen, B, N, S, m, idx, workspace, nullptr);                                  \
   }
 FOR_EACH_TYPE(EXPORT)
+
+#define EXPORT_PROJECTIONS(T)                                                                                          \
+  extern "C" size_t project_sums_workspace_##T() { return 0; }                                                         \
+  extern "C" int project_sums_##T(const T* points, int64_t B, int64_t N, int64_t height, int64_t width,                \
+                                  bool as_released, double variance, T* sums, void*) {                                 \
+    return project_sums_cuda<T>({points, B, N}, {height, width, as_released}, variance, sums, nullptr);                \
+  }                                                                                                                    \
+  extern "C" size_t project_sums_backward_workspace_##T() { return 0; }                                                \
+  extern "C" int project_sums_backward_##T(const T* grad, const T* points, int64_t B, int64_t N, int64_t height,       \
+                                           int64_t width, bool as_released, double variance, T* grad_points, void*) {  \
+    return project_sums_backward_cuda<T>(grad, {points, B, N}, {height, width, as_released}, variance, grad_points,    \
+                                         nullptr);                                                                     \
+  }                                                                                                                    \
+  extern "C" size_t project_features_workspace_##T() { return 0; }                                                     \
+  extern "C" int project_features_##T(const T* points, const T* features, int64_t B, int64_t N, int64_t C,             \
+                                      int64_t height, int64_t width, bool as_released, double radius, double beta,     \
+                                      T* images, T* coverage, void*) {                                                 \
+    return project_features_cuda<T>({points, B, N}, {features, C}, {height, width, as_released}, {radius, beta},       \
+                                    images, coverage, nullptr);                                                        \
+  }                                                                                                                    \
+  extern "C" size_t project_features_backward_workspace_##T(int64_t B, int64_t, int64_t, int64_t height,               \
+                                                            int64_t width) {                                           \
+    return project_features_backward_cuda_workspace<T>({nullptr, B, 0}, {height, width, false});                       \
+  }                                                                                                                    \
+  extern "C" int project_features_backward_##T(                                                                        \
+      const T* grad, const T* points, const T* features, const T* images, int64_t B, int64_t N, int64_t C,             \
+      int64_t height, int64_t width, bool as_released, double radius, double beta, T* grad_points, T* grad_features,   \
+      void* workspace) {                                                                                               \
+    return project_features_backward_cuda<T>(grad, {points, B, N}, {features, C}, images,                              \
+                                             {height, width, as_released}, {radius, beta}, grad_points, grad_features, \
+                                             workspace, nullptr);                                                      \
+  }
+EXPORT_PROJECTIONS(float)
+EXPORT_PROJECTIONS(double)

@@ -1,28 +1,17 @@
 """The CUDA kernels, run on the CPU by cuda_emulator.h, against the reference."""
 
-import ctypes
-import hashlib
-import os
-import shutil
-import subprocess
-import tempfile
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from filelock import FileLock
 
-from samplenet.ops import native, reference
+from samplenet.ops import reference
 
-HERE = Path(__file__).parent
-CSRC = Path(reference.__file__).parent / "csrc"
-COMPILER = shutil.which("g++")
-FLAGS = ["-std=c++17", "-O2", "-ffp-contract=off", "-fPIC", "-Wall", "-Wextra", "-Werror"]
-FLAGS += ["-Wno-unknown-pragmas"]
+sys.path.insert(0, str(Path(__file__).parent))
+from emulated import SEEDS, Emulated, load, needs_compiler  # noqa: E402
 
-pytestmark = pytest.mark.skipif(
-    COMPILER is None, reason="no g++ to compile the emulated CUDA kernels with"
-)
+pytestmark = needs_compiler
 
 KINDS = ("random", "grid", "same", "organised", "few bad", "most bad")
 TYPES = [("float32", "int32"), ("float32", "int64"), ("float64", "int32"), ("float64", "int64")]
@@ -45,42 +34,14 @@ def of_types(*columns):
     return list(crossed(TYPES, columns, TYPES[:1]))
 
 
-SEEDS = (0, 1, 2, 3)  # orders in which blocks and threads run; see cuda_emulator.h
-GUARD = 16  # elements before and after each output that must stay as they are
-
-
-class Kernels:
+class Kernels(Emulated):
     """Calls a kernel on NumPy arrays: inputs, sizes, outputs as (shape, dtype)."""
-
-    def __init__(self, library: ctypes.CDLL):
-        self.library = library
 
     def __call__(
         self, op: str, inputs, sizes, outputs, types=("float32", "int32"), seed: int = 0
     ) -> list[np.ndarray]:
-        name = {"float32": "float", "float64": "double"}[types[0]] + f"_{types[1]}_t"
-        sizes = [ctypes.c_int64(n) for n in sizes]
-        ask = getattr(self.library, f"{op}_workspace_{name}")
-        ask.restype = ctypes.c_size_t
-        workspace = np.full(ask(*sizes) + 1, 0xAB, np.uint8)
-        workspace[-1] = 0xCD
-        inputs = [np.ascontiguousarray(a) for a in inputs]
-        buffers = [np.full(int(np.prod(shape)) + 2 * GUARD, -77, dtype) for shape, dtype in outputs]
-        pointers = [ctypes.c_void_p(b.ctypes.data + GUARD * b.itemsize) for b in buffers]
-        self.library.emulator_seed(ctypes.c_uint32(seed))
-        error = getattr(self.library, f"{op}_{name}")(
-            *(ctypes.c_void_p(a.ctypes.data) for a in inputs),
-            *sizes,
-            *pointers,
-            ctypes.c_void_p(workspace.ctypes.data),
-        )
-        assert error == 0
-        assert workspace[-1] == 0xCD
-        for b in buffers:
-            assert (b[:GUARD] == -77).all() and (b[-GUARD:] == -77).all()
-        return [
-            b[GUARD:-GUARD].reshape(shape) for b, (shape, _) in zip(buffers, outputs, strict=True)
-        ]
+        kind = {"float32": "float", "float64": "double"}[types[0]] + f"_{types[1]}_t"
+        return self.call(op, kind, inputs, sizes, outputs, seed)
 
     def knn(self, queries, points, k, index="int32", seed=0):
         (B, M), N, T = queries.shape[:2], points.shape[1], points.dtype.name
@@ -116,31 +77,7 @@ class Kernels:
 
 @pytest.fixture(scope="module")
 def kernels(request):
-    """The compiled kernels, kept in pytest's cache until a source or a flag changes."""
-    sources = [HERE / "emulated_kernels.cc", *sorted(CSRC.glob("*.cu"))]
-    emulator = (HERE / "cuda_emulator.h").read_text() + sources[0].read_text()
-    made_of = native.source_hash() + emulator + str(FLAGS)
-    folder = request.config.cache.mkdir("emulated_kernels")
-    library = folder / f"{hashlib.sha256(made_of.encode()).hexdigest()[:16]}.so"
-    with FileLock(folder / ".lock"):  # one of several workers compiles
-        if not library.exists():
-            compile_kernels(sources, library)
-    return Kernels(ctypes.CDLL(str(library)))
-
-
-def compile_kernels(sources, library):
-    """Compile the sources one by one, because cores may be shared; replace earlier libraries."""
-    for old in library.parent.glob("*.so"):
-        old.unlink()
-    with tempfile.TemporaryDirectory(dir=library.parent) as folder:
-        objects = [Path(folder, f"{source.name}.o") for source in sources]
-        for source, output in zip(sources, objects, strict=True):
-            include = ["-I", HERE, "-I", CSRC]
-            command = [COMPILER, *FLAGS, "-x", "c++", *include, "-c", source, "-o", output]
-            subprocess.run(command, check=True)
-        linked = Path(folder, "kernels.so")
-        subprocess.run([COMPILER, "-shared", "-o", linked, *objects], check=True)
-        os.replace(linked, library)
+    return Kernels(load(request.config.cache))
 
 
 def cloud(kind: str, rng, *shape, dtype="float32") -> np.ndarray:

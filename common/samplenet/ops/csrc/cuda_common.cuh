@@ -21,9 +21,10 @@ struct Same {
 };
 
 // A one-dimensional grid reaches 2^31 - 1 blocks, where y and z end at 65535. cudaLaunchKernel answers for this launch
-// alone, where cudaGetLastError could report an older error.
+// alone, where cudaGetLastError could report an older error. No block is no launch.
 template <class... P>
 int launch(void (*kernel)(P...), int64_t blocks, int threads, void* stream, typename Same<P>::type... args) {
+  if (blocks == 0) return cudaSuccess;
   if (blocks > INT32_MAX) return cudaErrorInvalidValue;
 #ifdef __CUDACC__
   void* list[] = {&args...};

@@ -5,14 +5,15 @@
 #include <vector>
 
 #include "exponential.h"
-#include "projections.h"
+#include "pixel_windows.h"
 
 namespace samplenet::SAMPLENET_ISA {
 
 // A Gaussian around a coordinate, at the centres of those pixels of a row or column where T can hold it.
 template <class T>
 class Bell {
-  const T first_, scale_;
+  const Canvas& canvas_;
+  const T scale_;
   const double reach_;
   std::vector<T> offsets_;
 
@@ -21,14 +22,14 @@ class Bell {
   int64_t begin = 0, end = 0;
 
   Bell(int64_t size, const Canvas& canvas, double variance)
-      : first_(static_cast<T>(canvas.first())), scale_(static_cast<T>(-0.5 / variance)),
+      : canvas_(canvas), scale_(static_cast<T>(-0.5 / variance)),
         reach_(std::sqrt(-2.0 * LOWEST_POWER<T> * variance)), offsets_(size), values(size) {}
 
   void put(T at) {
-    const double size = static_cast<double>(values.size()), middle = static_cast<double>(at) - first_;
-    begin = static_cast<int64_t>(std::clamp(std::ceil(middle - reach_), 0.0, size));
-    end = static_cast<int64_t>(std::clamp(std::floor(middle + reach_) + 1, static_cast<double>(begin), size));
-    for (int64_t i = 0; i < count(); ++i) offsets_[i] = at - (static_cast<T>(begin + i) + first_);
+    const Range range = around(at, reach_, static_cast<int64_t>(values.size()), canvas_);
+    begin = range.begin;
+    end = range.end;
+    for (int64_t i = 0; i < count(); ++i) offsets_[i] = offset(at, begin + i, canvas_);
     for (int64_t i = 0; i < count(); ++i) values[i] = exponential(offsets_[i] * offsets_[i] * scale_);
   }
 
@@ -37,11 +38,6 @@ class Bell {
   // The derivative of value i by the coordinate.
   T slope(int64_t i) const { return values[i] * offsets_[i] * (2 * scale_); }
 };
-
-template <class T>
-bool is_seen(const T* point) {
-  return std::isfinite(point[0]) && std::isfinite(point[1]) && std::isfinite(point[2]) && point[2] > 0;
-}
 
 // Nanoseconds that a cloud takes, roughly.
 inline int64_t cost(int64_t N, double variance) { return N * static_cast<int64_t>(100 + std::min(1e6, 200 * variance)); }

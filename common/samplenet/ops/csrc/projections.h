@@ -1,11 +1,14 @@
-// Points drawn on images: the contract of the CPU kernels; reference_projections.py defines what they compute.
+// Points drawn on images: the contract of the CPU and the CUDA kernels; reference_projections.py defines what they compute.
 //
 // points (B, N, 3): row u, column v in pixels, depth; features (B, N, C); images (B, H, W, C); row-major and
 // contiguous, T is float or double. A point with depth <= 0 or a number that is not finite is not drawn, and gets no
-// gradient. A cloud is one thread's, point after point: the same input gives the same bits.
+// gradient. On the CPU a cloud is one thread's, point after point. Sums are taken in a fixed order on both: the same
+// input gives the same bits.
 #pragma once
+#include <cstddef>
 #include <cstdint>
 
+#include "both.h"
 #include "parallel.h"
 
 namespace samplenet {
@@ -16,7 +19,7 @@ struct Canvas {
   bool as_released;
 
   // The coordinate of the centre of pixel 0.
-  double first() const { return as_released ? 0 : 0.5; }
+  SAMPLENET_BOTH double first() const { return as_released ? 0 : 0.5; }
 };
 
 template <class T>
@@ -55,5 +58,22 @@ template <class T>
 void project_features_backward(const T* grad, const Points<T>& points, const Features<T>& features, const T* images,
                                const Canvas& canvas, const Well& well, T* grad_points, T* grad_features,
                                const Parallel& parallel);
+
+// The same on device pointers, asynchronous on `stream` (a cudaStream_t), never waiting for the host. `workspace`: device
+// memory of at least the bytes asked for. Returns a cudaError_t, 0 for success.
+template <class T>
+int project_sums_cuda(const Points<T>& points, const Canvas& canvas, double variance, T* sums, void* stream);
+template <class T>
+int project_sums_backward_cuda(const T* grad, const Points<T>& points, const Canvas& canvas, double variance,
+                               T* grad_points, void* stream);
+template <class T>
+int project_features_cuda(const Points<T>& points, const Features<T>& features, const Canvas& canvas, const Well& well,
+                          T* images, T* coverage, void* stream);
+template <class T>
+size_t project_features_backward_cuda_workspace(const Points<T>& points, const Canvas& canvas);
+template <class T>
+int project_features_backward_cuda(const T* grad, const Points<T>& points, const Features<T>& features, const T* images,
+                                   const Canvas& canvas, const Well& well, T* grad_points, T* grad_features,
+                                   void* workspace, void* stream);
 
 }  // namespace samplenet

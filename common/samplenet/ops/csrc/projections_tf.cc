@@ -1,4 +1,4 @@
-// Points drawn on images as TensorFlow ops; see tf_common.h. There is no CUDA kernel, and none for float64.
+// Points drawn on images as TensorFlow ops; see tf_common.h. There is no kernel for float64.
 #include "projections.h"
 #include "tf_common.h"
 
@@ -50,7 +50,11 @@ struct ProjectSums : Projection {
     const Points<T> given = points<T>(ctx, 0);
     T* sums = output<T>(ctx, 0, {given.B, canvas.height, canvas.width});
     if (!ctx->status().ok()) return;
-    run_on_cpu(ctx, op, [&](const Parallel& parallel) { project_sums(given, canvas, numbers[0], sums, parallel); });
+    if constexpr (gpu) {
+      run_on_gpu(ctx, op, 0, [&](void*, void* stream) { return project_sums_cuda(given, canvas, numbers[0], sums, stream); });
+    } else {
+      run_on_cpu(ctx, op, [&](const Parallel& parallel) { project_sums(given, canvas, numbers[0], sums, parallel); });
+    }
   }
 };
 
@@ -64,9 +68,16 @@ struct ProjectSumsBackward : Projection {
     OP_REQUIRES_OK(ctx, check_shape(op, "grad", ctx->input(0), TensorShape({given.B, canvas.height, canvas.width})));
     T* out = output<T>(ctx, 0, {given.B, given.N, 3});
     if (!ctx->status().ok()) return;
-    run_on_cpu(ctx, op, [&](const Parallel& parallel) {
-      project_sums_backward(input<T>(ctx, 0), given, canvas, numbers[0], out, parallel);
-    });
+    const T* grad = input<T>(ctx, 0);
+    if constexpr (gpu) {
+      run_on_gpu(ctx, op, 0, [&](void*, void* stream) {
+        return project_sums_backward_cuda(grad, given, canvas, numbers[0], out, stream);
+      });
+    } else {
+      run_on_cpu(ctx, op, [&](const Parallel& parallel) {
+        project_sums_backward(grad, given, canvas, numbers[0], out, parallel);
+      });
+    }
   }
 };
 
@@ -81,9 +92,16 @@ struct ProjectFeatures : Projection {
     T* images = output<T>(ctx, 0, {given.B, canvas.height, canvas.width, features.C});
     T* coverage = output<T>(ctx, 1, {given.B, canvas.height, canvas.width});
     if (!ctx->status().ok()) return;
-    run_on_cpu(ctx, op, [&](const Parallel& parallel) {
-      project_features(given, features, canvas, Well{numbers[0], numbers[1]}, images, coverage, parallel);
-    });
+    const Well well{numbers[0], numbers[1]};
+    if constexpr (gpu) {
+      run_on_gpu(ctx, op, 0, [&](void*, void* stream) {
+        return project_features_cuda(given, features, canvas, well, images, coverage, stream);
+      });
+    } else {
+      run_on_cpu(ctx, op, [&](const Parallel& parallel) {
+        project_features(given, features, canvas, well, images, coverage, parallel);
+      });
+    }
   }
 };
 
@@ -100,10 +118,18 @@ struct ProjectFeaturesBackward : Projection {
     OP_REQUIRES_OK(ctx, check_shape(op, "images", ctx->input(3), image));
     T *out = output<T>(ctx, 0, {given.B, given.N, 3}), *of_features = output<T>(ctx, 1, {given.B, given.N, features.C});
     if (!ctx->status().ok()) return;
-    run_on_cpu(ctx, op, [&](const Parallel& parallel) {
-      project_features_backward(input<T>(ctx, 0), given, features, input<T>(ctx, 3), canvas, Well{numbers[0], numbers[1]},
-                                out, of_features, parallel);
-    });
+    const T *grad = input<T>(ctx, 0), *images = input<T>(ctx, 3);
+    const Well well{numbers[0], numbers[1]};
+    if constexpr (gpu) {
+      const size_t bytes = project_features_backward_cuda_workspace(given, canvas);
+      run_on_gpu(ctx, op, bytes, [&](void* work, void* stream) {
+        return project_features_backward_cuda(grad, given, features, images, canvas, well, out, of_features, work, stream);
+      });
+    } else {
+      run_on_cpu(ctx, op, [&](const Parallel& parallel) {
+        project_features_backward(grad, given, features, images, canvas, well, out, of_features, parallel);
+      });
+    }
   }
 };
 
@@ -146,10 +172,10 @@ REGISTER_OP("SamplenetProjectFeaturesBackward")
     .Output("grad_points: T").Output("grad_features: T")
     .SAMPLENET_CANVAS.Attr("radius: float").Attr("beta: float").SetShapeFn(gradient_shapes<2>);
 
-SAMPLENET_KERNEL("SamplenetProjectSums", DEVICE_CPU, false, ProjectSums, float);
-SAMPLENET_KERNEL("SamplenetProjectSumsBackward", DEVICE_CPU, false, ProjectSumsBackward, float);
-SAMPLENET_KERNEL("SamplenetProjectFeatures", DEVICE_CPU, false, ProjectFeatures, float);
-SAMPLENET_KERNEL("SamplenetProjectFeaturesBackward", DEVICE_CPU, false, ProjectFeaturesBackward, float);
+SAMPLENET_FLOAT_KERNELS("SamplenetProjectSums", ProjectSums);
+SAMPLENET_FLOAT_KERNELS("SamplenetProjectSumsBackward", ProjectSumsBackward);
+SAMPLENET_FLOAT_KERNELS("SamplenetProjectFeatures", ProjectFeatures);
+SAMPLENET_FLOAT_KERNELS("SamplenetProjectFeaturesBackward", ProjectFeaturesBackward);
 
 }  // namespace
 }  // namespace samplenet

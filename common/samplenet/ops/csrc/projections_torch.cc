@@ -1,4 +1,4 @@
-// Points drawn on images as PyTorch operators; see torch_common.h. There is no CUDA kernel.
+// Points drawn on images as PyTorch operators; see torch_common.h.
 #include "projections.h"
 #include "torch_common.h"
 
@@ -28,6 +28,13 @@ Tensor project_sums_op(const Tensor& points_in, int64_t height, int64_t width, d
   Tensor sums = empty(points, {points.size(0), height, width}, points.scalar_type());
   by_type(points, [&](auto zero) {
     using T = decltype(zero);
+    if constexpr (kCuda) {
+      if (points.is_cuda()) {
+        return on_gpu("project_sums", points, 0, [&](void*, void* stream) {
+          return project_sums_cuda(points_of<T>(points), canvas, variance, out<T>(sums), stream);
+        });
+      }
+    }
     project_sums(points_of<T>(points), canvas, variance, out<T>(sums), threads());
   });
   return sums;
@@ -43,6 +50,14 @@ Tensor project_sums_backward_op(const Tensor& grad_in, const Tensor& points_in, 
   Tensor grad_points = empty(points, {points.size(0), points.size(1), 3}, points.scalar_type());
   by_type(points, [&](auto zero) {
     using T = decltype(zero);
+    if constexpr (kCuda) {
+      if (points.is_cuda()) {
+        return on_gpu("project_sums_backward", points, 0, [&](void*, void* stream) {
+          return project_sums_backward_cuda(in<T>(grad), points_of<T>(points), canvas, variance, out<T>(grad_points),
+                                            stream);
+        });
+      }
+    }
     project_sums_backward(in<T>(grad), points_of<T>(points), canvas, variance, out<T>(grad_points), threads());
   });
   return grad_points;
@@ -66,8 +81,16 @@ std::tuple<Tensor, Tensor> project_features_op(const Tensor& points_in, const Te
   Tensor coverage = empty(points, {B, height, width}, points.scalar_type());
   by_type(points, [&](auto zero) {
     using T = decltype(zero);
-    project_features(points_of<T>(points), Features<T>{in<T>(features), C}, canvas, Well{radius, beta},
-                     out<T>(images), out<T>(coverage), threads());
+    const Features<T> given{in<T>(features), C};
+    if constexpr (kCuda) {
+      if (points.is_cuda()) {
+        return on_gpu("project_features", points, 0, [&](void*, void* stream) {
+          return project_features_cuda(points_of<T>(points), given, canvas, Well{radius, beta}, out<T>(images),
+                                       out<T>(coverage), stream);
+        });
+      }
+    }
+    project_features(points_of<T>(points), given, canvas, Well{radius, beta}, out<T>(images), out<T>(coverage), threads());
   });
   return {images, coverage};
 }
@@ -87,10 +110,28 @@ std::tuple<Tensor, Tensor> project_features_backward_op(const Tensor& grad_in, c
   Tensor grad_features = empty(points, {B, N, C}, points.scalar_type());
   by_type(points, [&](auto zero) {
     using T = decltype(zero);
-    project_features_backward(in<T>(grad), points_of<T>(points), Features<T>{in<T>(features), C}, in<T>(images), canvas,
-                              Well{radius, beta}, out<T>(grad_points), out<T>(grad_features), threads());
+    const Features<T> given{in<T>(features), C};
+    if constexpr (kCuda) {
+      if (points.is_cuda()) {
+        const size_t bytes = project_features_backward_cuda_workspace(points_of<T>(points), canvas);
+        return on_gpu("project_features_backward", points, bytes, [&](void* work, void* stream) {
+          return project_features_backward_cuda(in<T>(grad), points_of<T>(points), given, in<T>(images), canvas,
+                                                Well{radius, beta}, out<T>(grad_points), out<T>(grad_features), work,
+                                                stream);
+        });
+      }
+    }
+    project_features_backward(in<T>(grad), points_of<T>(points), given, in<T>(images), canvas, Well{radius, beta},
+                              out<T>(grad_points), out<T>(grad_features), threads());
   });
   return {grad_points, grad_features};
+}
+
+void implement(torch::stable::detail::StableLibrary& library) {
+  library.impl("project_sums", TORCH_BOX(&project_sums_op));
+  library.impl("project_sums_backward", TORCH_BOX(&project_sums_backward_op));
+  library.impl("project_features", TORCH_BOX(&project_features_op));
+  library.impl("project_features_backward", TORCH_BOX(&project_features_backward_op));
 }
 
 }  // namespace
@@ -106,9 +147,4 @@ STABLE_TORCH_LIBRARY_FRAGMENT(samplenet, library) {
       "project_features_backward(Tensor grad, Tensor points, Tensor features, Tensor images, float radius, float beta, "
       "bool as_released) -> (Tensor, Tensor)");
 }
-STABLE_TORCH_LIBRARY_IMPL(samplenet, CPU, library) {
-  library.impl("project_sums", TORCH_BOX(&samplenet::project_sums_op));
-  library.impl("project_sums_backward", TORCH_BOX(&samplenet::project_sums_backward_op));
-  library.impl("project_features", TORCH_BOX(&samplenet::project_features_op));
-  library.impl("project_features_backward", TORCH_BOX(&samplenet::project_features_backward_op));
-}
+SAMPLENET_TORCH_IMPL(samplenet::implement)

@@ -182,16 +182,19 @@ Status backward_shapes(InferenceContext* c) {
 }  // namespace samplenet
 
 // Registers CLASS<gpu, T> as the kernel of an op for each type T, on every device with kernels.
-#define SAMPLENET_KERNEL(NAME, DEVICE, GPU, CLASS, T)                                \
+#define SAMPLENET_KERNEL(NAME, DEVICE, GPU, CLASS, T) \
   REGISTER_KERNEL_BUILDER(Name(NAME).Device(tensorflow::DEVICE).TypeConstraint<T>("T"), CLASS<GPU, T>)
 #define SAMPLENET_CPU_KERNELS(NAME, CLASS)                                           \
   SAMPLENET_KERNEL(NAME, DEVICE_CPU, false, CLASS, float);                           \
   SAMPLENET_KERNEL(NAME, DEVICE_CPU, false, CLASS, double)
 #ifdef SAMPLENET_CUDA
-#define SAMPLENET_KERNELS(NAME, CLASS)                                               \
-  SAMPLENET_CPU_KERNELS(NAME, CLASS);                                                \
-  SAMPLENET_KERNEL(NAME, DEVICE_GPU, true, CLASS, float);                            \
-  SAMPLENET_KERNEL(NAME, DEVICE_GPU, true, CLASS, double)
+#define SAMPLENET_GPU_KERNEL(NAME, CLASS, T) SAMPLENET_KERNEL(NAME, DEVICE_GPU, true, CLASS, T)
 #else
-#define SAMPLENET_KERNELS SAMPLENET_CPU_KERNELS
+#define SAMPLENET_GPU_KERNEL(NAME, CLASS, T) static_assert(true)
 #endif
+#define SAMPLENET_FLOAT_KERNELS(NAME, CLASS) \
+  SAMPLENET_KERNEL(NAME, DEVICE_CPU, false, CLASS, float); SAMPLENET_GPU_KERNEL(NAME, CLASS, float)
+#define SAMPLENET_KERNELS(NAME, CLASS)                                               \
+  SAMPLENET_FLOAT_KERNELS(NAME, CLASS);                                              \
+  SAMPLENET_KERNEL(NAME, DEVICE_CPU, false, CLASS, double);                          \
+  SAMPLENET_GPU_KERNEL(NAME, CLASS, double)

@@ -6,19 +6,13 @@
 #include <vector>
 
 #include "exponential.h"
-#include "projections.h"
+#include "pixel_windows.h"
 
 namespace samplenet::SAMPLENET_ISA {
-
-// The published constants; see ops/projections.py.
-constexpr double OFFSET = 1, TINY = 1e-5, FAR_AWAY = 10, LEAK = 1e-8;
 
 // The points of a cloud over the pixels that they touch, and each pixel's weights.
 template <class T>
 class Wells {
-  struct Range {
-    int64_t begin, end;
-  };
   struct Spot {
     Range rows, columns;
     T score;
@@ -28,25 +22,10 @@ class Wells {
   std::vector<Spot> spots_;
   std::vector<T> nearest_;  // the highest score in a pixel
 
-  // The pixels whose centres are within the radius.
-  Range within(T at, int64_t size) const {
-    const T first = static_cast<T>(canvas_.first()), radius = static_cast<T>(well_.radius);
-    const double middle = static_cast<double>(at) - canvas_.first(), all = static_cast<double>(size);
-    int64_t begin = static_cast<int64_t>(std::clamp(std::ceil(middle - well_.radius) - 1, 0.0, all));
-    int64_t end = static_cast<int64_t>(std::clamp(std::floor(middle + well_.radius) + 2, 0.0, all));
-    const auto outside = [&](int64_t i) { return !(std::abs(at - (static_cast<T>(i) + first)) <= radius); };
-    while (begin < end && outside(begin)) ++begin;
-    while (begin < end && outside(end - 1)) --end;
-    return {begin, end};
-  }
-
   Spot find(const T* point, const T* features, int64_t C) const {
-    bool seen = std::isfinite(point[0]) && std::isfinite(point[1]) && std::isfinite(point[2]) && point[2] > 0;
-    for (int64_t c = 0; c < C; ++c) seen = seen && std::isfinite(features[c]);
-    const T depth = point[2] + static_cast<T>(OFFSET);
-    if (!seen || (canvas_.as_released && !(depth < static_cast<T>(FAR_AWAY)))) return {{0, 0}, {0, 0}, 0};
-    const T score = static_cast<T>(well_.beta) / (depth + static_cast<T>(TINY));
-    return {within(point[0], canvas_.height), within(point[1], canvas_.width), score};
+    if (!is_drawn(point, features, C, canvas_)) return {{0, 0}, {0, 0}, 0};
+    return {within(point[0], canvas_.height, canvas_, well_), within(point[1], canvas_.width, canvas_, well_),
+            score_of(point[2], well_)};
   }
 
  public:

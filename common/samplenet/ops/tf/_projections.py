@@ -13,8 +13,7 @@ from samplenet.ops.projections import (
     first_centre,
     widest_well,
 )
-from samplenet.ops.tf._pooled_linear import serves_layers
-from samplenet.ops.tf.build import native_library
+from samplenet.ops.tf.build import native_library, serves_renderers
 from samplenet.ops.tf.checks import check_clouds
 
 
@@ -35,7 +34,7 @@ def project_mask(
     """
     (points,) = _tensors("project_mask", height, width, points=points)
     check_positive("project_mask", variance=variance)
-    if _serves(points):
+    if serves_renderers(points):
         sums = native_library().samplenet_project_sums(
             points, height=height, width=width, variance=variance, as_released=as_released
         )
@@ -66,7 +65,7 @@ def project_features(
     check_positive(op, radius=radius, beta=beta)
     options = {"height": height, "width": width, "radius": radius, "beta": beta}
     options["as_released"] = as_released
-    if _serves(points):
+    if serves_renderers(points):
         return Projected(*native_library().samplenet_project_features(points, features, **options))
     return _draw(points, features, **options)
 
@@ -78,11 +77,6 @@ def _tensors(op: str, height, width, **tensors) -> list[tf.Tensor]:
     check_points(op, dtypes, height, width, **{n: tuple(t.shape) for n, t in tensors.items()})
     (points,) = check_clouds(op, points=tensors.pop("points"))
     return [points, *(tf.cast(t, points.dtype) for t in tensors.values())]
-
-
-def _serves(points) -> bool:
-    """Return whether native ops serve: their options have the digits of float32."""
-    return serves_layers() and points.dtype == tf.float32
 
 
 def _centres(size: int, first: float, like) -> tf.Tensor:

@@ -27,6 +27,17 @@ def native_library():
     return _library()
 
 
+def serves_renderers(points) -> bool:
+    """Return whether native ops draw these points: in float32, on a GPU if they are built for it.
+
+    Their options have the digits of float32. Others ops without CUDA kernels run on the CPU.
+    """
+    if points.dtype != tf.float32 or native_library() is None:
+        return False
+    on_cpu = not tf.config.list_logical_devices("GPU")
+    return on_cpu or native.built("tf", tf.__version__)["device"] == "cuda"
+
+
 # A saved model looks its ops up by name, so importing this module must register them. A build that
 # does not load is not an error yet: the first use raises it.
 if native.enabled():

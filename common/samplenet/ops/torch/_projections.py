@@ -14,7 +14,7 @@ from samplenet.ops.projections import (
     first_centre,
     widest_well,
 )
-from samplenet.ops.torch._pooled_linear import serves_layers
+from samplenet.ops.torch.build import serves_natively
 from samplenet.ops.torch.checks import check_clouds, dtype_names, on_one_device
 
 
@@ -35,7 +35,7 @@ def project_mask(
     """
     (points,) = _tensors("project_mask", height, width, points=points)
     check_positive("project_mask", variance=variance)
-    if serves_layers(points):
+    if serves_natively(points):
         sums = torch.ops.samplenet.project_sums(points, height, width, float(variance), as_released)
     else:
         with torch.autocast(points.device.type, enabled=False):
@@ -64,7 +64,7 @@ def project_features(
     points, features = _tensors(op, height, width, points=points, features=features)
     check_positive(op, radius=radius, beta=beta)
     options = height, width, float(radius), float(beta), as_released
-    if serves_layers(points):
+    if serves_natively(points):
         return Projected(*torch.ops.samplenet.project_features(points, features, *options))
     return _draw(points, features, *options)
 
