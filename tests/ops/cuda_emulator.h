@@ -181,6 +181,8 @@ T __reduce_min_sync(unsigned mask, T value) { return emulator::reduce(mask, valu
 
 template <class T>
 T atomicMin(T* at, T value) { return std::exchange(*at, std::min(*at, value)); }
+template <class T>
+T atomicAdd(T* at, T value) { return std::exchange(*at, *at + value); }
 
 inline int __popc(unsigned v) { return __builtin_popcount(v); }
 inline int __ffs(int v) { return __builtin_ffs(v); }

@@ -4,6 +4,7 @@
 #include "farthest_points.h"
 #include "knn.h"
 #include "projections.h"
+#include "render_voxels.h"
 #include "types.h"
 
 using namespace samplenet;
@@ -84,3 +85,36 @@ FOR_EACH_TYPE(EXPORT)
   }
 EXPORT_PROJECTIONS(float)
 EXPORT_PROJECTIONS(double)
+
+#define VOXELS                                                                                                         \
+  int64_t B, int64_t N, int64_t C, int64_t size, int64_t size_z, int64_t kernel_size, double camera_distance,          \
+      double max_depth, bool max_projection, bool clip_after, bool divide_colours, bool colours_move_points,           \
+      bool as_released, bool with_sigma
+#define EXPORT_VOXELS(T)                                                                                               \
+  extern "C" size_t render_voxels_workspace_##T(VOXELS) {                                                              \
+    (void)with_sigma;                                                                                                  \
+    return render_voxels_cuda_workspace<T>({nullptr, nullptr, nullptr, nullptr, B, N, C}, OPTIONS);                    \
+  }                                                                                                                    \
+  extern "C" int render_voxels_##T(const T* points, const T* sigma, const T* scale, const T* colours, VOXELS,          \
+                                   T* silhouette, T* depth, T* colour, T* ends, void* workspace) {                     \
+    (void)with_sigma;                                                                                                  \
+    return render_voxels_cuda<T>({points, sigma, scale, colours, B, N, C}, OPTIONS,                                    \
+                                 {silhouette, depth, colour, ends}, workspace, nullptr);                               \
+  }                                                                                                                    \
+  extern "C" size_t render_voxels_backward_workspace_##T(VOXELS) {                                                     \
+    return render_voxels_backward_cuda_workspace<T>({nullptr, nullptr, nullptr, nullptr, B, N, C}, OPTIONS,            \
+                                                    with_sigma);                                                       \
+  }                                                                                                                    \
+  extern "C" int render_voxels_backward_##T(                                                                           \
+      const T* silhouette, const T* depth, const T* colour, const T* ends, const T* points, const T* sigma,            \
+      const T* scale, const T* colours, VOXELS, T* grad_points, T* grad_sigma, T* grad_scale, T* grad_colours,         \
+      void* workspace) {                                                                                               \
+    return render_voxels_backward_cuda<T>(                                                                             \
+        {silhouette, depth, colour, ends}, {points, sigma, scale, colours, B, N, C}, OPTIONS, with_sigma,              \
+        {grad_points, grad_sigma, grad_scale, grad_colours}, workspace, nullptr);                                      \
+  }
+#define OPTIONS                                                                                                        \
+  {size, size_z, kernel_size, camera_distance, max_depth, max_projection, clip_after, divide_colours,                  \
+   colours_move_points, as_released}
+EXPORT_VOXELS(float)
+EXPORT_VOXELS(double)

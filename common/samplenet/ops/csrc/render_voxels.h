@@ -1,9 +1,11 @@
-// The differentiable renderer of clouds: the contract of the CPU kernels; reference_rendering.py defines what they compute.
+// The differentiable renderer of clouds: the contract of the CPU and the CUDA kernels; reference_rendering.py defines what
+// they compute.
 //
 // points (B, N, 3), sigma (B,), scale (B,), colours (B, N, C) -> silhouette and depth (B, D, D), colour (B, D, D, C),
 // probabilities (B, Z + 1, D, D) or null; row-major and contiguous, T is float or double, D is `size`, Z is `size_z`. With
 // max_projection there is a silhouette alone. Taps of the Gaussian that the middle one swallows, in T, are left out.
 #pragma once
+#include <cstddef>
 #include <cstdint>
 
 #include "parallel.h"
@@ -47,5 +49,19 @@ void render_voxels(const Clouds<T>& clouds, const VoxelOptions& options, const I
 template <class T>
 void render_voxels_backward(const Images<const T>& grad, const Clouds<T>& clouds, const VoxelOptions& options,
                             const CloudGradients<T>& out, const Parallel& parallel);
+
+// The same on device pointers, asynchronous on `stream` (a cudaStream_t), never waiting for the host. `workspace`: device
+// memory of at least the bytes asked for. Without `with_sigma` the gradient of sigma is 0. Returns a cudaError_t, 0 for
+// success.
+template <class T>
+size_t render_voxels_cuda_workspace(const Clouds<T>& clouds, const VoxelOptions& options);
+template <class T>
+int render_voxels_cuda(const Clouds<T>& clouds, const VoxelOptions& options, const Images<T>& images, void* workspace,
+                       void* stream);
+template <class T>
+size_t render_voxels_backward_cuda_workspace(const Clouds<T>& clouds, const VoxelOptions& options, bool with_sigma);
+template <class T>
+int render_voxels_backward_cuda(const Images<const T>& grad, const Clouds<T>& clouds, const VoxelOptions& options,
+                                bool with_sigma, const CloudGradients<T>& out, void* workspace, void* stream);
 
 }  // namespace samplenet

@@ -1,4 +1,4 @@
-// The renderer of clouds as TensorFlow ops; see tf_common.h. There is no CUDA kernel, and none for float64.
+// The renderer of clouds as TensorFlow ops; see tf_common.h. There is no kernel for float64.
 #include "render_voxels.h"
 #include "tf_common.h"
 
@@ -76,7 +76,13 @@ class RenderVoxels : public Voxels {
     T *colour = output<T>(ctx, 2, {B, rays, rays, C}), *probable = output<T>(ctx, 3, {B, ends, D, D});
     if (!ctx->status().ok()) return;
     const Images<T> images{silhouette, some(depth, rays), some(colour, rays * C), some(probable, ends)};
-    run_on_cpu(ctx, kOp, [&](const Parallel& parallel) { render_voxels(given, options, images, parallel); });
+    if constexpr (gpu) {
+      run_on_gpu(ctx, kOp, render_voxels_cuda_workspace(given, options), [&](void* work, void* stream) {
+        return render_voxels_cuda(given, options, images, work, stream);
+      });
+    } else {
+      run_on_cpu(ctx, kOp, [&](const Parallel& parallel) { render_voxels(given, options, images, parallel); });
+    }
   }
 };
 
@@ -102,11 +108,18 @@ class RenderVoxelsBackward : public Voxels {
     T *points = output<T>(ctx, 0, {B, N, 3}), *sigma = output<T>(ctx, 1, {B});
     T *scale = output<T>(ctx, 2, {B}), *colours = output<T>(ctx, 3, {B, N, C});
     if (!ctx->status().ok()) return;
-    if (!with_sigma_) std::fill_n(sigma, B, T(0));
-    const CloudGradients<T> gradients{points, with_sigma_ ? sigma : nullptr, scale, colours};
-    run_on_cpu(ctx, kOp, [&](const Parallel& parallel) {
-      render_voxels_backward(grad, given, options, gradients, parallel);
-    });
+    const CloudGradients<T> gradients{points, gpu || with_sigma_ ? sigma : nullptr, scale, colours};
+    if constexpr (gpu) {
+      const size_t bytes = render_voxels_backward_cuda_workspace(given, options, with_sigma_);
+      run_on_gpu(ctx, kOp, bytes, [&](void* work, void* stream) {
+        return render_voxels_backward_cuda(grad, given, options, with_sigma_, gradients, work, stream);
+      });
+    } else {
+      if (!with_sigma_) std::fill_n(sigma, B, T(0));
+      run_on_cpu(ctx, kOp, [&](const Parallel& parallel) {
+        render_voxels_backward(grad, given, options, gradients, parallel);
+      });
+    }
   }
 };
 
@@ -156,8 +169,8 @@ REGISTER_OP("SamplenetRenderVoxelsBackward")
     .Attr("with_sigma: bool")
     .SetShapeFn(render_voxels_backward_shapes);
 
-SAMPLENET_KERNEL("SamplenetRenderVoxels", DEVICE_CPU, false, RenderVoxels, float);
-SAMPLENET_KERNEL("SamplenetRenderVoxelsBackward", DEVICE_CPU, false, RenderVoxelsBackward, float);
+SAMPLENET_FLOAT_KERNELS("SamplenetRenderVoxels", RenderVoxels);
+SAMPLENET_FLOAT_KERNELS("SamplenetRenderVoxelsBackward", RenderVoxelsBackward);
 
 }  // namespace
 }  // namespace samplenet

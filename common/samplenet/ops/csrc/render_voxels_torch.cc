@@ -1,4 +1,4 @@
-// The renderer of clouds as PyTorch operators; see torch_common.h. There is no CUDA kernel.
+// The renderer of clouds as PyTorch operators; see torch_common.h.
 #include "render_voxels.h"
 #include "torch_common.h"
 
@@ -65,7 +65,16 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> render_voxels_op(
   by_type(call.points, [&](auto zero) {
     using T = decltype(zero);
     const Images<T> images{out<T>(silhouette), some_out<T>(depth), some_out<T>(colour), some_out<T>(ends)};
-    render_voxels(call.clouds<T>(), call.options, images, threads());
+    const Clouds<T> clouds = call.clouds<T>();
+    if constexpr (kCuda) {
+      if (call.points.is_cuda()) {
+        const size_t bytes = render_voxels_cuda_workspace(clouds, call.options);
+        return on_gpu("render_voxels", call.points, bytes, [&](void* work, void* stream) {
+          return render_voxels_cuda(clouds, call.options, images, work, stream);
+        });
+      }
+    }
+    render_voxels(clouds, call.options, images, threads());
   });
   return {silhouette, depth, colour, ends};
 }
@@ -91,9 +100,23 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> render_voxels_backward_op(
     const Images<const T> grad{in<T>(silhouette), some<T>(depth), some<T>(colour), some<T>(ends)};
     const CloudGradients<T> gradients{out<T>(grad_points), some_out<T>(grad_sigma), out<T>(grad_scale),
                                       out<T>(grad_colours)};
-    render_voxels_backward(grad, call.clouds<T>(), call.options, gradients, threads());
+    const Clouds<T> clouds = call.clouds<T>();
+    if constexpr (kCuda) {
+      if (call.points.is_cuda()) {
+        const size_t bytes = render_voxels_backward_cuda_workspace(clouds, call.options, with_sigma);
+        return on_gpu("render_voxels_backward", call.points, bytes, [&](void* work, void* stream) {
+          return render_voxels_backward_cuda(grad, clouds, call.options, with_sigma, gradients, work, stream);
+        });
+      }
+    }
+    render_voxels_backward(grad, clouds, call.options, gradients, threads());
   });
   return {grad_points, grad_sigma, grad_scale, grad_colours};
+}
+
+void implement(torch::stable::detail::StableLibrary& library) {
+  library.impl("render_voxels", TORCH_BOX(&render_voxels_op));
+  library.impl("render_voxels_backward", TORCH_BOX(&render_voxels_backward_op));
 }
 
 }  // namespace
@@ -109,7 +132,4 @@ STABLE_TORCH_LIBRARY_FRAGMENT(samplenet, library) {
       "render_voxels_backward(Tensor grad_silhouette, Tensor grad_depth, Tensor grad_colour, "
       "Tensor grad_probabilities, " CLOUDS OPTIONS ", bool with_sigma) -> (Tensor, Tensor, Tensor, Tensor)");
 }
-STABLE_TORCH_LIBRARY_IMPL(samplenet, CPU, library) {
-  library.impl("render_voxels", TORCH_BOX(&samplenet::render_voxels_op));
-  library.impl("render_voxels_backward", TORCH_BOX(&samplenet::render_voxels_backward_op));
-}
+SAMPLENET_TORCH_IMPL(samplenet::implement)

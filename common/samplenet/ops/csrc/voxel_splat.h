@@ -1,9 +1,10 @@
-// Where a point lies in a grid: its share in each of the eight voxels around it. Included by the kernels with vectors;
-// see simd.h.
+// Where a point lies in a grid: its share in each of the eight voxels around it. Included by the kernels with vectors (see
+// simd.h) and by the CUDA kernels.
 #pragma once
 #include <cmath>
 #include <cstdint>
 
+#include "both.h"
 #include "render_voxels.h"
 
 namespace samplenet::SAMPLENET_ISA {
@@ -15,7 +16,7 @@ struct Between {
   int64_t at[2];
   T share[2], slope[2];
 
-  Between(T coordinate, int64_t size, bool as_released) {
+  SAMPLENET_BOTH Between(T coordinate, int64_t size, bool as_released) {
     const T factor = static_cast<T>(as_released ? size - 1 : size);
     const T place = as_released ? (coordinate + T(0.5)) * factor : (coordinate + T(0.5)) * factor - T(0.5);
     const T low = std::floor(place), over = place - low;
@@ -32,7 +33,7 @@ struct Between {
 
 // A point (3) with C colours adds to the grid if it is in the box and all are finite.
 template <class T>
-bool is_usable(const T* point, const T* colours, int64_t C) {
+SAMPLENET_BOTH bool is_usable(const T* point, const T* colours, int64_t C) {
   for (int i = 0; i < 3; ++i) {
     if (!(std::abs(point[i]) <= T(0.5))) return false;
   }
@@ -47,13 +48,13 @@ template <class T>
 struct Corners {
   const Between<T> z, y, x;
 
-  Corners(const T* point, const VoxelOptions& options)
+  SAMPLENET_BOTH Corners(const T* point, const VoxelOptions& options)
       : z(point[0], options.size_z, options.as_released), y(point[1], options.size, options.as_released),
         x(point[2], options.size, options.as_released) {}
 
   // The sum of value(z, y, x) times the shares.
   template <class Value>
-  T sum(const Value& value) const {
+  SAMPLENET_BOTH T sum(const Value& value) const {
     T all = 0;
     for (int i = 0; i < 2; ++i) {
       for (int j = 0; j < 2; ++j) {
@@ -66,7 +67,7 @@ struct Corners {
 
   // grad_point (3) = the sum of value(z, y, x) times the derivatives of the shares by the point's coordinates.
   template <class Value>
-  void differentiate(const Value& value, T* grad_point) const {
+  SAMPLENET_BOTH void differentiate(const Value& value, T* grad_point) const {
     T sum[3] = {};
     for (int i = 0; i < 2; ++i) {
       for (int j = 0; j < 2; ++j) {

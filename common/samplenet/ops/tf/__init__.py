@@ -10,7 +10,8 @@ Limits of the native ops, which `samplenet.ops.use_native(False)` lifts:
   "No registered 'SamplenetKnn' OpKernel".
 - A second-order gradient is a NotImplementedError.
 - A saved model with native ops loads only where they are built, after `import samplenet.ops.tf`.
-- Built without CUDA they run on the CPU; tensors on a GPU are copied there and back.
+- Built without CUDA they run on the CPU; tensors on a GPU are copied there and back. The renderers
+  are framework operations then.
 
 An index outside its cloud is an InputError, in a graph an InvalidArgumentError. Not so on a GPU,
 where checking would make the host wait: there `gather` returns zeros for such an index and

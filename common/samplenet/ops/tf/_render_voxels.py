@@ -4,8 +4,7 @@ from itertools import product
 
 import tensorflow as tf
 
-from samplenet.ops.tf._pooled_linear import serves_layers
-from samplenet.ops.tf.build import native_library
+from samplenet.ops.tf.build import native_library, serves_renderers
 from samplenet.ops.tf.checks import check_clouds
 from samplenet.ops.voxels import SMALLEST_SIGMA, TINY, Rendered, Voxels, check_voxels
 
@@ -43,7 +42,7 @@ def render_voxels(points, sigma, scale=None, colours=None, **options) -> Rendere
     sigma, scale = (tf.broadcast_to(number, [batch]) for number in numbers)
     none = tf.zeros((batch, tf.shape(points)[1], 0), dtype)
     tint = none if colours is None else tf.cast(arrays["colours"], dtype)
-    if serves_layers() and dtype == tf.float32:  # the native op's options have no more digits
+    if serves_renderers(points):
         draw = native_library().samplenet_render_voxels
         images = draw(points, sigma, scale, tint, **grid.native)
     else:

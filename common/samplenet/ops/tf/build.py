@@ -30,7 +30,7 @@ def native_library():
 def serves_renderers(points) -> bool:
     """Return whether native ops draw these points: in float32, on a GPU if they are built for it.
 
-    Their options have the digits of float32. Others ops without CUDA kernels run on the CPU.
+    Their options have the digits of float32. Without CUDA kernels they would leave the GPU.
     """
     if points.dtype != tf.float32 or native_library() is None:
         return False

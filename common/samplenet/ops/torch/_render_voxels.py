@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from samplenet.ops.torch._pooled_linear import serves_layers
+from samplenet.ops.torch.build import serves_natively
 from samplenet.ops.torch.checks import check_clouds, dtype_names
 from samplenet.ops.voxels import SMALLEST_SIGMA, TINY, Rendered, Voxels, check_voxels
 
@@ -42,7 +42,7 @@ def render_voxels(points, sigma, scale=None, colours=None, **options) -> Rendere
     batch, dtype = points.shape[0], points.dtype
     sigma, scale = (arrays[name].to(dtype).expand(batch) for name in ("sigma", "scale"))
     tint = points.new_zeros((*points.shape[:2], 0)) if colours is None else colours.to(dtype)
-    if serves_layers(points):
+    if serves_natively(points):
         options = grid.native.values()
         images = torch.ops.samplenet.render_voxels(points, sigma, scale, tint, *options)
     else:
