@@ -4,10 +4,10 @@
 
 Needs an NVIDIA GPU, nvcc and PyTorch with CUDA; takes 38 seconds on 16 cores and an H200. Without a
 C++ compiler, as in a container image, the existing build is checked. Distances and indices must
-agree in every bit, gradients up to rounding, and a second backward pass must repeat the first in
-every bit. Each case is timed twice: as a program calls it, one call after another from Python, and
-as the GPU alone runs it, from a captured CUDA graph. `--device cpu` compares the CPU kernels with
-themselves, to try this script. `gpu_tf.py` checks TensorFlow's kernels.
+agree in every bit, images and gradients up to rounding, and a second backward pass must repeat the
+first in every bit. Each case is timed twice: as a program calls it, one call after another from
+Python, and as the GPU alone runs it, from a captured CUDA graph. `--device cpu` compares the CPU
+kernels with themselves, to try this script. `gpu_tf.py` checks TensorFlow's kernels.
 """
 
 import json
@@ -28,7 +28,7 @@ from samplenet.ops import torch as ops
 from samplenet.runs.environment import environment
 from samplenet.runs.parser import Parser
 
-TIMED = {  # op, B, M (of farthest points: m), N, k
+TIMED = {  # op, B, M (of farthest points: m; of images: rows and columns), N, k (or taps)
     "Chamfer forward B32 1024x1024": ("chamfer", 32, 1024, 1024, 0),
     "Chamfer forward+backward B32 1024x1024": ("chamfer backward", 32, 1024, 1024, 0),
     "Chamfer forward B50 2048x2048": ("chamfer", 50, 2048, 2048, 0),
@@ -39,15 +39,20 @@ TIMED = {  # op, B, M (of farthest points: m), N, k
     "kNN k=1 100k x 100k": ("knn", 1, 100_000, 100_000, 1),
     "FPS 1024 -> 512 B32": ("farthest_points", 32, 512, 1024, 0),
     "FPS 2048 -> 64 B32": ("farthest_points", 32, 64, 2048, 0),
+    "render_voxels 64³ forward+backward B16 N8000": ("render_voxels backward", 16, 64, 8000, 21),
+    "project_mask 64x64 forward+backward B16 N1024": ("project_mask backward", 16, 64, 1024, 0),
+    "project_features 64x64 forward+backward B16": ("project_features backward", 16, 64, 1024, 0),
 }
 
 
-def same(device: str, what: str, function, *arrays: np.ndarray) -> None:
-    """Require outputs of `function(*arrays)` on `device` that equal the CPU's in every bit."""
+def same(
+    device: str, what: str, function, *arrays: np.ndarray, require=gpu_cases.require_equal
+) -> None:
+    """Require outputs of `function(*arrays)` on `device` that equal the CPU's."""
     tensors = [torch.from_numpy(a) for a in arrays]
     expected, actual = function(*tensors), function(*(t.to(device) for t in tensors))
     for want, got in zip(expected, actual, strict=True):
-        gpu_cases.require_equal(what, want.numpy(), got.cpu().numpy())
+        require(what, want.numpy(), got.cpu().numpy())
 
 
 def same_gradient(device: str, what: str, function, *clouds: np.ndarray) -> None:
@@ -76,12 +81,15 @@ def public_call(op: str, batch: int, m: int, n: int, k: int, device: str) -> Cal
         "knn": lambda: ops.knn(a, b, k)[:1],
         "chamfer": lambda: ops.chamfer(a, b)[:2],
         "farthest_points": lambda: ops.farthest_points(b, m),
+        "render_voxels": lambda: ops.render_voxels(b / 9, 3.0, 0.5, size=m, kernel_size=k)[:1],
+        "project_mask": lambda: [ops.project_mask(m * (b / 6 + 0.5), m, m)],
+        "project_features": lambda: ops.project_features(m * (b / 6 + 0.5), b, m, m)[:1],
     }[op.removesuffix(" backward")]
     if not op.endswith(" backward"):
         return call
     clouds = [a.requires_grad_(), b.requires_grad_()]
     weights = [torch.ones_like(dist2) for dist2 in call()]
-    return lambda: torch.autograd.grad(call(), clouds, weights)
+    return lambda: torch.autograd.grad(call(), clouds, weights, allow_unused=True)
 
 
 def called(call: Callable[[], object], device: str, rounds: int = 50) -> float:

@@ -21,6 +21,9 @@ CHAMFER = [  # (B, M, N)
 FPS = [  # (B, N, m)
     (32, 1024, 512), (8, 2048, 64), (2, 5000, 5000), (1, 100_000, 300), (3, 1, 1), (70_000, 5, 3),
 ]  # fmt: skip
+RENDERED = [  # (B, N, pixels along a side)
+    (16, 1024, 64), (4, 8000, 33), (1, 20_000, 100), (2, 1, 3), (300, 5, 2), (0, 4, 4), (2, 0, 4),
+]  # fmt: skip
 
 
 def cloud(seed: int, batch: int, n: int, kind: str = "normal", dtype: str = "float32") -> NDArray:
@@ -42,12 +45,45 @@ def require_equal(what: str, want: NDArray, got: NDArray) -> None:
         raise AssertionError(f"{what}: GPU and CPU differ in {different} of {want.size} values")
 
 
+def require_close(what: str, want: NDArray, got: NDArray) -> None:
+    """Raise an AssertionError unless the values agree to the rounding of float32."""
+    np.testing.assert_allclose(got, want, 1e-4, 1e-5 * np.abs(want).max(initial=1), err_msg=what)
+
+
+def check_renderers(ops, same: Callable, same_gradient: Callable, kind: str, dtype: str) -> int:
+    """Compare the renderers for clouds of a kind, for all sizes; return the calls."""
+    for batch, n, size in RENDERED:
+        points = cloud(0, batch, n, kind, dtype)
+        colours = np.random.default_rng(1).random((batch, n, 5), dtype)
+        pixels = size * (0.5 + points / 4)
+        pixels[..., 2] = 1 + np.abs(points[..., 2])
+        voxels = {"scale": 0.3, "size": size, "kernel_size": 9}
+        box, sigma = points * np.asarray(0.15, dtype), np.ones(batch, dtype)
+
+        def render(points, sigma, colours, options=voxels):
+            return ops.render_voxels(points, sigma, colours=colours, **options)[:3]
+
+        def project(points, size=size):
+            return [ops.project_mask(points, size, size, before_tanh=True)]
+
+        def draw(points, colours, size=size):
+            return ops.project_features(points, colours, size, size, beta=5.0)[:1]
+
+        calls = [(render, (box, sigma, colours)), (project, (pixels,)), (draw, (pixels, colours))]
+        for function, arrays in calls:
+            what = f"{function.__name__} {(batch, n, size)} {kind} {dtype}"
+            same(what, function, *arrays, require=require_close)
+            if kind == "normal":  # where points coincide, rounding decides what passes a clip
+                same_gradient(what, function, *arrays)
+    return 3 * len(RENDERED)
+
+
 def check(ops, same: Callable, same_gradient: Callable) -> int:
     """Compare every op of the module `ops` for all sizes and kinds of clouds; return the calls.
 
     Args:
-        same: `same(what, function, *arrays)` compares the outputs of `function(*arrays)` on both
-            devices.
+        same: `same(what, function, *arrays, require=require_equal)` compares the outputs of
+            `function(*arrays)` on both devices.
         same_gradient: compares the gradients of the outputs.
     """
     calls = 0
@@ -76,4 +112,5 @@ def check(ops, same: Callable, same_gradient: Callable) -> int:
             what = f"farthest_points {(batch, n, m)} {kind} {dtype}"
             same(what, pick, cloud(0, batch, n, kind, dtype), chosen)
             calls += 1
+        calls += check_renderers(ops, same, same_gradient, kind, dtype)
     return calls

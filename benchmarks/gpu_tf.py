@@ -1,9 +1,9 @@
 """Check TensorFlow's CUDA kernels against its CPU kernels: python benchmarks/gpu_tf.py.
 
 Needs an NVIDIA GPU and ops built by `python -m samplenet.ops.build --tf --cuda`. Like `gpu.py` for
-PyTorch, but without times: distances and indices must agree in every bit, gradients up to rounding,
-and a second backward pass must repeat the first in every bit. `--device cpu` compares the CPU
-kernels with themselves, to try the script.
+PyTorch, but without times: distances and indices must agree in every bit, images and gradients up
+to rounding, and a second backward pass must repeat the first in every bit. `--device cpu` compares
+the CPU kernels with themselves, to try the script.
 """
 
 import sys
@@ -19,14 +19,16 @@ from samplenet.ops import tf as ops
 from samplenet.runs.parser import Parser
 
 
-def same(device: str, what: str, function, *arrays: np.ndarray) -> None:
-    """Require outputs of `function(*arrays)` on `device` that equal the CPU's in every bit."""
+def same(
+    device: str, what: str, function, *arrays: np.ndarray, require=gpu_cases.require_equal
+) -> None:
+    """Require outputs of `function(*arrays)` on `device` that equal the CPU's."""
     outputs = []
     for on in ("CPU", device):
         with tf.device(on):
             outputs.append([output.numpy() for output in function(*map(tf.constant, arrays))])
     for want, got in zip(*outputs, strict=True):
-        gpu_cases.require_equal(what, want, got)
+        require(what, want, got)
 
 
 def same_gradient(device: str, what: str, function, *clouds: np.ndarray) -> None:
