@@ -178,3 +178,18 @@ def test_sigma_has_a_gradient_only_where_it_is_asked_for(serve, monkeypatch):
             step(with_sigma)
             tf.function(step)(with_sigma)
     assert asked == [False, False, True, True]
+
+
+def test_on_a_gpu_tensorflow_draws_natively_where_the_build_has_cuda_kernels(serve, monkeypatch):
+    tf = pytest.importorskip("tensorflow")
+    from samplenet.ops import native
+    from samplenet.ops.tf.build import serves_renderers
+
+    points = tf.zeros((1, 2, 3))
+    with serve("tf native"):
+        assert serves_renderers(points)
+        assert not serves_renderers(tf.cast(points, tf.float64))
+        monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: ["a GPU"])
+        for device in ("cpu", "cuda"):
+            monkeypatch.setattr(native, "built", lambda *_, device=device: {"device": device})
+            assert serves_renderers(points) == (device == "cuda")

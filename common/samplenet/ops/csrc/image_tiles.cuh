@@ -76,7 +76,6 @@ __device__ void visit_points(const T* points, int64_t N, Listed<T>& list, const 
     __syncthreads();
     for (int k = 0; k < count; ++k) visit(list.points[k], list.index[k]);
   }
-  __syncthreads();  // another list may follow
 }
 
 // The sum over the lanes of a warp, in a fixed order.
