@@ -7,7 +7,7 @@ namespace samplenet {
 namespace {
 
 constexpr int kThreads = 256, kWarps = kThreads / 32;
-// Of all grids of a part, unless one cloud has more: 224 MB in float32. The emulator's clouds are small, and of several parts.
+// Of all grids of a part, unless one cloud has more: 235 MB in float32 at most. The emulator draws small parts.
 #ifdef __CUDACC__
 constexpr int64_t kCells = 1 << 23;
 #else
