@@ -9,7 +9,6 @@ standard library.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
 import sys
@@ -197,7 +196,11 @@ def main() -> int:
             unused = f"{part.experiment.name} does not use {', '.join(part.unused)}"
             print(f"reproduce.sh: {unused}", file=sys.stderr, flush=True)
     if flags.list or flags.sbatch:
-        return _hand_over(flags, planned)
+        try:
+            print(cluster.hand_over(planned, flags, [sys.executable, __file__, *sys.argv[1:]]))
+        except OSError as error:
+            sys.exit(f"reproduce.sh: error: --sbatch: {error}")
+        return 0
     jobs = Jobs(planned, out, ROOT, flags.jobs, flags.again)
     if flags.only and flags.only not in (*jobs.jobs, cluster.PAGE):
         sys.exit(f"reproduce.sh: error: --only: no run '{flags.only}', --list shows them")
@@ -224,24 +227,6 @@ def main() -> int:
         print(f"reproduce.sh: {name} failed: {reason}", file=sys.stderr)
     written = flags.only not in (None, cluster.PAGE) or _write_page(out, flags, jobs, experiments)
     return 0 if written and not jobs.failed else 1
-
-
-def _hand_over(flags: argparse.Namespace, planned: list) -> int:
-    """Print the runs for an engine, or write job scripts for Slurm; return the exit status."""
-    from samplenet.runs import cluster
-
-    call = [sys.executable, str(ROOT / "reproduce.py"), *cluster.without(sys.argv[1:])]
-    entries = cluster.describe(planned, flags.preset, call)
-    if flags.list:
-        print(*map(json.dumps, entries), sep="\n")
-        return 0
-    try:
-        submit = cluster.write_slurm(Path(flags.sbatch), entries, Path.cwd())
-    except OSError as error:
-        print(f"reproduce.sh: error: --sbatch: {error}", file=sys.stderr)
-        return 1
-    print(f"{len(entries)} job scripts; to submit them all: bash {submit}")
-    return 0
 
 
 def _write_page(out: Path, flags: argparse.Namespace, jobs, experiments: dict) -> bool:

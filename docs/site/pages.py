@@ -37,6 +37,7 @@ MENU = {
         "Every table and figure <docs/reproduce.md>",
         *EXPERIMENTS,
         "docs/leaderboard.md",
+        "docs/cluster.md",
         "docs/new-experiment.md",
         "docker/README.md",
         "docs/reliability.md",

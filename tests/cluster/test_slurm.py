@@ -49,7 +49,8 @@ class Reproduction:
             logged[path.parent.name] = kept
         evaluation = runs / "evaluation"
         rows = json.loads((evaluation / "results.json").read_text())["rows"]
-        return rows, (evaluation / "table.md").read_text(), logged
+        table = (evaluation / "table.md").read_text().replace(str(self.out), "out")
+        return rows, table, logged
 
     def log(self, run):
         """Return what the attempts of a run have printed."""

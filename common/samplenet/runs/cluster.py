@@ -1,5 +1,7 @@
 """Describe a plan of runs to the engines of clusters, and write it as job scripts for Slurm."""
 
+import argparse
+import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,7 +38,7 @@ SCRIPT = """\
 cd {folder} || exit
 {command} &
 run=$! again=''
-trap : TERM # of a requeue or scancel: Slurm sends it to the run too, which writes a checkpoint
+trap '' TERM # of a requeue or scancel: Slurm sends it to the run too, which writes a checkpoint
 trap 'again=yes; kill -TERM "$run"' USR1 # the time is nearly up
 while kill -0 "$run" 2>/dev/null; do wait "$run"; done
 wait "$run"
@@ -66,6 +68,19 @@ submit() {
 }
 flags=("$@") ids=() depends=''
 """
+
+
+def hand_over(jobs: Sequence[Job], flags: argparse.Namespace, call: Sequence[str]) -> str:
+    """Do what --list or --sbatch of reproduce.py asks for; return what there is to print.
+
+    Args:
+        call: the words of that call.
+    """
+    entries = describe(jobs, flags.preset, without(call))
+    if flags.list:
+        return "\n".join(map(json.dumps, entries))
+    submit = write_slurm(Path(flags.sbatch), entries, Path.cwd())
+    return f"{len(entries)} job scripts; to submit them all: bash {submit}"
 
 
 def describe(jobs: Sequence[Job], preset: str, call: Sequence[str]) -> list[dict]:
