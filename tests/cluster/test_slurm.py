@@ -125,7 +125,7 @@ def test_slurm_without_an_engine(tmp_path, slurm, local):
 
     def submit():
         env = {**slurm.env, **made.env}
-        subprocess.run(["bash", scripts / "submit.sh"], env=env, check=True)
+        subprocess.run([scripts / "submit.sh"], env=env, check=True)
 
     def ended():
         states = [state for state, _ in slurm.states().values()]

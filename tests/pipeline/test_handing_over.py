@@ -88,7 +88,7 @@ def test_slurm_gets_the_runs_in_order_with_their_dependencies(call, tmp_path, st
     folder = tmp_path / "some scripts"
     status, printed, _ = call(*SMOKE, "--out", tmp_path / "out", "--sbatch", folder)
     assert status == 0 and str(folder / "submit.sh") in printed
-    subprocess.run(["bash", folder / "submit.sh", "--partition=gpu"], check=True)
+    subprocess.run([folder / "submit.sh", "--partition=gpu"], check=True)
     submitted = [line.split()[1:] for line in stand_ins("sbatch")]
     evaluation = "--dependency=afterok:1,afterany:2:3"
     depend = [None, *["--dependency=afterok:1"] * 2, evaluation, evaluation]

@@ -49,7 +49,7 @@ exit "$status"
 
 SUBMIT = """\
 #!/usr/bin/env bash
-# Submit these runs to Slurm, in their order. Flags go to sbatch: bash submit.sh --partition=gpu
+# Submit these runs to Slurm, in their order. Flags go to sbatch: submit.sh --partition=gpu
 # Again, once all have ended: finished runs end at once, the others go on from their checkpoints.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -80,7 +80,7 @@ def hand_over(jobs: Sequence[Job], flags: argparse.Namespace, call: Sequence[str
     if flags.list:
         return "\n".join(map(json.dumps, entries))
     submit = write_slurm(Path(flags.sbatch), entries, Path.cwd())
-    return f"{len(entries)} job scripts; to submit them all: bash {submit}"
+    return f"{len(entries)} job scripts; to submit them all: {submit.resolve()}"
 
 
 def describe(jobs: Sequence[Job], preset: str, call: Sequence[str]) -> list[dict]:
@@ -142,8 +142,10 @@ def write_slurm(folder: Path, entries: Sequence[dict], working: Path) -> Path:
             if names:
                 lines.append(f"after {kind} {' '.join(numbers[name] for name in names)}\n")
         lines.append(f"submit {shlex.quote(file)}\n")
-    write_atomic(folder / "submit.sh", "".join(lines).encode())
-    return folder / "submit.sh"
+    submit = folder / "submit.sh"
+    write_atomic(submit, "".join(lines).encode())
+    submit.chmod(0o755)
+    return submit
 
 
 def _script(entry: dict, working: Path) -> str:
