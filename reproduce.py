@@ -82,9 +82,9 @@ def arguments(argv: list[str] | None, experiments: dict[str, Experiment]) -> arg
     for name in flags.samplers or []:
         if name not in TRAINED_SAMPLERS:
             parser.error(f"--samplers: unknown '{name}', known: {', '.join(TRAINED_SAMPLERS)}")
-    ways = [f"--{name}" for name in ("list", "sbatch", "only") if getattr(flags, name)]
-    if len(ways) > 1 or (ways and flags.again):
-        parser.error(f"{' and '.join(ways)}{' and --again' * flags.again} exclude each other")
+    ways = [f"--{name}" for name in ("list", "sbatch", "only", "again") if getattr(flags, name)]
+    if len(ways) > 1:
+        parser.error(f"{' and '.join(ways)} exclude each other")
     flags.seeds, sizes = flags.seeds or PRESETS[flags.preset], flags.sizes or []
     for word, values, low in (
         ("seeds", flags.seeds, 0),
@@ -175,8 +175,7 @@ def main() -> int:
     flags = arguments(None, experiments)
     _check_folders(flags, experiments)
     if flags.frameworks:
-        words = owners(experiments)
-        print(*sorted({words[word].framework for word in flags.experiments}))
+        print(*sorted({owners(experiments)[word].framework for word in flags.experiments}))
         return 0
     if flags.cpu:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
@@ -195,20 +194,18 @@ def main() -> int:
         if part.unused:
             unused = f"{part.experiment.name} does not use {', '.join(part.unused)}"
             print(f"reproduce.sh: {unused}", file=sys.stderr, flush=True)
-    if flags.list or flags.sbatch:
-        try:
-            print(cluster.hand_over(planned, flags, [sys.executable, __file__, *sys.argv[1:]]))
-        except OSError as error:
-            sys.exit(f"reproduce.sh: error: --sbatch: {error}")
-        return 0
     jobs = Jobs(planned, out, ROOT, flags.jobs, flags.again)
     if flags.only and flags.only not in (*jobs.jobs, cluster.PAGE):
         sys.exit(f"reproduce.sh: error: --only: no run '{flags.only}', --list shows them")
-    if not flags.again and not flags.only and (outdated := jobs.of_other_code()):
+    whole = not (flags.list or flags.sbatch or flags.only)
+    if whole and not flags.again and (outdated := jobs.of_other_code()):
         print(f"reproduce.sh: {note(outdated)}", file=sys.stderr, flush=True)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, jobs.stop)
     try:
+        if flags.list or flags.sbatch:
+            print(cluster.hand_over(planned, flags, [sys.executable, __file__, *sys.argv[1:]]))
+            return 0
         if flags.only == cluster.PAGE:
             jobs.failed = dict.fromkeys(jobs.unfinished(), "it has not finished")
         elif flags.only:
@@ -236,9 +233,8 @@ def _write_page(out: Path, flags: argparse.Namespace, jobs, experiments: dict) -
 
     # the page says which of the published tables' cells are missing, if the runs are of their kind
     variants = [experiment.variant(flags) for experiment in experiments.values()]
-    tables = None
-    if flags.preset == "paper" and not any([flags.num_points, *variants]):
-        tables = plan.published_tables(experiments, flags, out)
+    whole = flags.preset == "paper" and not any([flags.num_points, *variants])
+    tables = plan.published_tables(experiments, flags, out) if whole else None
     try:
         path = page.write(out, flags.preset, jobs.failed, tables, experiments=experiments)
         print(f"All tables and figures: {path}")

@@ -67,6 +67,9 @@ def test_one_run_and_the_page_are_refused_or_reported_in_sentences(call, tmp_pat
     for words in (["--list", "--only", "page"], ["--sbatch", "a", "--again"]):
         status, _, said = call(*out, *words)
         assert status == 2 and "exclude each other" in said
+    (tmp_path / "file").touch()
+    status, _, said = call(*out, "--sbatch", tmp_path / "file")
+    assert status == 1 and str(tmp_path / "file") in said and said.count("\n") == 1
     status, _, said = call(*out, "--only", "page")
     assert status == 1 and said.count("failed: it has not finished\n") == 5
 
