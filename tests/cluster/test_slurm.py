@@ -153,6 +153,7 @@ def test_snakemake_on_slurm(tmp_path, slurm, local):
     (tmp_path / "plan.jsonl").write_text(made.call("--list"))
     command = [SNAKEMAKE, "-s", ROOT / "cluster/Snakefile", "--profile", ROOT / "cluster/slurm"]
     command += ["--slurm-init-seconds-before-status-checks", "5"]
+    command += ["--slurm-status-command", "squeue"]  # as there is no accounting
     command += ["--config", f"plan={tmp_path / 'plan.jsonl'}"]
     with open(tmp_path / "log", "w") as log:
         env = {**slurm.env, **made.env}
