@@ -18,7 +18,9 @@ from samplenet.runs.checkpoint import load_checkpoint
 
 ROOT = Path(__file__).parents[2]
 SNAKEMAKE = ROOT / ".venv-cluster" / "bin" / "snakemake"
-KILLED, REQUEUED = "classification/snet-8-seed0", "classification/samplenet-8-seed0"
+SAMPLERS = ("snet-8-seed0", "samplenet-8-seed0")
+SAMPLERS += ("progressivenet-seed0", "samplenet_progressive-seed0")
+KILLED, REQUEUED = (f"classification/{name}" for name in SAMPLERS[:2])
 LONGEST = 1500.0  # seconds for a whole preset
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("slurm")]
 
@@ -40,17 +42,10 @@ class Reproduction:
         return done.stdout
 
     def tables(self):
-        """Return the numbers of the evaluation, its table, and what each run logged."""
-        runs = self.out / "classification"
-        logged = {}
-        for path in sorted(runs.glob("*/metrics.jsonl")):
-            lines = map(json.loads, path.read_text().splitlines())
-            kept = [{k: v for k, v in line.items() if k != "time"} for line in lines]
-            logged[path.parent.name] = kept
-        evaluation = runs / "evaluation"
+        """Return the numbers of the evaluation, and its table."""
+        evaluation = self.out / "classification" / "evaluation"
         rows = json.loads((evaluation / "results.json").read_text())["rows"]
-        table = (evaluation / "table.md").read_text().replace(str(self.out), "out")
-        return rows, table, logged
+        return rows, (evaluation / "table.md").read_text().replace(str(self.out), "out")
 
     def log(self, run):
         """Return what the attempts of a run have printed."""
@@ -108,17 +103,23 @@ def local(tmp_path_factory):
     return made
 
 
-def check(made: Reproduction, local: Reproduction) -> None:
-    """Assert that the tables are the local runner's, and that the two runs were continued."""
-    assert (made.out / "index.html").is_file()
-    rows, table, logged = made.tables()
-    assert (rows, table) == local.tables()[:2]
-    assert logged == local.tables()[2] and len(logged) == 5
-    assert "stopped before step" in made.log(REQUEUED)
-    assert made.log(KILLED).count("epoch 1/2") == made.log(KILLED).count("epoch 2/2") == 1
+@pytest.fixture
+def check(local, metrics):
+    """Return a function that compares results with the local runner's: two runs were continued."""
+
+    def compare(made: Reproduction) -> None:
+        assert (made.out / "index.html").is_file()
+        assert made.tables() == local.tables()
+        for name in ("classifier", *SAMPLERS):
+            run = Path("classification", name)
+            assert metrics(made.out / run) == metrics(local.out / run)
+        assert "stopped before step" in made.log(REQUEUED)
+        assert made.log(KILLED).count("epoch 1/2") == made.log(KILLED).count("epoch 2/2") == 1
+
+    return compare
 
 
-def test_slurm_without_an_engine(tmp_path, slurm, local):
+def test_slurm_without_an_engine(tmp_path, slurm, local, check):
     made = Reproduction(tmp_path, local.folder / "data")
     scripts = tmp_path / "scripts"
     made.call("--sbatch", scripts)
@@ -143,10 +144,10 @@ def test_slurm_without_an_engine(tmp_path, slurm, local):
     submit()
     slurm.wait(ended, LONGEST)
     assert {state for state, _ in slurm.states().values()} == {"COMPLETED"}
-    check(made, local)
+    check(made)
 
 
-def test_snakemake_on_slurm(tmp_path, slurm, local):
+def test_snakemake_on_slurm(tmp_path, slurm, local, check):
     if not SNAKEMAKE.exists():
         pytest.skip("there is no .venv-cluster: bash setup.sh cluster")
     made = Reproduction(tmp_path, local.folder / "data")
@@ -164,6 +165,6 @@ def test_snakemake_on_slurm(tmp_path, slurm, local):
     finally:
         process.kill()
     assert status == 0, (tmp_path / "log").read_text()
-    check(made, local)
+    check(made)
     marks = {path.name: path.read_text() for path in (tmp_path / "plan.marks").iterdir()}
     assert {*marks.values()} == {"finished\n"} and len(marks) == 8
