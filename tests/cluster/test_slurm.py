@@ -88,14 +88,7 @@ def requeue_one(made: Reproduction, slurm) -> None:
     number = job_of(made.freeze(REQUEUED, "events/*"))
     slurm.call("scontrol", "requeue", number)  # sends SIGCONT, then SIGTERM
     slurm.wait(lambda: "stopped before step" in made.log(REQUEUED), 120)
-    # a requeued job waits for two minutes, if it is not told to start
-    start = ("scontrol", "update", f"job={number}", "starttime=now")
-
-    def runs():
-        slurm.call(*start, check=False)
-        return slurm.call("squeue", "-h", "-t", "R", "-o", "%t", "-j", number, check=False)
-
-    slurm.wait(runs, 300)
+    slurm.restart(number)
 
 
 def disturb(made: Reproduction, slurm) -> None:
