@@ -12,7 +12,7 @@ from typing import NamedTuple
 from samplenet import greedy
 from samplenet.device import gpu
 from samplenet.runs.experiments import PRESETS, TRAINED_SAMPLERS, Experiment, attribute
-from samplenet.runs.jobs import Job
+from samplenet.runs.keys import Job
 
 ROOT = Path(__file__).resolve().parent
 PROGRESSIVE = ("progressivenet", "samplenet_progressive")  # one run serves all sizes

@@ -65,6 +65,9 @@ def arguments(argv: list[str] | None, experiments: dict[str, Experiment]) -> arg
     add("--again", action="store_true", help="redo runs of other code; old ones go to <out>/old/")
     add("--resume", action="store_true", help="continue the runs in --out (always done)")
     add("--cpu", action="store_true", help="use no GPU, nor set up for one")
+    add("--list", action="store_true", help="list the runs for a cluster's engine, a JSON a line")
+    add("--sbatch", metavar="DIR", help="write Slurm job scripts and submit.sh into this folder")
+    add("--only", metavar="JOB", help="do one run of the list, or its page")
     # for reproduce.sh: print the frameworks to set up
     add("--frameworks", action="store_true", help=argparse.SUPPRESS)
     for experiment in experiments.values():
@@ -79,6 +82,9 @@ def arguments(argv: list[str] | None, experiments: dict[str, Experiment]) -> arg
     for name in flags.samplers or []:
         if name not in TRAINED_SAMPLERS:
             parser.error(f"--samplers: unknown '{name}', known: {', '.join(TRAINED_SAMPLERS)}")
+    ways = [f"--{name}" for name in ("list", "sbatch", "only", "again") if getattr(flags, name)]
+    if len(ways) > 1:
+        parser.error(f"{' and '.join(ways)} exclude each other")
     flags.seeds, sizes = flags.seeds or PRESETS[flags.preset], flags.sizes or []
     for word, values, low in (
         ("seeds", flags.seeds, 0),
@@ -169,14 +175,13 @@ def main() -> int:
     flags = arguments(None, experiments)
     _check_folders(flags, experiments)
     if flags.frameworks:
-        words = owners(experiments)
-        print(*sorted({words[word].framework for word in flags.experiments}))
+        print(*sorted({owners(experiments)[word].framework for word in flags.experiments}))
         return 0
     if flags.cpu:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     try:
         import plan
-        from samplenet.report import page
+        from samplenet.runs import cluster
         from samplenet.runs.jobs import Jobs, note
     except ImportError as error:
         lacking = f"{sys.executable} lacks the library ({error}); bash reproduce.sh sets it up"
@@ -190,12 +195,23 @@ def main() -> int:
             unused = f"{part.experiment.name} does not use {', '.join(part.unused)}"
             print(f"reproduce.sh: {unused}", file=sys.stderr, flush=True)
     jobs = Jobs(planned, out, ROOT, flags.jobs, flags.again)
-    if not flags.again and (outdated := jobs.of_other_code()):
+    if flags.only and flags.only not in (*jobs.jobs, cluster.PAGE):
+        sys.exit(f"reproduce.sh: error: --only: no run '{flags.only}', --list shows them")
+    whole = not (flags.list or flags.sbatch or flags.only)
+    if whole and not flags.again and (outdated := jobs.of_other_code()):
         print(f"reproduce.sh: {note(outdated)}", file=sys.stderr, flush=True)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, jobs.stop)
     try:
-        jobs.run()
+        if flags.list or flags.sbatch:
+            print(cluster.hand_over(planned, flags, [sys.executable, __file__, *sys.argv[1:]]))
+            return 0
+        if flags.only == cluster.PAGE:
+            jobs.failed = dict.fromkeys(jobs.unfinished(), "it has not finished")
+        elif flags.only:
+            jobs.run_only(flags.only)
+        else:
+            jobs.run()
     except (InputError, OSError) as error:
         if "debug" in flags:
             raise
@@ -206,11 +222,19 @@ def main() -> int:
         return 128 + jobs.stopped
     for name, reason in jobs.failed.items():
         print(f"reproduce.sh: {name} failed: {reason}", file=sys.stderr)
+    written = flags.only not in (None, cluster.PAGE) or _write_page(out, flags, jobs, experiments)
+    return 0 if written and not jobs.failed else 1
+
+
+def _write_page(out: Path, flags: argparse.Namespace, jobs, experiments: dict) -> bool:
+    """Write the page of results and print where it is; return whether that went well."""
+    import plan
+    from samplenet.report import page
+
     # the page says which of the published tables' cells are missing, if the runs are of their kind
     variants = [experiment.variant(flags) for experiment in experiments.values()]
-    tables = None
-    if flags.preset == "paper" and not any([flags.num_points, *variants]):
-        tables = plan.published_tables(experiments, flags, out)
+    whole = flags.preset == "paper" and not any([flags.num_points, *variants])
+    tables = plan.published_tables(experiments, flags, out) if whole else None
     try:
         path = page.write(out, flags.preset, jobs.failed, tables, experiments=experiments)
         print(f"All tables and figures: {path}")
@@ -218,8 +242,8 @@ def main() -> int:
         if "debug" in flags:
             raise
         print(f"reproduce.sh: no page of the results: {error}", file=sys.stderr)
-        return 1
-    return 1 if jobs.failed else 0
+        return False
+    return True
 
 
 if __name__ == "__main__":

@@ -162,6 +162,7 @@ GPU = "#!/bin/sh\necho 'NVIDIA H200, 580.65.06'\n"
             ".venv common[build,train,tf,torch,nvcc]",
         ),  # the tests need both in one Python
         ("io", {}, ".venv common[build,train,io]"),
+        ("cluster", {}, ".venv-cluster common[cluster]"),
         ("tf viz", {"CUDA_VISIBLE_DEVICES": ""}, ".venv common[build,train,tf,viz]"),
         ("torch viz", {"CUDA_VISIBLE_DEVICES": "-1"}, ".venv common[build,train,torch,viz]"),
         (
@@ -303,6 +304,11 @@ def test_reproduce_py_before_set_up_names_reproduce_sh():
 def test_setup_refuses_an_unknown_extra(checkout):
     done = checkout.run("setup.sh", "jax")
     assert done.returncode == 1 and "unknown extra 'jax'" in done.stderr
+
+
+def test_the_engine_of_clusters_is_not_mixed_with_the_others(checkout):
+    done = checkout.run("setup.sh", "tf", "cluster")
+    assert done.returncode == 1 and "an environment of its own; give it alone" in done.stderr
 
 
 BACKEND = """

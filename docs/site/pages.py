@@ -38,6 +38,7 @@ MENU = {
         "Every table and figure <docs/reproduce.md>",
         *EXPERIMENTS,
         "docs/leaderboard.md",
+        "docs/cluster.md",
         "docs/new-experiment.md",
         "docker/README.md",
         "docs/reliability.md",

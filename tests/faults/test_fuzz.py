@@ -17,7 +17,7 @@ from samplenet.runs import settings
 from samplenet.runs.checkpoint import load_checkpoint, save_checkpoint
 from samplenet.runs.checkpoint import read as read_file
 from samplenet.runs.experiments import discover
-from samplenet.runs.jobs import finished_digest
+from samplenet.runs.keys import finished_digest
 from samplenet.runs.settings import option
 
 EXPERIMENTS = discover(Path(__file__).parents[2])

@@ -169,6 +169,35 @@ def test_a_second_call_is_refused_and_the_first_goes_on(run, tmp_path):
     assert run(a=([], []))[0] == ["a"]
 
 
+def test_one_job_runs_alone_once_those_that_it_needs_have_finished(run, tmp_path):
+    plan = {"a": ([], []), "b": (["a"], []), "c": (["b"], []), "d": ([], [])}
+    _, jobs = run(**plan | {"a": ([], ["fail"])})
+
+    def only(name):
+        (tmp_path / "ran").write_text("")
+        one = Jobs([*jobs.jobs.values()], tmp_path / "results", tmp_path)
+        one.run_only(name)
+        return (tmp_path / "ran").read_text().split(), one
+
+    assert only("d")[0] == [] and only("a")[0] == ["a"]
+    with pytest.raises(InputError, match="^b needs a, which has not finished; run that first$"):
+        only("b")
+    run(**plan | {"a": ([], []), "b": (["a"], ["fail"])})
+    _, jobs = run(**plan | {"b": (["a"], ["fail"])})
+    ran, one = only("b")
+    assert ran == ["b"] and one.failed["b"].startswith("said b") and one.unfinished() == ["b", "c"]
+    assert run(**plan)[0] == ["b", "c"]
+    _, jobs = run(**plan | {"c": (["b"], ["more"])})
+    assert only("c")[0] == [] and not only("c")[1].unfinished()
+
+
+def test_a_job_that_another_process_runs_is_left_to_it(run, tmp_path):
+    (tmp_path / "results" / "logs").mkdir(parents=True)
+    with filelock.FileLock(tmp_path / "results" / "logs" / ".a.lock"):
+        ran, jobs = run(a=([], []), b=([], []))
+    assert ran == ["b"] and jobs.failed["a"] == "another process runs a; wait for it"
+
+
 def test_a_job_waits_for_the_one_that_a_killed_call_has_left(run, tmp_path):
     (tmp_path / "results" / "a").mkdir(parents=True)
     left = filelock.FileLock(tmp_path / "results" / "a" / ".lock", thread_local=False)

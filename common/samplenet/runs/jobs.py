@@ -8,7 +8,6 @@ affects, and `again` redoes those.
 
 import contextlib
 import ctypes
-import hashlib
 import itertools
 import json
 import os
@@ -16,9 +15,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from pathlib import Path
 
 import filelock
@@ -27,40 +25,12 @@ from samplenet.atomic import naming, write_json
 from samplenet.errors import InputError
 from samplenet.runs import sources
 from samplenet.runs.checkpoint import load_checkpoint
+from samplenet.runs.keys import Job, file_digest, finished_digest, key_of
 from samplenet.runs.run import network_digest
 
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 PR_SET_PDEATHSIG = 1
 ORPHAN_SECONDS = 60.0  # time for a script whose parent was killed to write its last checkpoint
-
-
-@dataclass(frozen=True)
-class Job:
-    """One run of a script.
-
-    Attributes:
-        name: its folder below the results.
-        command: the words after "python".
-        config: preset file.
-        output: the file that it leaves in its folder.
-        needs: jobs that must have succeeded.
-        wants: jobs to wait for, whether they succeed or fail.
-        runs: folder of training runs; the job reads the finished ones, so another one reruns it.
-        reads: folders that it reads completely; a change in one reruns it.
-        exclusive: whether no other job may run at the same time, as it measures time.
-        python: the interpreter.
-    """
-
-    name: str
-    command: list[str]
-    config: Path
-    output: str
-    needs: Sequence[str] = ()
-    wants: Sequence[str] = ()
-    runs: Path | None = None
-    reads: Sequence[Path] = ()
-    exclusive: bool = False
-    python: str = sys.executable
 
 
 class Jobs:
@@ -110,6 +80,47 @@ class Jobs:
                 f"{self.folder} is in use by another process; wait for it or choose another --out"
             ) from error
 
+    def run_only(self, name: str) -> None:
+        """Run one job; others of this folder may run at the same time, in other processes.
+
+        Raises:
+            InputError: a job that it needs has not finished.
+        """
+        needed = {name}
+        for job in reversed(self.jobs.values()):
+            needed.update(job.needs if job.name in needed else ())
+        others = [other for other in self.jobs if other in needed and other != name]
+        self.digests = {job.name: output for job, output in self._outputs(others) if output}
+        for need in self.jobs[name].needs:
+            if need not in self.digests:
+                raise InputError(f"{name} needs {need}, which has not finished; run that first")
+        self._run(self.jobs[name])
+
+    def unfinished(self) -> list[str]:
+        """List the jobs that `run` would run."""
+        finished = {job.name for job, output in self._outputs(self.jobs) if output}
+        return [name for name in self.jobs if name not in finished]
+
+    def log(self, name: str) -> Path:
+        """Return the file that a job's output is added to."""
+        return self.folder / "logs" / f"{name.replace('/', '.')}.log"
+
+    def _outputs(self, names: Iterable[str]) -> Iterator[tuple[Job, str | None]]:
+        """Yield those of these jobs that could run, with the output's digest; None: not finished.
+
+        Args:
+            names: each after those that it needs.
+        """
+        kept = {}
+        for job in map(self.jobs.get, names):
+            try:
+                output = finished_digest(self.folder / job.name, key_of(job, kept), job.output)
+            except OSError:  # an input cannot be read, so the job cannot run
+                continue
+            if output is not None:
+                kept[job.name] = output
+            yield job, output
+
     def _run_all(self) -> None:
         left, running = dict(self.jobs), {}
         with ThreadPoolExecutor(self.count) as pool:
@@ -156,16 +167,10 @@ class Jobs:
         Returns:
             The changed files by the job's name; None if the run has no record of its files.
         """
-        kept, changed = {}, {}
-        for job in self.jobs.values():
+        changed = {}
+        for job, output in self._outputs(self.jobs):
             folder = self.folder / job.name
-            try:
-                output = finished_digest(folder, _key(job, kept), job.output)
-            except OSError:  # an input cannot be read, so the job cannot run
-                continue
-            if output is not None:
-                kept[job.name] = output
-            elif not _trained(folder):
+            if output is None and not _trained(folder):
                 continue
             recorded = _sources(folder, job.output)
             files = None if recorded is None else sources.changed(recorded, self.root)
@@ -174,8 +179,21 @@ class Jobs:
         return changed
 
     def _output(self, job: Job) -> str:
-        """Run the job unless it has finished; return the digest of its output."""
-        folder, key = self.folder / job.name, _key(job, self.digests)
+        """Run the job unless it has finished; return the digest of its output.
+
+        RuntimeError if it fails, or if another process runs it.
+        """
+        lock = self.log(job.name)
+        lock = lock.with_name(f".{lock.stem}.lock")
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with filelock.FileLock(lock, timeout=0):
+                return self._locked_output(job)
+        except filelock.Timeout as error:
+            raise RuntimeError(f"another process runs {job.name}; wait for it") from error
+
+    def _locked_output(self, job: Job) -> str:
+        folder, key = self.folder / job.name, key_of(job, self.digests)
         redone = job.name in self._redone
         output = None if redone else finished_digest(folder, key, job.output)
         if output is not None:
@@ -188,7 +206,7 @@ class Jobs:
             self._set_aside(folder)
         begin = time.time()
         self._execute(job)
-        output, seconds = _digest(folder / job.output), round(time.time() - begin, 1)
+        output, seconds = file_digest(folder / job.output), round(time.time() - begin, 1)
         record = {"command": ["python", *job.command], "key": key}
         write_json(folder / "job.json", record | {"output": output, "seconds": seconds})
         return output
@@ -217,8 +235,7 @@ class Jobs:
     def _execute(self, job: Job) -> None:
         """Run the command, show and log its output; RuntimeError with its last line if it fails."""
         print(f"== python {' '.join(job.command)}", flush=True)
-        log, last = self.folder / "logs" / f"{job.name.replace('/', '.')}.log", ""
-        log.parent.mkdir(parents=True, exist_ok=True)
+        log, last = self.log(job.name), ""
         # PyTorch's idle threads would spin on the cores that the other jobs need
         sharing = {"OMP_WAIT_POLICY": "PASSIVE"} if self.count > 1 else {}
         with (
@@ -254,48 +271,6 @@ def _die_with_parent() -> None:
     Training scripts write a checkpoint then.
     """
     LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-def _digest(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _key(job: Job, digests: dict[str, str]) -> str:
-    """Compute a digest of everything that a job depends on: command, preset and inputs."""
-    used = {name: digests[name] for name in job.needs if name in digests}
-    content = [job.command, job.config.read_text(), used]
-    if job.runs:
-        content.append(_finished_runs(job.runs))
-    if job.reads:
-        paths = itertools.chain.from_iterable(folder.rglob("*") for folder in job.reads)
-        content.append({str(path): _digest(path) for path in paths if path.is_file()})
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _finished_runs(folder: Path) -> dict[str, str]:
-    """Compute the digest of each finished sampler's run directly inside a folder, by its name."""
-    digests = {}
-    for path in sorted(folder.glob("*/last.safetensors")):
-        with contextlib.suppress(InputError):  # evaluations skip a damaged run too
-            meta = load_checkpoint(path)[1]
-            if meta.get("done") and meta.get("task"):
-                digests[path.parent.name] = _digest(path)
-    return digests
-
-
-def finished_digest(folder: Path, key: str, output: str) -> str | None:
-    """Return the digest of a finished job's output.
-
-    None if the job has not finished, had another key, or its output has changed or is gone.
-    """
-    with contextlib.suppress(
-        OSError, ValueError, TypeError, KeyError
-    ):  # no record, or a damaged one
-        record = json.loads((folder / "job.json").read_text())
-        if record["key"] == key and record["output"] == _digest(folder / output):
-            return record["output"]
-    return None
 
 
 def _trained(folder: Path) -> bool:
