@@ -102,7 +102,8 @@ class EdgeLayer(nn.Module):
         if idx is None:
             idx = feature_neighbours(features, min(self.k, features.shape[1]))
         norm = self.norm
-        sign = torch.where(norm.weight.detach() < 0, -1.0, 1.0)  # so that all seek a maximum
+        # so that every channel seeks a maximum
+        sign = torch.where(norm.weight.detach() < 0, -1.0, 1.0).to(norm.weight.dtype)
         to_neighbour, to_point = (self.linear.weight * sign[:, None]).chunk(2, 1)
         neighbour = F.linear(features, to_neighbour).to(sign.dtype)  # (B, N, outputs)
         own = F.linear(features, to_point - to_neighbour).to(sign.dtype)
@@ -118,7 +119,7 @@ class EdgeLayer(nn.Module):
 
 def _over_neighbours(values: Tensor, idx: Tensor) -> tuple[Tensor, Tensor]:
     """Return mean and maximum of values (B, N, F) over the neighbours (B, N, k): (B, N, F) each."""
-    if values.device.type != "cpu":  # a GPU's embedding_bag is not deterministic
+    if not pools_in_bags(values):
         gathered = ops.gather(values, idx)  # (B, N, k, F)
         return gathered.mean(2), gathered.max(2).values
     clouds, points, k = idx.shape
@@ -126,6 +127,11 @@ def _over_neighbours(values: Tensor, idx: Tensor) -> tuple[Tensor, Tensor]:
     rows, table = rows.view(-1, k), values.reshape(clouds * points, -1)
     mean, largest = (F.embedding_bag(rows, table, mode=mode) for mode in ("mean", "max"))
     return mean.view_as(values), largest.view_as(values)
+
+
+def pools_in_bags(values: Tensor) -> bool:
+    """Return whether gathering and pooling is one op: on a CPU. A GPU's is not deterministic."""
+    return values.device.type == "cpu"
 
 
 def _edge_statistics(

@@ -5,9 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def contrastive_loss(
-    a: Tensor, b: Tensor, temperature: float, ids: Tensor | None = None
-) -> Tensor:
+def contrastive_loss(a: Tensor, b: Tensor, temperature: float, ids: Tensor | None = None) -> Tensor:
     """Return NT-Xent (arXiv 2002.05709): each vector is to find its partner among all the others.
 
     Of a and b together, row i of a and row i of b are partners; all other rows of both are
