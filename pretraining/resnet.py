@@ -1,7 +1,6 @@
 """The image network: a ResNet for small pictures, and what it says of an object and of a pixel."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from heads import GlobalHead
