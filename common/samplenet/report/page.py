@@ -124,15 +124,16 @@ def texts(section: Section) -> list:
 
 def markdown(preset: str, sections: list[Section]) -> str:
     """Return the content of tables.md."""
-    parts = [f"# Results, preset {preset}", intro(preset)]
+    parts = [f"# Results, preset {preset}", intro(preset, sections)]
     for section in sections:
         parts += texts(section)
     return tables.markdown(parts)
 
 
-def intro(preset: str) -> str:
+def intro(preset: str, sections: list[Section]) -> str:
     """Say what the page shows."""
-    return INTRO + (SMOKE if preset == "smoke" else "")
+    samplers = any(section.experiment.has_samplers for section in sections)
+    return (INTRO if samplers else "") + (SMOKE if preset == "smoke" else "")
 
 
 def document(preset: str, folder: Path, sections: list[Section], failed: dict[str, str]) -> str:
@@ -144,7 +145,7 @@ def document(preset: str, folder: Path, sections: list[Section], failed: dict[st
         left_out = str(reason)
     return _render(
         title=f"SampleNet results, preset {preset}",
-        intro=intro(preset),
+        intro=intro(preset, sections),
         link=("leaderboard.html", "Leaderboard: all samplers at all sizes by rank"),
         facts=_facts(preset, folder, sections),
         failed=failed,
@@ -189,6 +190,7 @@ def glance(sections: list[Section], chosen: Sequence[str] = ()) -> Table:
         chosen: the methods to show; all if empty.
     """
     methods, lines = [], []
+    sections = [section for section in sections if section.experiment.has_samplers]
     for section in sections:
         methods += chosen or samplers_of(section.results.headline(protocol="matched"))
     methods = in_order(methods)
