@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from samplenet.errors import InputError
+from samplenet.errors import InputError, needs_extra
 
 TURNS, TOLERANCE = 30, 1e-6  # Open3D's defaults
 
@@ -64,14 +64,15 @@ def fit_numpy(
     source: ArrayLike, target: ArrayLike, limit: float, start: ArrayLike | None = None
 ) -> Fit:
     """Fit without Open3D, by the same rules; see `fit`."""
-    from samplenet.distances import nearest  # here: Open3D's fit needs no SciPy
+    with needs_extra("render"):  # here: Open3D's fit needs no SciPy
+        from scipy.spatial import cKDTree
 
     source, target = np.asarray(source, float), np.asarray(target, float)
     matrix = np.eye(4) if start is None else np.array(start, float)
-    before = None
+    tree, before = cKDTree(target), None
     for _ in range(TURNS + 1):
         moved = source @ matrix[:3, :3].T + matrix[:3, 3]
-        distance, which = nearest(moved, target)
+        distance, which = tree.query(moved)
         paired = distance < limit
         if not paired.any():
             return Fit(matrix, 0.0, 0.0)
