@@ -67,9 +67,9 @@ def test_accuracy_and_median():
     assert alignment.median(errors) == 30 and alignment.median(errors[0][:1]) == 10
 
 
-def test_what_cannot_be_aligned_is_said(chairs):
+def test_without_a_true_cloud_or_points_nearby_nothing_is_made_up(chairs):
     points, truths, true_poses = chairs
     with pytest.raises(InputError, match="models of the val split need true clouds"):
         alignment.align(points, true_poses, [None] * 6, true_poses)
-    with pytest.raises(InputError, match="no predicted point is within 0.2 of a true one"):
-        alignment.align(points + 9, true_poses, truths, true_poses)
+    found = alignment.align(points + 9, true_poses, truths, true_poses)  # the poses alone
+    assert quaternions.angle_between(found.rotation, [1, 0, 0, 0]) < 1e-4
