@@ -1,4 +1,4 @@
-"""Figures as data: curves, and clouds to look at. png.py and interactive.py draw them.
+"""Figures as data: curves, clouds to look at, and images. png.py and interactive.py draw them.
 
 A maker is a function of (results, gallery) that returns a figure, or None if its data is missing.
 An experiment names its makers in experiment.py: functions of this module or of its own figures.py.
@@ -146,6 +146,34 @@ class Scene:
         return placed, half_sides
 
 
+@dataclass
+class Pictures:
+    """Images side by side, a line for each object.
+
+    Attributes:
+        images: by row, then column: (H, W) or (H, W, 3), bytes or in [0, 1]; None where none is.
+    """
+
+    title: str
+    rows: list[str]
+    columns: list[str]
+    images: list[list[np.ndarray | None]]
+
+    def placed(self) -> list[tuple[int, int, np.ndarray]]:
+        """List row, column and RGB bytes (H, W, 3) of each image."""
+        found = []
+        for r, line in enumerate(self.images):
+            for c, image in enumerate(line):
+                if image is None:
+                    continue
+                if image.dtype != np.uint8:
+                    image = np.round(255 * np.clip(image, 0, 1)).astype(np.uint8)
+                if image.ndim == 2:
+                    image = np.repeat(image[..., None], 3, axis=2)
+                found.append((r, c, image))
+        return found
+
+
 def by_ratio(results: Results, gallery: dict) -> Lines | None:
     """Draw each metric against the sampling ratio; None if only full clouds were scored."""
     rows, n = [row for row in results.rows if "class" not in row], results.size[1]
@@ -235,24 +263,35 @@ def precision_curves(results: Results, gallery: dict) -> Lines | None:
 
 
 def histogram(
-    title: str, items: str, words: str, values: dict[str, np.ndarray], bins: int = 40
+    title: str,
+    items: str,
+    words: str,
+    values: dict[str, np.ndarray],
+    edges: np.ndarray | None = None,
+    colors: dict[str, str] | None = None,
 ) -> Lines:
-    """Draw each sampler's distribution of a value over the test items, in bins of equal ratio.
+    """Draw each method's distribution of a value over the test items.
 
     Args:
         title, items: of the x and the y axis.
         words: what the values are of.
-        values: by sampler.
+        values: by method.
+        edges: of the bins; by default 39 of equal ratio.
+        colors: by method; by default those of samplers.
     """
-    together = np.concatenate(list(values.values()))
-    edges = np.geomspace(0.95 * together.min(), 1.05 * together.max(), bins)
+    together, kind = np.concatenate(list(values.values())), "linear"
+    if edges is None:
+        edges = np.geomspace(0.95 * together.min(), 1.05 * together.max(), 40)
+        kind = "log"
     x = np.repeat(edges, 2)[1:-1].tolist()  # both ends of each bin: steps
-    lines = []
-    for sampler, of_items in values.items():
+    lines, colors = [], colors or {}
+    for method, of_items in values.items():
         counts, _ = np.histogram(of_items, edges)
-        name = f"{label(sampler)}, median {np.median(of_items):.2f}"
-        lines.append(Line(name, color(sampler) or GREY, x, np.repeat(counts, 2).tolist()))
-    return Lines(f"Histogram: {title}", Axis(title, "log"), [Variant(words, Axis(items), lines)])
+        name = f"{label(method)}, median {np.median(of_items):.2f}"
+        shade = colors.get(method) or color(method) or GREY
+        lines.append(Line(name, shade, x, np.repeat(counts, 2).tolist()))
+    variant = Variant(words, Axis(items), lines)
+    return Lines(f"Histogram: {title}", Axis(title, kind), [variant])
 
 
 def sigma(runs: list[Path]) -> Lines | None:
