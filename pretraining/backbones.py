@@ -1,4 +1,4 @@
-"""The point networks to pre-train: trunks that describe each point, and the cloud by their maximum."""
+"""The networks to pre-train: trunks that describe each point, and the cloud by the maximum."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from layers import SLOPE, EdgeLayer, PointLayer, TNet
-from samplenet.torch.layers import point_block
 
 WIDTH = 1024  # features of a point and of a cloud
 
