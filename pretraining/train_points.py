@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from backbones import BACKBONES, WIDTH
+from backbones import BACKBONES, WIDTH, build
 from heads import GlobalHead, PointHead
 from losses import contrastive_loss, global_loss, transform_regulariser
 from pairs import CHOICES, PairsConfig, open_pairs
@@ -47,6 +47,7 @@ class Config(DeviceConfig, PairsConfig):
     pairs: int = option(512, "pixel-point pairs of an object in a step", at_least=2)
     choose: str = option("random", "which pairs, see pairs.choose", choices=CHOICES)
     exclude_duplicates: bool = option(False, "a point in two pairs is no negative of itself")
+    global_weight: float = option(1.0, "weight of the global loss", at_least=0)
     regulariser: float = option(0.001, "weight of PointNet's feature regulariser", at_least=0)
     image_mode: str = option(
         "eval",
@@ -93,7 +94,9 @@ class Learner(nn.Module):
         of_points = of_clouds = regulariser = points.new_zeros(())
         if "point" in config.losses:
             view, row, column, point = pairs.unbind(2)  # (B, P) each
-            features = ops.gather(self.point_head(described.points), point)
+            # of the points in pairs alone, whose statistics its batch norm has: half of the work.
+            # Differs from the released code, which has the head see every point
+            features = self.point_head(ops.gather(described.points, point))
             pixels = self.to_pixels(maps, view, row, column, self.size)
             ids = point if config.exclude_duplicates else None
             of_points = contrastive_loss(features, pixels, config.temperature, ids)
@@ -101,15 +104,8 @@ class Learner(nn.Module):
             of_clouds = global_loss(self.global_head(described.cloud), objects)
         if described.transform is not None:
             regulariser = self.processes * transform_regulariser(described.transform)
-        loss = of_points + of_clouds + config.regulariser * regulariser
+        loss = of_points + config.global_weight * of_clouds + config.regulariser * regulariser
         return loss, torch.stack([loss, of_points, of_clouds, regulariser]).detach()
-
-
-def build(config: Config) -> nn.Module:
-    """Build the trunk that the settings describe, with its first weights."""
-    if config.backbone == "pointnet":
-        return BACKBONES["pointnet"](config.transforms)
-    return BACKBONES["dgcnn"](config.k)
 
 
 @torch.no_grad()
