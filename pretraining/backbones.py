@@ -40,7 +40,7 @@ class PointNet(nn.Module):
         self.late = nn.Sequential(PointLayer(64, 64), PointLayer(64, 128))
         self.widest = PointLayer(128, WIDTH)
 
-    def _narrow(self, points: Tensor) -> tuple[Tensor, Tensor | None]:
+    def narrow(self, points: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return the features (B, N, 128) before the last layer, and the feature transform."""
         if self.input_transform is None:
             return self.late(self.early(points)), None
@@ -51,13 +51,13 @@ class PointNet(nn.Module):
 
     def forward(self, points: Tensor) -> Described:
         """Describe points (B, N, 3)."""
-        features, transform = self._narrow(points)
+        features, transform = self.narrow(points)
         features = self.widest(features)
         return Described(features, features.max(1).values, transform)
 
     def pool(self, points: Tensor) -> Tensor:
         """Return the clouds' features (B, WIDTH) alone, which takes less time."""
-        return self.widest.pooled(self._narrow(points)[0])
+        return self.widest.pooled(self.narrow(points)[0])
 
 
 class DGCNN(nn.Module):

@@ -18,6 +18,8 @@ class Stream(enum.IntEnum):
     TRANSFORMS = 4  # rotation and shift of a pair, by pair
     OTHER_POINTS = 5  # of an independent source cloud, by pair
     NOISE = 6  # on a source cloud, by pair
+    LABELLED = 10  # which training clouds keep their labels
+    BLOCKS = 11  # of a room: which points share one, by split and room
 
 
 def generator(seed: int, stream: Stream, *number: int) -> np.random.Generator:
