@@ -1,4 +1,4 @@
-"""The point networks to pre-train: trunks that describe each point, and the cloud by their maximum."""
+"""The networks to pre-train: trunks that describe each point, and the cloud by the maximum."""
 
 from typing import NamedTuple
 
@@ -90,3 +90,14 @@ class DGCNN(nn.Module):
 
 
 BACKBONES = {"pointnet": PointNet, "dgcnn": DGCNN}
+
+
+def build(config) -> nn.Module:
+    """Build the trunk that a run's settings name, with its first weights.
+
+    Args:
+        config: its `backbone` is one of `BACKBONES`; `transforms` is PointNet's, `k` DGCNN's.
+    """
+    if config.backbone == "pointnet":
+        return PointNet(config.transforms)
+    return DGCNN(config.k)

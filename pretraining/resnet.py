@@ -1,11 +1,15 @@
 """The image network: a ResNet for small pictures, and what it says of an object and of a pixel."""
 
+from types import SimpleNamespace
+
 import torch
 from torch import Tensor, nn
 
 from heads import GlobalHead
 from samplenet.errors import InputError
 from samplenet.ops import torch as ops
+from samplenet.runs.run import finished_run
+from samplenet.torch.state import State
 
 WIDTH = 1024  # features of a view
 # residual blocks of each of the four stages, and whether they are bottlenecks
@@ -74,11 +78,11 @@ class ResNet(nn.Sequential):
 
 
 class ImageNetwork(nn.Module):
-    """Describe an object by its views, and the pixels of each view.
+    """Describe an object by one or several pictures of it.
 
     Args:
         depth, width: of the ResNet.
-        outputs: features of an object and of a pixel.
+        outputs: features of an object.
     """
 
     def __init__(self, depth: int = 50, width: int = 64, outputs: int = 128):
@@ -86,20 +90,27 @@ class ImageNetwork(nn.Module):
         self.trunk = ResNet(depth, width)
         self.to_view = nn.Linear(self.trunk.channels, WIDTH, bias=False)
         self.global_head = GlobalHead(WIDTH, outputs)
-        self.to_pixels = PixelHead(self.trunk.channels, outputs)
-
-    def maps(self, images: Tensor) -> Tensor:
-        """Return the feature maps (B, V, C, s, s) of images (B, V, 3, S, S) in [0, 1]."""
-        return self.trunk(images.flatten(0, 1)).unflatten(0, images.shape[:2])
-
-    def of_maps(self, maps: Tensor) -> Tensor:
-        """Describe objects by the feature maps (B, V, C, s, s) of their views: (B, outputs)."""
-        views = self.to_view(maps.mean((3, 4)))  # (B, V, WIDTH)
-        return self.global_head(views.max(1).values)
 
     def forward(self, images: Tensor) -> Tensor:
         """Describe objects by their views: images (B, V, 3, S, S) in [0, 1] -> (B, outputs)."""
         return self.of_maps(self.maps(images))
+
+    def maps(self, images: Tensor) -> Tensor:
+        """Return the feature maps (B, V, C, S/8, S/8) of the images."""
+        return self.trunk(images.flatten(0, 1)).unflatten(0, images.shape[:2])
+
+    def of_maps(self, maps: Tensor) -> Tensor:
+        """Describe objects by the feature maps of their views, as `forward` does."""
+        views = self.to_view(maps.mean((3, 4)))  # (B, V, WIDTH)
+        return self.global_head(views.max(1).values)
+
+
+def load_images(folder: str) -> tuple[ImageNetwork, SimpleNamespace]:
+    """Open the frozen image network of a finished run, and the run's settings."""
+    config, arrays, _ = finished_run(folder, depth=int, width=int, outputs=int)
+    net = ImageNetwork(config.depth, config.width, config.outputs)
+    State(net).restore(arrays, folder)
+    return net.requires_grad_(False).eval(), config
 
 
 class PixelHead(nn.Module):

@@ -48,4 +48,4 @@ def restore(net: nn.Module, folder: str, least_share: float) -> float:
 
 def pretrained_run(folder: str) -> tuple[SimpleNamespace, dict, dict]:
     """Read the settings of a finished run that has a backbone, and its arrays and metadata."""
-    return finished_run(folder, backbone=str, k=int)
+    return finished_run(folder, backbone=str, transforms=bool, k=int)
