@@ -16,7 +16,6 @@ from sklearn.svm import SVC
 from torch import Tensor, nn
 
 import labelled
-
 from backbones import BACKBONES, build
 from restore import pretrained_run, restore
 from samplenet.errors import InputError
@@ -35,12 +34,16 @@ GRID = {
 @dataclass
 class Config:
     out: str = option("", "folder for scores.json", path=True)
-    pretrained: str = option("", "run folder of train_points.py; default: random weights", path=True)
+    pretrained: str = option(
+        "", "run folder of train_points.py; default: random weights", path=True
+    )
     backbone: str = option("pointnet", "random network", choices=tuple(BACKBONES))
     k: int = option(20, "random DGCNN: neighbours of a point, itself included", at_least=1)
     transforms: bool = option(True, "random PointNet: the two T-Nets")
     data_root: str | None = option(None, "labelled clouds; default: built-in shapes", path=True)
-    data_set: str = option("modelnet40", "what --data-root holds", choices=tuple(labelled.DATA_SETS))
+    data_set: str = option(
+        "modelnet40", "what --data-root holds", choices=tuple(labelled.DATA_SETS)
+    )
     shapes_per_class: int = option(100, "built-in training shapes a class", at_least=1)
     num_points: int = option(1024, "points used of each cloud, N", at_least=1)
     kernel: str = option(
@@ -83,13 +86,14 @@ def probe(config: Config) -> None:
         settle(trunk, train.points, config.batch_size, device)
     trunk.eval()
     of_train, of_test = (
-        features(trunk, clouds.points, config.batch_size, device).numpy() for clouds in (train, test)
+        features(trunk, clouds.points, config.batch_size, device).numpy()
+        for clouds in (train, test)
     )
     svm = SVC(kernel="rbf" if config.kernel == "grid" else config.kernel)
     if config.kernel == "grid":
         svm = GridSearchCV(svm, GRID)
     predicted = svm.fit(of_train, train.labels).predict(of_test)
-    print((predicted==test.labels).mean())
+    print((predicted == test.labels).mean())
 
 
 if __name__ == "__main__":
