@@ -55,13 +55,6 @@ class FineTuneConfig(DeviceConfig):
     )
 
 
-def trunk(config: FineTuneConfig) -> nn.Module:
-    """Build the trunk that the settings describe, with its first weights."""
-    if config.backbone == "pointnet":
-        return BACKBONES["pointnet"](config.transforms)
-    return BACKBONES["dgcnn"](config.k)
-
-
 def start(net: nn.Module, config: FineTuneConfig) -> float:
     """Copy the weights of --pretrained, if given; return the share of the parameters restored."""
     if config.pretrained is None:
