@@ -18,7 +18,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 import labelled
 import scores
-from backbones import BACKBONES, build
+from backbones import BACKBONES, build_trunk
 from restore import pretrained_run, restore
 from samplenet.errors import needs_extra
 from samplenet.runs import evaluation
@@ -88,7 +88,7 @@ def probe(config: Config) -> None:
     torch.manual_seed(config.seed)
     settings = pretrained_run(config.pretrained)[0] if config.pretrained else config
     net = nn.Module()  # with the names of the run's weights
-    net.trunk = build(settings).to(processes.choose(config.device))
+    net.trunk = build_trunk(settings).to(processes.choose(config.device))
     train, test = (labelled.open_clouds(config, split) for split in ("train", "test"))
     rows = labelled.few_rows(train.labels, config.labels_per_class, config.seed)
     points, labels, restored = train.points[rows], train.labels[rows], 0.0

@@ -13,7 +13,7 @@ import torch
 
 import finetune
 import scores
-from backbones import build
+from backbones import build_trunk
 from classifiers import CLASSIFIERS
 from finetune import FineTuneConfig
 from labelled import LabelledConfig, amount, few_rows, open_clouds
@@ -40,7 +40,7 @@ def train(config: Config) -> None:
     clouds, test = open_clouds(config, "train"), open_clouds(config, "test")
     rows = few_rows(clouds.labels, config.labels_per_class, config.seed)
     total = config.epochs * batches.steps_per_epoch(rows, config.batch_size)
-    net = CLASSIFIERS[config.backbone](build(config), len(clouds.names))
+    net = CLASSIFIERS[config.backbone](build_trunk(config), len(clouds.names))
     restored = finetune.start(net, config)
     with processes.start(config.device, config.batch_size, config.deterministic) as peers:
         net = net.to(peers.device)
