@@ -30,7 +30,7 @@ def read(root: Path, split: str) -> tuple[tuple, tuple]:
 
     Returns:
         clouds (n, N, 3), images (n, V, S, S, 3), n arrays of pairs (P, 4) and labels (n,), as in
-        `pairs.Objects`, and then the names of the classes and of the objects.
+        `pixel_pairs.Objects`, and then the names of the classes and of the objects.
 
     Raises:
         InputError: no object, a missing or damaged file, or objects that differ in their sizes.

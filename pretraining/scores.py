@@ -1,5 +1,7 @@
 """How good predictions are, and the file that says so in a run folder."""
 
+import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +9,7 @@ from numpy.typing import NDArray
 
 from samplenet.atomic import write_json
 from samplenet.data.parts import PartClouds
+from samplenet.errors import InputError
 from samplenet.runs.evaluation import rounded
 from samplenet.runs.run import saved_config
 
@@ -23,6 +26,19 @@ def start_of(folder: str) -> str:
         return "random"
     losses = getattr(saved_config(folder), "losses", [])
     return "both" if len({*losses}) > 1 else (losses or ["supervised"])[0]
+
+
+def read(folder: Path) -> dict:
+    """Read what `write` wrote; InputError if it is missing or damaged."""
+    try:
+        content = json.loads((folder / FILE).read_text())
+        words = [*content["method"].values(), *content["scores"]]
+        numbers = [content["restored"], content["n"], content["seed"], *content["scores"].values()]
+        if all(isinstance(word, str) for word in words) and all(map(math.isfinite, numbers)):
+            return content
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(f"{folder / FILE} cannot be read: {error}") from error
+    raise InputError(f"{folder / FILE} does not hold the scores of a run")
 
 
 def accuracies(predicted: NDArray[np.int64], labels: NDArray[np.int64]) -> dict[str, float]:
@@ -51,7 +67,7 @@ def of_parts(predicted: NDArray[np.int64], clouds: PartClouds) -> dict[str, floa
         "miou_instance": ious.mean(),
         "miou_instance_std": ious.std(),
         "miou_category": np.mean(of_categories),
-        "accuracy": (predicted == clouds.parts).mean(),
+        "point_accuracy": (predicted == clouds.parts).mean(),
     }
 
 
@@ -71,9 +87,9 @@ def of_scenes(counts: NDArray[np.int64]) -> dict[str, float]:
     right, true, own = np.diag(counts), counts.sum(1), counts.sum(0)
     union, there = true + own - right, true > 0
     return {
-        "miou": (right[union > 0] / union[union > 0]).mean(),
-        "accuracy": right.sum() / counts.sum(),
-        "accuracy_class_mean": (right[there] / true[there]).mean(),
+        "miou_scenes": (right[union > 0] / union[union > 0]).mean(),
+        "point_accuracy": right.sum() / counts.sum(),
+        "point_accuracy_class_mean": (right[there] / true[there]).mean(),
     }
 
 

@@ -18,7 +18,7 @@ import torch
 
 from augmentation import NUMBERS, augment
 from losses import contrastive_loss
-from pairs import PairsConfig, open_pairs
+from pixel_pairs import PairsConfig, open_pairs
 from resnet import DEPTHS, ImageNetwork
 from samplenet.data import batches
 from samplenet.errors import InputError

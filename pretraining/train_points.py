@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from backbones import BACKBONES, WIDTH, build_trunk
 from heads import GlobalHead, PointHead
 from losses import contrastive_loss, global_loss, transform_regulariser
-from pairs import CHOICES, PairsConfig, open_pairs
+from pixel_pairs import CHOICES, PairsConfig, open_pairs
 from resnet import ImageNetwork, PixelHead, load_images
 from samplenet.data import batches
 from samplenet.errors import InputError
@@ -45,7 +45,7 @@ class Config(DeviceConfig, PairsConfig):
     losses: list[str] = option([*LOSSES], "losses, besides PointNet's regulariser", choices=LOSSES)
     temperature: float = option(0.5, "of the point loss", above=0)
     pairs: int = option(512, "pixel-point pairs of an object in a step", at_least=2)
-    choose: str = option("random", "which pairs, see pairs.choose", choices=CHOICES)
+    choose: str = option("random", "which pairs, see pixel_pairs.choose", choices=CHOICES)
     exclude_duplicates: bool = option(False, "a point in two pairs is no negative of itself")
     global_weight: float = option(1.0, "weight of the global loss", at_least=0)
     regulariser: float = option(0.001, "weight of PointNet's feature regulariser", at_least=0)

@@ -1,0 +1,84 @@
+"""Collect the scores of all finished runs in a folder into results.json, its tables and figures.
+
+    python pretraining/evaluate.py --runs results --out results/evaluation
+
+Each run has scored its test set itself, after its last epoch: this script computes nothing new.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import scores
+from samplenet.errors import InputError
+from samplenet.report import summary
+from samplenet.runs import evaluation, experiments, networks
+from samplenet.runs.networks import Entry
+from samplenet.runs.script import main
+from samplenet.runs.settings import option
+
+STARTS = {
+    "random": "random",
+    "point": "point loss",
+    "global": "global loss",
+    "both": "both losses",
+    "supervised": "supervised",
+}
+BACKBONES = {"pointnet": "PointNet", "dgcnn": "DGCNN"}
+
+
+@dataclass
+class Config:
+    """Settings: which runs, and where to."""
+
+    runs: str = option("", "folder of run folders with scores.json", path=True)
+    data: str = option("built-in shapes", "the data's name in the tables")
+    out: str = option("", "folder for results.json, table and figures", path=True)
+
+
+def evaluate(config: Config) -> None:
+    evaluation.check(config)
+    if not config.runs or not Path(config.runs).is_dir():
+        raise InputError(f"--runs must name a folder that holds run folders, got {config.runs!r}")
+    found = [scores.read(path.parent) for path in sorted(Path(config.runs).glob("*/scores.json"))]
+    if not found:
+        raise InputError(f"--runs {config.runs} holds no run with {scores.FILE}")
+    found.sort(key=place)
+    out = evaluation.prepare(config)
+    entries = [entry(config, content) for content in found]
+    networks.refuse_doubles(entries)
+    every = [row for pair in zip(entries, found, strict=True) for row in rows(*pair)]
+    evaluation.write(out, "pretraining", config.data, entries, every, {})
+    print(summary.write(out, experiments.load(Path(__file__).parent)))
+
+
+def place(content: dict) -> tuple:
+    """Sort runs by task, then by number of labels, then in the order of STARTS."""
+    method = content["method"]
+    labels = method.get("labels", "")
+    count = int(labels.split()[0]) if labels[:1].isdigit() else 0
+    starts = [*STARTS]
+    rank = starts.index(method["start"]) if method["start"] in starts else len(starts)
+    return method["task"], not count, count, method["backbone"], rank, content["seed"]
+
+
+def entry(config: Config, content: dict) -> Entry:
+    """Return a run's place in the tables: a line for task, labels and network, a column a start."""
+    method = content["method"]
+    words = [method["task"], method.get("labels", ""), method["backbone"]]
+    if words[1]:
+        words[1] = "all labels" if words[1] == "all" else f"{words[1]}"
+    words[2] = BACKBONES.get(words[2], words[2])
+    start = STARTS.get(method["start"], method["start"])
+    return Entry({"task": ", ".join(filter(None, words)), "start": start}, content["seed"])
+
+
+def rows(entry: Entry, content: dict) -> Iterator[dict]:
+    """Yield the rows of a run: its scores, and the share of its weights that were restored."""
+    for metric, value in content["scores"].items():
+        yield evaluation.row(entry, None, metric, value, content["n"])
+    yield evaluation.row(entry, None, "restored", content["restored"], content["n"])
+
+
+if __name__ == "__main__":
+    main(evaluate, Config, __doc__)
