@@ -160,6 +160,14 @@ def _check_folders(flags: argparse.Namespace, experiments: dict[str, Experiment]
         sys.exit(f"reproduce.sh: error: --out: {flags.out} is a file; choose another folder")
 
 
+def _to_install(flags: argparse.Namespace, experiments: dict[str, Experiment]) -> list[str]:
+    """Return the extras of setup.sh for each framework, joined by commas, the framework first."""
+    words, extras = owners(experiments), {}
+    for word in flags.experiments:
+        extras.setdefault(words[word].framework, set()).update(words[word].installs)
+    return [",".join([framework, *sorted(extras[framework])]) for framework in sorted(extras)]
+
+
 def main() -> int:
     """Run the jobs that the command line asks for, then write the page; return the exit status."""
     try:
@@ -169,8 +177,7 @@ def main() -> int:
     flags = arguments(None, experiments)
     _check_folders(flags, experiments)
     if flags.frameworks:
-        words = owners(experiments)
-        print(*sorted({words[word].framework for word in flags.experiments}))
+        print(*_to_install(flags, experiments))
         return 0
     if flags.cpu:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""

@@ -92,7 +92,7 @@ class DGCNN(nn.Module):
 BACKBONES = {"pointnet": PointNet, "dgcnn": DGCNN}
 
 
-def build(config) -> nn.Module:
+def build_trunk(config) -> nn.Module:
     """Build the trunk that a run's settings name, with its first weights.
 
     Args:

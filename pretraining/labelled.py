@@ -61,6 +61,11 @@ def few_rows(labels: NDArray[np.int64], per_class: int | None, seed: int) -> NDA
     return np.sort(np.concatenate(chosen))
 
 
+def amount(per_class: int | None) -> str:
+    """Say how many labels a network learned from."""
+    return f"{per_class} a class" if per_class else "all"
+
+
 def augment(points: NDArray[np.float32], rng: np.random.Generator, how: str) -> NDArray[np.float32]:
     """Change training clouds (B, N, 3) at random as the published trainings do.
 

@@ -13,10 +13,10 @@ import torch
 
 import finetune
 import scores
-from backbones import build
+from backbones import build_trunk
 from classifiers import CLASSIFIERS
 from finetune import FineTuneConfig
-from labelled import LabelledConfig, few_rows, open_clouds
+from labelled import LabelledConfig, amount, few_rows, open_clouds
 from samplenet.data import batches
 from samplenet.runs import schedules
 from samplenet.runs.script import main
@@ -40,7 +40,7 @@ def train(config: Config) -> None:
     clouds, test = open_clouds(config, "train"), open_clouds(config, "test")
     rows = few_rows(clouds.labels, config.labels_per_class, config.seed)
     total = config.epochs * batches.steps_per_epoch(rows, config.batch_size)
-    net = CLASSIFIERS[config.backbone](build(config), len(clouds.names))
+    net = CLASSIFIERS[config.backbone](build_trunk(config), len(clouds.names))
     restored = finetune.start(net, config)
     with processes.start(config.device, config.batch_size, config.deterministic) as peers:
         net = net.to(peers.device)
@@ -67,15 +67,12 @@ def train(config: Config) -> None:
                     points = torch.from_numpy(test.points).to(peers.device)
                     logits = finetune.predict(net, config.batch_size, points)
                     found = scores.accuracies(logits.argmax(1).cpu().numpy(), test.labels)
-                    method = finetune.method(config, "classification", labels=amount(config))
+                    method = finetune.method(
+                        config, "classification", labels=amount(config.labels_per_class)
+                    )
                     folder = training.run.folder
                     scores.write(folder, method, config.seed, restored, len(test), found)
                 training.end_epoch(("loss", "train_accuracy"), lr=lr)
-
-
-def amount(config: Config) -> str:
-    """Say how many labels the network learned from."""
-    return f"{config.labels_per_class} a class" if config.labels_per_class else "all"
 
 
 if __name__ == "__main__":

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-import backbones
 import finetune
 import scores
 import segmentation
+from backbones import build_trunk
 from finetune import FineTuneConfig
 from samplenet.data import batches, parts, shapes
 from samplenet.data.parts import PartClouds
@@ -54,7 +54,7 @@ def build(config: Config, clouds: PartClouds) -> nn.Module:
     """Build the network that the settings describe, with its first weights."""
     outputs, categories = clouds.num_parts, len(clouds.names)
     if config.network == "trunk":
-        return segmentation.OnTrunk(backbones.build(config), outputs, categories)
+        return segmentation.OnTrunk(build_trunk(config), outputs, categories)
     if config.backbone == "pointnet":
         return segmentation.PointNetParts(outputs, categories)
     return segmentation.DGCNNParts(outputs, categories, config.k)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from backbones import BACKBONES, WIDTH, build
+from backbones import BACKBONES, WIDTH, build_trunk
 from heads import GlobalHead, PointHead
 from losses import contrastive_loss, global_loss, transform_regulariser
 from pixel_pairs import CHOICES, PairsConfig, open_pairs
@@ -74,7 +74,7 @@ class Learner(nn.Module):
     def __init__(self, config: Config, channels: int, outputs: int, size: int, processes: int = 1):
         super().__init__()
         self.config, self.size, self.processes = config, size, processes
-        self.trunk = build(config)
+        self.trunk = build_trunk(config)
         if "point" in config.losses:
             self.point_head = PointHead(WIDTH, outputs)
             self.to_pixels = PixelHead(channels, outputs)

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-import backbones
 import finetune
 import scores
 import segmentation
+from backbones import build_trunk
 from finetune import FineTuneConfig
 from samplenet.data import batches, blocks, rooms, s3dis
 from samplenet.data.cameras import TO_BLENDER
@@ -84,7 +84,7 @@ def open_blocks(config: Config, split: str) -> tuple[np.ndarray, np.ndarray, np.
 def build(config: Config, classes: int) -> nn.Module:
     """Build the network that the settings describe, with its first weights."""
     if config.network == "trunk":
-        return segmentation.OnTrunk(backbones.build(config), classes, blocks.FEATURES)
+        return segmentation.OnTrunk(build_trunk(config), classes, blocks.FEATURES)
     if config.backbone == "pointnet":
         return segmentation.PointNetScenes(classes)
     return segmentation.DGCNNScenes(classes, config.k)

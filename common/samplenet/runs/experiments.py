@@ -69,6 +69,7 @@ class Experiment:
         check: function of reproduce.sh's flags; raises ValueError, with a sentence, to refuse them.
         variant: function of these flags; returns what they add to the results folder's name.
         extras: further tables that reproduce.sh creates on request: functions like `runs`, by name.
+        installs: extras of setup.sh besides the framework's.
         default: --samplers and --sizes by preset; only the one experiment that reproduce.sh runs
             when it is given no name has them. None stands for all samplers, or the preset's sizes.
         note: sentences above the tables on what the headline metric means.
@@ -99,6 +100,7 @@ class Experiment:
     check: Callable = lambda flags: None
     variant: Callable = lambda flags: ""
     extras: dict[str, Callable] = field(default_factory=dict)
+    installs: list[str] = field(default_factory=list)
     default: dict[str, tuple[list[str] | None, list[int] | None]] | None = None
     note: str = ""
     caveat: str = ""
