@@ -17,7 +17,8 @@ def contrastive_loss(a: Tensor, b: Tensor, temperature: float, ids: Tensor | Non
         ids: (..., n) numbers of the points; rows of the same point are no negatives. By default, as
             released, a point that is in two pairs is a negative of itself.
     """
-    z = F.normalize(torch.cat([a, b], -2).float(), dim=-1)  # (..., 2n, D)
+    z = torch.cat([a, b], -2)
+    z = F.normalize(z.to(_exact(z)), dim=-1)  # (..., 2n, D)
     n, rows = a.shape[-2], torch.arange(2 * a.shape[-2], device=a.device)
     partner = (rows + n) % (2 * n)
     left_out = rows[:, None] == rows  # (2n, 2n): itself
@@ -25,7 +26,8 @@ def contrastive_loss(a: Tensor, b: Tensor, temperature: float, ids: Tensor | Non
         ids = torch.cat([ids, ids], -1)
         same = ids[..., :, None] == ids[..., None, :]  # (..., 2n, 2n)
         left_out = left_out | same & (rows != partner[:, None])
-    logits = (z @ z.mT / temperature).masked_fill(left_out, -torch.inf)
+    with torch.autocast(z.device.type, enabled=False):  # its 8 bits are too coarse for products
+        logits = (z @ z.mT / temperature).masked_fill(left_out, -torch.inf)
     likeness = (z * z.roll(n, -2)).sum(-1) / temperature  # with the partner, (..., 2n)
     return (logits.logsumexp(-1) - likeness).mean()
 
@@ -37,5 +39,12 @@ def global_loss(cloud: Tensor, images: Tensor) -> Tensor:
 
 def transform_regulariser(transform: Tensor) -> Tensor:
     """Return half the sum over the batch of ||T T^T - I||_F^2 of matrices T (B, C, C)."""
+    transform = transform.to(_exact(transform))
     identity = torch.eye(transform.shape[-1], dtype=transform.dtype, device=transform.device)
-    return (transform @ transform.mT - identity).square().sum() / 2
+    with torch.autocast(transform.device.type, enabled=False):
+        return (transform @ transform.mT - identity).square().sum() / 2
+
+
+def _exact(tensor: Tensor) -> torch.dtype:
+    """Return float32, or float64 for float64."""
+    return torch.promote_types(tensor.dtype, torch.float32)
