@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 import built_in_pairs
 import pair_files
+import rgbd_pairs
 from samplenet.data import shapes
 from samplenet.errors import InputError
 from samplenet.ops.reference import farthest_points
@@ -34,11 +35,18 @@ class PairsConfig(RunConfig):
         "are drawn on first use",
         path=True,
     )
+    frames_root: str | None = option(
+        None,
+        "folder of scenes of RGB-D frames, not objects; needs --num-views 2",
+        path=True,
+    )
     classes: list[str] = option([*shapes.CLASSES], "built-in classes")
     shapes_per_class: int = option(100, "built-in shapes: training shapes a class", at_least=1)
     num_points: int = option(1024, "points used of each cloud, N", at_least=1)
     num_views: int = option(12, "pictures of each object, V", at_least=1)
-    image_size: int = option(32, "pixels a side of built-in shapes' pictures, S", at_least=8)
+    image_size: int = option(
+        32, "pixels a side of drawn pictures, or of frames, S", at_least=8
+    )
 
 
 @dataclass(frozen=True)
@@ -155,6 +163,9 @@ def open_pairs(config: PairsConfig, split: str = "train") -> Objects:
     """
     if config.pairs_root is not None:
         arrays, names = pair_files.read(Path(config.pairs_root), split)
+    elif config.frames_root is not None:
+        frames = Path(config.frames_root), config.num_points, config.image_size
+        arrays, names = rgbd_pairs.read(*frames)
     else:
         arrays, names = built_in_pairs.read(config, split)
     objects = Objects(*arrays, *names)

@@ -13,6 +13,7 @@ from samplenet.runs.checkpoint import load_checkpoint
 TINY = "--batch-size 4 --epochs 2 --num-points 24 --device cpu --deterministic"
 CLASSIFIER = f"{TINY} --shapes-per-class 2"
 PARTS = f"{TINY} --shapes-per-class 4 --classes chair table"
+SAMPLER = "--batch-size 4 --epochs 1 --sample-sizes 6 --device cpu --deterministic"
 SCENES = f"{TINY} --rooms 1 --room-points 4000"
 
 
@@ -147,6 +148,12 @@ def runs(tmp_path_factory, scripts, call_script):
             ("few-started", scripts.train_classifier, [CLASSIFIER, *few, *start]),
             ("parts", scripts.train_parts, [PARTS, *start]),
             ("scenes", scripts.train_scenes, [SCENES, *start, "--network", "published"]),
+            ("plain", scripts.train_classifier, [CLASSIFIER, *few, "--no-transforms"]),
+            ("sampler", scripts.train_samplenet, [SAMPLER, "--task", folder / "plain"]),
+            (
+                *("sampler-started", scripts.train_samplenet),
+                [SAMPLER, "--task", folder / "all", "--pretrained", folder / "plain"],
+            ),
         ):
             call_script(script, *flags, "--out", folder / name)
     return folder
@@ -172,6 +179,63 @@ def test_a_run_says_where_it_started_and_how_it_did(runs):
         assert load_checkpoint(runs / name / "last.safetensors")[1]["done"]
 
 
+def test_a_sampler_has_the_trunk_of_its_start(runs, scripts, call_script, tmp_path):
+    own, started = (
+        json.loads((runs / name / "scores.json").read_text())
+        for name in ("sampler", "sampler-started")
+    )
+    assert own["method"] == {
+        "task": "SampleNet, 6 points, classifier random",
+        "start": "random",
+        "backbone": "pointnet_plain",
+        "labels": "1 a class",
+    }
+    assert {*own["scores"]} == {"accuracy", "accuracy_fps", "accuracy_whole"}
+    assert started["method"]["start"] == "supervised" and 0.2 < started["restored"] < 0.4
+    config = scripts.train_samplenet.Config(sample_sizes=[6], pretrained=str(runs / "plain"))
+    sampler, share = scripts.train_samplenet.build(config, 24)
+    assert share == pytest.approx(started["restored"], rel=1e-4)
+    arrays, _ = load_checkpoint(runs / "plain" / "last.safetensors")
+    trunk = scripts.backbones.PointNet(transforms=False).eval()
+    trunk.load_state_dict(
+        {
+            name.removeprefix("trunk."): torch.from_numpy(array)
+            for name, array in arrays.items()
+            if name.startswith("trunk.")
+        }
+    )
+    points, seen = torch.randn(2, 24, 3), []
+    sampler.eval().fc1.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0]))
+    with torch.no_grad():
+        sampler(points)
+        torch.testing.assert_close(seen[0], trunk.pool(points), rtol=1e-4, atol=1e-5)
+    with pytest.raises(InputError, match="is no PointNet without T-Nets"):
+        flags = [SAMPLER, "--task", runs / "plain", "--pretrained", runs / "all"]
+        call_script(scripts.train_samplenet, *flags, "--out", tmp_path / "a")
+
+
+def test_a_run_that_is_stopped_ends_alike(runs, scripts, call_script, tmp_path, monkeypatch):
+    """Stop a training in its second epoch, and continue it: the same weights, bit for bit."""
+    flags = [PARTS, "--pretrained", runs / "all", "--out", tmp_path / "parts", "--resume"]
+    add, seen = scripts.train_parts.Training.add, []
+
+    def stop(training, measured):
+        add(training, measured)
+        seen.append(training.epoch)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(scripts.train_parts.Training, "add", stop)
+        call_script(scripts.train_parts, *flags)
+    call_script(scripts.train_parts, *flags)
+    first, second = (
+        load_checkpoint(folder / "parts" / "last.safetensors")[0] for folder in (runs, tmp_path)
+    )
+    for name, array in first.items():
+        np.testing.assert_array_equal(second[name], array, err_msg=name)
+
+
 def test_dgcnn_for_parts_refuses_to_start_from_next_to_nothing(
     runs, scripts, call_script, tmp_path
 ):
@@ -183,9 +247,10 @@ def test_dgcnn_for_parts_refuses_to_start_from_next_to_nothing(
 def test_the_scores_become_one_table(runs, scripts, call_script, tmp_path, without_figures, capsys):
     call_script(*(scripts.evaluate, "--runs", runs, "--out", tmp_path / "table"), action="evaluate")
     rows = json.loads((tmp_path / "table" / "results.json").read_text())["rows"]
-    few = [row for row in rows if row["metric"] == "accuracy" and "1 a class" in str(row)]
+    words = "classification, 1 a class, PointNet"
+    few = [r for r in rows if r["metric"] == "accuracy" and r["method"]["task"] == words]
     assert [row["method"]["start"] for row in few] == ["random", "supervised"]
-    assert "| classification, 1 a class, PointNet |" in capsys.readouterr().out
+    assert f"| {words} |" in capsys.readouterr().out
     (runs / "few" / "scores.json").rename(tmp_path / "kept.json")
     (runs / "few" / "scores.json").write_text('{"method": {}, "scores": {"accuracy": "?"}}')
     with pytest.raises(InputError, match="scores.json cannot be read"):

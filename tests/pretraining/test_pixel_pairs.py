@@ -12,6 +12,7 @@ from samplenet.data.views.meshes import Surface
 
 SETTINGS = SimpleNamespace(
     pairs_root=None,
+    frames_root=None,
     classes=["bowl", "chair", "lamp", "table"],
     shapes_per_class=1,
     num_points=300,
