@@ -91,29 +91,25 @@ def train(config: Config) -> None:
         # now, not in the first step: a continued run restores these variables before it
         optimizer.build(net.trainable_variables)
 
+    weights = losses.weights(config)
+
     def compare(found, cameras, views):
-        """Draw what was found as the cameras see it; return its losses by name."""
+        """Draw what was found as the cameras see it; return the losses by name."""
         pixels = tf.reshape(to_pixels(found.points, cameras, size), (-1, config.num_points, 3))
         sums = ops.project_mask(pixels, size, size, config.variance, before_tanh=True)
-        parts = {"mask": config.mask_weight * losses.mask_loss(sums, views.masks)}
-        if config.affinity != "off":
-            affinity = losses.affinity_loss(sums, views.masks, config.affinity)
-            parts["affinity"] = config.affinity_weight * affinity
+        terms = {"mask": losses.mask_loss(sums, views.masks)}
+        if "affinity" in weights:
+            terms["affinity"] = losses.affinity_loss(sums, views.masks, config.affinity)
 
-        def draw(features):  # (B, N, C) -> of each view (B V, S, S, C)
+        def draw(features):  # (B, N, C) -> in each view (B V, S, S, C)
             features = tf.repeat(features, cameras.shape[1], 0)
             return ops.project_features(pixels, features, size, size, config.radius, config.beta)
 
-        if found.colours is not None:
-            loss = losses.rgb_loss(draw(found.colours).features, views.images)
-            parts["rgb"] = config.colour_weight * loss
-        if found.scores is not None:
-            parts["labels"] = config.label_weight * losses.label_loss(
-                draw(found.scores), views.labels
-            )
-        return parts
-
-    names = ["loss"]
+        if "rgb" in weights:
+            terms["rgb"] = losses.rgb_loss(draw(found.colours).features, views.images)
+        if "labels" in weights:
+            terms["labels"] = losses.label_loss(draw(found.scores), views.labels)
+        return terms
 
     def train_step(pictures, truth):
         optimizer.learning_rate.assign(tf.gather(lr, optimizer.iterations))
@@ -121,14 +117,13 @@ def train(config: Config) -> None:
         with tf.GradientTape() as tape:
             found = net(images, training=True)
             if config.supervision == "points":
-                parts = {"chamfer": losses.cloud_loss(found.points, truth)}
+                terms = {"chamfer": losses.cloud_loss(found.points, truth)}
             else:
-                parts = compare(found, truth, views)
-            loss = sum(parts.values())
+                terms = compare(found, truth, views)  # truth: the cameras of the views
+            loss = sum(weight * terms[name] for name, weight in weights.items())
             share = loss / peers.count  # the devices' gradients are added up
         optimizer.apply(tape.gradient(share, net.trainable_variables))
-        names[1:] = parts
-        return tf.stack([loss, *parts.values()])
+        return tf.stack([loss, *(terms[name] for name in weights)])
 
     train_step = peers.compiled(train_step)
     pick = data.with_clouds if config.supervision == "points" else data.with_views
@@ -144,7 +139,7 @@ def train(config: Config) -> None:
             scores = {}
             if training.judging:
                 scores["validation_chamfer"] = chamfer(net, validation, config.batch_size)
-            training.end_epoch(names, lr=lr[training.step - 1], **scores)
+            training.end_epoch(("loss", *weights), lr=lr[training.step - 1], **scores)
 
 
 def chamfer(net, models: Models, batch_size: int) -> float:
