@@ -29,7 +29,7 @@ def weights(config) -> dict[str, float]:
 
 def mask_loss(sums, masks) -> tf.Tensor:
     """Compute L_M, the binary cross-entropy of silhouettes, from sums before tanh."""
-    # a copy, so that no more than two gradients of a tensor are added: in one order, in all runs
+    # a copy: of a tensor at most two gradients are added, which has one order in all runs
     return tf.reduce_mean(ops.mask_cross_entropy(tf.identity(sums), masks))
 
 

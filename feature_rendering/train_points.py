@@ -76,11 +76,37 @@ class Config(ViewsConfig):
     beta: float = option(100.0, "sharpness of depth: how much nearer points count", above=0)
 
 
+def compare(config: Config, found, cameras, views) -> dict[str, tf.Tensor]:
+    """Draw what was found as the cameras see it; return its losses by name.
+
+    Args:
+        found: `networks.Prediction` of B objects.
+        cameras: (B, V, 4, 4).
+        views: `pairs.Views`, what the cameras saw.
+    """
+    asked, size = losses.weights(config), config.image_size
+    pixels = tf.reshape(to_pixels(found.points, cameras, size), (-1, config.num_points, 3))
+    sums = ops.project_mask(pixels, size, size, config.variance, before_tanh=True)
+    terms = {"mask": losses.mask_loss(sums, views.masks)}
+    if "affinity" in asked:
+        terms["affinity"] = losses.affinity_loss(sums, views.masks, config.affinity)
+
+    def draw(features):  # (B, N, C) -> in each view (B V, S, S, C)
+        features = tf.repeat(features, cameras.shape[1], 0)
+        return ops.project_features(pixels, features, size, size, config.radius, config.beta)
+
+    if "rgb" in asked:
+        terms["rgb"] = losses.rgb_loss(draw(found.colours).features, views.images)
+    if "labels" in asked:
+        terms["labels"] = losses.label_loss(draw(found.scores), views.labels)
+    return terms
+
+
 def train(config: Config) -> None:
     peers = Replicas(config.batch_size, config.deterministic)
     keras.utils.set_random_seed(config.seed)
     models, validation = (open_models(config, split) for split in ("train", "val"))
-    data, size = pairs.Pairs(models, config), config.image_size
+    data = pairs.Pairs(models, config)
     rows = np.arange(len(data))
     steps = range(config.epochs * batches.steps_per_epoch(rows, config.batch_size))
     # looked up in the compiled step: a GPU would wait while Python sets them
@@ -93,24 +119,6 @@ def train(config: Config) -> None:
 
     weights = losses.weights(config)
 
-    def compare(found, cameras, views):
-        """Draw what was found as the cameras see it; return the losses by name."""
-        pixels = tf.reshape(to_pixels(found.points, cameras, size), (-1, config.num_points, 3))
-        sums = ops.project_mask(pixels, size, size, config.variance, before_tanh=True)
-        terms = {"mask": losses.mask_loss(sums, views.masks)}
-        if "affinity" in weights:
-            terms["affinity"] = losses.affinity_loss(sums, views.masks, config.affinity)
-
-        def draw(features):  # (B, N, C) -> in each view (B V, S, S, C)
-            features = tf.repeat(features, cameras.shape[1], 0)
-            return ops.project_features(pixels, features, size, size, config.radius, config.beta)
-
-        if "rgb" in weights:
-            terms["rgb"] = losses.rgb_loss(draw(found.colours).features, views.images)
-        if "labels" in weights:
-            terms["labels"] = losses.label_loss(draw(found.scores), views.labels)
-        return terms
-
     def train_step(pictures, truth):
         optimizer.learning_rate.assign(tf.gather(lr, optimizer.iterations))
         images, views = pairs.unpack(pictures)
@@ -119,7 +127,7 @@ def train(config: Config) -> None:
             if config.supervision == "points":
                 terms = {"chamfer": losses.cloud_loss(found.points, truth)}
             else:
-                terms = compare(found, truth, views)  # truth: the cameras of the views
+                terms = compare(config, found, truth, views)  # truth: the views' cameras
             loss = sum(weight * terms[name] for name, weight in weights.items())
             share = loss / peers.count  # the devices' gradients are added up
         optimizer.apply(tape.gradient(share, net.trainable_variables))
