@@ -86,9 +86,8 @@ def main() -> None:
     from samplenet.timing import in_turns
 
     rows = []
-    print(
-        "| case | ours, ms (best) | dense, ms (best) | ratio of medians |\n| --- | --- | --- | --- |"
-    )
+    print("| case | ours, ms (best) | dense, ms (best) | ratio of medians |")
+    print("| --- " * 4 + "|")
     for name, (side, count, batch) in CASES.items():
         steps = {"ours": step(side, count, batch, dense=False)}
         if flags.all or batch * side**2 * count <= 2**22:
