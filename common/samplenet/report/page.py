@@ -36,6 +36,7 @@ INTRO = (
 SMOKE = " Preset smoke: every step on tiny data, the numbers mean nothing."
 # of the table in README.md: the last is one trained network for every size
 FRONT = ("random", "fps", "samplenet_progressive")
+KINDS = {figures.Lines: "lines", figures.Scene: "clouds", figures.Pictures: "pictures"}
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 
 
@@ -215,7 +216,7 @@ def _size(section: Section) -> int | None:
 
 
 def drawn(section: Section, folder: Path) -> list[tuple[str, str, str]]:
-    """Return title, kind ("lines" or "clouds") and JSON of each figure of a section."""
+    """Return title, kind ("lines", "clouds" or "pictures") and JSON of a section's figures."""
     if not section.results.rows:
         return []
     makers = dict.fromkeys(summary.makers(section.experiment).values())
@@ -224,8 +225,7 @@ def drawn(section: Section, folder: Path) -> list[tuple[str, str, str]]:
     made = [make(section.results, section.gallery) for make in makers]
     found = []
     for figure in filter(None, [*made, figures.sigma(runs)]):
-        kind = "lines" if isinstance(figure, figures.Lines) else "clouds"
         packed = json.dumps(interactive.draw(figure), separators=(",", ":"), allow_nan=False)
         # no "</script>" in a name may end the element that holds the data
-        found.append((figure.title, kind, packed.replace("<", "\\u003c")))
+        found.append((figure.title, KINDS[type(figure)], packed.replace("<", "\\u003c")))
     return found
