@@ -485,7 +485,7 @@ FAULTS = [
             ),
             "one data root for two data sets": (
                 "all --data-root {m40}",
-                "give both --data-root and --shapenet-root",
+                "give both or all of --data-root, --shapenet-root",
             ),
             "missing data root": (
                 "--data-root {nowhere}",

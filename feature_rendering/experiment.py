@@ -1,0 +1,69 @@
+"""What this experiment asks, runs and shows: all that reproduce.sh, page and tests know of it."""
+
+QUESTION = "How well does a network tell a coloured, labelled cloud from an image, taught by views?"
+FRAMEWORK = "tf"
+DATA_SET, DATA_FLAG = "renderings of ShapeNetCore", "--views-root"
+ROOT_HELP = "that of shape_and_pose and feature_rendering, beside another --data-root"
+FLAGS = {"--views-root": dict(metavar="DIR", help=ROOT_HELP)}
+ITEMS = "objects"
+LINES, COLUMNS = "class", "network"
+METRICS = {"chamfer": dict(title="Chamfer distance, x 100", scale=100, better="lower")}
+NETWORKS = {
+    "mask": ["--features", "mask"],
+    "rgb": ["--features", "rgb"],
+    "parts": ["--features", "parts"],
+    "points": ["--features", "mask", "--supervision", "points"],
+}
+# CAPNet's own network, width of a point and 11 epochs, which are not DIFFER's
+PAPER = {"mask": ["--network", "large", "--variance", 0.5, "--epochs", 11]}
+# one setting changed at a time: of the network with colours, where colours matter, else with masks
+ABLATIONS = {
+    "affinity-off": ("mask", ["--affinity", "off"]),
+    "affinity-intended": ("mask", ["--affinity", "intended"]),
+    "affinity-released": ("mask", ["--affinity", "released"]),
+    "views-1": ("mask", ["--views-per-step", 1]),
+    "views-2": ("mask", ["--views-per-step", 2]),
+    "own-view": ("mask", ["--views-per-step", 1, "--views", "input"]),
+    "beta-1": ("rgb", ["--beta", 1]),
+    "beta-10": ("rgb", ["--beta", 10]),
+    "beta-1000": ("rgb", ["--beta", 1000]),
+    "radius-0.5": ("rgb", ["--radius", 0.5]),
+    "radius-2": ("rgb", ["--radius", 2]),
+}
+
+
+def runs(plan):
+    """Add a training for each feature and the 3D-supervised one, and their evaluation."""
+    names = [
+        add_network(plan, f"{name}-seed{seed}", name, seed)
+        for seed in plan.flags.seeds
+        for name in NETWORKS
+    ]
+    add_scores(plan, "evaluation", names)
+
+
+def ablation(plan):
+    """Add networks with one setting changed, and their evaluations; smoke: the first two."""
+    chosen = list(ABLATIONS)[:2] if plan.preset == "smoke" else ABLATIONS
+    for changed in chosen:
+        name, flags = ABLATIONS[changed]
+        names = [
+            add_network(plan, f"ablation/{changed}/{name}-seed{seed}", name, seed, flags)
+            for seed in plan.flags.seeds
+        ]
+        add_scores(plan, f"ablation/{changed}/evaluation", names)
+
+
+EXTRAS = {"ablation-features": ablation}
+
+
+def add_network(plan, folder, name, seed, flags=()):
+    """Add the training of a network; return the run's name."""
+    own = PAPER.get(name, []) if plan.preset == "paper" else []
+    return plan.add_task("train_points.py", folder, [*NETWORKS[name], *own, *flags], seed=seed).name
+
+
+def add_scores(plan, folder, names):
+    """Add the evaluation of trained networks."""
+    paths = [plan.path(name) for name in names]
+    plan.add("evaluate.py", folder, ["--networks", *paths], needs=names, output="results.json")
