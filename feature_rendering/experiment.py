@@ -7,7 +7,48 @@ ROOT_HELP = "that of shape_and_pose and feature_rendering, beside another --data
 FLAGS = {"--views-root": dict(metavar="DIR", help=ROOT_HELP)}
 ITEMS = "objects"
 LINES, COLUMNS = "class", "network"
-METRICS = {"chamfer": dict(title="Chamfer distance, x 100", scale=100, better="lower")}
+HUNDREDTHS = dict(scale=100, better="lower")
+METRICS = {
+    "chamfer": dict(title="Chamfer distance, x 100", spread="chamfer_std", **HUNDREDTHS),
+    "forward": dict(title="From true to nearest predicted points, x 100", **HUNDREDTHS),
+    "backward": dict(title="From predicted to nearest true points, x 100", **HUNDREDTHS),
+    "chamfer_squared": dict(title="Chamfer distance of squared distances, x 100", **HUNDREDTHS),
+    "emd": dict(title="Earth mover's distance, x 100", spread="emd_std", **HUNDREDTHS),
+    "colour_error": dict(
+        title="Squared error of colours, both directions",
+        digits=3,
+        better="lower",
+        spread="colour_error_std",
+    ),
+    "part_iou": dict(title="mIoU of parts, %", scale=100, better="higher", spread="part_iou_std"),
+    "mask_iou": dict(
+        title="IoU of silhouettes in held-out views, %",
+        scale=100,
+        better="higher",
+        spread="mask_iou_std",
+    ),
+    "psnr": dict(title="PSNR of held-out views, dB", better="higher", spread="psnr_std"),
+    "label_accuracy": dict(
+        title="Pixels with the right label in held-out views, %",
+        scale=100,
+        better="higher",
+        spread="label_accuracy_std",
+    ),
+    "chamfer_std": dict(title="Standard deviation of the Chamfer distance, x 100", scale=100),
+    "emd_std": dict(title="Standard deviation of the earth mover's distance, x 100", scale=100),
+    "colour_error_std": dict(title="Standard deviation of the error of colours", digits=3),
+    "part_iou_std": dict(title="Standard deviation of the mIoU of parts, points", scale=100),
+    "mask_iou_std": dict(title="Standard deviation of the IoU of silhouettes, points", scale=100),
+    "psnr_std": dict(title="Standard deviation of PSNR, dB"),
+    "label_accuracy_std": dict(title="Standard deviation of right labels, points", scale=100),
+}
+NOTE = (
+    "The Chamfer distance is the mean Euclidean distance from true points to the nearest predicted "
+    "ones plus that of the reverse; the unit is the longest side of a cloud's box. The mean cloud "
+    "has points of all training objects. “mean colour” and “majority label” are the points of the "
+    "network with colours or parts, all in the training objects' mean colour or commonest part."
+)
+CAVEAT = "Errors are over objects; other pictures of them would give other numbers."
 NETWORKS = {
     "mask": ["--features", "mask"],
     "rgb": ["--features", "rgb"],

@@ -1,13 +1,17 @@
 """The tables and figures of each experiment's evaluation, from numbers made by hand."""
 
+import base64
+import io
 import json
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from samplenet.report import figures, png, summary
+from samplenet.report.figures import Pictures
 from samplenet.report.interactive import draw
 from samplenet.report.results import read
 from samplenet.runs.experiments import discover
@@ -332,3 +336,30 @@ def test_menus_choose_the_cloud_and_the_view():
     ) == 1 + 1 + 1 + 3  # the source once
     assert shown[2][-1] == "template: sampled: rotation error 12.3°"
     assert clouds["buttons"][1]["args"][0]["name"][-1] == "template: sampled: rotation error 5.0°"
+
+
+def pictures():
+    mask = np.array([[0, 1], [0.5, 2]])
+    red = np.broadcast_to(np.array([255, 0, 0], np.uint8), (2, 2, 3))
+    return Pictures(
+        "Masks", ["chair <1>", "car"], ["predicted", "true"], [[mask, red], [None, mask]]
+    )
+
+
+def test_pictures_are_bytes_in_their_places():
+    placed = pictures().placed()
+    assert [(r, c) for r, c, _ in placed] == [(0, 0), (0, 1), (1, 1)]
+    assert placed[0][2][..., 1].tolist() == [[0, 255], [128, 255]]  # 2 is cut to 1
+    assert placed[1][2][0, 0].tolist() == [255, 0, 0]
+
+
+def test_pictures_are_drawn_as_png_and_for_the_page():
+    assert png.draw(pictures()).startswith(b"\x89PNG")
+    layout = draw(pictures())["layout"]
+    assert [(image["x"], image["y"]) for image in layout["images"]] == [(0, 0), (1, 0), (1, -1)]
+    kind, content = layout["images"][1]["source"].split(",")
+    assert kind == "data:image/png;base64"
+    image = Image.open(io.BytesIO(base64.b64decode(content)))
+    assert np.asarray(image).tolist() == [[[255, 0, 0]] * 2] * 2
+    names = [note["text"] for note in layout["annotations"]]
+    assert names == ["predicted", "true", "chair &lt;1&gt;", "car"]

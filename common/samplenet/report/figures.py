@@ -1,4 +1,4 @@
-"""Figures as data: curves, and clouds to look at. png.py and interactive.py draw them.
+"""Figures as data: curves, clouds to look at, and images. png.py and interactive.py draw them.
 
 A maker is a function of (results, gallery) that returns a figure, or None if its data is missing.
 An experiment names its makers in experiment.py: functions of this module or of its own figures.py.
@@ -144,6 +144,34 @@ class Scene:
             placed.append(moved)
             half_sides[0] = max(half_sides[0], 1 + width / 2)
         return placed, half_sides
+
+
+@dataclass
+class Pictures:
+    """Images side by side, a line for each object.
+
+    Attributes:
+        images: by row, then column: (H, W) or (H, W, 3), bytes or in [0, 1]; None where none is.
+    """
+
+    title: str
+    rows: list[str]
+    columns: list[str]
+    images: list[list[np.ndarray | None]]
+
+    def placed(self) -> list[tuple[int, int, np.ndarray]]:
+        """List row, column and RGB bytes (H, W, 3) of each image."""
+        found = []
+        for r, line in enumerate(self.images):
+            for c, image in enumerate(line):
+                if image is None:
+                    continue
+                if image.dtype != np.uint8:
+                    image = np.round(255 * np.clip(image, 0, 1)).astype(np.uint8)
+                if image.ndim == 2:
+                    image = np.repeat(image[..., None], 3, axis=2)
+                found.append((r, c, image))
+        return found
 
 
 def by_ratio(results: Results, gallery: dict) -> Lines | None:

@@ -1,13 +1,15 @@
 """Figures for a browser, by plotly: data and layout for the page of results, or an HTML file."""
 
+import base64
 import contextlib
 import html
+import io
 import textwrap
 
 import numpy as np
 
-from samplenet.errors import InputError
-from samplenet.report.figures import Axis, Lines, Scene
+from samplenet.errors import InputError, needs_extra
+from samplenet.report.figures import Axis, Lines, Pictures, Scene
 
 CONFIG = {"displaylogo": False, "responsive": True}
 # a menu above the figure, and the legend of clouds below it
@@ -65,12 +67,12 @@ def plain(text: str) -> str:
     return html.escape(str(text), quote=False)
 
 
-def draw(figure: Lines | Scene) -> dict:
+def draw(figure: Lines | Scene | Pictures) -> dict:
     """Return data and layout for plotly.js."""
-    return _curves(figure) if isinstance(figure, Lines) else _clouds(figure)
+    return {Lines: _curves, Scene: _clouds, Pictures: _pictures}[type(figure)](figure)
 
 
-def page(figure: Lines | Scene, title: str, script: str = "") -> bytes:
+def page(figure: Lines | Scene | Pictures, title: str, script: str = "") -> bytes:
     """Draw one figure as an HTML file that works offline.
 
     Args:
@@ -221,6 +223,42 @@ def _clouds(scene: Scene) -> dict:
         names = [view.name for view in views]
         menus.append(_menu(names, by_view, 0.3 if menus else 0, scene.first))
     return {"data": draw_cloud(0), "layout": layout}
+
+
+def _pictures(figure: Pictures) -> dict:
+    """Draw images as squares of side 1 minus a gap, with the names of their rows and columns."""
+    rows, columns = len(figure.rows), len(figure.columns)
+    side, images, names = 0.96, [], []
+    for r, c, image in figure.placed():
+        place = {"xref": "x", "yref": "y", "x": c, "y": -r, "sizex": side, "sizey": side}
+        images.append({**place, "source": _data_url(image)})
+    words = {"showarrow": False, "xref": "x", "yref": "y", "font": {"size": 11}}
+    for c, name in enumerate(figure.columns):
+        text = "<br>".join(textwrap.wrap(plain(name), 12))
+        names.append({**words, "text": text, "x": c + side / 2, "y": 0, "yanchor": "bottom"})
+    for r, name in enumerate(figure.rows):
+        turned = {"x": 0, "y": -r - side / 2, "xanchor": "right", "textangle": -90}
+        names.append({**words, **turned, "text": plain(name)})
+    axis = {"visible": False, "fixedrange": True}
+    layout = {
+        "xaxis": {**axis, "range": [-0.3, columns]},
+        "yaxis": {**axis, "range": [-rows, 0.4], "scaleanchor": "x"},
+        "images": images,
+        "annotations": names,
+        "margin": {"l": 0, "r": 0, "t": 8, "b": 0},
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "updatemenus": [],
+    }
+    return {"data": [], "layout": layout}
+
+
+def _data_url(image: np.ndarray) -> str:
+    """Return RGB bytes (H, W, 3) as the address of a PNG picture."""
+    with needs_extra("viz"):
+        from PIL import Image
+    content = io.BytesIO()
+    Image.fromarray(image).save(content, "png")
+    return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode()
 
 
 def _xyz(values) -> dict:

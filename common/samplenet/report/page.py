@@ -36,6 +36,7 @@ INTRO = (
 SMOKE = " Preset smoke: every step on tiny data, the numbers mean nothing."
 # of the table in README.md: the last is one trained network for every size
 FRONT = ("random", "fps", "samplenet_progressive")
+KINDS = {figures.Lines: "lines", figures.Scene: "clouds", figures.Pictures: "pictures"}
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 
 
@@ -123,15 +124,16 @@ def texts(section: Section) -> list:
 
 def markdown(preset: str, sections: list[Section]) -> str:
     """Return the content of tables.md."""
-    parts = [f"# Results, preset {preset}", intro(preset)]
+    parts = [f"# Results, preset {preset}", intro(preset, sections)]
     for section in sections:
         parts += texts(section)
     return tables.markdown(parts)
 
 
-def intro(preset: str) -> str:
+def intro(preset: str, sections: list[Section]) -> str:
     """Say what the page shows."""
-    return INTRO + (SMOKE if preset == "smoke" else "")
+    samplers = any(section.experiment.has_samplers for section in sections)
+    return (INTRO if samplers else "") + (SMOKE if preset == "smoke" else "")
 
 
 def document(preset: str, folder: Path, sections: list[Section], failed: dict[str, str]) -> str:
@@ -143,7 +145,7 @@ def document(preset: str, folder: Path, sections: list[Section], failed: dict[st
         left_out = str(reason)
     return _render(
         title=f"SampleNet results, preset {preset}",
-        intro=intro(preset),
+        intro=intro(preset, sections),
         link=("leaderboard.html", "Leaderboard: all samplers at all sizes by rank"),
         facts=_facts(preset, folder, sections),
         failed=failed,
@@ -188,6 +190,7 @@ def glance(sections: list[Section], chosen: Sequence[str] = ()) -> Table:
         chosen: the methods to show; all if empty.
     """
     methods, lines = [], []
+    sections = [section for section in sections if section.experiment.has_samplers]
     for section in sections:
         methods += chosen or samplers_of(section.results.headline(protocol="matched"))
     methods = in_order(methods)
@@ -213,7 +216,7 @@ def _size(section: Section) -> int | None:
 
 
 def drawn(section: Section, folder: Path) -> list[tuple[str, str, str]]:
-    """Return title, kind ("lines" or "clouds") and JSON of each figure of a section."""
+    """Return title, kind ("lines", "clouds" or "pictures") and JSON of a section's figures."""
     if not section.results.rows:
         return []
     makers = dict.fromkeys(summary.makers(section.experiment).values())
@@ -222,8 +225,7 @@ def drawn(section: Section, folder: Path) -> list[tuple[str, str, str]]:
     made = [make(section.results, section.gallery) for make in makers]
     found = []
     for figure in filter(None, [*made, figures.sigma(runs)]):
-        kind = "lines" if isinstance(figure, figures.Lines) else "clouds"
         packed = json.dumps(interactive.draw(figure), separators=(",", ":"), allow_nan=False)
         # no "</script>" in a name may end the element that holds the data
-        found.append((figure.title, kind, packed.replace("<", "\\u003c")))
+        found.append((figure.title, KINDS[type(figure)], packed.replace("<", "\\u003c")))
     return found

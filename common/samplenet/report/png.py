@@ -5,14 +5,14 @@ import io
 import numpy as np
 
 from samplenet.errors import needs_extra
-from samplenet.report.figures import Axis, Layer, Lines, Scene
+from samplenet.report.figures import Axis, Layer, Lines, Pictures, Scene
 
 DASHES = {"solid": "-", "dash": "--", "dot": ":"}
 TICKS = (1, 1.5, 2, 3, 5, 7)  # of a decade
 
 
-def draw(figure: Lines | Scene) -> bytes:
-    """Draw the first variant of curves, or clouds as a grid of pictures.
+def draw(figure: Lines | Scene | Pictures) -> bytes:
+    """Draw the first variant of curves, or clouds or images as a grid.
 
     Raises:
         InputError: matplotlib is not installed.
@@ -22,7 +22,8 @@ def draw(figure: Lines | Scene) -> bytes:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    drawn = _curves(plt, figure) if isinstance(figure, Lines) else _grid(plt, figure)
+    kinds = {Lines: _curves, Scene: _grid, Pictures: _pictures}
+    drawn = kinds[type(figure)](plt, figure)
     content = io.BytesIO()
     drawn.savefig(content, dpi=140, format="png")
     plt.close(drawn)
@@ -99,6 +100,23 @@ def _grid(plt, scene: Scene):
     if len(colors) == len(handles):  # else a name's colour depends on the sampler
         look = {"ncols": 2, "frameon": False, "markerscale": 2, "fontsize": 10}
         drawn.legend(handles.values(), handles, loc="outside upper center", **look)
+    return drawn
+
+
+def _pictures(plt, figure: Pictures):
+    """Draw images with the names of their rows and columns."""
+    rows, columns = len(figure.rows), len(figure.columns)
+    size = (1.2 * columns + 0.4, 1.2 * rows + 0.4)
+    drawn, grid = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
+    for axes in grid.flat:
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
+    for axes, name in zip(grid[0], figure.columns, strict=True):
+        axes.set_title(name, fontsize=9)
+    for axes, name in zip(grid[:, 0], figure.rows, strict=True):
+        axes.set_ylabel(name, fontsize=9)
+    for r, c, image in figure.placed():
+        grid[r, c].imshow(image)
     return drawn
 
 

@@ -111,6 +111,11 @@ class Experiment:
         """The metric of the main table."""
         return next(iter(self.metrics))
 
+    @property
+    def has_samplers(self) -> bool:
+        """Whether it compares samplers; others have no protocols and no place in the ranking."""
+        return self.columns == "sampler"
+
     def network(self, name: str) -> str:
         """Return the readable name of a task network; `name` itself if `cost` has none."""
         return self.cost.get("networks", {}).get(name, name)
