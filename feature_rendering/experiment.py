@@ -49,6 +49,7 @@ NOTE = (
     "network with colours or parts, all in the training objects' mean colour or commonest part."
 )
 CAVEAT = "Errors are over objects; other pictures of them would give other numbers."
+FIGURES = {"clouds.png": "clouds", "clouds.html": "clouds", "views.png": "views"}
 NETWORKS = {
     "mask": ["--features", "mask"],
     "rgb": ["--features", "rgb"],
