@@ -1,5 +1,7 @@
 """What this experiment asks, runs and shows: all that reproduce.sh, page and tests know of it."""
 
+from pathlib import Path
+
 QUESTION = "How well does a network tell a coloured, labelled cloud from an image, taught by views?"
 FRAMEWORK = "tf"
 DATA_SET, DATA_FLAG = "renderings of ShapeNetCore", "--views-root"
@@ -58,14 +60,14 @@ NETWORKS = {
 }
 # CAPNet's own network, width of a point and 11 epochs, which are not DIFFER's
 PAPER = {"mask": ["--network", "large", "--variance", 0.5, "--epochs", 11]}
-# one setting changed at a time: of the network with colours, where colours matter, else with masks
+# by the setting that is changed and its value: the network that shows it, and the flags
 ABLATIONS = {
     "affinity-off": ("mask", ["--affinity", "off"]),
     "affinity-intended": ("mask", ["--affinity", "intended"]),
     "affinity-released": ("mask", ["--affinity", "released"]),
     "views-1": ("mask", ["--views-per-step", 1]),
     "views-2": ("mask", ["--views-per-step", 2]),
-    "own-view": ("mask", ["--views-per-step", 1, "--views", "input"]),
+    "views-input": ("mask", ["--views-per-step", 1, "--views", "input"]),
     "beta-1": ("rgb", ["--beta", 1]),
     "beta-10": ("rgb", ["--beta", 10]),
     "beta-1000": ("rgb", ["--beta", 1000]),
@@ -76,36 +78,30 @@ ABLATIONS = {
 
 def runs(plan):
     """Add a training for each feature and the 3D-supervised one, and their evaluation."""
-    names = [
-        add_network(plan, f"{name}-seed{seed}", name, seed)
-        for seed in plan.flags.seeds
-        for name in NETWORKS
-    ]
-    add_scores(plan, "evaluation", names)
+    add_table(plan, "", dict.fromkeys(NETWORKS, ()))
 
 
 def ablation(plan):
-    """Add networks with one setting changed, and their evaluations; smoke: the first two."""
-    chosen = list(ABLATIONS)[:2] if plan.preset == "smoke" else ABLATIONS
-    for changed in chosen:
-        name, flags = ABLATIONS[changed]
-        names = [
-            add_network(plan, f"ablation/{changed}/{name}-seed{seed}", name, seed, flags)
-            for seed in plan.flags.seeds
-        ]
-        add_scores(plan, f"ablation/{changed}/evaluation", names)
+    """Add networks with one setting changed, each with its evaluation; smoke: the first two."""
+    for name in list(ABLATIONS)[:2] if plan.preset == "smoke" else ABLATIONS:
+        network, flags = ABLATIONS[name]
+        add_table(plan, f"ablation/{name}", {network: flags})
 
 
 EXTRAS = {"ablation-features": ablation}
 
 
-def add_network(plan, folder, name, seed, flags=()):
-    """Add the training of a network; return the run's name."""
-    own = PAPER.get(name, []) if plan.preset == "paper" else []
-    return plan.add_task("train_points.py", folder, [*NETWORKS[name], *own, *flags], seed=seed).name
-
-
-def add_scores(plan, folder, names):
-    """Add the evaluation of trained networks."""
-    paths = [plan.path(name) for name in names]
-    plan.add("evaluate.py", folder, ["--networks", *paths], needs=names, output="results.json")
+def add_table(plan, folder, networks):
+    """Add trainings of networks with further flags, and the evaluation of all in `folder`."""
+    names = []
+    for seed in plan.flags.seeds:
+        for name, changed in networks.items():
+            own = PAPER.get(name, []) if plan.preset == "paper" else []
+            flags = [*NETWORKS[name], *own, *changed]
+            below = str(Path(folder, f"{name}-seed{seed}"))
+            names.append(plan.add_task("train_points.py", below, flags, seed=seed).name)
+    runs = Path(plan.base, folder)
+    asked = dict(wants=names, runs=plan.out / runs, output="results.json")
+    plan.add(
+        "evaluate.py", str(Path(folder, "evaluation")), ["--runs", plan.path(str(runs))], **asked
+    )

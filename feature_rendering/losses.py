@@ -13,9 +13,24 @@ AFFINITY = {"released": "released", "intended": "chamfer", "off": ""}
 AFFINITY_SCALE = 1e-4  # in the released code, beside the weights
 
 
+def weights(config) -> dict[str, float]:
+    """Return the weight of each loss that a training's settings ask for, by its name."""
+    if config.supervision == "points":
+        return {"chamfer": 1.0}
+    asked = {"mask": config.mask_weight}
+    if config.affinity != "off":
+        asked["affinity"] = config.affinity_weight
+    if config.features == "rgb":
+        asked["rgb"] = config.colour_weight
+    if config.features == "parts":
+        asked["labels"] = config.label_weight
+    return asked
+
+
 def mask_loss(sums, masks) -> tf.Tensor:
     """Compute L_M, the binary cross-entropy of silhouettes, from sums before tanh."""
-    return tf.reduce_mean(ops.mask_cross_entropy(sums, masks))
+    # a copy: of a tensor at most two gradients are added, which has one order in all runs
+    return tf.reduce_mean(ops.mask_cross_entropy(tf.identity(sums), masks))
 
 
 def affinity_loss(sums, masks, affinity: str) -> tf.Tensor:

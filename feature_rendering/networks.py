@@ -23,7 +23,7 @@ STRUCTURE = {"small": SMALL, "large": LARGE}
 COLOUR = ((32, 3, 2), (64, 3, 2)), (128, 128, 128)
 
 # Standard deviation of the first points' coordinates, where an object's diagonal is 1
-SPREAD = 0.15
+SPREAD = 0.05
 
 
 class Prediction(NamedTuple):
@@ -86,7 +86,13 @@ class PointNetwork(keras.Model):
         self.num_points, self.bounded = num_points, size == "large"
         self.structure = Branch(*STRUCTURE[size], name="structure")
         spread = keras.initializers.RandomNormal(stddev=SPREAD)
-        self.last = keras.layers.Dense(3 * num_points, bias_initializer=spread, name="points")
+        published = keras.initializers.TruncatedNormal(stddev=0.02)
+        self.last = keras.layers.Dense(
+            3 * num_points,
+            kernel_initializer=published,
+            bias_initializer=spread,
+            name="points",
+        )
         self.look = self.joined = self.paint = self.rate = None
         if features == "rgb":
             self.look = Branch(*COLOUR, name="colour")

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 import losses
 import networks
-import pairs
+import supervision
 from camera import to_pixels
 from samplenet.data import batches, cameras
 from samplenet.data.views.models import Models, ViewsConfig, open_models
@@ -58,7 +58,7 @@ class Config(ViewsConfig):
     views: str = option(
         "random",
         "which V of the views: at random, the first (published), or only the input's own",
-        choices=pairs.CHOICES,
+        choices=supervision.CHOICES,
     )
     mask_weight: float = option(1.0, "of L_M (published: run_train_rgb.sh, 1)", at_least=0)
     affinity: str = option(
@@ -76,11 +76,37 @@ class Config(ViewsConfig):
     beta: float = option(100.0, "sharpness of depth: how much nearer points count", above=0)
 
 
+def compare(config: Config, found, cameras, views) -> dict[str, tf.Tensor]:
+    """Draw what was found as the cameras see it; return its losses by name.
+
+    Args:
+        found: `networks.Prediction` of B objects.
+        cameras: (B, V, 4, 4).
+        views: `supervision.Views`, what the cameras saw.
+    """
+    asked, size = losses.weights(config), config.image_size
+    pixels = tf.reshape(to_pixels(found.points, cameras, size), (-1, config.num_points, 3))
+    sums = ops.project_mask(pixels, size, size, config.variance, before_tanh=True)
+    terms = {"mask": losses.mask_loss(sums, views.masks)}
+    if "affinity" in asked:
+        terms["affinity"] = losses.affinity_loss(sums, views.masks, config.affinity)
+
+    def draw(features):  # (B, N, C) -> in each view (B V, S, S, C)
+        features = tf.repeat(features, cameras.shape[1], 0)
+        return ops.project_features(pixels, features, size, size, config.radius, config.beta)
+
+    if "rgb" in asked:
+        terms["rgb"] = losses.rgb_loss(draw(found.colours).features, views.images)
+    if "labels" in asked:
+        terms["labels"] = losses.label_loss(draw(found.scores), views.labels)
+    return terms
+
+
 def train(config: Config) -> None:
     peers = Replicas(config.batch_size, config.deterministic)
     keras.utils.set_random_seed(config.seed)
     models, validation = (open_models(config, split) for split in ("train", "val"))
-    data, size = pairs.Pairs(models, config), config.image_size
+    data = supervision.Pairs(models, config)
     rows = np.arange(len(data))
     steps = range(config.epochs * batches.steps_per_epoch(rows, config.batch_size))
     # looked up in the compiled step: a GPU would wait while Python sets them
@@ -91,44 +117,21 @@ def train(config: Config) -> None:
         # now, not in the first step: a continued run restores these variables before it
         optimizer.build(net.trainable_variables)
 
-    def compare(found, cameras, views):
-        """Draw what was found as the cameras see it; return its losses by name."""
-        pixels = tf.reshape(to_pixels(found.points, cameras, size), (-1, config.num_points, 3))
-        sums = ops.project_mask(pixels, size, size, config.variance, before_tanh=True)
-        parts = {"mask": config.mask_weight * losses.mask_loss(sums, views.masks)}
-        if config.affinity != "off":
-            affinity = losses.affinity_loss(sums, views.masks, config.affinity)
-            parts["affinity"] = config.affinity_weight * affinity
-
-        def draw(features):  # (B, N, C) -> of each view (B V, S, S, C)
-            features = tf.repeat(features, cameras.shape[1], 0)
-            return ops.project_features(pixels, features, size, size, config.radius, config.beta)
-
-        if found.colours is not None:
-            loss = losses.rgb_loss(draw(found.colours).features, views.images)
-            parts["rgb"] = config.colour_weight * loss
-        if found.scores is not None:
-            parts["labels"] = config.label_weight * losses.label_loss(
-                draw(found.scores), views.labels
-            )
-        return parts
-
-    names = ["loss"]
+    weights = losses.weights(config)
 
     def train_step(pictures, truth):
         optimizer.learning_rate.assign(tf.gather(lr, optimizer.iterations))
-        images, views = pairs.unpack(pictures)
+        images, views = supervision.unpack(pictures)
         with tf.GradientTape() as tape:
             found = net(images, training=True)
             if config.supervision == "points":
-                parts = {"chamfer": losses.cloud_loss(found.points, truth)}
+                terms = {"chamfer": losses.cloud_loss(found.points, truth)}
             else:
-                parts = compare(found, truth, views)
-            loss = sum(parts.values())
+                terms = compare(config, found, truth, views)  # truth: the views' cameras
+            loss = sum(weight * terms[name] for name, weight in weights.items())
             share = loss / peers.count  # the devices' gradients are added up
         optimizer.apply(tape.gradient(share, net.trainable_variables))
-        names[1:] = parts
-        return tf.stack([loss, *parts.values()])
+        return tf.stack([loss, *(terms[name] for name in weights)])
 
     train_step = peers.compiled(train_step)
     pick = data.with_clouds if config.supervision == "points" else data.with_views
@@ -144,7 +147,7 @@ def train(config: Config) -> None:
             scores = {}
             if training.judging:
                 scores["validation_chamfer"] = chamfer(net, validation, config.batch_size)
-            training.end_epoch(names, lr=lr[training.step - 1], **scores)
+            training.end_epoch(("loss", *weights), lr=lr[training.step - 1], **scores)
 
 
 def chamfer(net, models: Models, batch_size: int) -> float:
