@@ -11,6 +11,13 @@ from samplenet.runs.experiments import Experiment
 MARKS = {
     "log": ("log", "read in training logs published with a later paper"),
     "poster": ("poster", "digitised from a published curve; accuracies by ±0.7 points"),
+    "reprint": ("report", "as the report of a port in PyTorch reprints the paper's table"),
+    "relabelled": (
+        "unsure",
+        "printed as the paper's by the README of a port in PyTorch and named unsupervised; the "
+        "port's report has larger numbers for that, so these are taken to be of known cameras",
+    ),
+    "port": ("port", "of the port itself, in its report"),
     "guide": (
         "unverified",
         "as later papers are recalled to reprint it, checked against no document",
