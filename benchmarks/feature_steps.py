@@ -38,7 +38,7 @@ def step(side: int, count: int, batch: int, dense: bool) -> Callable:
 
     sys.path.insert(0, str(ROOT / "feature_rendering"))
     import networks
-    import supervision
+    import targets
     import train_points
     from samplenet.data import cameras
 
@@ -54,7 +54,7 @@ def step(side: int, count: int, batch: int, dense: bool) -> Callable:
 
     @tf.function
     def train():
-        images, views = supervision.unpack(pictures)
+        images, views = targets.unpack(pictures)
         with tf.GradientTape() as tape:
             terms = train_points.compare(config, net(images, training=True), known, views)
             loss = sum(terms.values())

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 import losses
 import networks
-import supervision
+import targets
 from camera import to_pixels
 from samplenet.data import batches, cameras
 from samplenet.data.views.models import Models, ViewsConfig, open_models
@@ -58,7 +58,7 @@ class Config(ViewsConfig):
     views: str = option(
         "random",
         "which V of the views: at random, the first (published), or only the input's own",
-        choices=supervision.CHOICES,
+        choices=targets.CHOICES,
     )
     mask_weight: float = option(1.0, "of L_M (published: run_train_rgb.sh, 1)", at_least=0)
     affinity: str = option(
@@ -82,7 +82,7 @@ def compare(config: Config, found, cameras, views) -> dict[str, tf.Tensor]:
     Args:
         found: `networks.Prediction` of B objects.
         cameras: (B, V, 4, 4).
-        views: `supervision.Views`, what the cameras saw.
+        views: `targets.Views`, what the cameras saw.
     """
     asked, size = losses.weights(config), config.image_size
     pixels = tf.reshape(to_pixels(found.points, cameras, size), (-1, config.num_points, 3))
@@ -106,7 +106,7 @@ def train(config: Config) -> None:
     peers = Replicas(config.batch_size, config.deterministic)
     keras.utils.set_random_seed(config.seed)
     models, validation = (open_models(config, split) for split in ("train", "val"))
-    data = supervision.Pairs(models, config)
+    data = targets.Pairs(models, config)
     rows = np.arange(len(data))
     steps = range(config.epochs * batches.steps_per_epoch(rows, config.batch_size))
     # looked up in the compiled step: a GPU would wait while Python sets them
@@ -121,7 +121,7 @@ def train(config: Config) -> None:
 
     def train_step(pictures, truth):
         optimizer.learning_rate.assign(tf.gather(lr, optimizer.iterations))
-        images, views = supervision.unpack(pictures)
+        images, views = targets.unpack(pictures)
         with tf.GradientTape() as tape:
             found = net(images, training=True)
             if config.supervision == "points":

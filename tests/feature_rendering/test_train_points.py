@@ -108,12 +108,12 @@ def models(scripts, call_script):
 
 
 def test_a_step_sees_one_view_and_compares_with_others(scripts, load, models):
-    data = scripts.supervision.Pairs(models, load("--features parts"))
+    data = scripts.targets.Pairs(models, load("--features parts"))
     assert len(data) == 7 * 3
     rows = np.array([0, 1, 2, 20])
     pictures, seen_by = data.with_views(5, rows)
     assert pictures.shape == (4, 1 + 2, 16, 16, 5) and seen_by.shape == (4, 2, 4, 4)
-    images, views = scripts.supervision.unpack(pictures)
+    images, views = scripts.targets.unpack(pictures)
     for i, (model, view) in enumerate([(0, 0), (0, 1), (0, 2), (6, 2)]):
         assert (np.round(255 * images[i]) == models.on_black()[model, view]).all()
         known = cameras.to_differ(models.extrinsics[model]).astype(np.float32)
@@ -128,7 +128,7 @@ def test_a_step_sees_one_view_and_compares_with_others(scripts, load, models):
 
 
 def test_views_are_drawn_anew_at_each_step_and_all_of_them(scripts, load, models):
-    data = scripts.supervision.Pairs(models, load())
+    data = scripts.targets.Pairs(models, load())
     rows = np.zeros(4, int)
     draws = [data.with_views(step, rows)[1] for step in (0, 1, 0)]
     assert (draws[0] == draws[2]).all() and (draws[0] != draws[1]).any()
@@ -139,16 +139,16 @@ def test_views_are_drawn_anew_at_each_step_and_all_of_them(scripts, load, models
 def test_the_first_views_and_the_inputs_own_on_request(scripts, load, models):
     known = cameras.to_differ(models.extrinsics).astype(np.float32)
     rows = np.array([2, 10])  # view 2 of model 0, view 1 of model 3
-    _, found = scripts.supervision.Pairs(models, load("--views first")).with_views(3, rows)
+    _, found = scripts.targets.Pairs(models, load("--views first")).with_views(3, rows)
     assert (found == known[[0, 3], :2]).all()
-    data = scripts.supervision.Pairs(models, load("--views input --views-per-step 1"))
+    data = scripts.targets.Pairs(models, load("--views input --views-per-step 1"))
     pictures, found = data.with_views(3, rows)
     assert (found[:, 0] == known[[0, 3], [2, 1]]).all()
     assert (pictures[:, 0] == pictures[:, 1]).all()
 
 
 def test_true_clouds_are_in_the_frame_of_the_predicted(scripts, load, models):
-    data = scripts.supervision.Pairs(models, load("--supervision points --features mask"))
+    data = scripts.targets.Pairs(models, load("--supervision points --features mask"))
     _, clouds = data.with_clouds(0, np.array([4]))
     truth = cameras.differ_frame(models.truths[1].points)
     assert clouds.shape == (1, 24, 3)
@@ -177,7 +177,7 @@ def test_true_clouds_are_in_the_frame_of_the_predicted(scripts, load, models):
 )
 def test_what_does_not_fit_together_is_refused(scripts, load, models, flags, change, words):
     with pytest.raises(InputError, match=words):
-        scripts.supervision.Pairs(replace(models, **change), load(flags))
+        scripts.targets.Pairs(replace(models, **change), load(flags))
 
 
 def test_the_defaults_are_the_published_settings(scripts, monkeypatch):
