@@ -12,11 +12,11 @@ ITEMS = "objects"
 LINES, COLUMNS = "class", "network"
 HUNDREDTHS = dict(scale=100, better="lower")
 METRICS = {
-    "chamfer": dict(title="Chamfer distance, x 100", spread="chamfer_std", **HUNDREDTHS),
-    "forward": dict(title="From true to nearest predicted points, x 100", **HUNDREDTHS),
-    "backward": dict(title="From predicted to nearest true points, x 100", **HUNDREDTHS),
-    "chamfer_squared": dict(title="Chamfer distance of squared distances, x 100", **HUNDREDTHS),
-    "emd": dict(title="Earth mover's distance, x 100", spread="emd_std", **HUNDREDTHS),
+    "chamfer": dict(title="Chamfer distance × 100", spread="chamfer_std", **HUNDREDTHS),
+    "forward": dict(title="From true to nearest predicted points × 100", **HUNDREDTHS),
+    "backward": dict(title="From predicted to nearest true points × 100", **HUNDREDTHS),
+    "chamfer_squared": dict(title="Chamfer distance of squared distances × 100", **HUNDREDTHS),
+    "emd": dict(title="Earth mover's distance × 100", spread="emd_std", **HUNDREDTHS),
     "colour_error": dict(
         title="Squared error of colours, both directions",
         digits=3,
@@ -37,14 +37,15 @@ METRICS = {
         better="higher",
         spread="label_accuracy_std",
     ),
-    "chamfer_std": dict(title="Standard deviation of the Chamfer distance, x 100", scale=100),
-    "emd_std": dict(title="Standard deviation of the earth mover's distance, x 100", scale=100),
+    "chamfer_std": dict(title="Standard deviation of the Chamfer distance × 100", scale=100),
+    "emd_std": dict(title="Standard deviation of the earth mover's distance × 100", scale=100),
     "colour_error_std": dict(title="Standard deviation of the error of colours", digits=3),
     "part_iou_std": dict(title="Standard deviation of the mIoU of parts, points", scale=100),
     "mask_iou_std": dict(title="Standard deviation of the IoU of silhouettes, points", scale=100),
     "psnr_std": dict(title="Standard deviation of PSNR, dB"),
     "label_accuracy_std": dict(title="Standard deviation of right labels, points", scale=100),
 }
+MAIN = ["emd", "colour_error", "part_iou", "mask_iou", "psnr", "label_accuracy"]
 NOTE = (
     "The Chamfer distance is the mean Euclidean distance from true points to the nearest predicted "
     "ones plus that of the reverse; the unit is the longest side of a cloud's box. The mean cloud "
@@ -52,6 +53,7 @@ NOTE = (
     "network with colours or parts, all in the training objects' mean colour or commonest part."
 )
 CAVEAT = "Errors are over objects; other pictures of them would give other numbers."
+FIGURES = {"clouds.png": "clouds", "clouds.html": "clouds", "views.png": "views"}
 NETWORKS = {
     "mask": ["--features", "mask"],
     "rgb": ["--features", "rgb"],

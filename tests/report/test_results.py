@@ -60,7 +60,7 @@ def write(folder, content):
         ({**RESULTS, "experiment": "registration"}, "no row of the metric rotation_error_deg"),
         (
             {**RESULTS, "experiment": "cooking"},
-            "classification or .* or registration, got 'cooking'",
+            "classification or .* or registration.*, got 'cooking'",
         ),
         ({**RESULTS, "experiment": ["x"]}, r"got \['x'\]"),
         ({**RESULTS, "rows": [{"sampler": "none"}]}, "lacks metric, n"),

@@ -78,7 +78,7 @@ def write_results(folder: Path, experiments: dict[str, Experiment]) -> list[Path
     paths = []
     for name in parts:
         path = experiments[name].folder / "results.md"
-        text = f"# {name.capitalize()}: results\n\n{BEGIN}\n{END}\n"
+        text = f"# {experiments[name].title}: results\n\n{BEGIN}\n{END}\n"
         _write_between(path, path.read_text() if path.exists() else text, parts[name])
         paths.append(path)
     return paths
@@ -199,7 +199,7 @@ def glance(sections: list[Section], chosen: Sequence[str] = ()) -> Table:
         metric, m = section.experiment.metrics[section.experiment.headline], _size(section)
         extent = f"{m or 'all'} of {points} points" if points else ""
         alone = len([other for other in sections if other.experiment is section.experiment]) == 1
-        title = section.experiment.name.replace("_", " ").capitalize() if alone else section.title
+        title = section.experiment.title if alone else section.title
         line = [title, f"{metric.title}; {extent if rows else tables.NOT_RUN}"]
         line += [cell(select(rows, sampler=method, m=m), metric) for method in methods]
         lines.append([*line, cell(select(rows, sampler="none"), metric)])

@@ -75,6 +75,7 @@ class Experiment:
         caveat: a sentence on what its standard errors leave out.
         figures: by file name beside results.json: the function that draws it, from the folder's
             figures.py or from the library.
+        main: further metrics whose tables stand with the headline's, above the folded ones.
         glance: sample size that stands for the experiment where a table has room for one.
         further: parts of the published preset that the page reports if they are missing: by name of
             the part, the metric that shows its presence; for "cost" and "ablations" an empty text.
@@ -102,6 +103,7 @@ class Experiment:
     note: str = ""
     caveat: str = ""
     figures: dict[str, str] = field(default_factory=dict)
+    main: list[str] = field(default_factory=list)
     glance: int | None = None
     further: dict[str, str] = field(default_factory=dict)
     cost: dict = field(default_factory=dict)
@@ -110,6 +112,11 @@ class Experiment:
     def headline(self) -> str:
         """The metric of the main table."""
         return next(iter(self.metrics))
+
+    @property
+    def title(self) -> str:
+        """The name as a heading: "Shape and pose" for shape_and_pose."""
+        return self.name.replace("_", " ").capitalize()
 
     @property
     def has_samplers(self) -> bool:

@@ -1,0 +1,81 @@
+"""The way from a cloud and a pose to an image: turn, project, draw."""
+
+import tensorflow as tf
+
+from samplenet.data import cameras
+from samplenet.ops import tf as ops
+
+SMALLEST_SQUARE = 1e-12  # of a quaternion's length: 0 would turn points to NaN
+
+
+def to_box(
+    points,
+    quaternion,
+    translation=None,
+    focal_length=cameras.FOCAL,
+    camera_distance=cameras.DISTANCE,
+) -> tf.Tensor:
+    """Move clouds to where the camera of `ops.render_voxels` sees them: depth, up, right (B, N, 3).
+
+    The perspective division leaves depth as it is. Points that the camera does not see lie outside
+    the box [-0.5, 0.5].
+
+    Args:
+        points: (B, N, 3) in the object frame.
+        quaternion: (B, 4), w first, of any length; rotates to forward, up, right. See
+            `samplenet.data.cameras.to_dpc`.
+        translation: (B, 3) of the turned cloud, which moves where it appears and not its depth.
+        focal_length: in sides of the image.
+        camera_distance: from the camera to the object frame's origin.
+    """
+    turned = rotate(points, quaternion)
+    moved = turned if translation is None else turned + translation[:, None]
+    distance, up, right = tf.unstack(moved, axis=-1)  # (B, N) each
+    factor = focal_length / (distance + camera_distance)
+    return tf.stack([turned[..., 0], up * factor, right * factor], -1)
+
+
+def rotate(points, quaternion) -> tf.Tensor:
+    """Rotate clouds (B, N, 3) by quaternions (B, 4): each p becomes q p q^-1.
+
+    Only the direction of a quaternion matters; one of length 0 moves all points to the origin.
+    """
+    square = tf.reduce_sum(quaternion * quaternion, -1, keepdims=True)
+    unit = quaternion / tf.sqrt(tf.maximum(square, SMALLEST_SQUARE))
+    w, x, y, z = tf.unstack(unit, axis=-1)  # (B,) each
+    rows = [
+        [w * w + x * x - y * y - z * z, 2 * (x * y - w * z), 2 * (x * z + w * y)],
+        [2 * (x * y + w * z), w * w - x * x + y * y - z * z, 2 * (y * z - w * x)],
+        [2 * (x * z - w * y), 2 * (y * z + w * x), w * w - x * x - y * y + z * z],
+    ]
+    matrix = tf.stack([tf.stack(row, -1) for row in rows], -2)  # (B, 3, 3)
+    return tf.matmul(points, matrix, transpose_b=True)
+
+
+def render(
+    config, points, quaternion, sigma, scale=None, colours=None, translation=None
+) -> ops.Rendered:
+    """Draw clouds as the settings of a run say.
+
+    Args:
+        config: a `settings.Config`, or the settings of a run.
+        points, quaternion, translation: see `to_box`.
+        sigma, scale, colours: see `ops.render_voxels`.
+    """
+    box = to_box(points, quaternion, translation, config.focal_length, config.camera_distance)
+    return ops.render_voxels(
+        box,
+        sigma,
+        scale,
+        colours,
+        size=config.grid_size,
+        size_z=config.grid_size_z,
+        kernel_size=config.kernel_size,
+        camera_distance=config.camera_distance,
+        max_depth=config.max_depth,
+        max_projection=config.max_projection,
+        clip_colours=config.clip_colours,
+        divide_colours=config.divide_colours,
+        colours_move_points=config.colours_move_points,
+        as_released=config.as_released,
+    )
