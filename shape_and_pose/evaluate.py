@@ -19,12 +19,12 @@ import samplenet.quiet_tensorflow  # noqa: F401
 
 import keras
 import numpy as np
-from networks import ShapeAndPose, load_run
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 import alignment
 import gallery
+from networks import ShapeAndPose, load_run
 from predictions import Predicted, mean_cloud, nearest_silhouette, predict
 from samplenet import distances, quaternions
 from samplenet.data import cameras
@@ -183,7 +183,8 @@ def evaluate(config: Config) -> None:
     root = "the built-in shapes" if data.data_root is None else Path(data.data_root).name
     named = [CLASSES.get(name, name) for name in test.names]
     words = f"{', '.join(named)} of {root}" + (", validation" if config.split == "val" else "")
-    evaluation.write(out, "shape_and_pose", words, entries, rows, arrays, frames=frames)
+    more = {"points": num_points, "frames": frames}
+    evaluation.write(out, "shape_and_pose", words, entries, rows, arrays, **more)
     print(summary.write(out, experiments.load(Path(__file__).parent)))
 
 

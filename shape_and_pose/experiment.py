@@ -37,7 +37,7 @@ NOTE = (
     "is drawn from all training clouds together; the nearest silhouette answers with the true "
     "cloud and camera of a training picture."
 )
-CAVEAT = "What seeds differ by comes on top, and without supervision it can be most of the error."
+CAVEAT = "Unsupervised networks of different seeds can differ by far more: some fail."
 FIGURES = {
     "clouds.png": "clouds",
     "silhouettes.png": "silhouettes",

@@ -8,7 +8,7 @@ from samplenet.report.figures import GREY, Cloud, Layer, Pictures, Scene, View
 
 # in the order of the tables
 COLORS = {
-    "mean cloud": "#9a9a9a",
+    "mean cloud": "#7a5195",
     "nearest silhouette": "#2f7fc1",
     "3D supervised": "#3fa36b",
     "camera known": "#e08a1e",
@@ -48,11 +48,11 @@ def silhouettes(results, gallery):
     names, rows, images = _names(gallery, "silhouettes"), [], []
     if not names:
         return None
-    for g, model in enumerate(gallery["ids"]):
+    for g, model in enumerate(gallery["ids"][:2]):
         rows += [str(model), "true", *names]
         images += [list(gallery["images"][g]), list(1 - gallery["targets"][g])]
         images += [list(1 - gallery[f"silhouettes_{name}"][g]) for name in names]
-    columns = ["input", *(f"view {v + 1}" for v in range(1, len(images[0])))]
+    columns = ["input", *(f"picture {v + 1}" for v in range(1, len(images[0])))]
     return Pictures("Silhouettes of the cloud from the input", rows, columns, images)
 
 
@@ -70,7 +70,7 @@ def poses(results, gallery):
                 Layer("predicted", _pyramids(gallery[f"poses_{name}"][g]), COLORS[name]),
             ]
             errors = ", ".join(f"{angle:.0f}" for angle in gallery[f"shown_angle_{name}"][g])
-            views.append(View(name, f"errors in degrees: {errors}", layers))
+            views.append(View(name, f"errors {errors}°", layers))
         scene.append(Cloud(str(model), views))
     return Scene("Cameras of the pictures", scene)
 

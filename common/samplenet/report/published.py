@@ -95,8 +95,10 @@ class Reference:
 
     def hindrances(self, results: Results, preset: str) -> list[str]:
         """List what makes a difference between `results` and this meaningless; [] if it is fair."""
-        full = select(results.rows, sampler="none", metric=self.metric)
-        n, points = (full[0]["n"], full[0]["m"]) if full else (0, 0)
+        n, points = results.size
+        if self.experiment.has_samplers:
+            full = select(results.rows, sampler="none", metric=self.metric)
+            n, points = (full[0]["n"], full[0]["m"]) if full else (0, 0)
         found = []
         if results.data != self.data:
             found.append(f"the data is {results.data}")
