@@ -174,6 +174,8 @@ def evaluate(config: Config) -> None:
         if entry.folder and config.save_clouds:
             folder = Path(config.save_clouds) / f"{name.replace(' ', '_')}-seed{entry.seed}"
             save_clouds(folder, test.ids, predicted.points[:, 0])
+        if entry.folder:
+            arrays |= gallery.curves(name, entry.seed, entry.folder)
         if f"points_{name}" not in arrays:  # of several seeds the first is shown
             arrays |= gallery.answers(name, predicted, scores, shown)
             if entry.folder:

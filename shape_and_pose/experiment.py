@@ -45,6 +45,7 @@ FIGURES = {
     "pose_errors.png": "pose_errors",
     "chamfer.png": "chamfer",
     "forming.png": "forming",
+    "learning.png": "learning",
 }
 
 

@@ -4,7 +4,18 @@ import numpy as np
 
 from samplenet.data import cameras
 from samplenet.report import figures
-from samplenet.report.figures import GREY, Cloud, Layer, Pictures, Scene, View
+from samplenet.report.figures import (
+    GREY,
+    Axis,
+    Cloud,
+    Layer,
+    Line,
+    Lines,
+    Pictures,
+    Scene,
+    Variant,
+    View,
+)
 
 # in the order of the tables
 COLORS = {
@@ -119,3 +130,20 @@ def forming(results, gallery):
             views.append(View(f"after epoch {epoch}", "", layers))
         scene.append(Cloud(str(model), views))
     return Scene(f"How a shape forms, {name}", scene)
+
+
+def learning(results, gallery):
+    """Draw how each network did on validation models while it was trained."""
+    prefix, variants = "curve_", []
+    for column, title in ((1, "silhouette loss of validation models"), (2, "their Chamfer × 100")):
+        lines = []
+        for key in [key for key in gallery if key.startswith(prefix)]:
+            words = key.removeprefix(prefix)
+            known = gallery[key][np.isfinite(gallery[key][:, column])]
+            scale = 100 if column == 2 else 1
+            x, y = known[:, 0].tolist(), (scale * known[:, column]).tolist()
+            if x:
+                lines.append(Line(words, COLORS[words.split(", seed")[0]], x, y))
+        if lines:
+            variants.append(Variant(title, Axis(title, "log"), lines))
+    return Lines("Learning curves", Axis("training step"), variants) if variants else None

@@ -50,6 +50,10 @@ def runs(train):
     for epoch in (1, 20):
         points, ids = np.full((2, N, 3), epoch / 100, np.float32), ["chair/a", "chair/b"]
         np.savez(found["none"] / "snapshots" / f"{epoch:05d}.npz", points=points, ids=ids)
+    for kind, more in (("none", {}), ("camera", {"validation_chamfer": 0.1})):
+        lines = [{"step": 5 * i, "validation_silhouette_loss": 9 - i, **more} for i in range(3)]
+        lines = [json.dumps({**line, "time": {"unix": 1.0}}) for line in [*lines, {"step": 20}]]
+        (found[kind] / "metrics.jsonl").write_text("\n".join(lines) + "\n")
     return found
 
 
@@ -99,11 +103,24 @@ def test_every_method_is_scored_as_a_whole_and_by_class(evaluated, read_results)
 
 def test_the_report_is_beside_the_results(evaluated):
     out, _ = evaluated
-    figures = {"clouds", "silhouettes", "poses", "pose_errors", "chamfer", "forming"}
+    figures = {"clouds", "silhouettes", "poses", "pose_errors", "chamfer", "forming", "learning"}
     assert {path.stem for path in out.glob("*.png")} == figures
     text = (out / "table.md").read_text()
     assert "| class | mean cloud | nearest silhouette | 3D supervised |" in text
     assert "matched" not in text and f"2 test models of {N} points." in text
+
+
+def test_learning_curves_are_of_the_logs(evaluated, scripts):
+    with np.load(evaluated[0] / "gallery.npz") as arrays:
+        figure = scripts.figures.learning(None, arrays)
+        forming = scripts.figures.forming(None, arrays)
+    loss, chamfer = figure.variants
+    assert [line.name for line in loss.lines] == ["camera known, seed 0", "unsupervised, seed 0"]
+    assert loss.lines[1].x == [0, 5, 10] and loss.lines[1].y == [9, 8, 7]
+    assert [line.name for line in chamfer.lines] == ["camera known, seed 0"]
+    assert chamfer.lines[0].y == [10, 10, 10]
+    assert [view.name for view in forming.clouds[1].views] == ["after epoch 1", "after epoch 20"]
+    assert forming.title == "How a shape forms, unsupervised" and len(forming.clouds) == 2
 
 
 def test_the_saved_clouds_are_what_the_numbers_are_of(evaluated, read_results):
