@@ -2,6 +2,7 @@
 
 QUESTION = "How well are shape and camera found from a picture, if only silhouettes teach them?"
 FRAMEWORK = "tf"
+INSTALLS = ["render"]
 IN_ALL = False
 ITEMS = "models"
 LINES, COLUMNS = "class", "network"
