@@ -8,7 +8,8 @@ them, see `predictions`: the mean cloud, and the training picture with the neare
 
 Every picture gives a cloud and a pose. Metrics are means over a model's pictures, then over models;
 clouds are compared as they are, without a fit. What an unsupervised network predicts is first
-turned to the frame of the true shapes, see `alignment`.
+turned to the frame of the true shapes, see `alignment`. `--save-clouds` writes the clouds for other
+programs.
 """
 
 from dataclasses import dataclass
