@@ -151,12 +151,13 @@ def evaluate(config: Config) -> None:
             if own.supervision == supervision:
                 entries.append(Entry({"network": name}, own.seed, folder))
     refuse_doubles(entries)
-    out = evaluation.prepare(config)
 
     data = ViewsConfig(**{"data_root": config.data_root} | common)
     test, train = open_split(data, config.split), open_split(data, "train")
     unsupervised = any(own.supervision == "none" for own in settings.values())
     val = open_split(data, "val") if unsupervised else None
+    out = evaluation.prepare(config)
+
     shown = gallery.choose(test)
     arrays, rows, frames = gallery.inputs(test, shown), [], []
     for entry in tqdm(entries, "evaluate", disable=None):
