@@ -52,6 +52,8 @@ RIGHT = {
     + f"--data-root {{m40}} --num-points {N} --pairs 10 --device cpu",
     "registration/train_samplenet.py": TRAINING + "--task {task} --sample-sizes 4 --device cpu",
     "registration/evaluate.py": "--task {task} --sizes 4 --device cpu --out {out}",
+    "feature_rendering/train_points.py": TRAINING
+    + f"--views-per-step 1 --num-views 2 --image-size 8 --shapes-per-class 10 --num-points {N}",
     "registration/bench.py": "--device cpu",
     "reconstruction/bench.py": "",
     "reproduce.py": "--preset smoke --out {out}",
@@ -65,6 +67,7 @@ RIGHT = {
     "samplenet.ops.build": "--quiet",
     "benchmarks/captured_steps.py": "",
     "benchmarks/depth.py": "",
+    "benchmarks/feature_steps.py": "",
     "benchmarks/gpu.py": "--device cpu",
     "benchmarks/gpu_tf.py": "--device cpu",
     "benchmarks/host_tf.py": "classification/train_classifier.py --out {out}",
@@ -485,7 +488,7 @@ FAULTS = [
             ),
             "one data root for two data sets": (
                 "all --data-root {m40}",
-                "give both --data-root and --shapenet-root",
+                "give both or all of --data-root, --shapenet-root",
             ),
             "missing data root": (
                 "--data-root {nowhere}",

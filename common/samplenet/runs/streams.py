@@ -18,7 +18,7 @@ class Stream(enum.IntEnum):
     TRANSFORMS = 4  # rotation and shift of a pair, by pair
     OTHER_POINTS = 5  # of an independent source cloud, by pair
     NOISE = 6  # on a source cloud, by pair
-    VIEWS = 7  # which pictures of each model, by step
+    VIEWS = 7  # of a model that a network sees or is compared with, by step
     POINT_DROPOUT = 8  # which points of a predicted cloud are drawn, by step
 
 
