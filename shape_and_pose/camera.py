@@ -1,11 +1,19 @@
 """The way from a cloud and a pose to an image: turn, project, draw."""
 
+import math
+
+import numpy as np
 import tensorflow as tf
 
 from samplenet.data import cameras
 from samplenet.ops import tf as ops
+from samplenet.quaternions import conjugate, multiply
 
 SMALLEST_SQUARE = 1e-12  # of a quaternion's length: 0 would turn points to NaN
+
+# the products e_i e_j and e_j e_i^-1 of the units 1, i, j, k: (4, 4, 4), [i, j]
+_LEFT = np.float32(multiply(np.eye(4)[:, None], np.eye(4)))
+_RIGHT = np.float32(multiply(np.eye(4), conjugate(np.eye(4))[:, None]))
 
 
 def to_box(
@@ -40,31 +48,37 @@ def rotate(points, quaternion) -> tf.Tensor:
 
     Only the direction of a quaternion matters; one of length 0 moves all points to the origin.
     """
-    square = tf.reduce_sum(quaternion * quaternion, -1, keepdims=True)
-    unit = quaternion / tf.sqrt(tf.maximum(square, SMALLEST_SQUARE))
-    w, x, y, z = tf.unstack(unit, axis=-1)  # (B,) each
-    rows = [
-        [w * w + x * x - y * y - z * z, 2 * (x * y - w * z), 2 * (x * z + w * y)],
-        [2 * (x * y + w * z), w * w - x * x + y * y - z * z, 2 * (y * z - w * x)],
-        [2 * (x * z - w * y), 2 * (y * z + w * x), w * w - x * x - y * y + z * z],
-    ]
-    matrix = tf.stack([tf.stack(row, -1) for row in rows], -2)  # (B, 3, 3)
-    return tf.matmul(points, matrix, transpose_b=True)
+    unit = tf.math.l2_normalize(quaternion, -1, SMALLEST_SQUARE)
+    # as matrices, for the many gradients of single elements would be added in no fixed order
+    left, right = (tf.einsum("bi,ijk->bjk", unit, products) for products in (_LEFT, _RIGHT))
+    return points @ (left @ right)[:, 1:, 1:]
 
 
 def render(
     config, points, quaternion, sigma, scale=None, colours=None, translation=None
 ) -> ops.Rendered:
-    """Draw clouds as the settings of a run say.
+    """Draw clouds as the settings of a run say; the images are (..., D, D).
 
     Args:
-        config: a `settings.Config`, or the settings of a run.
-        points, quaternion, translation: see `to_box`.
-        sigma, scale, colours: see `ops.render_voxels`.
+        config: an `options.Config`, or the settings of a run.
+        points: (..., N, 3), see `to_box`.
+        quaternion: (..., 4).
+        sigma: of the Gaussian in voxels, a number.
+        scale: (B,) for the first dimension of the others, the factor of the occupancies.
+        colours: (..., N, 3).
+        translation: (..., 3); sizes of 1 are repeated.
     """
-    box = to_box(points, quaternion, translation, config.focal_length, config.camera_distance)
-    return ops.render_voxels(
-        box,
+    copies = quaternion.shape[:-1]  # (...)
+    points, colours = (
+        None if a is None else tf.reshape(a, (-1, tf.shape(a)[-2], 3)) for a in (points, colours)
+    )
+    if translation is not None:
+        translation = tf.reshape(tf.broadcast_to(translation, (*copies, 3)), (-1, 3))
+    if scale is not None:
+        scale = tf.repeat(scale, math.prod(copies[1:]))
+    quaternion = tf.reshape(quaternion, (-1, 4))
+    images = ops.render_voxels(
+        to_box(points, quaternion, translation, config.focal_length, config.camera_distance),
         sigma,
         scale,
         colours,
@@ -78,4 +92,7 @@ def render(
         divide_colours=config.divide_colours,
         colours_move_points=config.colours_move_points,
         as_released=config.as_released,
+    )
+    return ops.Rendered(
+        *(None if i is None else tf.reshape(i, (*copies, *i.shape[1:])) for i in images)
     )
