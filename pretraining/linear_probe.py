@@ -9,7 +9,6 @@ the comparison would flatter the pre-training.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -84,7 +83,6 @@ def settle(trunk: nn.Module, points: np.ndarray, batch_size: int) -> None:
 
 def probe(config: Config) -> None:
     evaluation.check(config)
-    out = Path(config.out)
     torch.manual_seed(config.seed)
     settings = pretrained_run(config.pretrained)[0] if config.pretrained else config
     net = nn.Module()  # with the names of the run's weights
@@ -97,6 +95,7 @@ def probe(config: Config) -> None:
     else:
         settle(net.trunk, points, config.batch_size)
     net.eval()
+    out = evaluation.prepare(config)
     svm = SVC(kernel="linear" if config.kernel == "linear" else "rbf")
     if config.kernel == "grid":
         svm = GridSearchCV(svm, GRID)
@@ -110,7 +109,6 @@ def probe(config: Config) -> None:
         "backbone": settings.backbone,
         "labels": labelled.amount(config.labels_per_class),
     }
-    out.mkdir(parents=True, exist_ok=True)
     scores.write(out, method, config.seed, restored, len(test), found)
     print(f"accuracy {found['accuracy']:.1%} of {len(test)} clouds")
 
