@@ -31,7 +31,7 @@ BACKBONES = {"pointnet": "PointNet", "dgcnn": "DGCNN"}
 class Config:
     """Settings: which runs, and where to."""
 
-    runs: str = option("", "folder of run folders with scores.json", path=True)
+    runs: str = option("", "folder of run folders with scores.json, at any depth", path=True)
     data: str = option("built-in shapes", "the data's name in the tables")
     out: str = option("", "folder for results.json, table and figures", path=True)
 
@@ -40,7 +40,7 @@ def evaluate(config: Config) -> None:
     evaluation.check(config)
     if not config.runs or not Path(config.runs).is_dir():
         raise InputError(f"--runs must name a folder that holds run folders, got {config.runs!r}")
-    found = [scores.read(path.parent) for path in sorted(Path(config.runs).glob("*/scores.json"))]
+    found = [scores.read(path.parent) for path in sorted(Path(config.runs).rglob("scores.json"))]
     if not found:
         raise InputError(f"--runs {config.runs} holds no run with {scores.FILE}")
     found.sort(key=place)
@@ -55,20 +55,18 @@ def evaluate(config: Config) -> None:
 def place(content: dict) -> tuple:
     """Sort runs by task, then by number of labels, then in the order of STARTS."""
     method = content["method"]
-    labels = method.get("labels", "")
-    count = int(labels.split()[0]) if labels[:1].isdigit() else 0
+    labels = method["labels"].split()[0]
+    count = int(labels) if labels.isdigit() else 0
     starts = [*STARTS]
     rank = starts.index(method["start"]) if method["start"] in starts else len(starts)
-    return method["task"], not count, count, method["backbone"], rank, content["seed"]
+    return method["task"], count == 0, count, method["backbone"], rank, content["seed"]
 
 
 def entry(config: Config, content: dict) -> Entry:
     """Return a run's place in the tables: a line for task, labels and network, a column a start."""
     method = content["method"]
-    words = [method["task"], method.get("labels", ""), method["backbone"]]
-    if words[1]:
-        words[1] = "all labels" if words[1] == "all" else f"{words[1]}"
-    words[2] = BACKBONES.get(words[2], words[2])
+    labels = "" if method["labels"] == "all" else method["labels"]
+    words = [method["task"], labels, BACKBONES.get(method["backbone"], method["backbone"])]
     start = STARTS.get(method["start"], method["start"])
     return Entry({"task": ", ".join(filter(None, words)), "start": start}, content["seed"])
 

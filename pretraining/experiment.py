@@ -33,21 +33,62 @@ FIGURES = {"labels.png": "by_labels"}
 BACKBONES = ("pointnet", "dgcnn")
 FLAGS = {
     "--pairs-root": dict(metavar="DIR", help="pictures and pixel-point pairs to pre-train on"),
+    "--scanobjectnn-root": dict(metavar="DIR", help="ScanObjectNN's h5_files: further tasks"),
+    "--parts-root": dict(metavar="DIR", help="ShapeNetPart in HDF5; default: built-in shapes"),
+    "--rooms-root": dict(metavar="DIR", help="S3DIS rooms or blocks; default: generated rooms"),
     "--backbones": dict(
         nargs="+", choices=BACKBONES, help="networks to pre-train: pointnet (default), dgcnn"
     ),
-    "--grid": dict(action="store_true", help="pre-training with each loss alone, too"),
+    "--grid": dict(
+        action="store_true",
+        help="each loss alone and supervised starts, more numbers of labels and seeds, and scenes",
+    ),
 }
 LOSSES = {"both": ["point", "global"], "point": ["point"], "global": ["global"]}
+ALL = 0  # labels
+LABELS = {"smoke": [1], "quick": [10], "full": [5, 10, 20, 50, ALL], "paper": [ALL]}  # of a class
+GRID = {"smoke": [1, 2], "paper": [10, 20, 50, ALL]}
+SEEDS = {"smoke": [0], "quick": [0, 1, 2], "full": [0, 1, 2], "paper": [0, 1, 2]}
+ALL_EPOCHS = {"smoke": 1, "quick": 12, "full": 12}  # the presets' own are for few labels
+SCANS = ("scanobjectnn_object_only", "scanobjectnn_with_background")
+# published for DGCNN; the shorter presets train both networks alike
+DGCNN = ["--optimizer", "sgd", "--lr", 0.1, "--lr-schedule", "cosine", "--label-smoothing", 0.2]
 
 
 def runs(plan):
     """Add the image network, the pre-training of point networks from it, and what comes of them."""
+    grid, scored = plan.flags.grid, []
     images = add_pretraining(plan, "train_images.py", "images")
     for backbone in plan.flags.backbones or BACKBONES[:1]:
-        add_probe(plan, backbone)
-        for start in LOSSES if plan.flags.grid else list(LOSSES)[:1]:
-            add_probe(plan, backbone, start, add_points(plan, images, backbone, start))
+        starts = {"random": None}
+        for start in LOSSES if grid else list(LOSSES)[:1]:
+            starts[start] = add_points(plan, images, backbone, start)
+        if grid:
+            starts["supervised"] = add_classifier(plan, backbone, "random", None, ALL, 0)
+            scored.append(starts["supervised"])
+        for start, run in starts.items():
+            scored += add_tasks(plan, backbone, start, run)
+    scored = list(dict.fromkeys(scored))
+    flags = ["--runs", plan.path(plan.base)]
+    plan.add("evaluate.py", "evaluation", flags, data=False, needs=scored, output="results.json")
+
+
+def add_tasks(plan, backbone, start, run):
+    """Add all that a network is judged by which starts from `run`; return the names."""
+    grid, names = plan.flags.grid, [add_probe(plan, backbone, start, run)]
+    labels = GRID.get(plan.preset, LABELS["full"]) if grid else LABELS[plan.preset]
+    for seed in SEEDS[plan.preset]:
+        for count in labels:
+            if count or start != "supervised":
+                names.append(add_classifier(plan, backbone, start, run, count, seed))
+        if grid or seed == 0:
+            names.append(add_segmentation(plan, "parts", backbone, start, run, seed))
+        if grid:
+            names.append(add_segmentation(plan, "scenes", backbone, start, run, seed))
+        if plan.flags.scanobjectnn_root:
+            for data_set in SCANS:
+                names.append(add_classifier(plan, backbone, start, run, ALL, seed, data_set))
+    return names
 
 
 def add_points(plan, images, backbone, start):
@@ -66,8 +107,49 @@ def add_pretraining(plan, script, folder, flags=(), needs=()):
 
 def add_probe(plan, backbone, start="random", pretrained=None):
     """Add a linear SVM on the features of a pre-trained network, or of random weights."""
-    flags, needs = ["--backbone", backbone], []
-    if pretrained:
-        flags, needs = [*flags, "--pretrained", plan.path(pretrained)], [pretrained]
+    flags, needs = started(plan, backbone, pretrained)
     folder = f"{backbone}/probe-{start}"
     return plan.add("linear_probe.py", folder, flags, needs=needs, output="scores.json")
+
+
+def add_classifier(plan, backbone, start, pretrained, count, seed, data_set=""):
+    """Add the training of a classifier with `count` labels of a class, or with all."""
+    flags, needs = started(plan, backbone, pretrained)
+    if count:
+        flags += ["--labels-per-class", count]
+    elif plan.preset in ALL_EPOCHS:
+        flags += ["--epochs", ALL_EPOCHS[plan.preset]]
+    if data_set:
+        flags += ["--data-set", data_set, "--data-root", plan.flags.scanobjectnn_root]
+    words = [data_set or "classifier", count or "all", start, f"seed{seed}"]
+    folder = f"{backbone}/{'-'.join(map(str, words))}"
+    flags = [*flags, *published(plan, backbone), "--seed", seed]
+    fields = dict(needs=needs, output="last.safetensors", resume=True, data=not data_set)
+    return plan.add("train_classifier.py", folder, flags, **fields)
+
+
+def add_segmentation(plan, task, backbone, start, pretrained, seed):
+    """Add the training of a network for the points of "parts" or "scenes"."""
+    flags, needs = started(plan, backbone, pretrained)
+    root = plan.flags.parts_root if task == "parts" else plan.flags.rooms_root
+    if root:
+        flags += ["--data-root", root]
+    folder = f"{backbone}/{task}-{start}-seed{seed}"
+    flags = [*flags, *published(plan, backbone), "--seed", seed]
+    fields = dict(needs=needs, output="last.safetensors", resume=True, data=False)
+    return plan.add(f"train_{task}.py", folder, flags, **fields)
+
+
+def started(plan, backbone, pretrained):
+    """Return flags for a network that starts from a run, or at random, and the runs it needs."""
+    flags = ["--backbone", backbone]
+    return (
+        (flags + ["--pretrained", plan.path(pretrained)], [pretrained])
+        if pretrained
+        else (flags, [])
+    )
+
+
+def published(plan, backbone):
+    """Return the flags of DGCNN's published training, if the preset has published settings."""
+    return DGCNN if plan.preset == "paper" and backbone == "dgcnn" else []

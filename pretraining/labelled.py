@@ -61,6 +61,11 @@ def few_rows(labels: NDArray[np.int64], per_class: int | None, seed: int) -> NDA
     return np.sort(np.concatenate(chosen))
 
 
+def task(name: str, data_set: str) -> str:
+    """Name a task on a data set in the tables."""
+    return name if data_set == "modelnet40" else f"{name}, {data_set.replace('_', ' ')}"
+
+
 def amount(per_class: int | None) -> str:
     """Say how many labels a network learned from."""
     return f"{per_class} a class" if per_class else "all"

@@ -104,7 +104,7 @@ def probe(config: Config) -> None:
         svm.predict(features(net.trunk, test.points, config.batch_size)), test.labels
     )
     method = {
-        "task": f"SVM, {config.kernel}",
+        "task": labelled.task(f"SVM, {config.kernel}", config.data_set),
         "start": scores.start_of(config.pretrained or ""),
         "backbone": settings.backbone,
         "labels": labelled.amount(config.labels_per_class),

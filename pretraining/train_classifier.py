@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 
 import finetune
+import labelled
 import scores
 from backbones import build_trunk
 from classifiers import CLASSIFIERS
@@ -67,9 +68,8 @@ def train(config: Config) -> None:
                     points = torch.from_numpy(test.points).to(peers.device)
                     logits = finetune.predict(net, config.batch_size, points)
                     found = scores.accuracies(logits.argmax(1).cpu().numpy(), test.labels)
-                    method = finetune.method(
-                        config, "classification", labels=amount(config.labels_per_class)
-                    )
+                    task = labelled.task("classification", config.data_set)
+                    method = finetune.method(config, task, labels=amount(config.labels_per_class))
                     folder = training.run.folder
                     scores.write(folder, method, config.seed, restored, len(test), found)
                 training.end_epoch(("loss", "train_accuracy"), lr=lr)

@@ -18,6 +18,7 @@ import scores
 import segmentation
 from backbones import build_trunk
 from finetune import FineTuneConfig
+from labelled import amount, few_rows
 from samplenet.data import batches, parts, shapes
 from samplenet.data.parts import PartClouds
 from samplenet.runs import schedules
@@ -37,6 +38,9 @@ class Config(FineTuneConfig, DataConfig):
     )
     classes: list[str] = option([*shapes.CLASSES], "built-in classes")
     num_points: int = option(2048, "points used of each cloud, N", at_least=1)
+    labels_per_class: int | None = option(
+        None, "training clouds of each category, chosen by --seed; default: all", at_least=1
+    )
     network: str = option(
         "trunk", "'trunk', whole, with a head; or 'published'", choices=segmentation.NETWORKS
     )
@@ -80,7 +84,7 @@ def inputs(clouds: PartClouds, device) -> tuple[Tensor, Tensor]:
 def train(config: Config) -> None:
     torch.manual_seed(config.seed)
     clouds, test = open_parts(config, "train"), open_parts(config, "test")
-    rows = np.arange(len(clouds))
+    rows = few_rows(clouds.labels, config.labels_per_class, config.seed)
     total = config.epochs * batches.steps_per_epoch(rows, config.batch_size)
     net = build(config, clouds)
     restored = finetune.start(net, config)
@@ -106,7 +110,9 @@ def train(config: Config) -> None:
                     training.add(train_step(*batch))
                 if training.last:
                     found = score(net, test, config.batch_size, peers.device)
-                    method = finetune.method(config, "parts")
+                    method = finetune.method(
+                        config, "parts", labels=amount(config.labels_per_class)
+                    )
                     folder = training.run.folder
                     scores.write(folder, method, config.seed, restored, len(test), found)
                 training.end_epoch(("loss", "train_accuracy"), lr=lr)

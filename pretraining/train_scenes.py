@@ -130,7 +130,7 @@ def train(config: Config) -> None:
                     training.add(train_step(*batch))
                 if training.last:
                     counts, n = score(net, config, len(classes), peers.device)
-                    method = finetune.method(config, "scenes")
+                    method = finetune.method(config, "scenes", labels="all")
                     found = scores.of_scenes(counts)
                     scores.write(training.run.folder, method, config.seed, restored, n, found)
                 training.end_epoch(("loss", "train_accuracy"), lr=lr)
