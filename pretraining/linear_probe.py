@@ -4,8 +4,8 @@
         --pretrained results/points --out results/probe
 
 Without --pretrained the weights are random, to compare with. Their batch norms then take the
-statistics of the training clouds, without which the features hardly differ from cloud to cloud and
-the comparison would flatter the pre-training.
+statistics of the training clouds. With --no-settle they do not: the features hardly differ from
+cloud to cloud, and the comparison flatters the pre-training.
 """
 
 from dataclasses import dataclass
@@ -45,6 +45,7 @@ class Config:
     backbone: str = option("pointnet", "network of random weights", choices=tuple(BACKBONES))
     k: int = option(20, "DGCNN: neighbours of a point, itself included", at_least=1)
     transforms: bool = option(True, "PointNet: the two T-Nets")
+    settle: bool = option(True, "random weights: give batch norms the clouds' statistics")
     data_root: str | None = option(
         None, "data set folder in its own layout; default: the built-in shapes", path=True
     )
@@ -92,7 +93,7 @@ def probe(config: Config) -> None:
     points, labels, restored = train.points[rows], train.labels[rows], 0.0
     if config.pretrained:
         restored = restore(net, config.pretrained, least_share=1)
-    else:
+    elif config.settle:
         settle(net.trunk, points, config.batch_size)
     net.eval()
     out = evaluation.prepare(config)

@@ -842,7 +842,8 @@ def write_pretraining(folder, scripts, State):
     write_run(folder / "points", config, arrays)
     scored = folder / "runs" / "classifier"
     scored.mkdir(parents=True)
-    method = {"task": "classification", "start": "random", "backbone": "pointnet"}
+    words = ("task", "classification"), ("start", "random"), ("backbone", "pointnet")
+    method = dict([*words, ("labels", "all")])
     scripts.scores.write(scored, method, 0, 0.0, 8, {"accuracy": 0.5})
     write_run(folder / "unfinished", config, arrays, done=False)
 
