@@ -92,6 +92,12 @@ class DGCNN(nn.Module):
 BACKBONES = {"pointnet": PointNet, "dgcnn": DGCNN}
 
 
+def name_of(config) -> str:
+    """Name the trunk that `build_trunk` builds, for the tables."""
+    plain = config.backbone == "pointnet" and not config.transforms
+    return "pointnet_plain" if plain else config.backbone
+
+
 def build_trunk(config) -> nn.Module:
     """Build the trunk that a run's settings name, with its first weights.
 

@@ -1,16 +1,20 @@
 """Networks that classify a cloud by the trunk's features of it."""
 
+from types import SimpleNamespace
+
 import torch
 from torch import Tensor, nn
 
-from backbones import DGCNN, WIDTH, PointNet
+from backbones import WIDTH, build_trunk
 from layers import SLOPE
+from samplenet.runs.run import finished_run
+from samplenet.torch.state import State
 
 
 class PointNetClassifier(nn.Module):
     """PointNet's trunk and its head 512-256-classes with dropout 0.3."""
 
-    def __init__(self, trunk: PointNet, classes: int):
+    def __init__(self, trunk: nn.Module, classes: int):
         super().__init__()
         self.trunk = trunk
         self.head = nn.Sequential(
@@ -28,7 +32,7 @@ class PointNetClassifier(nn.Module):
 class DGCNNClassifier(nn.Module):
     """DGCNN's trunk, maximum and mean of it, and the head 512-256-classes with dropout 0.5."""
 
-    def __init__(self, trunk: DGCNN, classes: int):
+    def __init__(self, trunk: nn.Module, classes: int):
         super().__init__()
         self.trunk = trunk
         self.head = nn.Sequential(
@@ -46,3 +50,13 @@ class DGCNNClassifier(nn.Module):
 
 
 CLASSIFIERS = {"pointnet": PointNetClassifier, "dgcnn": DGCNNClassifier}
+
+
+def load_task(folder: str) -> tuple[nn.Module, SimpleNamespace]:
+    """Open the frozen classifier of a finished run of train_classifier.py, and its settings."""
+    kinds = {"backbone": str, "transforms": bool, "k": int, "data_set": str}
+    kinds |= {"labels_per_class": int | None, "pretrained": str | None}
+    config, arrays, meta = finished_run(folder, **kinds)
+    net = CLASSIFIERS[config.backbone](build_trunk(config), len(meta["names"]))
+    State(net).restore(arrays, folder)
+    return net.requires_grad_(False).eval(), config

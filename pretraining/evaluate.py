@@ -1,6 +1,6 @@
 """Collect the scores of all finished runs in a folder into results.json, its tables and figures.
 
-    python pretraining/evaluate.py --runs results --out results/evaluation
+    python pretraining/evaluate.py --runs results/pointnet --out results/evaluation
 
 Each run has scored its test set itself, after its last epoch: this script computes nothing new.
 """
@@ -24,25 +24,32 @@ STARTS = {
     "both": "both losses",
     "supervised": "supervised",
 }
-BACKBONES = {"pointnet": "PointNet", "dgcnn": "DGCNN"}
+BACKBONES = {
+    "pointnet": "PointNet",
+    "pointnet_plain": "PointNet without T-Nets",
+    "dgcnn": "DGCNN",
+}
 
 
 @dataclass
 class Config:
     """Settings: which runs, and where to."""
 
-    runs: str = option("", "folder of run folders with scores.json, at any depth", path=True)
+    runs: list[str] = option([], "folders of run folders with scores.json, at any depth")
     data: str = option("built-in shapes", "the data's name in the tables")
     out: str = option("", "folder for results.json, table and figures", path=True)
 
 
 def evaluate(config: Config) -> None:
     evaluation.check(config)
-    if not config.runs or not Path(config.runs).is_dir():
-        raise InputError(f"--runs must name a folder that holds run folders, got {config.runs!r}")
-    found = [scores.read(path.parent) for path in sorted(Path(config.runs).rglob("scores.json"))]
+    found = []
+    for folder in config.runs:
+        files = sorted(Path(folder).rglob(scores.FILE))
+        if not files:
+            raise InputError(f"--runs {folder} holds no run with {scores.FILE}")
+        found += [scores.read(file.parent) for file in files]
     if not found:
-        raise InputError(f"--runs {config.runs} holds no run with {scores.FILE}")
+        raise InputError("--runs is needed: folders of runs to collect")
     found.sort(key=place)
     out = evaluation.prepare(config)
     entries = [entry(config, content) for content in found]

@@ -24,6 +24,8 @@ METRICS = {
     "point_accuracy_class_mean": dict(
         title="Scenes: mean of the classes' shares of right points, %", **SHARE
     ),
+    "accuracy_fps": dict(title="The same classifier on as many farthest points, %", **SHARE),
+    "accuracy_whole": dict(title="The same classifier on all points, %", **SHARE),
     "restored": dict(
         title="Share of the weights that are from the start's run, %", scale=100, digits=1
     ),
@@ -43,9 +45,14 @@ FLAGS = {
         action="store_true",
         help="each loss alone and supervised starts, more numbers of labels and seeds, and scenes",
     ),
+    "--sampler": dict(
+        action="store_true",
+        help="also a sampler in front of a classifier of few labels, pre-trained or not",
+    ),
 }
 LOSSES = {"both": ["point", "global"], "point": ["point"], "global": ["global"]}
 ALL = 0  # labels
+SAMPLE = 16  # points
 LABELS = {"smoke": [1], "quick": [10], "full": [5, 10, 20, 50, ALL], "paper": [ALL]}  # of a class
 GRID = {"smoke": [1, 2], "paper": [10, 20, 50, ALL]}
 SEEDS = {"smoke": [0], "quick": [0, 1, 2], "full": [0, 1, 2], "paper": [0, 1, 2]}
@@ -68,9 +75,18 @@ def runs(plan):
             scored.append(starts["supervised"])
         for start, run in starts.items():
             scored += add_tasks(plan, backbone, start, run)
-    scored = list(dict.fromkeys(scored))
-    flags = ["--runs", plan.path(plan.base)]
-    plan.add("evaluate.py", "evaluation", flags, data=False, needs=scored, output="results.json")
+        if backbone == "pointnet" and plan.flags.sampler:
+            scored += add_samplers(plan, images)
+    folders = [plan.path(f"{plan.base}/{name}") for name in plan.flags.backbones or BACKBONES[:1]]
+    flags = ["--runs", *folders]
+    plan.add(
+        "evaluate.py",
+        "evaluation",
+        flags,
+        data=False,
+        needs=[*dict.fromkeys(scored)],
+        output="results.json",
+    )
 
 
 def add_tasks(plan, backbone, start, run):
@@ -88,6 +104,29 @@ def add_tasks(plan, backbone, start, run):
         if plan.flags.scanobjectnn_root:
             for data_set in SCANS:
                 names.append(add_classifier(plan, backbone, start, run, ALL, seed, data_set))
+    return names
+
+
+def add_samplers(plan, images):
+    """Add samplers whose trunk, and whose classifier, start at random or from pre-training."""
+    count, names = min(filter(None, [*LABELS[plan.preset], 10])), []
+    plain = ["--images", plan.path(images), "--no-transforms", "--losses", *LOSSES["both"]]
+    both = add_pretraining(plan, "train_points.py", "pointnet/plain-both", plain, [images])
+    for start, run in {"random": None, "both": both}.items():
+        for seed in SEEDS[plan.preset]:
+            flags = ["--no-transforms", "--labels-per-class", count, "--seed", seed]
+            own, needs = started(plan, "pointnet", run)
+            folder = f"pointnet/plain-classifier-{start}-seed{seed}"
+            fields = dict(output="last.safetensors", resume=True)
+            task = plan.add("train_classifier.py", folder, [*own, *flags], needs=needs, **fields)
+            names.append(task)
+            for trunk, trunk_run in {"random": None, "both": both}.items():
+                flags = ["--task", plan.path(task), "--sample-sizes", SAMPLE, "--seed", seed]
+                flags += ["--pretrained", plan.path(trunk_run)] if trunk_run else []
+                folder = f"pointnet/sampler-{trunk}-for-{start}-seed{seed}"
+                needs = [task, trunk_run] if trunk_run else [task]
+                name = plan.add("train_samplenet.py", folder, flags, needs=needs, **fields)
+                names.append(name)
     return names
 
 

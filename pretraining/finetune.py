@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import restore
 import scores
-from backbones import BACKBONES
+from backbones import BACKBONES, name_of
 from labelled import AUGMENTATIONS, augment
 from losses import transform_regulariser
 from samplenet.runs.settings import option
@@ -65,7 +65,7 @@ def start(net: nn.Module, config: FineTuneConfig) -> float:
 def method(config: FineTuneConfig, task: str, **more) -> dict:
     """Return the key of a run's rows: its task, start, backbone and what else tells it apart."""
     start = scores.start_of(config.pretrained or "")
-    return {"task": task, "start": start, "backbone": config.backbone, **more}
+    return {"task": task, "start": start, "backbone": name_of(config), **more}
 
 
 def optimizer(net: nn.Module, config: FineTuneConfig) -> torch.optim.Optimizer:

@@ -17,7 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 import labelled
 import scores
-from backbones import BACKBONES, build_trunk
+from backbones import BACKBONES, build_trunk, name_of
 from restore import pretrained_run, restore
 from samplenet.errors import needs_extra
 from samplenet.runs import evaluation
@@ -107,7 +107,7 @@ def probe(config: Config) -> None:
     method = {
         "task": labelled.task(f"SVM, {config.kernel}", config.data_set),
         "start": scores.start_of(config.pretrained or ""),
-        "backbone": settings.backbone,
+        "backbone": name_of(settings),
         "labels": labelled.amount(config.labels_per_class),
     }
     scores.write(out, method, config.seed, restored, len(test), found)
