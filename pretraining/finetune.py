@@ -33,7 +33,7 @@ class FineTuneConfig(DeviceConfig):
         None, "run folder to start from; default: random weights", path=True
     )
     least_share: float = option(
-        0.3, "share of the weights that --pretrained must restore", at_least=0, at_most=1
+        0.15, "share of the weights that --pretrained must restore", at_least=0, at_most=1
     )
     optimizer: str = option(
         "adam", "'adam', or 'sgd' with momentum 0.9 and weight decay 1e-4", choices=OPTIMIZERS

@@ -4,12 +4,11 @@
         --pretrained results/points --out results/probe
 
 Without --pretrained the weights are random, to compare with. Their batch norms then take the
-statistics of the training clouds, without which the features hardly differ from cloud to cloud and
-the comparison would flatter the pre-training.
+statistics of the training clouds. With --no-settle they do not: the features hardly differ from
+cloud to cloud, and the comparison flatters the pre-training.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -46,6 +45,7 @@ class Config:
     backbone: str = option("pointnet", "network of random weights", choices=tuple(BACKBONES))
     k: int = option(20, "DGCNN: neighbours of a point, itself included", at_least=1)
     transforms: bool = option(True, "PointNet: the two T-Nets")
+    settle: bool = option(True, "random weights: give batch norms the clouds' statistics")
     data_root: str | None = option(
         None, "data set folder in its own layout; default: the built-in shapes", path=True
     )
@@ -84,7 +84,6 @@ def settle(trunk: nn.Module, points: np.ndarray, batch_size: int) -> None:
 
 def probe(config: Config) -> None:
     evaluation.check(config)
-    out = Path(config.out)
     torch.manual_seed(config.seed)
     settings = pretrained_run(config.pretrained)[0] if config.pretrained else config
     net = nn.Module()  # with the names of the run's weights
@@ -94,9 +93,10 @@ def probe(config: Config) -> None:
     points, labels, restored = train.points[rows], train.labels[rows], 0.0
     if config.pretrained:
         restored = restore(net, config.pretrained, least_share=1)
-    else:
+    elif config.settle:
         settle(net.trunk, points, config.batch_size)
     net.eval()
+    out = evaluation.prepare(config)
     svm = SVC(kernel="linear" if config.kernel == "linear" else "rbf")
     if config.kernel == "grid":
         svm = GridSearchCV(svm, GRID)
@@ -110,7 +110,6 @@ def probe(config: Config) -> None:
         "backbone": name_of(settings),
         "labels": labelled.amount(config.labels_per_class),
     }
-    out.mkdir(parents=True, exist_ok=True)
     scores.write(out, method, config.seed, restored, len(test), found)
     print(f"accuracy {found['accuracy']:.1%} of {len(test)} clouds")
 

@@ -117,9 +117,12 @@ def look(net: ImageNetwork, images: Tensor) -> tuple[Tensor, Tensor]:
 
 def look_at_all(net: ImageNetwork, images: Tensor, batch_size: int) -> tuple[Tensor, Tensor]:
     """Return maps in float16 and descriptions of all objects, to be kept through the training."""
-    looks = [look(net, part) for part in images.split(batch_size)]
-    maps, objects = zip(*looks, strict=True)
-    return torch.cat([part.half() for part in maps]), torch.cat(objects)
+    maps, objects = [], []
+    for part in images.split(batch_size):
+        seen = look(net, part)
+        maps.append(seen[0].half())
+        objects.append(seen[1])
+    return torch.cat(maps), torch.cat(objects)
 
 
 def train(config: Config) -> None:

@@ -24,6 +24,9 @@ import pytest
 
 from samplenet import InputError, weights
 from samplenet.data import download, modelnet40, ply, shapenet
+from samplenet.data.views.drawing import Drawing
+from samplenet.data.views.make import make as make_views
+from samplenet.data.views.meshes import BuiltIn
 from samplenet.runs import settings
 from samplenet.runs.checkpoint import save_checkpoint
 from samplenet.runs.script import main
@@ -52,12 +55,31 @@ RIGHT = {
     + f"--data-root {{m40}} --num-points {N} --pairs 10 --device cpu",
     "registration/train_samplenet.py": TRAINING + "--task {task} --sample-sizes 4 --device cpu",
     "registration/evaluate.py": "--task {task} --sizes 4 --device cpu --out {out}",
+    "feature_rendering/train_points.py": TRAINING
+    + f"--data-root {{views}} --num-views 2 --views-per-step 1 --image-size 8 --num-points {N}",
+    "feature_rendering/evaluate.py": "--networks {network} --out {out}",
+    "pretraining/train_images.py": TRAINING
+    + f"--pairs-root {{pairs}} --num-views 2 --num-points {N} --depth 10 --width 4 --device cpu",
+    "pretraining/train_points.py": TRAINING
+    + f"--pairs-root {{pairs}} --num-views 2 --num-points {N} --pairs 4 --images {{images}} "
+    "--device cpu",
+    "pretraining/train_classifier.py": TRAINING
+    + f"--data-root {{m40}} --num-points {N} --pretrained {{points}} --device cpu",
+    "pretraining/train_parts.py": TRAINING
+    + f"--classes cup --shapes-per-class 4 --num-points {N} --pretrained {{points}} --device cpu",
+    "pretraining/train_scenes.py": TRAINING
+    + f"--rooms 1 --room-points 5000 --num-points {N} --device cpu",
+    "pretraining/linear_probe.py": f"--data-root {{m40}} --num-points {N} --pretrained {{points}} "
+    "--device cpu --out {out}",
+    "pretraining/evaluate.py": "--runs {runs} --out {out}",
     "registration/bench.py": "--device cpu",
     "reconstruction/bench.py": "",
     "reproduce.py": "--preset smoke --out {out}",
     "samplenet.data.convert": "{snc} --out {out} --num-points 20",
     "samplenet.data.modelnet40": "--root {out}",
     "samplenet.data.shapenet": "--root {out}",
+    "samplenet.data.scanobjectnn": "--root {out}",
+    "samplenet.data.s3dis": "--raw {empty} --out {out}",
     "samplenet.data.shapes": "--root {out}",
     "samplenet.data.views": "--meshes builtin --out {out} --processes 1",
     "samplenet.data.views.published": "--root {out}",
@@ -65,6 +87,7 @@ RIGHT = {
     "samplenet.ops.build": "--quiet",
     "benchmarks/captured_steps.py": "",
     "benchmarks/depth.py": "",
+    "benchmarks/feature_steps.py": "",
     "benchmarks/gpu.py": "--device cpu",
     "benchmarks/gpu_tf.py": "--device cpu",
     "benchmarks/host_tf.py": "classification/train_classifier.py --out {out}",
@@ -85,10 +108,20 @@ RIGHT = {
 WITH_CONFIG = [name for name in RIGHT if re.match("(?!bench|examples).*/(?!bench)", name)]
 TRAIN = [name for name in WITH_CONFIG if "/train_" in name]
 SAMPLERS = [name for name in TRAIN if "samplenet" in name]
-TASKS = [name for name in TRAIN if name not in SAMPLERS]
-WITH_TASK = [name for name in WITH_CONFIG if name not in TASKS]
+WITH_TASK = [name for name in WITH_CONFIG if "--task" in RIGHT[name]]
+# of the experiments with samplers: train a task network, score, and of these make the table
+TASKS = [
+    name
+    for name in TRAIN
+    if name not in SAMPLERS and f"{Path(name).parent}/train_samplenet.py" in RIGHT
+]
 SCORES = [name for name in WITH_TASK if name not in SAMPLERS]
 EVALUATE = [name for name in SCORES if "evaluate" in name]
+# of the others: train on pictures, and score networks
+READS_VIEWS = [name for name in TRAIN if "{views}" in RIGHT[name]]
+READS_PAIRS = [name for name in TRAIN if "{pairs}" in RIGHT[name]]
+PRETRAINED = [name for name in WITH_CONFIG if "--pretrained" in RIGHT[name]]
+SCORE_NETWORKS = [name for name in WITH_CONFIG if "--networks" in RIGHT[name]]
 READS_M40 = ["classification/train_classifier.py", "registration/train_pcrnet.py"]
 
 # What the scripts share is tried once per framework, the settings in a training and an evaluation.
@@ -170,10 +203,6 @@ FAULTS = [
                 "--batch-size 4000",
                 "--batch-size 4000 is larger than the training set",
             ),
-            "missing data root": (
-                "--data-root {nowhere}",
-                "nowhere is not a folder: correct it, or fetch",
-            ),
             "out that holds a run": (
                 "--out {held}",
                 "held already holds a run; give --resume or another --out",
@@ -185,11 +214,134 @@ FAULTS = [
         },
     ),
     (
+        [*READS_VIEWS, *TASKS, *SAMPLERS, "pretraining/train_classifier.py"],
+        {
+            "missing data root": (
+                "--data-root {nowhere}",
+                "nowhere is not a folder: correct it, or fetch",
+            ),
+        },
+    ),
+    (
+        READS_PAIRS,
+        {
+            "missing folder of pairs": (
+                "--pairs-root {nowhere}",
+                "has no <class>/train/<name>.txt",
+            ),
+            "more pictures than there are": (
+                "--num-views 3",
+                "--num-views must be at most the 2 of each object, got 3",
+            ),
+        },
+    ),
+    (
+        ["pretraining/train_images.py"],
+        {
+            "unknown depth": ("--depth 20", "depth must be one of 10, 18, 34, 50, 101, got 20"),
+            "too few views for two sides": (
+                "--positives views --views 2",
+                "--views 2 needs 4 views, got 2",
+            ),
+        },
+    ),
+    (
+        ["pretraining/train_points.py"],
+        {
+            "no image network": (
+                "no:--images",
+                "--images is needed: the run folder of",
+            ),
+            "image network that is no run": (
+                "--images {empty}",
+                "empty is no run folder: it has no config.yaml",
+            ),
+            "point network as image network": (
+                "--images {points}",
+                "config.yaml is damaged or of another kind of run .it lacks depth",
+            ),
+            "more pairs than there are": ("--pairs 500", "no object has 500 pairs, the most is"),
+            "unknown loss": (
+                "--losses pixel",
+                "must be one of point, global, got 'pixel'",
+            ),
+        },
+    ),
+    (
+        PRETRAINED,
+        {
+            "pre-trained network that is no run": (
+                "--pretrained {empty}",
+                "empty is no run folder: it has no config.yaml",
+            ),
+            "image network as pre-trained": (
+                "--pretrained {images}",
+                "config.yaml is damaged or of another kind of run .it lacks backbone",
+            ),
+            "unfinished pre-training": (
+                "--pretrained {unfinished}",
+                "unfinished stands at epoch 1 of 9; continue it with --resume",
+            ),
+        },
+    ),
+    (
+        ["pretraining/train_classifier.py", "pretraining/train_parts.py"],
+        {
+            "pre-trained network of another backbone": (
+                "--backbone dgcnn",
+                "points restores 0.0% of the weights of this network, 30% are needed",
+            ),
+        },
+    ),
+    (
+        ["pretraining/evaluate.py"],
+        {
+            "missing runs": (
+                "--runs {nowhere}",
+                "--runs must name a folder that holds",
+            ),
+            "no run": ("--runs {empty}", "holds no run with scores.json"),
+        },
+    ),
+    (
         TASKS,
         {
             "more points than there are": (
                 "--num-points 4096",
                 "num_points must be at most that, got 4096|16 of 16 train clouds",
+            ),
+        },
+    ),
+    (
+        READS_VIEWS,
+        {
+            "data root that is a file": ("--data-root {file}", "file.txt is not a folder"),
+            "data root without lists": (
+                "--data-root {empty}",
+                "chair_train.txt cannot be read: .*No such file",
+            ),
+            "class that is not there": ("--classes car", "car_train.txt cannot be read"),
+            "more pictures than there are": ("--num-views 3", "has 2 views, fewer than 3|2 .* 3"),
+        },
+    ),
+    (
+        SCORE_NETWORKS,
+        {
+            "no network": ("no:--networks", "--networks needs the run folder of a trained network"),
+            "missing network": ("--networks {nowhere}", "'nowhere' is not a run folder"),
+            "network that is no run": ("--networks {empty}", "empty is no run folder: it has no"),
+            "unfinished network": (
+                "--networks {unfinished}",
+                "unfinished stands at epoch 1 of 9; continue it with --resume",
+            ),
+            "the same network twice": (
+                "--networks {network} {twin}",
+                "twin are both .*, seed 0; score them apart",
+            ),
+            "data without true clouds": ("--data-root {views-alone}", "has no true cloud"),
+            "network of another experiment": (
+                "--networks {alien}",
+                "config.yaml is damaged or of another kind of run",
             ),
         },
     ),
@@ -485,7 +637,7 @@ FAULTS = [
             ),
             "one data root for two data sets": (
                 "all --data-root {m40}",
-                "give both --data-root and --shapenet-root",
+                "give both or all of --data-root, --shapenet-root",
             ),
             "missing data root": (
                 "--data-root {nowhere}",
@@ -674,6 +826,28 @@ def write_run(folder, config, arrays, done=True, **meta):
     )
 
 
+def write_pretraining(folder, scripts, State):
+    """Write pictures with pixel-point pairs, and runs of an image and of a point network."""
+    rng = np.random.default_rng(0)
+    for name in "abcdef":
+        images = rng.integers(256, size=(2, 8, 8, 3), dtype=np.uint8)
+        pairs = rng.integers(0, (2, 8, 8, N), (8, 4))
+        cloud = rng.uniform(-1, 1, (N, 3))
+        scripts.pair_files.write(folder / "pairs", f"cup/train/{name}", cloud, images, pairs)
+    config = scripts.train_images.Config(depth=10, width=4, outputs=8, epochs=9)
+    net = scripts.resnet.ImageNetwork(10, 4, 8)
+    write_run(folder / "images", config, State(net).arrays())
+    config = scripts.train_points.Config(epochs=9)
+    arrays = State(scripts.train_points.Learner(config, 32, 8, 8)).arrays()
+    write_run(folder / "points", config, arrays)
+    scored = folder / "runs" / "classifier"
+    scored.mkdir(parents=True)
+    words = ("task", "classification"), ("start", "random"), ("backbone", "pointnet")
+    method = dict([*words, ("labels", "all")])
+    scripts.scores.write(scored, method, 0, 0.0, 8, {"accuracy": 0.5})
+    write_run(folder / "unfinished", config, arrays, done=False)
+
+
 def write_m40(folder, **change):
     """Write 20 training and 8 test clouds; `change` replaces datasets of the training file."""
     rng = np.random.default_rng(0)
@@ -727,6 +901,9 @@ def files(tmp_path_factory):
     content = bytearray(flipped.read_bytes())
     content[place] ^= 1
     flipped.write_bytes(content)
+    surfaces = BuiltIn(["chair"], 10)
+    make_views(surfaces, folder / "views", Drawing(views=2, size=8, samples=1, points=N, lit=False))
+    shutil.copytree(folder / "views", folder / "views-alone", ignore=lambda *_: ["gt"])
     write_snc(folder / "snc")
     cut = write_snc(folder / "snc-cut")
     cut.write_bytes(cut.read_bytes()[:-20])
@@ -755,12 +932,33 @@ def files(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def runs(import_scripts, tmp_path_factory):
+def runs(import_scripts, tmp_path_factory, files):
     """Return a function of an experiment: its modules, and untrained run folders by name."""
 
     @functools.cache
     def make(experiment):
         scripts, folder = import_scripts(experiment), tmp_path_factory.mktemp(experiment)
+        library = reproduce.discover(ROOT)[experiment].framework
+        State = importlib.import_module(f"samplenet.{library}.state").State
+        (folder / "alien").mkdir()
+        of_another = "classes: [chair]" if experiment == "registration" else "class_name: car"
+        (folder / "alien" / "config.yaml").write_text(f"{of_another}\nout: results/x\n")
+        if experiment == "pretraining":
+            write_pretraining(folder, scripts, State)
+            return scripts, {path.name: path for path in folder.iterdir()}
+        if not hasattr(scripts, "train_samplenet"):
+            (script,) = (name for name in READS_VIEWS if name.startswith(experiment))
+            module, places = getattr(scripts, Path(script).stem), {**files, "out": folder / "out"}
+            words = [word.format_map(places) for word in RIGHT[script].split()]
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("sys.argv", [module.__file__])
+                config = settings.load(module.Config, words)
+            arrays = State(scripts.networks.build(config)).arrays()
+            write_run(folder / "network", config, arrays)
+            shutil.copytree(folder / "network", folder / "twin")
+            config.epochs = 9
+            write_run(folder / "unfinished", config, arrays, done=False)
+            return scripts, {path.name: path for path in folder.iterdir()}
         sampler_config = scripts.train_samplenet.Config(sample_sizes=[4], epochs=9)
         if experiment == "classification":
             config = scripts.train_classifier.Config(model="vanilla", num_points=N, epochs=9)
@@ -783,8 +981,6 @@ def runs(import_scripts, tmp_path_factory):
                 scripts.train_pcrnet.build(config),
                 scripts.train_samplenet.build(sampler_config, N),
             )
-        library = "torch" if experiment == "registration" else "tf"
-        State = importlib.import_module(f"samplenet.{library}.state").State
         write_run(folder / "task", config, State(net).arrays(), names=["car", "chair"])
         write_run(folder / "sampler", sampler_config, State(sampler).arrays())
         weights.save(
@@ -804,12 +1000,17 @@ def runs(import_scripts, tmp_path_factory):
         weights.save(
             sampler, folder / "wide" / "sampler.safetensors", {"sizes": [64], "num_points": 64}
         )
-        (folder / "alien").mkdir()
-        of_another = "classes: [chair]" if experiment == "registration" else "class_name: car"
-        (folder / "alien" / "config.yaml").write_text(f"{of_another}\nout: results/x\n")
         return scripts, {path.name: path for path in folder.iterdir()}
 
     return make
+
+
+ACTIONS = {
+    "evaluate": "evaluate",
+    "cost": "measure_all",
+    "bench": "measure",
+    "linear_probe": "probe",
+}
 
 
 def call(script, runs):
@@ -830,7 +1031,7 @@ def call(script, runs):
     module = getattr(runs(experiment)[0], name)
     action = getattr(
         module,
-        {"evaluate": "evaluate", "cost": "measure_all", "bench": "measure"}.get(name, "train"),
+        ACTIONS.get(name, "train"),
     )
     return lambda: main(action, module.Config), module.__file__
 

@@ -240,7 +240,7 @@ def test_dgcnn_for_parts_refuses_to_start_from_next_to_nothing(
     runs, scripts, call_script, tmp_path
 ):
     flags = [PARTS, "--network", "published", "--pretrained", runs / "all", "--out", tmp_path / "a"]
-    with pytest.raises(InputError, match="restores .* of the weights of this network, 30% are"):
+    with pytest.raises(InputError, match="restores .* of the weights of this network, 15% are"):
         call_script(scripts.train_parts, *flags, "--backbone", "dgcnn", "--k", "5")
 
 

@@ -1,16 +1,19 @@
 """Evaluations of networks that predict clouds: which are scored, on what data, and as what rows."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from samplenet.atomic import write_atomic
 from samplenet.errors import InputError
+from samplenet.runs import evaluation
 from samplenet.runs.entries import open_finished
+from samplenet.runs.experiments import Experiment
 from samplenet.runs.settings import option
 
 T = TypeVar("T")
@@ -36,7 +39,7 @@ class NetworksConfig:
     save_clouds: str | None = option(
         None,
         "folder to save the clouds in that networks predict from each model's first picture, as "
-        "<network>-seed<seed>/<synset>/<model>.ply",
+        "<name of the run>/<synset>/<model>.ply",
         path=True,
     )
 
@@ -118,6 +121,37 @@ def refuse_doubles(entries: Iterable[Entry]) -> None:
                 f"{other.folder} and {entry.folder} are both {words}, seed {entry.seed}; score "
                 "them apart"
             )
+
+
+def rows(
+    entry: Entry,
+    scores: dict[str, NDArray],
+    classes: NDArray[np.int64],
+    names: Sequence[str],
+    experiment: Experiment,
+    average: Callable[[NDArray], float] = np.mean,
+) -> list[dict]:
+    """List rows of results.json: each metric's mean over the models, and over those of each class.
+
+    A standard deviation over the models follows where the experiment has a metric for it.
+
+    Args:
+        scores: by metric, one for each of n models.
+        classes: (n,) of the models, indices into `names`; a class may have none.
+        average: what to take in place of the mean, as a median.
+    """
+    groups = [(None, slice(None))]
+    if len(names) > 1:
+        groups += [(names[label], classes == label) for label in np.unique(classes)]
+    found = []
+    for metric, values in scores.items():
+        spread = experiment.metrics[metric].spread
+        for name, group in groups:
+            of_group = values[group]
+            pairs = [(metric, average(of_group))] + ([(spread, of_group.std())] if spread else [])
+            for key, value in pairs:
+                found.append(evaluation.row(entry, None, key, value, len(of_group), name))
+    return found
 
 
 def save_clouds(folder: Path, ids: Iterable[str], points: np.ndarray) -> None:
