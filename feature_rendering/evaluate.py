@@ -10,6 +10,8 @@ are not the input. Beside the networks stands what can be told without a look at
 - "mean cloud": points of all training objects of its class, the same for every object;
 - "mean colour", "majority label": the points of the network with colours or parts, but all in the
   mean colour, or of the commonest part, of the class.
+
+`--save-clouds` writes what networks predict as files for reconstruction and `samplenet sample`.
 """
 
 from dataclasses import dataclass
@@ -45,6 +47,8 @@ MEASURES = {
     "mean colour": ("colour_error", "psnr"),
     "majority label": ("part_iou", "label_accuracy"),
 }
+ORDER = ("mean cloud", "CAPNet", "DIFFER, colours", "mean colour")  # of the tables' columns
+ORDER += ("DIFFER, parts", "majority label", REFERENCE)
 SHARED = ("data_root", "classes", "shapes_per_class", "image_size", "num_views", "lit")
 
 
@@ -117,7 +121,7 @@ def choose_methods(
             place = Path(config.save_clouds) / Path(folder).resolve().name
             networks.save_clouds(place, test.ids, cameras.object_frame(predicted.points[:, 0]))
     networks.refuse_doubles(method.entry for method in methods)
-    return methods
+    return sorted(methods, key=lambda method: ORDER.index(method.name))
 
 
 def score_views(drawn: Drawn, images, masks, labels) -> dict[str, float]:
