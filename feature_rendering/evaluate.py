@@ -95,6 +95,12 @@ def open_truths(test: Models, config: Config, num_points: int) -> list[Truth]:
     return truths
 
 
+def entry_of(folder: str, settings: SimpleNamespace) -> Entry:
+    """Return the entry of a run by its settings."""
+    name = REFERENCE if settings.supervision == "points" else NAMES[settings.features]
+    return Entry({"network": name}, settings.seed, folder)
+
+
 def choose_methods(
     config: Config, loaded: dict, test: Models, images: np.ndarray, means: list[Average]
 ) -> list[Method]:
@@ -110,9 +116,8 @@ def choose_methods(
     entry = Entry({"network": "mean cloud"}, config.seed)
     methods = [Method(entry, Predicted(clouds[:, None]), first)]
     for folder, (net, settings) in loaded.items():
-        name = REFERENCE if settings.supervision == "points" else NAMES[settings.features]
         predicted = predict(net, images, config.batch_size)
-        methods.append(Method(Entry({"network": name}, settings.seed, folder), predicted, settings))
+        methods.append(Method(entry_of(folder, settings), predicted, settings))
         if settings.features in UNSEEN:
             entry = Entry({"network": UNSEEN[settings.features]}, settings.seed)
             if unseen := predicted.unseen(means, test.classes):
@@ -120,7 +125,6 @@ def choose_methods(
         if config.save_clouds:
             place = Path(config.save_clouds) / Path(folder).resolve().name
             networks.save_clouds(place, test.ids, cameras.object_frame(predicted.points[:, 0]))
-    networks.refuse_doubles(method.entry for method in methods)
     return sorted(methods, key=lambda method: ORDER.index(method.name))
 
 
@@ -161,6 +165,7 @@ def evaluate(config: Config) -> None:
     check_inputs(True)
     loaded = networks.choose(config, load_run, "features")
     runs = {folder: settings for folder, (_, settings) in loaded.items()}
+    networks.refuse_doubles(entry_of(*run) for run in runs.items())
     shared = networks.shared(runs, [*SHARED, "num_points", "parts"])
     data = ViewsConfig(**{name: shared[name] for name in SHARED})
     data.data_root = config.data_root or data.data_root

@@ -19,12 +19,12 @@ import samplenet.quiet_tensorflow  # noqa: F401
 
 import keras
 import numpy as np
-from networks import ShapeAndPose, load_run
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 import alignment
 import gallery
+from networks import ShapeAndPose, load_run
 from predictions import Predicted, mean_cloud, nearest_silhouette, predict
 from samplenet import distances, quaternions
 from samplenet.data import cameras

@@ -4,12 +4,12 @@ import io
 import zipfile
 from pathlib import Path
 
-import camera
 import numpy as np
-from losses import targets
 from numpy.typing import NDArray
 
+import camera
 from alignment import Alignment
+from losses import targets
 from predictions import Predicted
 from samplenet.data import cameras
 from samplenet.data.views.models import Models

@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1]
 
 
 RUNNERS = [path.relative_to(ROOT).as_posix() for path in sorted(ROOT.glob("*/runner_*.sh"))]
-assert len(RUNNERS) == 6
+assert len(RUNNERS) >= 6
 
 
 @pytest.mark.parametrize("command", [[RUNNERS[0]], ["reproduce.sh", "registration"]])

@@ -24,6 +24,9 @@ import pytest
 
 from samplenet import InputError, weights
 from samplenet.data import download, modelnet40, ply, shapenet
+from samplenet.data.views.drawing import Drawing
+from samplenet.data.views.make import make as make_views
+from samplenet.data.views.meshes import BuiltIn
 from samplenet.runs import settings
 from samplenet.runs.checkpoint import save_checkpoint
 from samplenet.runs.script import main
@@ -53,7 +56,8 @@ RIGHT = {
     "registration/train_samplenet.py": TRAINING + "--task {task} --sample-sizes 4 --device cpu",
     "registration/evaluate.py": "--task {task} --sizes 4 --device cpu --out {out}",
     "feature_rendering/train_points.py": TRAINING
-    + f"--views-per-step 1 --num-views 2 --image-size 8 --shapes-per-class 10 --num-points {N}",
+    + f"--data-root {{views}} --num-views 2 --views-per-step 1 --image-size 8 --num-points {N}",
+    "feature_rendering/evaluate.py": "--networks {network} --out {out}",
     "registration/bench.py": "--device cpu",
     "reconstruction/bench.py": "",
     "reproduce.py": "--preset smoke --out {out}",
@@ -88,10 +92,18 @@ RIGHT = {
 WITH_CONFIG = [name for name in RIGHT if re.match("(?!bench|examples).*/(?!bench)", name)]
 TRAIN = [name for name in WITH_CONFIG if "/train_" in name]
 SAMPLERS = [name for name in TRAIN if "samplenet" in name]
-TASKS = [name for name in TRAIN if name not in SAMPLERS]
-WITH_TASK = [name for name in WITH_CONFIG if name not in TASKS]
+WITH_TASK = [name for name in WITH_CONFIG if "--task" in RIGHT[name]]
+# of the experiments with samplers: train a task network, score, and of these make the table
+TASKS = [
+    name
+    for name in TRAIN
+    if name not in SAMPLERS and f"{Path(name).parent}/train_samplenet.py" in RIGHT
+]
 SCORES = [name for name in WITH_TASK if name not in SAMPLERS]
 EVALUATE = [name for name in SCORES if "evaluate" in name]
+# of the others: train on pictures, and score networks
+READS_VIEWS = [name for name in TRAIN if "{views}" in RIGHT[name]]
+SCORE_NETWORKS = [name for name in WITH_CONFIG if "--networks" in RIGHT[name]]
 READS_M40 = ["classification/train_classifier.py", "registration/train_pcrnet.py"]
 
 # What the scripts share is tried once per framework, the settings in a training and an evaluation.
@@ -193,6 +205,39 @@ FAULTS = [
             "more points than there are": (
                 "--num-points 4096",
                 "num_points must be at most that, got 4096|16 of 16 train clouds",
+            ),
+        },
+    ),
+    (
+        READS_VIEWS,
+        {
+            "data root that is a file": ("--data-root {file}", "file.txt is not a folder"),
+            "data root without lists": (
+                "--data-root {empty}",
+                "chair_train.txt cannot be read: .*No such file",
+            ),
+            "class that is not there": ("--classes car", "car_train.txt cannot be read"),
+            "more pictures than there are": ("--num-views 3", "has 2 views, fewer than 3|2 .* 3"),
+        },
+    ),
+    (
+        SCORE_NETWORKS,
+        {
+            "no network": ("no:--networks", "--networks needs the run folder of a trained network"),
+            "missing network": ("--networks {nowhere}", "'nowhere' is not a run folder"),
+            "network that is no run": ("--networks {empty}", "empty is no run folder: it has no"),
+            "unfinished network": (
+                "--networks {unfinished}",
+                "unfinished stands at epoch 1 of 9; continue it with --resume",
+            ),
+            "the same network twice": (
+                "--networks {network} {twin}",
+                "twin are both .*, seed 0; score them apart",
+            ),
+            "data without true clouds": ("--data-root {views-alone}", "has no true cloud"),
+            "network of another experiment": (
+                "--networks {alien}",
+                "config.yaml is damaged or of another kind of run",
             ),
         },
     ),
@@ -730,6 +775,9 @@ def files(tmp_path_factory):
     content = bytearray(flipped.read_bytes())
     content[place] ^= 1
     flipped.write_bytes(content)
+    surfaces = BuiltIn(["chair"], 10)
+    make_views(surfaces, folder / "views", Drawing(views=2, size=8, samples=1, points=N, lit=False))
+    shutil.copytree(folder / "views", folder / "views-alone", ignore=lambda *_: ["gt"])
     write_snc(folder / "snc")
     cut = write_snc(folder / "snc-cut")
     cut.write_bytes(cut.read_bytes()[:-20])
@@ -758,12 +806,30 @@ def files(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def runs(import_scripts, tmp_path_factory):
+def runs(import_scripts, tmp_path_factory, files):
     """Return a function of an experiment: its modules, and untrained run folders by name."""
 
     @functools.cache
     def make(experiment):
         scripts, folder = import_scripts(experiment), tmp_path_factory.mktemp(experiment)
+        library = reproduce.discover(ROOT)[experiment].framework
+        State = importlib.import_module(f"samplenet.{library}.state").State
+        (folder / "alien").mkdir()
+        of_another = "classes: [chair]" if experiment == "registration" else "class_name: car"
+        (folder / "alien" / "config.yaml").write_text(f"{of_another}\nout: results/x\n")
+        if not hasattr(scripts, "train_samplenet"):
+            (script,) = (name for name in READS_VIEWS if name.startswith(experiment))
+            module, places = getattr(scripts, Path(script).stem), {**files, "out": folder / "out"}
+            words = [word.format_map(places) for word in RIGHT[script].split()]
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("sys.argv", [module.__file__])
+                config = settings.load(module.Config, words)
+            arrays = State(scripts.networks.build(config)).arrays()
+            write_run(folder / "network", config, arrays)
+            shutil.copytree(folder / "network", folder / "twin")
+            config.epochs = 9
+            write_run(folder / "unfinished", config, arrays, done=False)
+            return scripts, {path.name: path for path in folder.iterdir()}
         sampler_config = scripts.train_samplenet.Config(sample_sizes=[4], epochs=9)
         if experiment == "classification":
             config = scripts.train_classifier.Config(model="vanilla", num_points=N, epochs=9)
@@ -786,8 +852,6 @@ def runs(import_scripts, tmp_path_factory):
                 scripts.train_pcrnet.build(config),
                 scripts.train_samplenet.build(sampler_config, N),
             )
-        library = "torch" if experiment == "registration" else "tf"
-        State = importlib.import_module(f"samplenet.{library}.state").State
         write_run(folder / "task", config, State(net).arrays(), names=["car", "chair"])
         write_run(folder / "sampler", sampler_config, State(sampler).arrays())
         weights.save(
@@ -807,9 +871,6 @@ def runs(import_scripts, tmp_path_factory):
         weights.save(
             sampler, folder / "wide" / "sampler.safetensors", {"sizes": [64], "num_points": 64}
         )
-        (folder / "alien").mkdir()
-        of_another = "classes: [chair]" if experiment == "registration" else "class_name: car"
-        (folder / "alien" / "config.yaml").write_text(f"{of_another}\nout: results/x\n")
         return scripts, {path.name: path for path in folder.iterdir()}
 
     return make

@@ -110,10 +110,16 @@ def read(
         size: pixels a side, see `files.read`.
 
     Raises:
-        InputError: a missing list, an empty split, a bad file, or models of different sizes.
+        InputError: a missing folder or list, an empty split, a bad file, or models of different
+            sizes.
     """
     from samplenet.data.views import files, truths  # here, where a missing package is one sentence
 
+    if not root.is_dir():
+        raise InputError(
+            f"{root} is not a folder: correct it, or fetch renderings by python -m "
+            f"samplenet.data.views.published --root {root}"
+        )
     if split not in SPLITS:
         raise InputError(f"split must be one of {', '.join(SPLITS)}; got {split!r}")
     pictures, clouds, labels, ids = [], [], [], []
