@@ -189,7 +189,8 @@ def evaluate(config: Config) -> None:
     data_set = "the built-in shapes" if data.data_root is None else Path(data.data_root).name
     words = f"{', '.join(test.names)} of {data_set}"
     entries = [method.entry for method in methods]
-    evaluation.write(out, experiment.name, words, entries, rows, gallery.arrays())
+    points = shared["num_points"]
+    evaluation.write(out, experiment.name, words, entries, rows, gallery.arrays(), points=points)
     print(summary.write(out, experiment))
 
 

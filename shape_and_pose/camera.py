@@ -1,5 +1,7 @@
 """The way from a cloud and a pose to an image: turn, project, draw."""
 
+import math
+
 import tensorflow as tf
 
 from samplenet.data import cameras
@@ -55,16 +57,28 @@ def rotate(points, quaternion) -> tf.Tensor:
 def render(
     config, points, quaternion, sigma, scale=None, colours=None, translation=None
 ) -> ops.Rendered:
-    """Draw clouds as the settings of a run say.
+    """Draw clouds as the settings of a run say; the images are (..., D, D).
 
     Args:
-        config: a `settings.Config`, or the settings of a run.
-        points, quaternion, translation: see `to_box`.
-        sigma, scale, colours: see `ops.render_voxels`.
+        config: an `options.Config`, or the settings of a run.
+        points: (..., N, 3), see `to_box`.
+        quaternion: (..., 4).
+        sigma: of the Gaussian in voxels, a number.
+        scale: (B,) for the first dimension of the others, the factor of the occupancies.
+        colours: (..., N, 3).
+        translation: (..., 3); sizes of 1 are repeated.
     """
-    box = to_box(points, quaternion, translation, config.focal_length, config.camera_distance)
-    return ops.render_voxels(
-        box,
+    copies = quaternion.shape[:-1]  # (...)
+    points, colours = (
+        None if a is None else tf.reshape(a, (-1, tf.shape(a)[-2], 3)) for a in (points, colours)
+    )
+    if translation is not None:
+        translation = tf.reshape(tf.broadcast_to(translation, (*copies, 3)), (-1, 3))
+    if scale is not None:
+        scale = tf.repeat(scale, math.prod(copies[1:]))
+    quaternion = tf.reshape(quaternion, (-1, 4))
+    images = ops.render_voxels(
+        to_box(points, quaternion, translation, config.focal_length, config.camera_distance),
         sigma,
         scale,
         colours,
@@ -78,4 +92,7 @@ def render(
         divide_colours=config.divide_colours,
         colours_move_points=config.colours_move_points,
         as_released=config.as_released,
+    )
+    return ops.Rendered(
+        *(None if i is None else tf.reshape(i, (*copies, *i.shape[1:])) for i in images)
     )

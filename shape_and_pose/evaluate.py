@@ -8,7 +8,8 @@ them, see `predictions`: the mean cloud, and the training picture with the neare
 
 Every picture gives a cloud and a pose. Metrics are means over a model's pictures, then over models;
 clouds are compared as they are, without a fit. What an unsupervised network predicts is first
-turned to the frame of the true shapes, see `alignment`.
+turned to the frame of the true shapes, see `alignment`. `--save-clouds` writes the clouds for other
+programs.
 """
 
 from dataclasses import dataclass
@@ -33,15 +34,9 @@ from samplenet.data.views.models import Models, ViewsConfig, open_models
 from samplenet.errors import InputError
 from samplenet.ops import check_inputs
 from samplenet.report import summary
-from samplenet.runs import evaluation, experiments
-from samplenet.runs.networks import (
-    Entry,
-    NetworksConfig,
-    choose,
-    refuse_doubles,
-    save_clouds,
-    shared,
-)
+from samplenet.runs import evaluation, experiments, networks
+from samplenet.runs.experiments import Experiment
+from samplenet.runs.networks import Entry, NetworksConfig
 from samplenet.runs.script import main
 
 RULES = {"mean cloud": mean_cloud, "nearest silhouette": nearest_silhouette}
@@ -49,7 +44,7 @@ RULES = {"mean cloud": mean_cloud, "nearest silhouette": nearest_silhouette}
 NAMES = {"points": "3D supervised", "camera": "camera known", "none": "unsupervised"}
 CLASSES = {synset: name for name, synset in SYNSETS.items()}
 # settings that all networks of a table share
-DATA = ("classes", "shapes_per_class", "lit", "image_size", "num_views")
+DATA = ("data_root", "classes", "shapes_per_class", "lit", "image_size", "num_views")
 
 
 @dataclass
@@ -111,51 +106,47 @@ def score(predicted: Predicted, test: Models) -> dict[str, NDArray]:
     return found
 
 
-def metrics(scores: dict[str, NDArray]) -> dict[str, float]:
-    """Compute the metrics by name from what `score` found of models with a true cloud."""
-    chamfer = scores["precision"] + scores["coverage"]
-    values = {"chamfer": chamfer.mean(), "chamfer_std": chamfer.std()}
-    values |= {name: scores[name].mean() for name in ("precision", "coverage")}
-    if "angle" in scores:
-        accurate = (scores["angle"] < alignment.ACCURATE).mean(1)  # share of a model's pictures
-        values |= {"pose_accuracy": accurate.mean(), "pose_accuracy_std": accurate.std()}
-        values["pose_median_deg"] = alignment.median(scores["angle"])
-    return values
-
-
-def rows_of(entry: Entry, scores: dict[str, NDArray], test: Models) -> list[dict]:
-    """Return a method's rows: of all models with a true cloud, then of each class's."""
-    known, rows = np.isfinite(scores["precision"]), []
-    for label, name in [(-1, None), *enumerate(test.names)]:
-        chosen = known if name is None else known & (test.classes == label)
-        count = int(chosen.sum())
-        if count:
-            values = metrics({key: value[chosen] for key, value in scores.items()})
-            class_ = name and CLASSES.get(name, name)
-            for metric, value in values.items():
-                rows.append(evaluation.row(entry, None, metric, value, count, class_))
+def rows_of(
+    entry: Entry, scores: dict[str, NDArray], test: Models, experiment: Experiment
+) -> list[dict]:
+    """Return a method's rows, over the models with a true cloud."""
+    known = np.isfinite(scores["precision"])
+    scores = {name: values[known] for name, values in scores.items()}
+    values = {"chamfer": scores["precision"] + scores["coverage"]}
+    values |= {name: scores[name] for name in ("precision", "coverage")}
+    angle = scores.get("angle")  # (n, V)
+    if angle is not None:
+        values["pose_accuracy"] = (angle < alignment.ACCURATE).mean(1)
+    classes = test.classes[known]
+    names = [CLASSES.get(name, name) for name in test.names]
+    rows = networks.rows(entry, values, classes, names, experiment)
+    if angle is not None:
+        medians = {"pose_median_deg": angle}
+        rows += networks.rows(entry, medians, classes, names, experiment, alignment.median)
     return rows
 
 
 def evaluate(config: Config) -> None:
     evaluation.check(config)
     check_inputs(True)
-    runs = choose(config, load, "supervision")
+    runs = networks.choose(config, load, "supervision")
     settings = {folder: own for folder, (_, own) in runs.items()}
-    common = shared(settings, (*DATA, "num_points", *(() if config.data_root else ("data_root",))))
-    num_points = common.pop("num_points")
+    shared = networks.shared(settings, (*DATA, "num_points"))
+    num_points = shared.pop("num_points")
+    data = ViewsConfig(**shared)
+    data.data_root = config.data_root or data.data_root
     entries = [Entry({"network": name}, config.seed) for name in RULES]
     for supervision, name in NAMES.items():
         for folder, own in settings.items():
             if own.supervision == supervision:
                 entries.append(Entry({"network": name}, own.seed, folder))
-    refuse_doubles(entries)
-    out = evaluation.prepare(config)
+    networks.refuse_doubles(entries)
 
-    data = ViewsConfig(**{"data_root": config.data_root} | common)
     test, train = open_split(data, config.split), open_split(data, "train")
     unsupervised = any(own.supervision == "none" for own in settings.values())
     val = open_split(data, "val") if unsupervised else None
+    experiment, out = experiments.load(Path(__file__).parent), evaluation.prepare(config)
+
     shown = gallery.choose(test)
     arrays, rows, frames = gallery.inputs(test, shown), [], []
     for entry in tqdm(entries, "evaluate", disable=None):
@@ -170,10 +161,12 @@ def evaluate(config: Config) -> None:
         else:
             predicted = RULES[name](train, test, num_points, config.seed)
         scores = score(predicted, test)
-        rows += rows_of(entry, scores, test)
+        rows += rows_of(entry, scores, test, experiment)
         if entry.folder and config.save_clouds:
-            folder = Path(config.save_clouds) / f"{name.replace(' ', '_')}-seed{entry.seed}"
-            save_clouds(folder, test.ids, predicted.points[:, 0])
+            folder = Path(config.save_clouds) / Path(entry.folder).resolve().name
+            networks.save_clouds(folder, test.ids, predicted.points[:, 0])
+        if entry.folder:
+            arrays |= gallery.curves(name, entry.seed, entry.folder)
         if f"points_{name}" not in arrays:  # of several seeds the first is shown
             arrays |= gallery.answers(name, predicted, scores, shown)
             if entry.folder:
@@ -183,8 +176,9 @@ def evaluate(config: Config) -> None:
     root = "the built-in shapes" if data.data_root is None else Path(data.data_root).name
     named = [CLASSES.get(name, name) for name in test.names]
     words = f"{', '.join(named)} of {root}" + (", validation" if config.split == "val" else "")
-    evaluation.write(out, "shape_and_pose", words, entries, rows, arrays, frames=frames)
-    print(summary.write(out, experiments.load(Path(__file__).parent)))
+    more = {"points": num_points, "frames": frames}
+    evaluation.write(out, experiment.name, words, entries, rows, arrays, **more)
+    print(summary.write(out, experiment))
 
 
 if __name__ == "__main__":

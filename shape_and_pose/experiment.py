@@ -2,6 +2,7 @@
 
 QUESTION = "How well are shape and camera found from a picture, if only silhouettes teach them?"
 FRAMEWORK = "tf"
+INSTALLS = ["render"]
 IN_ALL = False
 ITEMS = "models"
 LINES, COLUMNS = "class", "network"
@@ -37,7 +38,7 @@ NOTE = (
     "is drawn from all training clouds together; the nearest silhouette answers with the true "
     "cloud and camera of a training picture."
 )
-CAVEAT = "What seeds differ by comes on top, and without supervision it can be most of the error."
+CAVEAT = "Unsupervised networks of different seeds can differ by far more: some fail."
 FIGURES = {
     "clouds.png": "clouds",
     "silhouettes.png": "silhouettes",
@@ -45,6 +46,7 @@ FIGURES = {
     "pose_errors.png": "pose_errors",
     "chamfer.png": "chamfer",
     "forming.png": "forming",
+    "learning.png": "learning",
 }
 
 

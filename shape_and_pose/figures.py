@@ -4,11 +4,22 @@ import numpy as np
 
 from samplenet.data import cameras
 from samplenet.report import figures
-from samplenet.report.figures import GREY, Cloud, Layer, Pictures, Scene, View
+from samplenet.report.figures import (
+    GREY,
+    Axis,
+    Cloud,
+    Layer,
+    Line,
+    Lines,
+    Pictures,
+    Scene,
+    Variant,
+    View,
+)
 
 # in the order of the tables
 COLORS = {
-    "mean cloud": "#9a9a9a",
+    "mean cloud": "#7a5195",
     "nearest silhouette": "#2f7fc1",
     "3D supervised": "#3fa36b",
     "camera known": "#e08a1e",
@@ -48,11 +59,11 @@ def silhouettes(results, gallery):
     names, rows, images = _names(gallery, "silhouettes"), [], []
     if not names:
         return None
-    for g, model in enumerate(gallery["ids"]):
+    for g, model in enumerate(gallery["ids"][:2]):
         rows += [str(model), "true", *names]
         images += [list(gallery["images"][g]), list(1 - gallery["targets"][g])]
         images += [list(1 - gallery[f"silhouettes_{name}"][g]) for name in names]
-    columns = ["input", *(f"view {v + 1}" for v in range(1, len(images[0])))]
+    columns = ["input", *(f"picture {v + 1}" for v in range(1, len(images[0])))]
     return Pictures("Silhouettes of the cloud from the input", rows, columns, images)
 
 
@@ -70,7 +81,7 @@ def poses(results, gallery):
                 Layer("predicted", _pyramids(gallery[f"poses_{name}"][g]), COLORS[name]),
             ]
             errors = ", ".join(f"{angle:.0f}" for angle in gallery[f"shown_angle_{name}"][g])
-            views.append(View(name, f"errors in degrees: {errors}", layers))
+            views.append(View(name, f"errors {errors}°", layers))
         scene.append(Cloud(str(model), views))
     return Scene("Cameras of the pictures", scene)
 
@@ -119,3 +130,20 @@ def forming(results, gallery):
             views.append(View(f"after epoch {epoch}", "", layers))
         scene.append(Cloud(str(model), views))
     return Scene(f"How a shape forms, {name}", scene)
+
+
+def learning(results, gallery):
+    """Draw how each network did on validation models while it was trained."""
+    prefix, variants = "curve_", []
+    for column, title in ((1, "silhouette loss of validation models"), (2, "their Chamfer × 100")):
+        lines = []
+        for key in [key for key in gallery if key.startswith(prefix)]:
+            words = key.removeprefix(prefix)
+            known = gallery[key][np.isfinite(gallery[key][:, column])]
+            scale = 100 if column == 2 else 1
+            x, y = known[:, 0].tolist(), (scale * known[:, column]).tolist()
+            if x:
+                lines.append(Line(words, COLORS[words.split(", seed")[0]], x, y))
+        if lines:
+            variants.append(Variant(title, Axis(title, "log"), lines))
+    return Lines("Learning curves", Axis("training step"), variants) if variants else None

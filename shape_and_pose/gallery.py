@@ -14,6 +14,7 @@ from predictions import Predicted
 from samplenet.data import cameras
 from samplenet.data.views.models import Models
 from samplenet.errors import InputError
+from samplenet.report.results import read_log
 
 SHOWN = 3  # models
 TRUE_POINTS = 2000  # of a true cloud that is shown
@@ -85,6 +86,21 @@ def silhouettes(
         drawn.append(np.asarray(found.silhouette))
     target = np.asarray(targets(masks, settings.grid_size, settings.as_released))
     return {f"silhouettes_{name}": np.stack(drawn), "targets": target}
+
+
+def curves(name: str, seed: int, folder: str) -> dict[str, NDArray]:
+    """Read how a network did on validation models while it was trained.
+
+    Returns:
+        `curve_<name>, seed <seed>` (E, 3): step, silhouette loss, and Chamfer distance, which is
+        NaN without supervision; {} without a log.
+    """
+    lines = []
+    for entry in read_log(Path(folder)):
+        if "validation_silhouette_loss" in entry:
+            chamfer = entry.get("validation_chamfer", np.nan)
+            lines.append([entry["step"], entry["validation_silhouette_loss"], chamfer])
+    return {f"curve_{name}, seed {seed}": np.array(lines)} if lines else {}
 
 
 def snapshots(name: str, folder: str, frame: Alignment | None) -> dict[str, NDArray]:

@@ -80,7 +80,7 @@ def cloud_loss(points, truth) -> tf.Tensor:
     return tf.reduce_mean(forward) + tf.reduce_mean(backward)
 
 
-def weight_decay(net) -> tf.Tensor:
+def squared_weights(net) -> tf.Tensor:
     """Compute half the sum of the squared weights, without biases."""
     return sum(tf.nn.l2_loss(v) for v in net.trainable_variables if v.name == "kernel")
 
@@ -98,3 +98,18 @@ def shares_kept(config, progress: np.ndarray) -> np.ndarray:
         return config.keep ** (1 - progress)
     grown = (progress - config.keep_from) / (config.keep_until - config.keep_from)
     return config.keep + (1 - config.keep) * np.clip(grown, 0, 1)
+
+
+def points_kept(config, progress: np.ndarray) -> np.ndarray:
+    """Compute the number of the points that is drawn at parts `progress` (steps,) of the run."""
+    return np.maximum(1, np.int32(config.num_points * shares_kept(config, progress)))
+
+
+def choose_points(key, copies: tuple[int, ...], num_points: int, count) -> tf.Tensor:
+    """Choose points for copies of clouds by chance: numbers (*copies, count), no one twice.
+
+    Args:
+        key: (2,) integers that decide the choice.
+    """
+    chances = tf.random.stateless_uniform((*copies, num_points), key)
+    return tf.math.top_k(chances, count, sorted=False).indices

@@ -32,6 +32,10 @@ class Features(NamedTuple):
     shape: tf.Tensor
     pose: tf.Tensor | None
 
+    def of_first(self, views: int) -> "Features":
+        """Return those of each model's first picture; it has this number of them."""
+        return Features(*(None if feature is None else feature[::views] for feature in self))
+
 
 class Shape(NamedTuple):
     """Decoded clouds.
@@ -52,17 +56,27 @@ class Pose(NamedTuple):
 
     Attributes:
         candidates: (B, C, 4).
-        student: (B, 4); the first candidate if no student is trained.
+        student: (B, 4); None if there is none.
         translation: (B, 3) of the turned cloud; None if not asked for.
     """
 
     candidates: tf.Tensor
-    student: tf.Tensor
+    student: tf.Tensor | None
     translation: tf.Tensor | None
+
+    def by_model(self, views: int) -> "Pose":
+        """Return the same as (models, views, ...) for models of this number of pictures."""
+        return Pose(
+            *(None if a is None else tf.reshape(a, (-1, views, *a.shape[1:])) for a in self)
+        )
 
 
 class Prediction(NamedTuple):
-    """All of `Shape` and `Pose`; the last three are None if the network is camera-supervised."""
+    """All of `Shape` and `Pose`, the last three None if there is supervision.
+
+    Attributes:
+        pose: the student's; the first candidate if no student is trained.
+    """
 
     points: tf.Tensor
     scale: tf.Tensor
@@ -91,7 +105,9 @@ class ShapeAndPose(keras.Model):
             _dense(width, _leaky, f"fc{i}") for i, width in enumerate((fc, fc, code), 1)
         )
         self.points = _output(3 * config.num_points, config.points_init, "points")
-        self.scale = _output(1, config.points_init, "scale") if config.learn_scale else None
+        self.scale = None
+        if config.learn_scale and config.supervision != "points":  # there nothing is drawn
+            self.scale = _output(1, config.points_init, "scale")
         self.colours, self.colour_fcs = None, []
         if config.colours:
             self.colours = _output(3 * config.num_points, config.points_init, "colours")
@@ -112,8 +128,12 @@ class ShapeAndPose(keras.Model):
 
     def call(self, images):
         features = self.encode(images)
-        pose = self.pose(features) if self.has_pose else (None, None, None)
-        return Prediction(*self.shape(features), *pose)
+        shape = self.shape(features)
+        if not self.has_pose:
+            return Prediction(*shape, None, None, None)
+        candidates, student, translation = self.pose(features)
+        pose = candidates[:, 0] if student is None else student
+        return Prediction(*shape, candidates, pose, translation)
 
     def encode(self, images) -> Features:
         """Compute the features of images (B, S, S, 3)."""
@@ -151,7 +171,7 @@ class ShapeAndPose(keras.Model):
                 feature = layer(feature)
             predicted.append(feature)  # (B, 4)
         candidates = predicted[: config.candidates]
-        student = predicted[-1] if len(predicted) > len(candidates) else predicted[0]
+        student = predicted[-1] if len(predicted) > len(candidates) else None
         if self.shift:
             translation = self.shift(last)
             if config.translation_tanh:

@@ -112,6 +112,8 @@ class Config(DrawingConfig):
                 f"--views-per-step must be at most --num-views {self.num_views}, "
                 f"got {self.views_per_step}"
             )
+        if self.supervision == "points" and self.colours:
+            raise InputError("--colours need pictures: not with --supervision points")
         if self.keep_until <= self.keep_from:
             raise InputError(
                 f"--keep-until must be above --keep-from {self.keep_from}, got {self.keep_until}"

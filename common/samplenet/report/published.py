@@ -96,16 +96,15 @@ class Reference:
 
     def hindrances(self, results: Results, preset: str) -> list[str]:
         """List what makes a difference between `results` and this meaningless; [] if it is fair."""
-        found, samplers = [], self.experiment.has_samplers
-        if samplers:
+        n, points = results.size
+        if self.experiment.has_samplers:
             full = select(results.rows, sampler="none", metric=self.metric)
             n, points = (full[0]["n"], full[0]["m"]) if full else (0, 0)
-        else:  # nothing in the rows says how many points are predicted
-            n, points = results.size[0], self.points
+        found = []
         if results.data != self.data:
             found.append(f"the data is {results.data}")
         if points != self.points or self.clouds not in (0, n):
-            of_points = f" of {points} points" if samplers else ""
+            of_points = f" of {points} points" if points else ""
             found.append(f"{n} test {self.experiment.items}{of_points}")
         if preset != "paper":
             found.append(f"the preset {preset}")

@@ -20,7 +20,10 @@ WITHOUT_SAMPLE = {"protocol": "matched"}  # a method that samples no cloud need 
 
 @dataclass(frozen=True)
 class Results:
-    """The content of a results.json; rows, curves and runs repeat the keys of their `method`."""
+    """The content of a results.json; rows, curves and runs repeat the keys of their `method`.
+
+    `points` are those of a predicted cloud, where no cloud is sampled; 0 where unknown.
+    """
 
     experiment: Experiment
     data: str
@@ -30,6 +33,7 @@ class Results:
     runs: list[dict] = field(default_factory=list)
     environment: dict = field(default_factory=dict)
     network: str = ""
+    points: int = 0
 
     def headline(self, **match) -> list[dict]:
         """Select rows of the experiment's first metric, over all classes."""
@@ -40,7 +44,7 @@ class Results:
     def size(self) -> tuple[int, int]:
         """The number of test items, and N, the points of a whole cloud; 0 where unknown."""
         rows = self.headline(sampler="none") or self.headline()
-        return (rows[0]["n"], rows[0].get("m", 0)) if rows else (0, 0)
+        return (rows[0]["n"], rows[0].get("m", self.points)) if rows else (0, 0)
 
 
 def read(folder: Path, experiments: dict[str, Experiment]) -> Results:
@@ -81,7 +85,10 @@ def read(folder: Path, experiments: dict[str, Experiment]) -> Results:
             axes = " or ".join(CURVE_AXES)
             raise InputError(f"{path}: in curves, {short} lacks seed, precision or {axes}")
     text = {key: str(content.get(key, "")) for key in ("data", "command", "network")}
-    results = Results(experiment, environment=environment, **text, **kinds)
+    points = content.get("points", 0)
+    if type(points) is not int or points < 0:
+        raise InputError(f"{path}: points must be a whole number, got {points!r}")
+    results = Results(experiment, environment=environment, points=points, **text, **kinds)
     headline = experiment.headline
     if not results.headline():
         raise InputError(f"{path} has no row of the metric {headline}")

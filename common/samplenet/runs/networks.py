@@ -129,6 +129,7 @@ def rows(
     classes: NDArray[np.int64],
     names: Sequence[str],
     experiment: Experiment,
+    average: Callable[[NDArray], float] = np.mean,
 ) -> list[dict]:
     """List rows of results.json: each metric's mean over the models, and over those of each class.
 
@@ -136,17 +137,18 @@ def rows(
 
     Args:
         scores: by metric, one for each of n models.
-        classes: (n,) of the models, indices into `names`.
+        classes: (n,) of the models, indices into `names`; a class may have none.
+        average: what to take in place of the mean, as a median.
     """
     groups = [(None, slice(None))]
     if len(names) > 1:
-        groups += [(name, classes == label) for label, name in enumerate(names)]
+        groups += [(names[label], classes == label) for label in np.unique(classes)]
     found = []
     for metric, values in scores.items():
         spread = experiment.metrics[metric].spread
         for name, group in groups:
             of_group = values[group]
-            pairs = [(metric, of_group.mean())] + ([(spread, of_group.std())] if spread else [])
+            pairs = [(metric, average(of_group))] + ([(spread, of_group.std())] if spread else [])
             for key, value in pairs:
                 found.append(evaluation.row(entry, None, key, value, len(of_group), name))
     return found
