@@ -4,6 +4,7 @@ from pathlib import Path
 
 QUESTION = "How well does a network tell a coloured, labelled cloud from an image, taught by views?"
 FRAMEWORK = "tf"
+INSTALLS = ["render"]  # the built-in pictures
 DATA_SET, DATA_FLAG = "renderings of ShapeNetCore", "--views-root"
 ROOT_HELP = "that of shape_and_pose and feature_rendering, beside another --data-root"
 FLAGS = {"--views-root": dict(metavar="DIR", help=ROOT_HELP)}

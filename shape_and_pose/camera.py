@@ -2,12 +2,18 @@
 
 import math
 
+import numpy as np
 import tensorflow as tf
 
 from samplenet.data import cameras
 from samplenet.ops import tf as ops
+from samplenet.quaternions import conjugate, multiply
 
 SMALLEST_SQUARE = 1e-12  # of a quaternion's length: 0 would turn points to NaN
+
+# the products e_i e_j and e_j e_i^-1 of the units 1, i, j, k: (4, 4, 4), [i, j]
+_LEFT = np.float32(multiply(np.eye(4)[:, None], np.eye(4)))
+_RIGHT = np.float32(multiply(np.eye(4), conjugate(np.eye(4))[:, None]))
 
 
 def to_box(
@@ -42,16 +48,10 @@ def rotate(points, quaternion) -> tf.Tensor:
 
     Only the direction of a quaternion matters; one of length 0 moves all points to the origin.
     """
-    square = tf.reduce_sum(quaternion * quaternion, -1, keepdims=True)
-    unit = quaternion / tf.sqrt(tf.maximum(square, SMALLEST_SQUARE))
-    w, x, y, z = tf.unstack(unit, axis=-1)  # (B,) each
-    rows = [
-        [w * w + x * x - y * y - z * z, 2 * (x * y - w * z), 2 * (x * z + w * y)],
-        [2 * (x * y + w * z), w * w - x * x + y * y - z * z, 2 * (y * z - w * x)],
-        [2 * (x * z - w * y), 2 * (y * z + w * x), w * w - x * x - y * y + z * z],
-    ]
-    matrix = tf.stack([tf.stack(row, -1) for row in rows], -2)  # (B, 3, 3)
-    return tf.matmul(points, matrix, transpose_b=True)
+    unit = tf.math.l2_normalize(quaternion, -1, SMALLEST_SQUARE)
+    # as matrices, for the many gradients of single elements would be added in no fixed order
+    left, right = (tf.einsum("bi,ijk->bjk", unit, products) for products in (_LEFT, _RIGHT))
+    return points @ (left @ right)[:, 1:, 1:]
 
 
 def render(

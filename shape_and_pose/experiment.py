@@ -2,8 +2,17 @@
 
 QUESTION = "How well are shape and camera found from a picture, if only silhouettes teach them?"
 FRAMEWORK = "tf"
-INSTALLS = ["render"]
-IN_ALL = False
+INSTALLS = ["render"]  # the built-in pictures
+DATA_SET, DATA_FLAG = "renderings of ShapeNetCore", "--views-root"
+ROOT_HELP = "that of shape_and_pose and feature_rendering, beside another --data-root"
+# the published candidates and weight of the student are the defaults of the settings
+NETWORKS = {
+    "points": ["--supervision", "points", "--weight-decay", 0],
+    "camera": ["--supervision", "camera"],
+    "unsupervised": ["--supervision", "none"],
+}
+KINDS = dict(nargs="+", choices=[*NETWORKS], help="shape_and_pose: networks to train (all)")
+FLAGS = {"--views-root": dict(metavar="DIR", help=ROOT_HELP), "--supervision": KINDS}
 ITEMS = "models"
 LINES, COLUMNS = "class", "network"
 METRICS = {
@@ -50,5 +59,28 @@ FIGURES = {
 }
 
 
+# of the unsupervised network, whose candidates are 4
+ABLATIONS = {
+    "candidates-1": ["--candidates", 1],
+    "candidates-2": ["--candidates", 2],
+    "no-student": ["--no-student"],
+    "no-dropout": ["--keep", 1],
+    "fixed-sigma": ["--sigma", 1, "--sigma-end", 1],
+    "no-scale": ["--no-learn-scale"],
+}
+
+
 def runs(plan):
-    """Add the trainings."""
+    """Add a training for each kind of supervision, and their evaluation."""
+    chosen = plan.flags.supervision or NETWORKS
+    plan.add_networks("train_shapes.py", {name: NETWORKS[name] for name in chosen})
+
+
+def ablation(plan):
+    """Add unsupervised networks with one setting changed, each with its evaluation."""
+    for name, changed in ABLATIONS.items():
+        network = {"unsupervised": [*NETWORKS["unsupervised"], *changed]}
+        plan.add_networks("train_shapes.py", network, f"ablation/{name}")
+
+
+EXTRAS = {"ablation-shape": ablation}

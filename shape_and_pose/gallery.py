@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 import camera
 from alignment import Alignment
-from losses import targets
+from losses import shrink
 from predictions import Predicted
 from samplenet.data import cameras
 from samplenet.data.views.models import Models
@@ -84,8 +84,8 @@ def silhouettes(
             settings, cloud, pose, settings.sigma_end, scale, translation=translation
         )
         drawn.append(np.asarray(found.silhouette))
-    target = np.asarray(targets(masks, settings.grid_size, settings.as_released))
-    return {f"silhouettes_{name}": np.stack(drawn), "targets": target}
+    target = shrink(settings, np.float32(masks[..., None] / 255))[..., 0]
+    return {f"silhouettes_{name}": np.stack(drawn), "targets": np.asarray(target)}
 
 
 def curves(name: str, seed: int, folder: str) -> dict[str, NDArray]:

@@ -29,7 +29,7 @@ def scores(net, config: Config, models: Models) -> dict[str, float]:
     silhouette, chamfer = [], []
     for i, truth in enumerate(models.truths):
         found = net(np.float32(models.images[i] / 255))
-        pose, views = poses[i] if found.pose is None else found.pose, len(poses[i])
+        pose = poses[i] if found.pose is None else found.pose
         drawn = camera.render(
             config,
             found.points,
@@ -38,8 +38,8 @@ def scores(net, config: Config, models: Models) -> dict[str, float]:
             found.scale,
             translation=found.translation,
         ).silhouette
-        wanted = losses.targets(models.masks[i, :, None], config.grid_size, config.as_released)
-        silhouette.append(losses.image_loss(drawn[:, None], wanted))
+        wanted = losses.shrink(config, np.float32(models.masks[i, :, None, ..., None] / 255))
+        silhouette.append(losses.image_loss(drawn[:, None], wanted[..., 0]))
         if truth and config.supervision != "none":
             chamfer.append(sum(distances.error(found.points[0], truth.points)))
     measured = {"validation_silhouette_loss": np.mean(silhouette)}
@@ -47,7 +47,7 @@ def scores(net, config: Config, models: Models) -> dict[str, float]:
 
 
 def keep_clouds(net, models: Models, training: Training) -> None:
-    """Write predicted clouds to <run>/snapshots/<epoch>.npz after epochs 1, 2, 5, 10 … and the last.
+    """Write predicted clouds to <run>/snapshots/<epoch>.npz after epochs 1, 2, 5 … and the last.
 
     The file has points (2, N, 3) of the first models, from their first picture, and their ids (2,).
     """

@@ -7,23 +7,42 @@ import tensorflow as tf
 
 from camera import rotate
 from samplenet.ops import tf as ops
+from samplenet.ops.tf._render_voxels import smoothing
 
 TINY = 1e-12  # keeps the gradients of a square root and of a quotient finite
 
 
-def targets(images: np.ndarray, size: int, as_released: bool = False) -> np.ndarray:
-    """Shrink uint8 images (B, V, S, S, ...) to float32 in [0, 1], (B, V, D, D, ...).
+def shrink(config, pictures) -> tf.Tensor:
+    """Shrink pictures (B, V, S, S, C) to the size of what is drawn (B, V, D, D, C).
 
     Each pixel becomes the mean of those it covers. As released, it is the first of them: what is
     called bilinear or bicubic there takes every (S / D)th row and column.
     """
-    factor = images.shape[2] // size
-    if as_released:
-        shrunk = images[:, :, ::factor, ::factor]
-    else:
-        blocks = images.shape[:2] + 2 * (size, factor) + images.shape[4:]
-        shrunk = images.reshape(blocks).mean((3, 5))
-    return np.float32(shrunk / 255)
+    size, factor = config.grid_size, config.image_size // config.grid_size
+    if config.as_released:
+        return pictures[:, :, ::factor, ::factor]
+    blocks = tf.reshape(pictures, (*pictures.shape[:2], size, factor, size, factor, -1))
+    return tf.reduce_mean(blocks, (3, 5))
+
+
+def targets(config, pictures, sigma) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the masks (B, V, D, D) and colours (B, V, D, D, 3) that are to be drawn.
+
+    Args:
+        config: says whether they are smoothed as what is drawn.
+        pictures: (B, V, S, S, 4) in [0, 1], the mask behind the colours.
+        sigma: of the Gaussian in voxels.
+    """
+    small = shrink(config, pictures)
+    masks, colours = small[..., 3], small[..., :3]
+    matrix = smoothing(config.grid_size, config.kernel_size, sigma[None])[0]  # (D, D)
+    if config.blur_colours:
+        colours = tf.einsum("ih,bvhwc,wj->bvijc", matrix, colours, matrix)
+    if config.blur_targets != "never":
+        blurred = tf.einsum("ih,bvhw,wj->bvij", matrix, masks, matrix)
+        late = config.blur_targets == "early" and sigma < 1
+        masks = tf.where(late, masks, blurred)
+    return masks, colours
 
 
 def squared_errors(drawn, wanted) -> tf.Tensor:
@@ -42,7 +61,7 @@ def ray_loss(silhouette, wanted) -> tf.Tensor:
 
     The ray consistency of Tulsiani 2017 on masks (B, V, D, D): summed over pixels, a mean of B, V.
     """
-    wrong = silhouette * (1 - wanted) + (1 - silhouette) * wanted
+    wrong = wanted + silhouette * (1 - 2 * wanted)
     return tf.reduce_mean(tf.reduce_sum(wrong, (-2, -1)))
 
 
@@ -105,11 +124,13 @@ def points_kept(config, progress: np.ndarray) -> np.ndarray:
     return np.maximum(1, np.int32(config.num_points * shares_kept(config, progress)))
 
 
-def choose_points(key, copies: tuple[int, ...], num_points: int, count) -> tf.Tensor:
+def choose_points(seed: int, step, copies: tuple[int, ...], num_points: int, count) -> tf.Tensor:
     """Choose points for copies of clouds by chance: numbers (*copies, count), no one twice.
 
-    Args:
-        key: (2,) integers that decide the choice.
+    The choice depends on the seed, the step of the run and the device, and on nothing before.
     """
+    device = tf.distribute.get_replica_context().replica_id_in_sync_group
+    key = tf.stack([tf.constant(seed, tf.int64), tf.cast(step, tf.int64)])
+    key = tf.random.experimental.stateless_fold_in(key, device)
     chances = tf.random.stateless_uniform((*copies, num_points), key)
     return tf.math.top_k(chances, count, sorted=False).indices

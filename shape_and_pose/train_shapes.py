@@ -37,7 +37,7 @@ def train(config: Config) -> None:
     lr = [schedules.learning_rate(config, step, len(steps)) for step in steps]
     sigmas = losses.sigmas(config, steps / len(steps))
     counts = losses.points_kept(config, steps / len(steps))
-    lessons = Lessons(config, models, sigmas)
+    lessons = Lessons(config, models)
     with peers.scope():
         net = networks.build(config)
         optimizer = keras.optimizers.Adam(config.lr, epsilon=1e-8)
@@ -46,43 +46,46 @@ def train(config: Config) -> None:
 
     def predict(images, known):
         """Predict clouds from each model's first picture, and poses (B, V, ...) if not known."""
+        if config.supervision != "none":
+            shape = net.shape(net.encode(images[:, 0]))
+            return shape, networks.Pose(known[:, :, None], None, None)
         features = net.encode(tf.reshape(images, (-1, *images.shape[2:])))
-        shape = net.shape(features.of_first(images.shape[1]))
-        if config.supervision == "none":
-            return shape, net.pose(features).by_model(images.shape[1])
-        return shape, networks.Pose(known[:, :, None], None, None)
+        views = images.shape[1]
+        return net.shape(features.of_first(views)), net.pose(features).by_model(views)
 
-    def draw(shape, numbers, quaternion, translation):
+    def draw(shape, numbers, quaternion, translation, sigma):
         """Draw those points of each cloud that have these numbers (B, V, ..., k), from a pose."""
         points = ops.gather(shape.points, numbers)
         colours = None if shape.colours is None else ops.gather(shape.colours, numbers)
-        sigma = tf.gather(sigmas, optimizer.iterations)
         return camera.render(config, points, quaternion, sigma, shape.scale, colours, translation)
 
-    def best_candidate(shape, pose, numbers, masks):
+    def best_candidate(shape, pose, numbers, sigma, masks):
         """Return which candidate's silhouette fits best, in hindsight (B, V)."""
         if pose.candidates.shape[2] == 1:
             return tf.zeros(masks.shape[:2], tf.int64)
         shift = None if pose.translation is None else pose.translation[:, :, None]
-        silhouettes = draw(shape, numbers, pose.candidates, shift).silhouette  # (B, V, C, D, D)
-        return tf.argmin(losses.squared_errors(silhouettes, masks), -1)
+        drawn = draw(shape, numbers, pose.candidates, shift, sigma).silhouette  # (B, V, C, D, D)
+        return tf.argmin(losses.squared_errors(drawn, masks), -1)
 
-    def train_step(images, masks, colours, known, key):
-        optimizer.learning_rate.assign(tf.gather(lr, optimizer.iterations))
+    def train_step(pictures, known):
+        step = optimizer.iterations
+        optimizer.learning_rate.assign(tf.gather(lr, step))
+        sigma, count = tf.gather(sigmas, step), tf.gather(counts, step)
+        pictures = tf.cast(pictures, tf.float32) / 255
+        masks, colours = losses.targets(config, pictures, sigma)
         with tf.GradientTape() as tape:
-            shape, pose = predict(tf.cast(images, tf.float32) / 255, known)
+            shape, pose = predict(pictures[..., :3], known)
             student = 0.0
             if config.supervision == "points":
                 loss = error = losses.cloud_loss(shape.points, known)
             else:
-                count = tf.gather(counts, optimizer.iterations)
                 copies = pose.candidates.shape[:-1]  # (B, V, C), each of other points
-                numbers = losses.choose_points(key[0], copies, config.num_points, count)
+                numbers = losses.choose_points(config.seed, step, copies, config.num_points, count)
                 with tape.stop_recording():  # the loss is the winner's and moves nothing else
-                    best = best_candidate(shape, pose, numbers, masks)
+                    best = best_candidate(shape, pose, numbers, sigma, masks)
                 winner = tf.gather(pose.candidates, best, batch_dims=2)
                 numbers = tf.gather(numbers, best, batch_dims=2)
-                drawn = draw(shape, numbers, winner, pose.translation)
+                drawn = draw(shape, numbers, winner, pose.translation, sigma)
                 loss = error = losses.image_loss(drawn.silhouette, masks)
                 if pose.student is not None:
                     student = losses.student_loss(pose.student, winner, config.student_loss)

@@ -97,10 +97,9 @@ def test_silhouettes_and_their_gradients_are_those_of_the_released_code(scripts,
 
 def test_the_winner_its_loss_and_the_students_are_those_of_the_released_code(scripts, recorded):
     losses = scripts.losses
-    masks = np.uint8(np.round(255 * recorded["J__gt"]))[:, None]  # (6, 1, 32, 32)
-    wanted = losses.targets(masks, 16, as_released=True)
-    np.testing.assert_allclose(wanted[:, 0], recorded["J__gt"][:, ::2, ::2], atol=2e-3)
-    wanted = recorded["J__gt"][:, None, ::2, ::2]
+    masks = recorded["J__gt"][:, None, ..., None]  # (6, 1, 32, 32, 1)
+    config = scripts.options.Config(image_size=32, grid_size=16, as_released=True)
+    wanted = losses.shrink(config, masks)[..., 0]
     drawn = recorded["J__pred"].reshape(6, 1, 3, 16, 16)
     winner = np.argmin(losses.squared_errors(drawn, wanted), -1)
     np.testing.assert_array_equal(winner[:, 0], recorded["J_cand__winner"])
@@ -130,13 +129,27 @@ def test_both_student_losses_are_0_for_one_rotation_and_grow_with_the_angle(scri
     assert apart[2] == pytest.approx(4 * np.sin(halves[2]) ** 2, rel=0.1)  # 2 of 3 axes, halved
 
 
-def test_targets_are_means_of_pixels_or_as_released_the_first_of_them(scripts):
-    image = np.arange(16, dtype=np.uint8).reshape(1, 1, 4, 4)
-    means, first = (255 * scripts.losses.targets(image, 2, flag)[0, 0] for flag in (False, True))
-    np.testing.assert_allclose(means, [[2.5, 4.5], [10.5, 12.5]], 1e-5)
-    np.testing.assert_allclose(first, [[0, 2], [8, 10]], 1e-5)
-    colour = np.repeat(image[..., None], 3, -1)
-    np.testing.assert_allclose(255 * scripts.losses.targets(colour, 2)[0, 0, ..., 2], means, 1e-5)
+def test_targets_are_means_of_pixels_or_as_released_the_first_of_them(scripts, configure):
+    image = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4, 1)
+    for released, want in {False: [[2.5, 4.5], [10.5, 12.5]], True: [[0, 2], [8, 10]]}.items():
+        config = configure(image_size=4, grid_size=2, as_released=released)
+        np.testing.assert_allclose(scripts.losses.shrink(config, image)[0, 0, ..., 0], want, 1e-6)
+
+
+def test_targets_are_smoothed_as_what_is_drawn(scripts, configure):
+    from scipy.ndimage import gaussian_filter
+
+    pictures = np.random.default_rng(0).uniform(size=(2, 1, 8, 8, 4)).astype("f4")
+    same = {"image_size": 8, "grid_size": 8}
+    for sigma in (0.7, 1.3):
+        smooth = gaussian_filter(pictures, sigma, mode="constant", radius=2, axes=(2, 3))
+        for flag, blurred in {"never": False, "early": sigma > 1, "always": True}.items():
+            config = configure(**same, blur_targets=flag, blur_colours=flag == "always")
+            masks, colours = scripts.losses.targets(config, pictures, tf.constant(sigma))
+            want = smooth if blurred else pictures
+            np.testing.assert_allclose(masks, want[..., 3], 1e-4, 1e-6)
+            want = smooth if flag == "always" else pictures
+            np.testing.assert_allclose(colours, want[..., :3], 1e-4, 1e-6)
 
 
 def test_the_ray_loss_counts_wrong_rays(scripts):

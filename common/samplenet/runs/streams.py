@@ -19,7 +19,6 @@ class Stream(enum.IntEnum):
     OTHER_POINTS = 5  # of an independent source cloud, by pair
     NOISE = 6  # on a source cloud, by pair
     VIEWS = 7  # of a model that a network sees or is compared with, by step
-    POINT_DROPOUT = 8  # which points of a predicted cloud are drawn, by step
 
 
 def generator(seed: int, stream: Stream, *number: int) -> np.random.Generator:
