@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import h5py
@@ -24,6 +25,8 @@ import pytest
 
 from samplenet import InputError, weights
 from samplenet.data import download, modelnet40, ply, shapenet
+from samplenet.data.views.drawing import Drawing
+from samplenet.data.views.meshes import BuiltIn
 from samplenet.runs import settings
 from samplenet.runs.checkpoint import save_checkpoint
 from samplenet.runs.script import main
@@ -33,6 +36,7 @@ sys.path.insert(0, str(ROOT))
 import plan  # noqa: E402
 import reproduce  # noqa: E402
 
+ARRAYS = {"w": np.zeros(1000, np.float32)}  # weights that no network here has
 LONGEST = 120  # seconds for one case: far more than any takes, far less than for ever
 N = 32
 
@@ -53,7 +57,12 @@ RIGHT = {
     "registration/train_samplenet.py": TRAINING + "--task {task} --sample-sizes 4 --device cpu",
     "registration/evaluate.py": "--task {task} --sizes 4 --device cpu --out {out}",
     "feature_rendering/train_points.py": TRAINING
-    + f"--views-per-step 1 --num-views 2 --image-size 8 --shapes-per-class 10 --num-points {N}",
+    + f"--data-root {{views}} --num-views 2 --image-size 8 --views-per-step 1 --num-points {N}",
+    "feature_rendering/evaluate.py": "--networks {network} --out {out}",
+    "shape_and_pose/train_shapes.py": TRAINING
+    + f"--data-root {{views}} --num-views 2 --image-size 8 --views-per-step 1 --num-points {N} "
+    "--grid-size 8 --kernel-size 3 --conv-width 2 --fc-width 8 --code-width 8",
+    "shape_and_pose/evaluate.py": "--networks {network} --out {out}",
     "registration/bench.py": "--device cpu",
     "reconstruction/bench.py": "",
     "reproduce.py": "--preset smoke --out {out}",
@@ -88,8 +97,13 @@ RIGHT = {
 WITH_CONFIG = [name for name in RIGHT if re.match("(?!bench|examples).*/(?!bench)", name)]
 TRAIN = [name for name in WITH_CONFIG if "/train_" in name]
 SAMPLERS = [name for name in TRAIN if "samplenet" in name]
-TASKS = [name for name in TRAIN if name not in SAMPLERS]
-WITH_TASK = [name for name in WITH_CONFIG if name not in TASKS]
+# by the flags that they take: of data sets of clouds, a frozen network, networks to score
+READS_CLOUDS = [
+    name for name in TRAIN if re.search("{m40}|{snc}", RIGHT[name]) and "{task}" not in RIGHT[name]
+]
+READS_VIEWS = [name for name in TRAIN if "{views}" in RIGHT[name]]
+WITH_TASK = [name for name in WITH_CONFIG if "{task}" in RIGHT[name]]
+WITH_NETWORKS = [name for name in WITH_CONFIG if "{network}" in RIGHT[name]]
 SCORES = [name for name in WITH_TASK if name not in SAMPLERS]
 EVALUATE = [name for name in SCORES if "evaluate" in name]
 READS_M40 = ["classification/train_classifier.py", "registration/train_pcrnet.py"]
@@ -188,7 +202,7 @@ FAULTS = [
         },
     ),
     (
-        TASKS,
+        READS_CLOUDS,
         {
             "more points than there are": (
                 "--num-points 4096",
@@ -226,6 +240,15 @@ FAULTS = [
                 "--data-root {m40-labels}",
                 r"labels 0\.\.9, but shape_names.txt has 2 names",
             ),
+        },
+    ),
+    (
+        READS_VIEWS,
+        {
+            "data root that is a file": ("--data-root {file}", "file.txt is not a folder"),
+            "data root that is empty": ("--data-root {empty}", "chair_train.txt cannot be read"),
+            "picture that is cut off": ("--data-root {views-cut}", "render_1.png cannot be read"),
+            "unknown class": ("--classes vase", "vase_train.txt cannot be read"),
         },
     ),
     (
@@ -324,6 +347,36 @@ FAULTS = [
             "unfinished task": (
                 "--task {unfinished}",
                 "unfinished stands at epoch 1 of 9; continue it with --resume",
+            ),
+        },
+    ),
+    (
+        WITH_NETWORKS,
+        {
+            "no network": ("no:--networks", "--networks needs the run folder of a trained network"),
+            "missing network": (
+                "--networks {nowhere}",
+                "--networks: 'nowhere' is not a run folder",
+            ),
+            "network that is no run": (
+                "--networks {empty}",
+                "empty is no run folder: it has no config.yaml",
+            ),
+            "damaged network": (
+                "--networks {damaged}",
+                "last.safetensors is damaged .*; continue the run with --resume",
+            ),
+            "network of another experiment": (
+                "--networks {alien}",
+                "config.yaml is damaged or of another kind of run",
+            ),
+            "unfinished network": (
+                "--networks {unfinished}",
+                "unfinished stands at epoch 1 of 9; continue it with --resume",
+            ),
+            "missing data root": (
+                "--data-root {nowhere}",
+                "nowhere is not a folder: correct it, or fetch",
             ),
         },
     ),
@@ -736,6 +789,13 @@ def files(tmp_path_factory):
     write_snc(folder / "snc-none").write_text("hello")
     write_snc(folder / "snc-nan").write_bytes(ply.encode(nan[3]))
     write_snc(folder / "snc-few").write_bytes(ply.encode(nan[0, :20]))
+    if find_spec("embreex"):
+        from samplenet.data.views.make import make
+
+        make(BuiltIn(["chair"], 10), folder / "views", Drawing(views=2, size=8, points=50))
+        model = (folder / "views/splits/chair_train.txt").read_text().split()[0]
+        cut = shutil.copytree(folder / "views", folder / "views-cut") / "chair" / model
+        (cut / "render_1.png").write_bytes((cut / "render_1.png").read_bytes()[:-40])
     for name, text in {
         "list": "- 1",
         "broken": "a: [",
@@ -757,56 +817,65 @@ def files(tmp_path_factory):
     return {**found, "file": folder / "file.txt", "zip": folder / "other.zip", "nowhere": "nowhere"}
 
 
+def write_task_and_samplers(experiment, scripts, folder, files):
+    """Write untrained runs of a task network and of samplers for it; return the task's settings."""
+    sampler_config = scripts.train_samplenet.Config(sample_sizes=[4], epochs=9)
+    sampler = scripts.train_samplenet.build(sampler_config, N)
+    if experiment == "classification":
+        config = scripts.train_classifier.Config(model="vanilla", num_points=N, epochs=9)
+        net = scripts.pointnet.build("vanilla", 2)
+    elif experiment == "reconstruction":
+        classes = {"classes": ["chair", "car"], "shapes_per_class": 10}
+        config = scripts.train_autoencoder.Config(num_points=N, epochs=9, **classes)
+        net = scripts.autoencoder.build(N)
+    else:
+        config = scripts.train_pcrnet.Config(num_points=N, epochs=9, pairs=10, shapes_per_class=10)
+        net = scripts.train_pcrnet.build(config)
+    library = "torch" if experiment == "registration" else "tf"
+    State = importlib.import_module(f"samplenet.{library}.state").State
+    write_run(folder / "task", config, State(net).arrays(), names=["car", "chair"])
+    write_run(folder / "sampler", sampler_config, State(sampler).arrays())
+    weights.save(
+        sampler, folder / "sampler" / "sampler.safetensors", {"sizes": [4], "num_points": N}
+    )
+    shutil.copytree(folder / "sampler", folder / "twin")
+    write_run(folder / "unfinished-sampler", sampler_config, ARRAYS, done=False)
+    sampler_config.sample_sizes = [64]
+    write_run(folder / "wide", sampler_config, ARRAYS)
+    weights.save(
+        sampler, folder / "wide" / "sampler.safetensors", {"sizes": [64], "num_points": 64}
+    )
+    return config
+
+
+def write_network(experiment, scripts, folder, files):
+    """Write an untrained run of an experiment without samplers; return its settings."""
+    from samplenet.tf.state import State
+
+    (script,) = (name for name in TRAIN if Path(name).parent.name == experiment)
+    flags = RIGHT[script].format_map({**files, "out": folder / "out"}).split()
+    config = settings.load(getattr(scripts, Path(script).stem).Config, flags)
+    config.epochs = 9
+    write_run(folder / "network", config, State(scripts.networks.build(config)).arrays())
+    return config
+
+
 @pytest.fixture(scope="module")
-def runs(import_scripts, tmp_path_factory):
+def runs(import_scripts, tmp_path_factory, files):
     """Return a function of an experiment: its modules, and untrained run folders by name."""
 
     @functools.cache
     def make(experiment):
         scripts, folder = import_scripts(experiment), tmp_path_factory.mktemp(experiment)
-        sampler_config = scripts.train_samplenet.Config(sample_sizes=[4], epochs=9)
-        if experiment == "classification":
-            config = scripts.train_classifier.Config(model="vanilla", num_points=N, epochs=9)
-            net, sampler = (
-                scripts.pointnet.build("vanilla", 2),
-                scripts.train_samplenet.build(sampler_config, N),
-            )
-        elif experiment == "reconstruction":
-            classes = {"classes": ["chair", "car"], "shapes_per_class": 10}
-            config = scripts.train_autoencoder.Config(num_points=N, epochs=9, **classes)
-            net, sampler = (
-                scripts.autoencoder.build(N),
-                scripts.train_samplenet.build(sampler_config, N),
-            )
-        else:
-            config = scripts.train_pcrnet.Config(
-                num_points=N, epochs=9, pairs=10, shapes_per_class=10
-            )
-            net, sampler = (
-                scripts.train_pcrnet.build(config),
-                scripts.train_samplenet.build(sampler_config, N),
-            )
-        library = "torch" if experiment == "registration" else "tf"
-        State = importlib.import_module(f"samplenet.{library}.state").State
-        write_run(folder / "task", config, State(net).arrays(), names=["car", "chair"])
-        write_run(folder / "sampler", sampler_config, State(sampler).arrays())
-        weights.save(
-            sampler, folder / "sampler" / "sampler.safetensors", {"sizes": [4], "num_points": N}
-        )
-        shutil.copytree(folder / "sampler", folder / "twin")
-        arrays = {"w": np.zeros(1000, np.float32)}
+        samples = hasattr(scripts, "train_samplenet")
+        write = write_task_and_samplers if samples else write_network
+        config = write(experiment, scripts, folder, files)
         for name in ("damaged", "unwritten"):
-            write_run(folder / name, config, arrays)
+            write_run(folder / name, config, ARRAYS)
         last = folder / "damaged" / "last.safetensors"
         last.write_bytes(last.read_bytes()[:-100])
         (folder / "unwritten" / "last.safetensors").unlink()
-        write_run(folder / "unfinished", config, arrays, done=False)
-        write_run(folder / "unfinished-sampler", sampler_config, arrays, done=False)
-        sampler_config.sample_sizes = [64]
-        write_run(folder / "wide", sampler_config, arrays)
-        weights.save(
-            sampler, folder / "wide" / "sampler.safetensors", {"sizes": [64], "num_points": 64}
-        )
+        write_run(folder / "unfinished", config, ARRAYS, done=False)
         (folder / "alien").mkdir()
         of_another = "classes: [chair]" if experiment == "registration" else "class_name: car"
         (folder / "alien" / "config.yaml").write_text(f"{of_another}\nout: results/x\n")
@@ -876,6 +945,8 @@ def limited(seconds):
 
 @pytest.mark.parametrize("script, flags, words", CASES)
 def test_bad_input_is_told(script, flags, words, files, runs, tmp_path, capsys, monkeypatch):
+    if "views" not in files and script in [*READS_VIEWS, *WITH_NETWORKS]:
+        pytest.skip("embreex is not installed: no picture is drawn to learn from")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(download, "PAUSE", 0)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")

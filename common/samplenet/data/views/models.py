@@ -110,12 +110,17 @@ def read(
         size: pixels a side, see `files.read`.
 
     Raises:
-        InputError: a missing list, an empty split, a bad file, or models of different sizes.
+        InputError: a missing folder or list, an empty split, a bad file, or models of different sizes.
     """
     from samplenet.data.views import files, truths  # here, where a missing package is one sentence
 
     if split not in SPLITS:
         raise InputError(f"split must be one of {', '.join(SPLITS)}; got {split!r}")
+    if not root.is_dir():
+        raise InputError(
+            f"{root} is not a folder: correct it, or fetch the pictures by "
+            f"'python -m samplenet.data.views.published --root {root}'"
+        )
     pictures, clouds, labels, ids = [], [], [], []
     for label, name in enumerate(classes):
         models = read_split(root, name, split)
