@@ -121,14 +121,12 @@ def forming(results, gallery):
     if not names:
         return None
     name, scene = names[-1], []
-    for g, model in enumerate(gallery[f"snapshot_ids_{name}"]):
+    epochs, clouds = gallery[f"epochs_{name}"], gallery[f"snapshots_{name}"]
+    for epoch, points in zip(epochs, clouds, strict=True):
         views = []
-        for epoch, points in zip(
-            gallery[f"epochs_{name}"], gallery[f"snapshots_{name}"], strict=True
-        ):
-            layers = [Layer(name, points[g], COLORS[name])]
-            views.append(View(f"after epoch {epoch}", "", layers))
-        scene.append(Cloud(str(model), views))
+        for model, cloud in zip(gallery[f"snapshot_ids_{name}"], points, strict=True):
+            views.append(View(str(model), "", [Layer(name, cloud, COLORS[name])]))
+        scene.append(Cloud(f"after epoch {epoch}", views))
     return Scene(f"How a shape forms, {name}", scene)
 
 

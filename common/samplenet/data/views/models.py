@@ -115,13 +115,13 @@ def read(
     """
     from samplenet.data.views import files, truths  # here, where a missing package is one sentence
 
-    if not root.is_dir():
-        raise InputError(
-            f"{root} is not a folder: correct it, or fetch renderings by python -m "
-            f"samplenet.data.views.published --root {root}"
-        )
     if split not in SPLITS:
         raise InputError(f"split must be one of {', '.join(SPLITS)}; got {split!r}")
+    if not root.is_dir():
+        raise InputError(
+            f"{root} is not a folder: correct it, or fetch the pictures by "
+            f"'python -m samplenet.data.views.published --root {root}'"
+        )
     pictures, clouds, labels, ids = [], [], [], []
     for label, name in enumerate(classes):
         models = read_split(root, name, split)
