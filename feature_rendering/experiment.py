@@ -73,6 +73,7 @@ ABLATIONS = {
     "beta-10": ("rgb", ["--beta", 10]),
     "beta-1000": ("rgb", ["--beta", 1000]),
     "radius-0.5": ("rgb", ["--radius", 0.5]),
+    "radius-1": ("rgb", ["--radius", 1]),
     "radius-2": ("rgb", ["--radius", 2]),
 }
 
