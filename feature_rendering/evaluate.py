@@ -5,11 +5,16 @@
 
 Each picture of each object is an input. A score is the mean over an object's pictures, then over
 objects. Clouds are compared in the object frame, see scores.py; drawn views with the pictures that
-are not the input. Beside the networks stands what can be told without a look at the object:
+are not the input. Beside the networks stands what can be told without a look at the object, and
+what cannot be told better:
 
 - "mean cloud": points of all training objects of its class, the same for every object;
 - "mean colour", "majority label": the points of the network with colours or parts, but all in the
-  mean colour, or of the commonest part, of the class.
+  mean colour, or of the commonest part, of the class;
+- "true points": as many further points of the object's own surface, which shows what is lost by
+  having so few, and by drawing points. Left out where the true clouds have no more points.
+
+`--save-clouds` writes what networks predict as files for reconstruction and `samplenet sample`.
 """
 
 from dataclasses import dataclass
@@ -26,10 +31,11 @@ from tqdm import tqdm
 import scores
 from gallery import Gallery
 from networks import load_run
-from predictions import Average, Drawn, Predicted, averages, draw, predict
+from predictions import Average, Drawn, Predicted, averages, cut, draw, other_points, predict
 from samplenet.data import cameras
 from samplenet.data.views.meshes import Truth
 from samplenet.data.views.models import Models, ViewsConfig, open_models
+from samplenet.data.views.published import SYNSETS
 from samplenet.errors import InputError
 from samplenet.ops import check_inputs
 from samplenet.report import summary
@@ -45,6 +51,8 @@ MEASURES = {
     "mean colour": ("colour_error", "psnr"),
     "majority label": ("part_iou", "label_accuracy"),
 }
+ORDER = ("mean cloud", "CAPNet", "DIFFER, colours", "mean colour")  # of the tables' columns
+ORDER += ("DIFFER, parts", "majority label", REFERENCE, "true points")
 SHARED = ("data_root", "classes", "shapes_per_class", "image_size", "num_views", "lit")
 
 
@@ -70,6 +78,13 @@ class Method(NamedTuple):
     def name(self) -> str:
         return self.entry.method["network"]
 
+    @property
+    def expected(self) -> set[str]:
+        """The metrics of colours and parts that the data set must allow."""
+        colours = {"colour_error"} if self.predicted.colours is not None else set()
+        parts = {"part_iou", "label_accuracy"} if self.predicted.scores is not None else set()
+        return colours | parts
+
 
 def open_truths(test: Models, config: Config, num_points: int) -> list[Truth]:
     """Return the true points that count of each object.
@@ -81,7 +96,7 @@ def open_truths(test: Models, config: Config, num_points: int) -> list[Truth]:
     for name, truth in zip(test.ids, test.truths, strict=True):
         if truth is None:
             raise InputError(f"{name} has no true cloud; docs/data-formats.md names its file")
-        truth = Truth(*(x if x is None else x[: config.true_points] for x in truth))
+        truth = cut(truth, slice(config.true_points))
         if config.emd and len(truth.points) < num_points:
             raise InputError(
                 f"{name} has {len(truth.points)} true points that count, the earth mover's "
@@ -89,6 +104,12 @@ def open_truths(test: Models, config: Config, num_points: int) -> list[Truth]:
             )
         truths.append(truth)
     return truths
+
+
+def entry_of(folder: str, settings: SimpleNamespace) -> Entry:
+    """Return the entry of a run by its settings."""
+    name = REFERENCE if settings.supervision == "points" else NAMES[settings.features]
+    return Entry({"network": name}, settings.seed, folder)
 
 
 def choose_methods(
@@ -106,9 +127,8 @@ def choose_methods(
     entry = Entry({"network": "mean cloud"}, config.seed)
     methods = [Method(entry, Predicted(clouds[:, None]), first)]
     for folder, (net, settings) in loaded.items():
-        name = REFERENCE if settings.supervision == "points" else NAMES[settings.features]
         predicted = predict(net, images, config.batch_size)
-        methods.append(Method(Entry({"network": name}, settings.seed, folder), predicted, settings))
+        methods.append(Method(entry_of(folder, settings), predicted, settings))
         if settings.features in UNSEEN:
             entry = Entry({"network": UNSEEN[settings.features]}, settings.seed)
             if unseen := predicted.unseen(means, test.classes):
@@ -116,8 +136,10 @@ def choose_methods(
         if config.save_clouds:
             place = Path(config.save_clouds) / Path(folder).resolve().name
             networks.save_clouds(place, test.ids, cameras.object_frame(predicted.points[:, 0]))
-    networks.refuse_doubles(method.entry for method in methods)
-    return methods
+    start, count = config.true_points, first.num_points
+    if other := other_points(test.truths, start, count, first.parts):
+        methods.append(Method(Entry({"network": "true points"}, config.seed), other, first))
+    return sorted(methods, key=lambda method: ORDER.index(method.name))
 
 
 def score_views(drawn: Drawn, images, masks, labels) -> dict[str, float]:
@@ -157,6 +179,7 @@ def evaluate(config: Config) -> None:
     check_inputs(True)
     loaded = networks.choose(config, load_run, "features")
     runs = {folder: settings for folder, (_, settings) in loaded.items()}
+    networks.refuse_doubles(entry_of(*run) for run in runs.items())
     shared = networks.shared(runs, [*SHARED, "num_points", "parts"])
     data = ViewsConfig(**{name: shared[name] for name in SHARED})
     data.data_root = config.data_root or data.data_root
@@ -167,6 +190,7 @@ def evaluate(config: Config) -> None:
 
     methods = choose_methods(config, loaded, test, images, means)
     rows, gallery = [], Gallery(test, truths, images)
+    names = [SYNSETS.get(name, name) for name in test.names]
     how = {"parts": shared["parts"], "scale_outlier": config.scale_outlier}
     for method in methods:
         how["emd"] = config.emd and method.name not in MEASURES
@@ -175,12 +199,16 @@ def evaluate(config: Config) -> None:
             drawn = draw(method.predicted, i, test.extrinsics[i], method.settings)
             found.append(score(method, drawn, i, truths[i], test, images, **how))
             gallery.add(method.name, i, method.predicted, drawn)
-        values = {metric: np.array([each[metric] for each in found]) for metric in found[0]}
-        rows += networks.rows(method.entry, values, test.classes, test.names, experiment)
+        known = [metric for metric in found[0] if all(metric in each for each in found)]
+        values = {metric: np.array([each[metric] for each in found]) for metric in known}
+        for metric in method.expected - {*known}:
+            print(f"{method.name}: no {metric}, as an object lacks what it compares with")
+        rows += networks.rows(method.entry, values, test.classes, names, experiment)
     data_set = "the built-in shapes" if data.data_root is None else Path(data.data_root).name
-    words = f"{', '.join(test.names)} of {data_set}"
+    words = f"{', '.join(names)} of {data_set}" + (", validation" if config.split == "val" else "")
     entries = [method.entry for method in methods]
-    evaluation.write(out, experiment.name, words, entries, rows, gallery.arrays())
+    points = shared["num_points"]
+    evaluation.write(out, experiment.name, words, entries, rows, gallery.arrays(), points=points)
     print(summary.write(out, experiment))
 
 

@@ -6,13 +6,13 @@ from samplenet.report.figures import GREY, Cloud, Layer, Pictures, Scene, View
 
 BLUE = "#2f7fc1"
 PARTS = ("#000000", BLUE, "#e08a1e", "#6a9f3d", "#c1272d", "#7a5195", "#00838a", "#de7fc0")
-UNSEEN = ("mean colour", "majority label")  # the points of a network that is shown
+LEFT_OUT = ("mean colour", "majority label", "true points")  # of clouds that are shown
 
 
 def clouds(results, gallery):
     """Show objects to turn: the true points left, those that a network tells right."""
     methods = [key.removeprefix("points_") for key in gallery if key.startswith("points_")]
-    methods = [name for name in methods if name not in UNSEEN]
+    methods = [name for name in methods if name not in LEFT_OUT]
     if not methods:
         return None
     found = []
@@ -35,16 +35,17 @@ def views(results, gallery):
     """Show the pictures that are looked at, and a held-out view, true and as each method draws."""
     if "names" not in gallery:
         return None
-    columns = {"input": gallery["input"]}
+    columns = [("input", gallery["input"])]
     for kind, key in (("masks", "mask"), ("colours", "image"), ("labels", "view_labels")):
         paint = _map if kind == "labels" else lambda images: images
         drawn = _drawn(gallery, kind)
         if drawn and key in gallery:
-            columns[f"true {kind}"] = paint(gallery[key])
-            columns |= {name: paint(images) for name, images in drawn.items()}
+            columns.append((f"true {kind}", paint(gallery[key])))
+            columns += [(name, paint(images)) for name, images in drawn.items()]
     rows = [str(name).rpartition("/")[2] for name in gallery["names"]]
-    images = [[column[g] for column in columns.values()] for g in range(len(rows))]
-    return Pictures("A view that was not looked at", rows, [*columns], images)
+    names, found = zip(*columns, strict=True)
+    images = [[column[g] for column in found] for g in range(len(rows))]
+    return Pictures("A view that was not looked at", rows, [*names], images)
 
 
 def _drawn(gallery, kind) -> dict:
@@ -53,7 +54,7 @@ def _drawn(gallery, kind) -> dict:
     for key, images in gallery.items():
         name = key.removeprefix(f"drawn_{kind}_")
         more = {f"colours_{name}", f"labels_{name}"} & {*gallery} if kind == "masks" else ()
-        if name != key and name not in UNSEEN and not more:
+        if name != key and name not in LEFT_OUT[:2] and not more:
             found[name] = images
     return found
 

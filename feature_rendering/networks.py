@@ -23,7 +23,7 @@ STRUCTURE = {"small": SMALL, "large": LARGE}
 COLOUR = ((32, 3, 2), (64, 3, 2)), (128, 128, 128)
 
 # Standard deviation of the first points' coordinates, where an object's diagonal is 1
-SPREAD = 0.05
+SPREAD = 0.1
 
 
 class Prediction(NamedTuple):

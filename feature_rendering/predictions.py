@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from camera import to_pixels
 from samplenet.data import cameras
+from samplenet.data.views.meshes import Truth
 from samplenet.data.views.models import Models
 from samplenet.distances import mean_cloud
 from samplenet.errors import InputError
@@ -118,12 +119,38 @@ def averages(train: Models, num_points: int, seed: int) -> list[Average]:
         cloud = mean_cloud([truth.points for truth in truths], num_points, rng)
         colours = scores = None
         if all(truth.colors is not None for truth in truths):
-            colours = np.mean([truth.colors.mean(0) for truth in truths], 0)
+            colours = np.mean([truth.colors.mean(0, dtype=float) for truth in truths], 0)
         if all(truth.labels is not None for truth in truths):
             counts = [np.bincount(t.labels, minlength=256)[1:] / len(t.labels) for t in truths]
             scores = np.mean(counts, 0)
         found.append(Average(cloud, colours, scores))
     return found
+
+
+def other_points(truths: list[Truth], start: int, count: int, parts: int) -> Predicted | None:
+    """Return `count` true points of each object from number `start` on, as if they were predicted.
+
+    They show what is lost by having so few points, and by drawing points: no prediction does better
+    but by chance.
+
+    Returns:
+        None if an object has too few.
+    """
+    truths = [cut(truth, slice(start, start + count)) for truth in truths]
+    if any(len(truth.points) < count for truth in truths):
+        return None
+    points = np.stack([cameras.differ_frame(truth.points) for truth in truths])
+    colours = scores = None
+    if all(truth.colors is not None for truth in truths):
+        colours = np.stack([truth.colors for truth in truths])[:, None]
+    if all(truth.labels is not None for truth in truths):
+        scores = np.stack([np.eye(parts)[truth.labels - 1] for truth in truths])[:, None]
+    return Predicted(points[:, None], colours, scores)
+
+
+def cut(truth: Truth, rows: slice) -> Truth:
+    """Return some of the true points."""
+    return Truth(*(values if values is None else values[rows] for values in truth))
 
 
 def draw(predicted: Predicted, i: int, extrinsics: np.ndarray, settings: SimpleNamespace) -> Drawn:

@@ -126,11 +126,10 @@ def psnr(drawn: NDArray, true: NDArray) -> NDArray[np.float64]:
 
 
 def label_accuracy(drawn: NDArray, true: NDArray) -> NDArray[np.float64]:
-    """Return the share of right labels among the pixels that either shows the object in.
+    """Return the share of the object's pixels that are drawn with its label; 1 where it has none.
 
     Args:
         drawn, true: 0 the background, else 1 more than the part.
     """
-    shown = (drawn > 0) | (true > 0)
-    right = ((drawn == true) & shown).sum((-2, -1))
-    return np.where(shown.any((-2, -1)), right / np.maximum(shown.sum((-2, -1)), 1), 1.0)
+    right = ((drawn == true) & (true > 0)).sum((-2, -1))
+    return np.where((true > 0).any((-2, -1)), right / np.maximum((true > 0).sum((-2, -1)), 1), 1.0)

@@ -113,7 +113,8 @@ def train(config: Config) -> None:
     lr = [schedules.learning_rate(config, step, len(steps)) for step in steps]
     with peers.scope():
         net = networks.build(config)
-        optimizer = keras.optimizers.Adam(config.lr)
+        # the published epsilon: gradients of a mean over all pixels are small
+        optimizer = keras.optimizers.Adam(config.lr, epsilon=1e-8)
         # now, not in the first step: a continued run restores these variables before it
         optimizer.build(net.trainable_variables)
 

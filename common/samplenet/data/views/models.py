@@ -110,7 +110,8 @@ def read(
         size: pixels a side, see `files.read`.
 
     Raises:
-        InputError: a missing folder or list, an empty split, a bad file, or models of different sizes.
+        InputError: a missing folder or list, an empty split, a bad file, or models of different
+            sizes.
     """
     from samplenet.data.views import files, truths  # here, where a missing package is one sentence
 
