@@ -20,6 +20,7 @@ from samplenet.errors import InputError
 MODELS, BEST_MODELS, BEST_VIEWS = 50, 15, 2
 LIMIT = 0.2  # of ICP's pairs, in the unit of the clouds
 ACCURATE = 30.0  # degrees; a pose with a smaller error counts as right
+ENOUGH = 0.6  # share of such poses with which a training has not failed
 
 
 class Alignment(NamedTuple):
@@ -84,9 +85,9 @@ def align(
     return Alignment(rotation, quaternions.angle_between(rotation, chosen).mean(), len(chosen))
 
 
-def accuracy(errors: NDArray) -> float:
-    """Return the share of pose errors in degrees that are under `ACCURATE`."""
-    return float((np.asarray(errors) < ACCURATE).mean())
+def succeeded(errors: NDArray) -> float:
+    """Return 1 if at least `ENOUGH` of the pose errors in degrees are under `ACCURATE`, else 0."""
+    return float((np.asarray(errors) < ACCURATE).mean() >= ENOUGH)
 
 
 def median(errors: NDArray) -> float:

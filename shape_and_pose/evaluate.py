@@ -121,8 +121,9 @@ def rows_of(
     names = [CLASSES.get(name, name) for name in test.names]
     rows = networks.rows(entry, values, classes, names, experiment)
     if angle is not None:
-        medians = {"pose_median_deg": angle}
-        rows += networks.rows(entry, medians, classes, names, experiment, alignment.median)
+        averages = {"pose_median_deg": alignment.median, "pose_success": alignment.succeeded}
+        for metric, average in averages.items():
+            rows += networks.rows(entry, {metric: angle}, classes, names, experiment, average)
     return rows
 
 

@@ -34,6 +34,9 @@ METRICS = {
         spread="pose_accuracy_std",
     ),
     "pose_median_deg": dict(title="Median error of the pose, degrees", digits=1, better="lower"),
+    "pose_success": dict(
+        title="Trainings that get at least 60 % of the poses right by 30°, %", scale=100, digits=0
+    ),
     "pose_accuracy_std": dict(
         title="Standard deviation of a model's share of such poses, %", scale=100, digits=1
     ),

@@ -61,9 +61,9 @@ def test_poses_that_fail_on_some_models_do_not_matter(chairs):
     assert quaternions.angle_between(found.rotation, rotation) < 0.3 and found.count == 6
 
 
-def test_accuracy_and_median():
+def test_success_and_median():
     errors = np.array([[10, 29.9], [30, 170.0]])
-    assert alignment.accuracy(errors) == 0.5
+    assert alignment.succeeded(errors) == 0 and alignment.succeeded([1, 29, 29, 30, 30]) == 1
     assert alignment.median(errors) == 30 and alignment.median(errors[0][:1]) == 10
 
 

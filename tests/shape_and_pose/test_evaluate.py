@@ -11,6 +11,7 @@ pytest.importorskip("PIL", reason="Pillow is not installed: no picture is drawn 
 pytest.importorskip("scipy", reason="SciPy is not installed: no cloud is compared")
 
 from samplenet import InputError, scans
+from samplenet.console import cli
 from samplenet.data import cameras, shapenet
 from samplenet.data.views.meshes import Truth
 from samplenet.data.views.models import Models
@@ -136,7 +137,7 @@ def test_the_saved_clouds_are_what_the_numbers_are_of(evaluated, read_results):
                 np.testing.assert_array_equal(saved, points)
 
 
-def test_saved_clouds_are_a_data_set_for_the_autoencoder(scripts, tmp_path):
+def test_saved_clouds_are_sampled_and_a_data_set_for_the_autoencoder(tmp_path):
     from samplenet.runs.networks import save_clouds
 
     points = np.random.default_rng(0).normal(size=(10, N, 3)).astype(np.float32)
@@ -145,6 +146,10 @@ def test_saved_clouds_are_a_data_set_for_the_autoencoder(scripts, tmp_path):
         clouds = shapenet.load(tmp_path, split, N, ["chair"])
         which = [int(name[-4:]) for name in clouds.ids]
         np.testing.assert_array_equal(clouds.points, points[which])
+    file, few = tmp_path / "03001627" / "chair_0003.ply", tmp_path / "few.ply"
+    assert cli.main(["sample", str(file), "-m", "5", "-o", str(few)]) == 0
+    kept = scans.ply.read(few).rows
+    assert {*kept["x"]} <= {*points[3, :, 0]} and len(kept) == 5
 
 
 def small_models(truths, angles=((0, 10), (90, 20))):
@@ -194,6 +199,7 @@ def test_metrics_are_means_over_pictures_then_models(scripts):
     assert rows["chamfer_std", None][0] == pytest.approx(chamfer.std(), rel=1e-4)
     assert rows["chamfer", "car"] == (pytest.approx(chamfer[2], rel=1e-5), 1)
     assert rows["pose_accuracy", None][0] == pytest.approx(5 / 6, rel=1e-5)
+    assert rows["pose_success", None] == (1, 3)
     assert rows["pose_accuracy", "car"] == (1, 1) and rows["pose_median_deg", None][0] < 1e-3
 
 

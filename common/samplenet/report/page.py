@@ -133,7 +133,7 @@ def markdown(preset: str, sections: list[Section]) -> str:
 def intro(preset: str, sections: list[Section]) -> str:
     """Say what the page shows."""
     samplers = any(section.experiment.has_samplers for section in sections)
-    return (INTRO if samplers else "") + (SMOKE if preset == "smoke" else "")
+    return ((INTRO if samplers else "") + (SMOKE if preset == "smoke" else "")).strip()
 
 
 def document(preset: str, folder: Path, sections: list[Section], failed: dict[str, str]) -> str:
