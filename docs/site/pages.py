@@ -30,6 +30,7 @@ MENU = {
         "Your own cloud <docs/get-started.md>",
         "docs/try/README.md",
         "Your own data <docs/own.md>",
+        "Many clouds, large clouds <docs/bulk.md>",
         "Your own network <docs/use.md>",
         "examples/README.md",
     ],

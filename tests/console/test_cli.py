@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from samplenet import InputError, scans
-from samplenet.console import cli, pick
+from samplenet.console import cli, pick, work
 from samplenet.data import shapes
 
 
@@ -354,11 +354,16 @@ def test_changes_by_readers_and_writers_are_reported_once(cloud, tmp_path, capsy
 
 def test_z_points_up_in_las_files_unless_up_is_given(tmp_path, capsys, monkeypatch):
     laspy = pytest.importorskip("laspy", reason="las files need laspy")
-    monkeypatch.setattr(
-        pick,
-        "SampleNetPicker",
-        lambda *_: lambda points, number, up: ups.append(up) or np.arange(5),
-    )
+
+    class First(pick.Picker):
+        def __init__(self, *_):
+            pass
+
+        def __call__(self, points, number, up):
+            ups.append(up)
+            return np.arange(5)
+
+    monkeypatch.setattr(pick, "SampleNetPicker", First)
     (tmp_path / "in").mkdir()
     for name in ("a.las", "b.las"):
         las = laspy.create()
@@ -370,6 +375,7 @@ def test_z_points_up_in_las_files_unless_up_is_given(tmp_path, capsys, monkeypat
         (["fps"], None, 0),
     ):
         ups = []
+        work.picker.cache_clear()
         assert run(f"sample {tmp_path / 'in'} -m 5 -o {tmp_path / 'out'} --sampler", *options) == 0
         assert ups == [expected, expected] * (expected is not None)
         assert capsys.readouterr().err.count("z is taken to point up") == notes
@@ -412,10 +418,10 @@ def test_large_scans_are_sampled_patch_by_patch(monkeypatch):
     assert len(patches) == 2 and sorted(np.concatenate(patches).tolist()) == list(range(2000))
     seen = []
     monkeypatch.setattr(
-        learned, "_match", lambda points, share, up: seen.append(len(points)) or np.arange(share)
+        learned, "_match", lambda p, m, up: seen.append(p.shape) or np.arange(m)[None]
     )
     idx = learned(points)
-    assert seen == [300, 300]  # thinned
+    assert seen == [(1, 300, 3)] * 2  # thinned
     assert len(set(idx.tolist())) == 300
     assert set(idx[:128]) <= set(patches[0].tolist()) and set(idx[128:256]) <= set(
         patches[1].tolist()

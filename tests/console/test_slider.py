@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from samplenet import pretrained
-from samplenet.console import cli, pick, view
+from samplenet.console import cli, flags, pick, view
 from samplenet.data import shapes
 
 pytest.importorskip("plotly", reason="pages need plotly")
@@ -50,7 +50,7 @@ def test_the_first_points_are_the_sample_of_fewer_where_there_is_a_slider(chair,
     text = page(chair, "--sampler", sampler, "-m", 200).read_text()
     by = "classification-progressive" if sampler == "samplenet" else sampler
     assert SLIDER in text and f"200 by {by}" in text
-    assert ("200 farthest points" in text) == (sampler in cli.BY_NETWORK)
+    assert ("200 farthest points" in text) == (sampler in flags.BY_NETWORK)
 
 
 def test_other_samples_have_none(chair):

@@ -92,6 +92,7 @@ RIGHT = {
     "samplenet.data.views.published": "--root {out}",
     "samplenet.device": "tf",
     "samplenet.ops.build": "--quiet",
+    "benchmarks/bulk.py": "--clouds 1",
     "benchmarks/captured_steps.py": "",
     "benchmarks/depth.py": "",
     "benchmarks/feature_steps.py": "",

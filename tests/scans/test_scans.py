@@ -252,7 +252,7 @@ def bad_files(folder, rows):
     (folder / "cut.xyz.gz").write_bytes(b"\x1f\x8b\x08\0\0\0\0\0\0\xff")
     (folder / "none.obj").write_text("vt 0 0\n")
     (folder / "line.obj").write_text("v 1 2\n")
-    (folder / "scan.e57").write_text("ASTM\n")
+    (folder / "scan.rcp").write_text("ASTM\n")
     return {
         "cut.ply": "is cut off: it holds 6 of 7 points",
         "head.ply": "its header has no line 'end_header'",
@@ -282,7 +282,7 @@ def bad_files(folder, rows):
         "cut.xyz.gz": "is damaged, cut off or not a .xyz.gz file$",
         "none.obj": "has 0 points",
         "line.obj": "has no z; points need x, y and z",
-        "scan.e57": "its extension must be one of .ply",
+        "scan.rcp": "its extension must be one of .ply",
         "gone.ply": "there is no file",
     }
 

@@ -8,19 +8,28 @@ from typing import NamedTuple
 from samplenet import scans
 from samplenet.errors import InputError
 
+TAR = ".tar"  # a file of many clouds
+
 
 class Job(NamedTuple):
-    """A cloud to sample.
+    """A cloud to sample, or a tar file of clouds.
 
     Attributes:
+        number: among all.
         source: file to read.
         target: file to write.
         named: whether the command line names the file itself, not a folder that holds it.
     """
 
+    number: int
     source: Path
     target: Path
     named: bool
+
+    @property
+    def is_tar(self) -> bool:
+        """Whether the file holds many clouds, see `shards`."""
+        return scans.extension(self.source) == TAR
 
 
 def plan(inputs: list[Path], output: Path, indices: bool) -> tuple[list[Job], list[str]]:
@@ -50,17 +59,20 @@ def plan(inputs: list[Path], output: Path, indices: bool) -> tuple[list[Job], li
         else:
             raise InputError(f"there is no file or folder {path}")
     if output.is_dir() or len(files) > 1 or not files[0][2]:
-        if output.is_file() or scans.extension(output) in scans.WRITERS:
+        if output.is_file() or scans.extension(output) in (*scans.WRITERS, TAR):
             raise InputError(f"-o {output} is named like a file, but must be a folder here")
-        for file, name, named in files:
-            jobs.append(Job(file, output / _target_name(name, indices), named))
+        for number, (file, name, named) in enumerate(files):
+            jobs.append(Job(number, file, output / target_name(name, indices), named))
         _check_distinct(jobs)
         _check_writable(output)
     else:
-        scans.check_extension(output, indices)
-        jobs.append(Job(files[0][0], output, True))
+        if scans.extension(files[0][0]) != TAR:
+            scans.check_extension(output, indices)
+        elif scans.extension(output) != TAR:
+            raise InputError(f"-o {output} must end in .tar, as the input does, or be a folder")
+        jobs.append(Job(0, files[0][0], output, True))
     sources = {job.source.resolve() for job in jobs}
-    for source, target, _ in jobs:
+    for _, source, target, _ in jobs:
         # samefile: the target may be the source under another name, such as a hard link
         if target.resolve() in sources or target.exists() and target.samefile(source):
             raise InputError(f"-o {target} is the input; name another file or folder")
@@ -91,13 +103,13 @@ def _clouds(folder: Path, output: Path, faults: list[str]) -> list[Path]:
         files += [Path(parent, name) for name in names]
     # a broken link is kept, to be reported when it is read; a pipe, which could block, is not
     files = [file for file in files if file.is_file() or not file.exists()]
-    return sorted(file for file in files if scans.extension(file) in scans.READERS)
+    return sorted(file for file in files if scans.extension(file) in (*scans.READERS, TAR))
 
 
-def _target_name(name: Path, indices: bool) -> Path:
+def target_name(name: Path, indices: bool) -> Path:
     """Name a file's sample in the output folder."""
     extension = scans.extension(name)
-    if extension in scans.WRITERS and not indices:
+    if extension == TAR or extension in scans.WRITERS and not indices:
         return name
     stem = name.name[: len(name.name) - len(extension)]
     return name.with_name(stem + (".npy" if indices else ".ply"))
@@ -127,6 +139,16 @@ def _is_cloud(path: Path) -> bool:
     except InputError:
         pass
     return True
+
+
+def make_folder(target: Path) -> None:
+    """Create the folder of a file; InputError if that fails."""
+    folder = target.parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = f"cannot create the folder {folder} ({error.strerror})"
+        raise InputError(f"{target} cannot be written: {reason}") from error
 
 
 def _check_writable(folder: Path) -> None:

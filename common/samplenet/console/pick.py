@@ -4,6 +4,8 @@ Functions take points (N, 3), all finite, and return distinct indices (m,) in th
 picked. Only `SampleNetPicker` needs a framework.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,6 +15,8 @@ from samplenet.sampled import random_indices
 
 BLOCK_POINTS = 256
 MAX_WHOLE_CLOUD = 16384  # points; larger clouds are cut into patches
+SMALL_CLOUD = 4096  # points; up to here farthest points are picked of several clouds at once
+CLOUDS_AT_ONCE = 4  # what is computed of them fits into a processor's cache
 MAX_CELLS = 1 << 19  # along an axis: the numbers of all cells have to fit into int64
 
 
@@ -59,6 +63,26 @@ def farthest_points(points: NDArray, m: int, chosen: NDArray | tuple = (0,)) -> 
     return picks
 
 
+def farthest_of_each(clouds: NDArray, m: int) -> NDArray[np.int64]:
+    """Run `farthest_points` on clouds (B, N, 3) of few points at once, a pick of each at a time.
+
+    Blocks of neighbours, which spare comparisons in a large cloud, cost more than that here.
+
+    Returns:
+        (B, m), the indices of `farthest_points`.
+    """
+    batch, n, _ = clouds.shape
+    xyz, rows = np.ascontiguousarray(np.moveaxis(clouds, 2, 0)), np.arange(batch)
+    nearest = np.full((batch, n), np.inf, clouds.dtype)  # squared; -1 once picked
+    picks = np.zeros((batch, m), np.int64)
+    for i in range(1, m):
+        last = picks[:, i - 1]
+        np.minimum(nearest, _square(xyz - xyz[:, rows, last][..., None]), out=nearest)
+        nearest[rows, last] = -1
+        picks[:, i] = nearest.argmax(1)
+    return picks
+
+
 def _square(delta: NDArray) -> NDArray:
     """Compute ((dx*dx + dy*dy) + dz*dz) of (3, ...), rounded as in every backend."""
     delta *= delta
@@ -88,8 +112,10 @@ def grid(points: NDArray, m: int | None = None, cell: float | None = None) -> ND
         cell: side of a cell; the number of points follows from it.
     """
     if cell is not None:
-        return _one_per_cell(points, _cells(points, cell))
-    picked = _one_per_cell(points, _cells(points, _cell_size(points, m)))
+        numbers = cells(points, cell, points.min(0))
+        return one_per_cell(points, numbers, points[0])
+    numbers = cells(points, _cell_size(points, m), points.min(0))
+    picked = one_per_cell(points, numbers, points[0])
     if len(picked) < m:
         return farthest_points(points, m, picked)
     return picked[farthest_points(points[picked], m)]
@@ -97,23 +123,24 @@ def grid(points: NDArray, m: int | None = None, cell: float | None = None) -> ND
 
 def _cell_size(points: NDArray, m: int) -> float:
     """Search for the largest side at which m or more cells are occupied, if there is any."""
+    low = points.min(0)
     span = float(np.ptp(points, axis=0).max()) or 1.0  # 0 if all points coincide
     size = span
-    while size > span / MAX_CELLS and len(np.unique(_cells(points, size))) < m:
+    while size > span / MAX_CELLS and len(np.unique(cells(points, size, low))) < m:
         size /= 2
     small, large = size, 2 * size
     for _ in range(8):
         size = (small * large) ** 0.5
-        if len(np.unique(_cells(points, size))) >= m:
+        if len(np.unique(cells(points, size, low))) >= m:
             small = size
         else:
             large = size
     return small
 
 
-def _cells(points: NDArray, size: float) -> NDArray[np.int64]:
-    """Return the number of each point's cell, (N,)."""
-    steps = (points - points.min(0)) / size
+def cells(points: NDArray, size: float, origin: NDArray) -> NDArray[np.int64]:
+    """Return the number of each point's cell, (N,), of a grid whose corner is `origin`."""
+    steps = (points - origin) / size
     if not steps.max() <= 2 * MAX_CELLS:
         fault = f"more than {2 * MAX_CELLS} would lie along the cloud"
         raise InputError(f"cells of {size} are too small: {fault}")
@@ -121,22 +148,87 @@ def _cells(points: NDArray, size: float) -> NDArray[np.int64]:
     return (x * (y.max() + 1) + y) * (z.max() + 1) + z
 
 
-def _one_per_cell(points: NDArray, cells: NDArray[np.int64]) -> NDArray[np.int64]:
+def one_per_cell(points: NDArray, cells: NDArray[np.int64], near: NDArray) -> NDArray[np.int64]:
+    """Return of each cell the point nearest to the mean of the cell's points.
+
+    Args:
+        near: a point (3,) of the cloud. Means are computed relative to it, as sums of large
+            coordinates would round away the differences.
+    """
     _, cells, counts = np.unique(cells, return_inverse=True, return_counts=True)
-    # relative to the first point: sums of large coordinates would round away the differences
-    sums = [np.bincount(cells, column) for column in (points - points[0]).T]
-    means = np.stack(sums, 1) / counts[:, None] + points[0]
+    sums = [np.bincount(cells, column) for column in (points - near).T]
+    means = np.stack(sums, 1) / counts[:, None] + near
     dist2 = ((points - means[cells]) ** 2).sum(1)
     order = np.lexsort((dist2, cells))  # stable: the lowest index of equal distances
     return order[np.cumsum(counts) - counts]
 
 
-def at_random(points: NDArray, m: int, seed: int, number: int) -> NDArray[np.int64]:
+class Picker:
+    """Pick points of clouds whose coordinates are finite."""
+
+    def __call__(self, points: NDArray, number: int = 0, up: str = "y") -> NDArray[np.int64]:
+        """Pick some of the points (N, 3).
+
+        Args:
+            number: the cloud's number, among several.
+            up: "y" or "z", the axis that points up in the cloud.
+        """
+        raise NotImplementedError
+
+    def many(self, clouds: NDArray, numbers: Sequence[int], up: str) -> list[NDArray[np.int64]]:
+        """Pick points of clouds (B, N, 3) of these numbers."""
+        pairs = zip(clouds, numbers, strict=True)
+        return [self(points, number, up) for points, number in pairs]
+
+    def nested(self, n: int) -> bool:
+        """Return whether the first of the points picked of n are what a smaller m gives."""
+        return True
+
+
+class FarthestPicker(Picker):
+    """Pick m farthest points, starting from the first."""
+
+    def __init__(self, m: int):
+        self.m = m
+
+    def __call__(self, points, number=0, up="y"):
+        return farthest_points(points, self.m)
+
+    def many(self, clouds, numbers, up):
+        if clouds.shape[1] > SMALL_CLOUD:
+            return super().many(clouds, numbers, up)
+        parts = np.split(clouds, range(CLOUDS_AT_ONCE, len(clouds), CLOUDS_AT_ONCE))
+        return [idx for part in parts for idx in farthest_of_each(part, self.m)]
+
+
+class GridPicker(Picker):
+    """Pick by a `grid`."""
+
+    def __init__(self, m: int | None, cell: float | None):
+        self.m, self.cell = m, cell
+
+    def __call__(self, points, number=0, up="y"):
+        return grid(points, self.m, self.cell)
+
+    def nested(self, n):
+        return False
+
+
+class RandomPicker(Picker):
     """Draw m points at random; only the seed and the cloud's number decide which."""
-    return random_indices(len(points), m, seed, np.array([number]))[0].astype(np.int64)
+
+    def __init__(self, m: int, seed: int):
+        self.m, self.seed = m, seed
+
+    def __call__(self, points, number=0, up="y"):
+        return self.draw(len(points), number)
+
+    def draw(self, n: int, number: int) -> NDArray[np.int64]:
+        """Draw m of n indices."""
+        return random_indices(n, self.m, self.seed, np.array([number]))[0].astype(np.int64)
 
 
-class SampleNetPicker:
+class SampleNetPicker(Picker):
     """Pick points by a trained SampleNet.
 
     Clouds of up to 16384 points are sampled whole. Larger clouds are cut into m / sampler.m patches
@@ -171,14 +263,7 @@ class SampleNetPicker:
         one_patch = n <= MAX_WHOLE_CLOUD or self.m < 2 * self.largest_m
         return not self.fixed_size and one_patch and n > min(self.m, self.largest_m)
 
-    def __call__(self, points: NDArray, number: int = 0, up: str = "y") -> NDArray[np.int64]:
-        """Pick m of the points (N, 3).
-
-        Args:
-            number: the cloud's number, among several.
-            up: "y" or "z", the axis that points up in the cloud. The bundled samplers were trained
-                with y up.
-        """
+    def __call__(self, points, number=0, up="y"):
         if self.fixed_size and self.m != self.largest_m and len(points) <= MAX_WHOLE_CLOUD:
             raise InputError(
                 f"weights {self.weights} sample {self.largest_m} points of a cloud of "
@@ -192,9 +277,15 @@ class SampleNetPicker:
             if len(patch) > MAX_WHOLE_CLOUD:
                 patch = np.sort(rng.permutation(patch)[:MAX_WHOLE_CLOUD])
             if len(patch) > share:
-                patch = patch[self._match(points[patch], share, up)]
+                patch = patch[self._match(points[patch][None], share, up)[0]]
             picked.append(patch)
-        return farthest_points(points, self.m, np.concatenate(picked))
+        return _completed(points, self.m, np.concatenate(picked))
+
+    def many(self, clouds, numbers, up):
+        if clouds.shape[1] > MAX_WHOLE_CLOUD or self.m > self.largest_m:
+            return super().many(clouds, numbers, up)
+        parts = np.split(clouds, range(CLOUDS_AT_ONCE, len(clouds), CLOUDS_AT_ONCE))
+        return [idx for part in parts for idx in self._match(part, self.m, up)]
 
     def _patches(self, points: NDArray, share: int) -> list[NDArray[np.int64]]:
         """Cut a cloud into patches, each an array of indices."""
@@ -211,18 +302,18 @@ class SampleNetPicker:
         return np.split(np.argsort(nearest, kind="stable"), np.cumsum(sizes)[:-1])
 
     def _match(self, points: NDArray, share: int, up: str) -> NDArray[np.int64]:
-        """Sample `share` points of one patch (n, 3); return their indices in it."""
-        cloud = _as_trained(points, up, self.normalisation)[None]
+        """Sample `share` points of each patch (B, n, 3); return their indices (B, share) in it."""
+        clouds = _as_trained(points, up, self.normalisation)
         if not self.in_torch:
-            return np.asarray(self.sampler.match(cloud, self.sampler.simplify(cloud), share))[0]
+            return np.asarray(self.sampler.match(clouds, self.sampler.simplify(clouds), share))
         import torch
 
         with torch.inference_mode():
-            cloud = torch.from_numpy(cloud)
-            return self.sampler.match(cloud, self.sampler.simplify(cloud), share)[0].numpy()
+            clouds = torch.from_numpy(clouds)
+            return self.sampler.match(clouds, self.sampler.simplify(clouds), share).numpy()
 
 
-class GreedyPicker:
+class GreedyPicker(Picker):
     """Pick points by what the library's frozen task network makes of them (`frozen.choose`).
 
     The network takes as many points as it was trained on: of a larger cloud as many farthest points
@@ -243,18 +334,22 @@ class GreedyPicker:
         self.m, self.largest_pool = m, card["num_points"]
         self.normalisation, self.network = card["normalisation"], frozen.load(name)
 
-    def __call__(self, points: NDArray, number: int = 0, up: str = "y") -> NDArray[np.int64]:
-        """Pick m of the points (N, 3); `up` as for `SampleNetPicker`, `number` is ignored."""
+    def __call__(self, points, number=0, up="y"):
         pool = np.arange(len(points))
         if len(points) > self.largest_pool:
             pool = farthest_points(points, self.largest_pool)
-        cloud = _as_trained(points[pool], up, self.normalisation)
+        cloud = _as_trained(points[pool][None], up, self.normalisation)[0]
         picked = pool[frozen.choose(self.network, cloud, min(self.m, len(pool)))]
-        return farthest_points(points, self.m, picked)
+        return _completed(points, self.m, picked)
 
 
-def _as_trained(points: NDArray, up: str, normalisation: str) -> NDArray[np.float32]:
-    """Turn points (N, 3) to have y up, and normalise them."""
-    x, y, z = points.T
-    turned = np.stack((x, z, -y) if up == "z" else (x, y, z), 1)
-    return normalise(turned[None], normalisation)[0]
+def _completed(points: NDArray, m: int, picked: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Add farthest points until there are m."""
+    return picked if len(picked) == m else farthest_points(points, m, picked)
+
+
+def _as_trained(clouds: NDArray, up: str, normalisation: str) -> NDArray[np.float32]:
+    """Turn clouds (B, N, 3) to have y up, and normalise them."""
+    x, y, z = np.moveaxis(clouds, 2, 0)
+    turned = np.stack((x, z, -y) if up == "z" else (x, y, z), 2)
+    return normalise(turned, normalisation)

@@ -2,10 +2,13 @@
 
 import os
 import sys
+import webbrowser
 from pathlib import Path
 
 import numpy as np
 
+from samplenet import pretrained, scans
+from samplenet.console import flags, pick, reading
 from samplenet.errors import InputError
 from samplenet.report import interactive
 from samplenet.report.figures import Cloud, Layer, Scene, View
@@ -20,6 +23,58 @@ def has_display() -> bool:
     """Return whether a window can open."""
     variables = {"DISPLAY", "WAYLAND_DISPLAY"}
     return not sys.platform.startswith("linux") or not variables.isdisjoint(os.environ)
+
+
+def run(args) -> int:
+    """Show what the flags name; return the exit status."""
+    given = (args.m, args.cell, args.sampler, args.weights)
+    samples = any(value is not None for value in given)
+    args.sampler = args.sampler or flags.default_sampler(args)
+    if args.sample and samples:
+        raise InputError("give either --sample, or -m, --cell, --sampler or --weights")
+    if args.open3d and not has_display():
+        raise InputError("--open3d needs a display, and there is none; leave it out for a page")
+    target = args.output or Path(args.input.stem + ".html")
+    if target.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"-o {target} must end in .html")
+    if args.input.is_dir():
+        raise InputError(f"{args.input} is a folder; view shows one file")
+    notes, by = reading.Notes(), args.sampler
+    scan = reading.read(args.input, notes)
+    n = int(scan.finite.sum())
+    if args.sampler == "samplenet":
+        name = str(flags.weights(args))
+        by = name if name.startswith(pretrained.hub.PREFIX) else Path(name).name
+        args.weights = pretrained.weights_file(name)  # once: a hub's may change in between
+        if args.m is None:
+            card = pretrained.card(args.weights)
+            args.m = card["m"] if len(card["sizes"]) == 1 else max(1, min(card["m"], n))
+    picker = flags.picker(args) if samples else None
+    up = reading.axis_up(args.up, args.input, notes)
+    sample, farthest, nested = scan.points[:0], None, False
+    if picker:
+        points = reading.finite_points(args.input, scan, args.m)
+        try:
+            sample = points[picker(points, 0, up)]
+        except InputError as error:
+            raise reading.named(args.input, error) from error
+        nested = args.m is not None and args.m > 1 and picker.nested(n)
+        if nested and args.sampler in flags.BY_NETWORK:
+            farthest = points[pick.farthest_points(points, args.m)]
+    elif args.sample:
+        sampled = reading.read(args.sample, notes)
+        sample = sampled.points[sampled.finite]
+    notes.print()
+    scan = scan.take(np.flatnonzero(scan.finite))
+    if args.open3d:
+        window(scan, sample, args.input.name, up)
+        return 0
+    kind = f"by {by}" if picker else "sampled"
+    scans.put(target, page(scan, sample, args.input.name, up, nested, farthest, kind))
+    print(target)
+    if not args.no_open and has_display():
+        webbrowser.open(target.resolve().as_uri())
+    return 0
 
 
 def page(

@@ -3,6 +3,7 @@
     .ply             every property of the vertices, lists too; comments; written binary
     .pcd             every field, also of several numbers; the viewpoint; written binary
     .las .laz        every dimension, the header and its records, by laspy; COPC as plain LAZ
+    .e57             coordinates, intensity, colours of all scans, in one frame, by pye57; read only
     .npz             "points" (N, 3 or more) or the only such array; other arrays of N rows
     .npy             (N, 3 or more), or a structured array with fields x, y and z
     .xyz .txt        a line of numbers for each point
@@ -20,18 +21,22 @@ from numpy.typing import NDArray
 
 from samplenet.atomic import write_atomic
 from samplenet.errors import InputError
-from samplenet.scans import arrays, columns, las, mesh, pcd, ply, text
+from samplenet.scans import arrays, columns, e57, las, mesh, pcd, ply, text
 from samplenet.scans.errors import Bad, NoCloud, NoNumbers
 from samplenet.scans.scan import Scan
 
 __all__ = [
     "READERS",
+    "TILED",
     "WRITERS",
     "Bad",
     "NoCloud",
     "Scan",
     "check_extension",
+    "encode",
+    "encode_indices",
     "extension",
+    "pieces",
     "put",
     "read",
     "write",
@@ -46,6 +51,7 @@ READERS = {
     ".npz": arrays.read_npz,
     ".npy": arrays.read_npy,
     **dict.fromkeys((".xyz", ".txt", ".csv", ".asc", ".pts", ".xyzn", ".xyzrgb"), text.read),
+    ".e57": e57.read,
     ".obj": mesh.read_obj,
     ".stl": mesh.read_stl,
     ".off": mesh.read,
@@ -62,6 +68,7 @@ WRITERS = {
     ".xyz": text.write,
     ".txt": text.write,
 }
+TILED = (".las", ".laz")  # read in pieces
 INDICES = {".npy": arrays.saved, ".txt": text.write_indices}
 
 
@@ -104,6 +111,17 @@ def read(path: Path) -> Scan:
     return scan
 
 
+def pieces(path: Path) -> las.Pieces:
+    """Open a .las or .laz file whose points are read some at a time; InputError if damaged."""
+    try:
+        found = las.Pieces(Path(path))
+    except Bad as error:
+        raise InputError(f"{path} {error}") from error
+    if not found.count:
+        raise InputError(f"{path} has 0 points")
+    return found
+
+
 def _check(scan: Scan) -> None:
     columns.check_axes(scan.rows.dtype.names or ())
     if not len(scan.rows):
@@ -122,17 +140,22 @@ def write(path: Path, scan: Scan) -> list[str]:
     Returns:
         A sentence on each kind of change: columns that are dropped, renamed or of another type.
     """
+    content, notes = encode(path, scan)
+    put(Path(path), content)
+    return notes
+
+
+def encode(path: Path, scan: Scan) -> tuple[bytes, list[str]]:
+    """Return what `write` would write to a path, and its sentences."""
     path = Path(path)
     writer = _known(path, WRITERS, "write")
     try:
-        content, notes = writer(scan, extension(path))
+        return writer(scan, extension(path))
     except Bad as error:
         raise InputError(f"{path} {error}") from error
     except Exception as error:
         fault = f"{path} cannot be written as {extension(path)}; name another extension"
         raise InputError(fault) from error
-    put(path, content)
-    return notes
 
 
 def check_extension(path: Path, indices: bool = False) -> None:
@@ -142,7 +165,12 @@ def check_extension(path: Path, indices: bool = False) -> None:
 
 def write_indices(path: Path, idx: NDArray) -> None:
     """Write indices of points (m,), counted from 0, to .npy or .txt."""
-    put(path, _known(path, INDICES, "write indices to")(idx))
+    put(path, encode_indices(path, idx))
+
+
+def encode_indices(path: Path, idx: NDArray) -> bytes:
+    """Return what `write_indices` would write to a path."""
+    return _known(path, INDICES, "write indices to")(idx)
 
 
 def put(path: Path, content: bytes) -> None:

@@ -4,29 +4,30 @@ COPC is read as the LAZ file that it is.
 """
 
 import contextlib
+import copy
 import io
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from samplenet.scans import columns, conversion
 from samplenet.scans.errors import Bad, needs
 from samplenet.scans.scan import MAX_COMPRESSION, Scan, quiet
 
 PACKAGE = "laspy[lazrs]"
+PIECE = 1_000_000  # points that `Pieces` reads at once
 
 
 def read(path: Path) -> Scan:
     """Read the points; `kept` is laspy's object of the same points, with the header."""
     laspy = _laspy(compressed=_check_header(path))
-    try:
-        with quiet("laspy"):
-            las = laspy.read(path)
-    except BaseException as error:
-        if type(error).__name__ != "PanicException":  # lazrs raises it, and it is no Exception
-            raise
-        raise Bad("is damaged: its compressed points cannot be unpacked") from error
+    with _unpacked(), quiet("laspy"):
+        las = laspy.read(path)
     notes = []
     if _drop_copc_records(las):
         notes.append("read as plain LAZ: the octree of COPC is dropped")
@@ -38,6 +39,17 @@ def read(path: Path) -> Scan:
     others = {name: las[name] for name in las.point_format.dimension_names if name not in "XYZ"}
     rows = columns.rows_of({"x": las.x, "y": las.y, "z": las.z, **others})
     return Scan(rows, "las", las, tuple(notes))
+
+
+@contextlib.contextmanager
+def _unpacked() -> Iterator[None]:
+    """Turn an error of lazrs into one that names the fault."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # lazrs raises it, and it is no Exception
+            raise
+        raise Bad("is damaged: its compressed points cannot be unpacked") from error
 
 
 def _laspy(compressed: bool) -> Any:
@@ -113,6 +125,68 @@ def _drop_copc_records(las: Any) -> bool:
                 records.remove(record)
                 dropped = True
     return dropped
+
+
+class Pieces:
+    """A file whose points are read some at a time: for files larger than the memory.
+
+    Iterating yields laspy's records of up to PIECE points, each time from the beginning.
+
+    Attributes:
+        count: of points.
+        header: of a file of other points of the same kind.
+
+    Raises:
+        Bad: the file is damaged, here or in an iteration.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.laspy = _laspy(compressed=_check_header(path))
+        with self._opened() as reader:
+            reader.read_evlrs()
+            self.count, self.header = reader.header.point_count, reader.header
+        records = SimpleNamespace(vlrs=self.header.vlrs, evlrs=self.header.evlrs)
+        _drop_copc_records(records)
+        self.header.global_encoding.waveform_data_packets_internal = False
+        self.header.start_of_waveform_data_packet_record = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        with self._opened() as reader:
+            yield from reader.chunk_iterator(PIECE)
+
+    def records(self, array: NDArray) -> Any:
+        """Return laspy's record of points as a record's `array` has them."""
+        header = self.header
+        return self.laspy.ScaleAwarePointRecord(
+            array, header.point_format, header.scales, header.offsets
+        )
+
+    @contextlib.contextmanager
+    def writing(self, target: Path) -> Iterator[Callable[[Any], None]]:
+        """Write a file with this header: yield a function that appends records."""
+        compress = target.suffix.lower() == ".laz"
+        part = target.with_name(target.name + ".part")
+        try:
+            _laspy(compress)
+            header = copy.deepcopy(self.header)
+            with self.laspy.open(part, "w", header=header, do_compress=compress) as writer:
+                yield writer.write_points
+                if header.evlrs:
+                    writer.write_evlrs(header.evlrs)
+            os.replace(part, target)
+        finally:
+            part.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[Any]:
+        try:
+            with _unpacked(), quiet("laspy"), self.laspy.open(self.path) as reader:
+                yield reader
+        except Bad:
+            raise
+        except Exception as error:  # laspy fails in its own ways
+            raise Bad("is damaged, cut off or no LAS file") from error
 
 
 def write(scan: Scan, extension: str) -> tuple[bytes, list[str]]:

@@ -1,13 +1,8 @@
 """Draw every mesh of a source and write a data set of pictures, in several processes."""
 
 import json
-import multiprocessing
 import os
-import signal
-import threading
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -19,6 +14,7 @@ from samplenet.data.views import files, rays, truths
 from samplenet.data.views.drawing import Drawing, random_cameras, splits_of, write_lists
 from samplenet.data.views.meshes import BuiltIn, ObjFolder, stream
 from samplenet.errors import InputError
+from samplenet.processes import each
 
 
 def make(
@@ -53,8 +49,9 @@ def make(
         (out / "gt" / synset).mkdir(exist_ok=True, parents=True)
     bad = {}
     draw = partial(_draw, source, out, drawing)
+    drawn = each(draw, jobs, processes, "--processes", chunksize=4)
     with tqdm(total=len(jobs), unit="mesh", disable=None) as bar:
-        for job, reason in zip(jobs, _run(draw, jobs, processes), strict=True):
+        for job, reason in zip(jobs, drawn, strict=True):
             bar.update()
             if reason:
                 bad[job] = reason
@@ -84,38 +81,6 @@ def _draw(source: BuiltIn | ObjFolder, out: Path, drawing: Drawing, job: tuple[s
         files.write(new, views, extrinsics, source.has_parts)
         os.rename(new, folder)
     return ""
-
-
-def _run(draw, jobs: list, processes: int) -> Iterator[str]:
-    """Yield what `draw` returns for each job, in order."""
-    if processes == 1:
-        yield from map(draw, jobs)
-        return
-    context = multiprocessing.get_context("spawn")  # Embree's threads do not survive a fork
-    pool = ProcessPoolExecutor(min(processes, len(jobs)), context, _depend_on_parent)
-    try:
-        yield from pool.map(draw, jobs, chunksize=4)
-    except BrokenProcessPool as error:
-        raise InputError(
-            "a process was killed, perhaps for want of memory: the same command continues, and "
-            "needs less with a smaller --processes"
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _depend_on_parent() -> None:
-    """Leave Ctrl-C to the parent, which waits for the meshes begun, but end when it is killed.
-
-    Otherwise a process of the pool would wait for the next mesh for ever.
-    """
-
-    def follow() -> None:
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=follow, daemon=True).start()
 
 
 def _same_settings(out: Path, source: BuiltIn | ObjFolder, drawing: Drawing) -> None:
