@@ -5,14 +5,15 @@
 
 Each picture of each object is an input. A score is the mean over an object's pictures, then over
 objects. Clouds are compared in the object frame, see scores.py; drawn views with the pictures that
-are not the input. Beside the networks stands what can be told without a look at the object, and
-what cannot be told better:
+are not the input. Beside the networks stand what can be told without a look at the object, and
+the object itself:
 
 - "mean cloud": points of all training objects of its class, the same for every object;
 - "mean colour", "majority label": the points of the network with colours or parts, but all in the
   mean colour, or of the commonest part, of the class;
-- "true points": as many further points of the object's own surface, which shows what is lost by
-  having so few, and by drawing points. Left out where the true clouds have no more points.
+- "true points": as many further points of its surface, whose distances are what is lost by having
+  so few; left out where the true clouds have no more. Their views can be worse than a network's,
+  which has learned how points are drawn.
 
 `--save-clouds` writes what networks predict as files for reconstruction and `samplenet sample`.
 """

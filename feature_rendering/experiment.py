@@ -49,7 +49,7 @@ NOTE = (
     "ones plus that of the reverse; the unit is the longest side of a cloud's box. The mean cloud "
     "has points of all training objects. “mean colour” and “majority label” are the points of the "
     "network with colours or parts, all in the training objects' mean colour or commonest part; "
-    "“true points” are as many further points of the object itself: no prediction does better."
+    "“true points” are as many further points of the object itself."
 )
 CAVEAT = "Errors are over objects; other pictures of them would give other numbers."
 FIGURES = {"clouds.png": "clouds", "clouds.html": "clouds", "views.png": "views"}
@@ -73,6 +73,7 @@ ABLATIONS = {
     "beta-10": ("rgb", ["--beta", 10]),
     "beta-1000": ("rgb", ["--beta", 1000]),
     "radius-0.5": ("rgb", ["--radius", 0.5]),
+    "radius-1": ("rgb", ["--radius", 1]),
     "radius-2": ("rgb", ["--radius", 2]),
 }
 

@@ -130,8 +130,7 @@ def averages(train: Models, num_points: int, seed: int) -> list[Average]:
 def other_points(truths: list[Truth], start: int, count: int, parts: int) -> Predicted | None:
     """Return `count` true points of each object from number `start` on, as if they were predicted.
 
-    They show what is lost by having so few points, and by drawing points: no prediction does better
-    but by chance.
+    Their distances are what is lost by having so few points.
 
     Returns:
         None if an object has too few.
