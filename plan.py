@@ -49,6 +49,7 @@ class Plan:
         self.experiment, self.flags, self.preset, self.out = experiment, flags, flags.preset, out
         self.jobs: dict[str, Job] = {}
         self.planned: dict[str, dict[str, list[int]]] = {}
+        self._networks_by_seed = False
         root = getattr(flags, attribute(experiment.data_flag)) if experiment.data_set else None
         self.data_root = root or ""
         # results on other data, networks or numbers of points do not mix, so each has a folder
@@ -202,6 +203,24 @@ class Plan:
             planned[kind] = every if kind in PROGRESSIVE else sizes
         return names
 
+    def add_networks(self, script: str, networks: dict[str, Sequence], below: str = "") -> None:
+        """Add a table of networks: a training of each for every seed, and their evaluation.
+
+        Args:
+            script: trains a network.
+            networks: flags of the script by the network's name.
+            below: folder of the trainings and of the evaluation.
+        """
+        names, self._networks_by_seed = [], True
+        for seed in self.flags.seeds:
+            for name, flags in networks.items():
+                folder = str(Path(below, f"{name}-seed{seed}"))
+                names.append(self.add_task(script, folder, flags, seed=seed).name)
+        runs = Path(self.base, below)
+        flags = ["--runs", self.path(str(runs))]
+        found = dict(output="results.json", wants=names, runs=self.out / runs)
+        self.add("evaluate.py", str(Path(below, "evaluation")), flags, **found)
+
     @property
     def unused(self) -> list[str]:
         """List the flags that were given and that no run of this experiment takes."""
@@ -210,7 +229,7 @@ class Plan:
             words.update(job.command)
         samplers = "--sample-sizes" in words  # in the command of every sampler's training
         candidates = [
-            ("--seeds", flags.seeds != PRESETS[self.preset], samplers),
+            ("--seeds", flags.seeds != PRESETS[self.preset], samplers or self._networks_by_seed),
             ("--sizes", flags.sizes, samplers),
             ("--samplers", len(flags.samplers) < len(TRAINED_SAMPLERS), samplers),
             ("--num-points", flags.num_points, "--num-points" in words),

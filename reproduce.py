@@ -36,6 +36,15 @@ def owners(experiments: dict[str, Experiment]) -> dict[str, Experiment]:
     return words
 
 
+def own_flags(experiments: dict[str, Experiment]) -> dict[str, tuple[list[str], dict]]:
+    """Return, by flag, the names of the experiments that declare it, and its keywords."""
+    flags = {}
+    for name, experiment in experiments.items():
+        for flag, keywords in experiment.flags.items():
+            flags.setdefault(flag, ([], keywords))[0].append(name)
+    return flags
+
+
 def arguments(argv: list[str] | None, experiments: dict[str, Experiment]) -> argparse.Namespace:
     """Parse and check the flags; exit with status 2 and one sentence if they make no sense."""
     published = [name for name, experiment in experiments.items() if experiment.in_all]
@@ -70,9 +79,8 @@ def arguments(argv: list[str] | None, experiments: dict[str, Experiment]) -> arg
     add("--only", metavar="JOB", help="do one run of the list, or its page")
     # for reproduce.sh: print the frameworks to set up
     add("--frameworks", action="store_true", help=argparse.SUPPRESS)
-    for experiment in experiments.values():
-        for flag, keywords in experiment.flags.items():
-            add(flag, **keywords)
+    for flag, (_, keywords) in own_flags(experiments).items():
+        add(flag, **keywords)
     flags = parser.parse_args(argv)
     for word in flags.experiments:
         if word not in known:
@@ -121,10 +129,9 @@ def _check_own(
     """Check the flags that belong to one experiment, and the folders of the data sets."""
     words, values = owners(experiments), vars(flags)
     chosen = {words[word].name: words[word] for word in flags.experiments}
-    for name, experiment in experiments.items():
-        for flag in experiment.flags:
-            if values[attribute(flag)] and name not in chosen:
-                parser.error(f"{flag} is for {name}")
+    for flag, (names, _) in own_flags(experiments).items():
+        if values[attribute(flag)] and not chosen.keys() & set(names):
+            parser.error(f"{flag} is for {' and '.join(names)}")
     for name, experiment in chosen.items():
         preset = f"configs/{flags.preset}.yaml"
         if not (experiment.folder / preset).is_file():
@@ -140,10 +147,8 @@ def _check_own(
         values[attribute(needed[0])] = flags.data_root
     given = [flag for flag in needed if values[attribute(flag)]]
     if given and given != needed:
-        own = [reader for reader in readers if reader.data_flag != "--data-root"]
-        read = ", ".join(f"{reader.name} reads {reader.data_set}" for reader in own)
-        others = next(reader.data_set for reader in readers if reader not in own)
-        parser.error(f"{read}, the others {others}; give both {' and '.join(needed)}")
+        read = [f"{reader.name} reads {reader.data_set}" for reader in readers]
+        parser.error(f"{', '.join(read)}; give both or all of {', '.join(needed)}")
     if flags.preset == "paper" and needed and not given:
         parser.error(
             "the paper preset is for the published data (days of training); "
@@ -166,6 +171,14 @@ def _check_folders(flags: argparse.Namespace, experiments: dict[str, Experiment]
         sys.exit(f"reproduce.sh: error: --out: {flags.out} is a file; choose another folder")
 
 
+def _to_install(flags: argparse.Namespace, experiments: dict[str, Experiment]) -> list[str]:
+    """Return the extras of setup.sh for each framework, joined by commas, the framework first."""
+    words, extras = owners(experiments), {}
+    for word in flags.experiments:
+        extras.setdefault(words[word].framework, set()).update(words[word].installs)
+    return [",".join([framework, *sorted(extras[framework])]) for framework in sorted(extras)]
+
+
 def main() -> int:
     """Run the jobs that the command line asks for, then write the page; return the exit status."""
     try:
@@ -175,7 +188,7 @@ def main() -> int:
     flags = arguments(None, experiments)
     _check_folders(flags, experiments)
     if flags.frameworks:
-        print(*sorted({owners(experiments)[word].framework for word in flags.experiments}))
+        print(*_to_install(flags, experiments))
         return 0
     if flags.cpu:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""

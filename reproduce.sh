@@ -10,8 +10,10 @@ python=$(bash "$here/setup.sh" --python)
 case " $* " in *" -h "* | *" --help "*) exec "$python" "$here/reproduce.py" --help ;; esac
 # checks the flags, so that a wrong one is reported before anything is installed
 frameworks=$("$python" "$here/reproduce.py" --frameworks "$@") || exit
-for framework in $frameworks; do
-    bash "$here/setup.sh" "$framework" viz # with a GPU, TensorFlow has its own environment
-    python=$(bash "$here/setup.sh" --python "$framework" viz)
+for extras in $frameworks; do # of each framework, as torch,render
+    # shellcheck disable=SC2086 # words
+    bash "$here/setup.sh" ${extras//,/ } viz # with a GPU, TensorFlow has its own environment
+    # shellcheck disable=SC2086
+    python=$(bash "$here/setup.sh" --python ${extras//,/ } viz)
 done
 exec "$python" "$here/reproduce.py" "$@"

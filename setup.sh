@@ -2,7 +2,8 @@
 # Create .venv and install the library with the given extras. Safe to repeat and to interrupt; takes
 # seconds if nothing has changed.
 #
-#   bash setup.sh tf viz [test]       extras: tf torch viz hub icp io render export docs test bench
+#   bash setup.sh tf viz [test]       extras: tf torch viz hub icp io render probe export docs
+#                                     test bench
 #   bash setup.sh cluster             Snakemake, in .venv-cluster: its versions do not fit the others'
 #   bash setup.sh --python [tf viz]   only print the Python that has these extras, or that would
 #                                     create their environment
@@ -23,12 +24,14 @@ check_stopped() {
 fail() { check_stopped; echo "setup: error: $*" >&2; exit 1; }
 case " $* " in *" -h "* | *" --help "*) sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; exit ;; esac
 
-ask='' tf='' torch='' gpu='' env=.venv known="tf torch viz hub icp io render export docs test bench cluster"
+ask='' tf='' torch='' gpu='' env=.venv
+known="tf torch viz hub icp io render probe export docs test bench cluster"
 [ "${1:-}" != --python ] || { ask=yes; shift; }
 [ $# -gt 0 ] || [ "$ask" ] || fail "name the extras to install, of: $known"
 for extra in "$@"; do
     case $extra in
-        tf) tf=yes ;; torch) torch=yes ;; viz | hub | icp | io | render | export | docs | test | bench) ;;
+        tf) tf=yes ;; torch) torch=yes ;;
+        viz | hub | icp | io | render | probe | export | docs | test | bench) ;;
         cluster) [ $# -eq 1 ] || fail "cluster has an environment of its own; give it alone" ;;
         *) fail "unknown extra '$extra', known: $known" ;;
     esac

@@ -83,21 +83,6 @@ def tf_cases() -> dict[str, dict[str, Callable]]:
     from samplenet.ops import use_native
 
     given = {name: tf.constant(a) for name, a in inputs().items()}
-    at = tf.range(SIDE, dtype=tf.float32)[:, None]
-
-    def offsets(points):  # (P, H, 1, N), (P, 1, W, N)
-        down, right = (points[:, None, :, axis] - at for axis in (0, 1))
-        return down[:, :, None], right[:, None]
-
-    def dense_mask(points, colours):
-        down, right = (tf.exp(-tf.square(o) / (2 * VARIANCE)) for o in offsets(points))
-        return tf.tanh(tf.reduce_sum(down * right, -1))
-
-    def dense_features(points, colours):
-        down, right = (tf.where(tf.abs(o) <= RADIUS, 1.0, 10.0) for o in offsets(points))
-        depth = tf.clip_by_value(down * right * (points[:, None, None, :, 2] + 1), 0, 10)
-        near = tf.nn.softmax(BETA / (depth + 1e-5)) * tf.cast(depth != 10, tf.float32)
-        return near / (tf.reduce_sum(near, -1, keepdims=True) + 1e-8) @ colours[:, None]
 
     def step(draw, weight, native=True):
         @tf.function
@@ -117,7 +102,43 @@ def tf_cases() -> dict[str, dict[str, Callable]]:
 
         return call
 
-    return cases(ops, dense_mask, dense_features, step, given)
+    return cases(ops, lambda points, _: tf_dense_mask(points), tf_dense_features, step, given)
+
+
+def tf_dense_mask(points, height=SIDE, width=SIDE, variance=VARIANCE, before_tanh=False):
+    """Draw silhouettes as released, (P, N, 3) -> (P, H, W), with tensors (P, H, W, N)."""
+    import tensorflow as tf
+
+    down, right = (
+        tf.exp(-tf.square(offset) / (2 * variance)) for offset in _tf_offsets(points, height, width)
+    )
+    sums = tf.reduce_sum(down * right, -1)
+    return sums if before_tanh else tf.tanh(sums)
+
+
+def tf_dense_features(points, features, height=SIDE, width=SIDE, radius=RADIUS, beta=BETA):
+    """Draw features as released, (P, N, C) -> (P, H, W, C), with tensors (P, H, W, N)."""
+    import tensorflow as tf
+
+    down, right = (
+        tf.where(tf.abs(offset) <= radius, 1.0, 10.0)
+        for offset in _tf_offsets(points, height, width)
+    )
+    depth = tf.clip_by_value(down * right * (points[:, None, None, :, 2] + 1), 0, 10)
+    near = tf.nn.softmax(beta / (depth + 1e-5)) * tf.cast(depth != 10, tf.float32)
+    return near / (tf.reduce_sum(near, -1, keepdims=True) + 1e-8) @ features[:, None]
+
+
+def _tf_offsets(points, height: int, width: int):
+    """Return how far points are from the pixels: rows (P, H, 1, N) and columns (P, 1, W, N)."""
+    import tensorflow as tf
+
+    sizes = {0: height, 1: width}
+    down, right = (
+        points[:, None, :, axis] - tf.range(size, dtype=tf.float32)[:, None]
+        for axis, size in sizes.items()
+    )
+    return down[:, :, None], right[:, None]
 
 
 def cases(ops, dense_mask, dense_features, step, given) -> dict[str, dict[str, Callable]]:

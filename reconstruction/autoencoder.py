@@ -6,11 +6,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from emd import approximate_emd
 from samplenet.data import shapenet
 from samplenet.data.clouds import Clouds
 from samplenet.ops import tf as ops
 from samplenet.runs.run import finished_run
+from samplenet.tf.emd import approximate_emd
 from samplenet.tf.layers import Block
 from samplenet.tf.state import State
 

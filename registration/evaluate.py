@@ -27,11 +27,10 @@ from tqdm import tqdm
 import rigid
 from pairs import Pairs, for_test, load_class
 from pcrnet import load_task
-from samplenet import load_pretrained
+from samplenet import icp, load_pretrained
 from samplenet.data import saved_samples
 from samplenet.data.clouds import Clouds
 from samplenet.data.saved_layouts import MODELNET40
-from samplenet.errors import InputError
 from samplenet.ops import check_inputs
 from samplenet.ops import torch as ops
 from samplenet.report import summary
@@ -99,32 +98,13 @@ def register(net, sampler, pairs: Pairs, batch_size: int) -> dict[str, dict[str,
     return evaluation.joined(batches, torch.cat)
 
 
-def icp(pairs: Pairs) -> Tensor:
+def run_icp(pairs: Pairs) -> Tensor:
     """Run Open3D's point-to-point ICP on every pair, starting from no motion: twists (P, 7)."""
-    open3d = _open3d()
-
-    def cloud(points: Tensor):
-        points = open3d.utility.Vector3dVector(points.double().cpu().numpy())
-        return open3d.geometry.PointCloud(points)
-
-    align = open3d.pipelines.registration.registration_icp
     twists = []
-    for template, source in zip(pairs.template, pairs.source, strict=True):
-        matrix = align(cloud(template), cloud(source), ICP_DISTANCE).transformation
-        matrix = torch.from_numpy(matrix.copy())
+    for template, source in zip(pairs.template.cpu(), pairs.source.cpu(), strict=True):
+        matrix = torch.from_numpy(icp.fit_open3d(template, source, ICP_DISTANCE).matrix)
         twists.append(torch.cat([rigid.from_matrix(matrix[:3, :3]), matrix[:3, 3]]))
     return torch.stack(twists).float()
-
-
-def _open3d():
-    try:
-        import open3d
-    except ImportError as error:
-        raise InputError(
-            f"--samplers icp needs Open3D ({error}): bash setup.sh icp; on Debian or Ubuntu also "
-            "apt-get install libusb-1.0-0 libgl1 libgomp1 libx11-6"
-        ) from error
-    return open3d
 
 
 def precision(errors: np.ndarray, last: float = 180.0) -> np.ndarray:
@@ -192,7 +172,7 @@ def evaluate(config: Config) -> None:
     evaluation.check(config)
     check_inputs(True)
     if "icp" in config.samplers:
-        _open3d()  # fail early if it is missing
+        icp.open3d()  # fail early if it is missing
     device = processes.choose(config.device)
     net, task_config = load_task(config.task)
     net, n, moves = net.to(device), task_config.num_points, task_config.translation
@@ -222,7 +202,7 @@ def evaluate(config: Config) -> None:
     for entry in tqdm(entries, "evaluate", disable=None):
         name, is_icp = entry.name, entry.name == "icp"
         if is_icp:
-            found = {"matched": {"twist": icp(pairs).to(device)}}
+            found = {"matched": {"twist": run_icp(pairs).to(device)}}
         else:
             found = register(net, entry.sampler, pairs, config.batch_size)
         for protocol, arrays in found.items():

@@ -24,11 +24,12 @@ from samplenet.runs.script import main
 from samplenet.runs.settings import DataConfig, option
 from samplenet.runs.training import Training
 from samplenet.torch import capture, processes
+from samplenet.torch.settings import DeviceConfig
 from samplenet.torch.state import State
 
 
 @dataclass
-class Config(DataConfig):
+class Config(DeviceConfig, DataConfig):
     """The defaults are the published settings."""
 
     batch_size: int = option(32, "pairs a step, B", at_least=1)  # no batch norm, so 1 will do
@@ -46,12 +47,6 @@ class Config(DataConfig):
     epochs: int = 500
     lr: float = 1e-3
     hold_out: float = option(0.1, "share of the training set that is held out", at_least=0, below=1)
-    device: str = option("auto", "'auto': a GPU where there is one", choices=processes.DEVICES)
-    amp: bool = option(False, "bfloat16 where autocast takes it")
-    compile: bool = option(False, "compile the network by torch.compile")
-    capture: bool | None = option(
-        None, "replay the step as one CUDA graph; if unset: on one GPU, without --compile"
-    )
 
 
 def make_pairs(config: Config) -> tuple[Pairs, Pairs]:

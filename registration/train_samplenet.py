@@ -26,11 +26,12 @@ from samplenet.runs.script import main
 from samplenet.runs.settings import SamplerConfig, option
 from samplenet.runs.training import Training
 from samplenet.torch import SampleNet, capture, processes, projection_loss, simplification_loss
+from samplenet.torch.settings import DeviceConfig
 from samplenet.torch.state import State
 
 
 @dataclass
-class Config(SamplerConfig):
+class Config(DeviceConfig, SamplerConfig):
     """The defaults are the published settings."""
 
     k: int = 8
@@ -38,12 +39,6 @@ class Config(SamplerConfig):
     alpha: float = 0.01
     lmbda: float = 0.01
     epochs: int = 400
-    device: str = option("auto", "'auto': a GPU where there is one", choices=processes.DEVICES)
-    amp: bool = option(False, "bfloat16 where autocast takes it")
-    compile: bool = option(False, "compile sampler, PCRNet and losses by torch.compile")
-    capture: bool | None = option(
-        None, "replay the step as one CUDA graph; if unset: on one GPU, without --compile"
-    )
     sync_bn: bool = option(
         False, "several GPUs: batch norm over the whole batch, not over each process's part"
     )

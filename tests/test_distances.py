@@ -38,3 +38,28 @@ def test_the_mean_cloud_takes_as_many_points_of_each_cloud():
     cloud = distances.mean_cloud(clouds, 4000, np.random.default_rng(0))
     assert cloud.shape == (4000, 3) and cloud.dtype == np.float32
     assert abs((cloud == 1).mean() - 0.5) < 0.03
+
+
+def test_the_earth_movers_distance_is_that_of_the_best_matching():
+    a, b = [[0, 0, 0], [1, 0, 0]], [[1, 1, 0], [0, 2, 0]]
+    assert distances.emd(a, b) == 1.5 and distances.emd(a, b, squared=True) == 2.5
+    assert distances.emd(a, a[::-1]) == 0
+    with pytest.raises(InputError, match="emd needs clouds of one size, got 2 and 1 points"):
+        distances.emd(a, b[:1])
+
+
+@pytest.mark.parametrize("squared", [False, True])
+def test_beyond_the_limit_it_is_within_the_tolerance(monkeypatch, squared):
+    rng = np.random.default_rng(0)
+    flat = rng.uniform(-1, 1, (3, 300, 3)) * [1, 1, 0]
+    for a, b in [(flat[0], flat[1]), (flat[0], 0.1 * flat[2]), (flat[0], flat[0][::-1])]:
+        exact = distances.emd(a, b, squared)
+        with monkeypatch.context() as patch:
+            patch.setattr(distances, "EXACT", 0)
+            patch.setattr(distances, "TOLERANCE", 0.2)
+            loose = distances.emd(a, b, squared)
+            assert exact <= loose <= 1.2 * exact + 1e-6
+            patch.setattr(distances, "TOLERANCE", 1e-4)
+            assert distances.emd(a, b, squared) == pytest.approx(exact, rel=1e-4, abs=1e-6)
+        if exact:
+            assert loose > 1.0001 * exact

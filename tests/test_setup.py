@@ -200,6 +200,12 @@ def test_reproduce_makes_an_environment_of_each_framework_on_a_machine_with_a_gp
     assert checkout.noted("ran") == [" ".join([words, *flags])]
 
 
+def test_reproduce_sets_up_the_further_extras_of_an_experiment(checkout):
+    done = checkout.run("reproduce.sh", "pretraining", FRAMEWORKS="torch,probe,render")
+    assert done.returncode == 0, done.stderr
+    assert checkout.noted("pip") == [".venv common[build,train,torch,probe,render,viz] PIP_USER=0"]
+
+
 def test_the_extras_for_a_gpu_bring_cuda_in_the_versions_of_the_constraints():
     extras = tomllib.loads((ROOT / "common/pyproject.toml").read_text())["project"][
         "optional-dependencies"

@@ -5,11 +5,17 @@ from pathlib import Path
 
 import pytest
 
+from samplenet.runs.experiments import discover
+
 ROOT = Path(__file__).parents[1]
 
 
 RUNNERS = [path.relative_to(ROOT).as_posix() for path in sorted(ROOT.glob("*/runner_*.sh"))]
-assert len(RUNNERS) == 6
+EXPERIMENTS = discover(ROOT)
+
+
+def test_every_experiment_has_a_runner():
+    assert {runner.split("/")[0] for runner in RUNNERS} == EXPERIMENTS.keys()
 
 
 @pytest.mark.parametrize("command", [[RUNNERS[0]], ["reproduce.sh", "registration"]])

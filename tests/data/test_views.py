@@ -23,7 +23,7 @@ pytest.importorskip("scipy", reason="SciPy is not installed: no picture of a mes
 import scipy.io
 from PIL import Image
 
-from samplenet.data.views import files
+from samplenet.data.views import files, truths
 from samplenet.data.views.__main__ import main
 from samplenet.data.views.drawing import SPLITS, Drawing, random_cameras, read_list
 from samplenet.data.views.make import make
@@ -337,7 +337,7 @@ def content(root):
     found = {}
     for path in sorted(root.glob("*/*/view.txt")):
         pictures = files.read(path.parent)
-        cloud = files.read_cloud(root / "gt" / path.parts[-3] / f"{path.parts[-2]}.mat")
+        cloud = truths.read_cloud(root / "gt" / path.parts[-3] / f"{path.parts[-2]}.mat")
         found[path.parts[-2]] = (
             pictures.images,
             pictures.depths,
@@ -467,7 +467,7 @@ def test_bad_meshes_are_named_at_the_end(tmp_path, meshes, capsys):
     image = files.read(out / "03001627/good").images
     reds = (image[..., 0] > 0.3) & (image[..., 1:] < 0.01).all(-1)
     assert reds.any() and not (image[..., 1] > image[..., 0] + 0.01).any()
-    cloud, colors, labels = files.read_cloud(out / "gt/03001627/good.mat")
+    cloud, colors, labels = truths.read_cloud(out / "gt/03001627/good.mat")
     assert cloud.shape == (50, 3) and cloud.min() >= -0.3 and cloud.max() <= 0.3
     assert colors.shape == (50, 3) and labels is None
 

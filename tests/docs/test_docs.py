@@ -165,7 +165,7 @@ def test_commands_name_files_and_flags_that_exist(page):
     "page", [page for page in PAGES if page != "docker/README.md"]
 )  # which names pip's
 def test_flags_named_alone_exist(page):
-    folders = ("", "classification", "registration", "reconstruction")
+    folders = ("", *(folder.name for folder in EXPERIMENTS))
     files = [*ROOT.glob("*.sh"), *(ROOT / "common/samplenet").rglob("*.py")]
     files += [file for folder in folders for file in (ROOT / folder).glob("*.py")]
     known = flags(files)

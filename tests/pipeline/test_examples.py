@@ -65,3 +65,13 @@ def test_the_table_names_every_example():
     assert sorted(named) == sorted(
         path.name for path in FOLDER.iterdir() if path.suffix in (".py", ".ipynb")
     )
+
+
+def test_colours_and_parts_carried_to_sampled_points(printed):
+    pytest.importorskip("embreex", reason="embreex is not installed: no mesh has colours")
+    line = r"{}: {} points; off the nearest point's colour by (\d\.\d+), its part for (\d+)%\n"
+    names = {"1,024 points": 1024, "FPS": 128, "SampleNet, matched": 128}
+    lines = [line.format(*named) for named in (names | {"SampleNet, projected": 128}).items()]
+    *picked, off, right = printed("coloured_points", "".join(lines), "tf")
+    assert picked == 3 * [0, 100]  # input points keep what they have
+    assert 0 < off < 0.05 and right > 90

@@ -88,8 +88,9 @@ def test_it_is_part_of_everything_and_not_of_all(checkout):
     assert "toy has no preset" in said
     # argparse breaks lines at hyphens too
     helped = " ".join(call(checkout, "reproduce.py", "--help").split()).replace("- ", "-")
-    extras = "ablation, ablation-reconstruction, ablation-registration"
-    assert f"registration, toy, {extras}, all, everything (all is classification, rec" in helped
+    experiments = discover(checkout)
+    words = [*experiments, *(extra for each in experiments.values() for extra in each.extras)]
+    assert "toy" in words and f"{', '.join(words)}, all, everything (all is classif" in helped
 
 
 def test_an_unknown_preset_and_a_missing_statement_are_one_sentence(checkout, tmp_path):

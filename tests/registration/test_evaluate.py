@@ -283,7 +283,7 @@ def test_icp_finds_small_turns(scripts, evaluate, tmp_path):
         made.quaternion + torch.tensor([6.0, 0, 0, 0]), dim=1
     )  # a few degrees
     source = scripts.rigid.apply(torch.cat([quaternion, made.translation / 5], 1), made.template)
-    twist = scripts.evaluate.icp(made._replace(source=source))
+    twist = scripts.evaluate.run_icp(made._replace(source=source))
     assert scripts.rigid.angle_between(twist[:, :4], quaternion).max() < 0.1
     torch.testing.assert_close(twist[:, 4:], made.translation / 5, atol=1e-3, rtol=0)
     results = evaluate(tmp_path / "out", "--samplers", "icp", "--sizes", 8)
@@ -292,9 +292,7 @@ def test_icp_finds_small_turns(scripts, evaluate, tmp_path):
 
 def test_icp_without_open3d(evaluate, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "open3d", None)
-    with pytest.raises(
-        InputError, match="--samplers icp needs Open3D .*bash setup.sh icp.*libusb-1.0-0"
-    ):
+    with pytest.raises(InputError, match="ICP needs Open3D .*bash setup.sh icp.*libusb-1.0-0"):
         evaluate(tmp_path / "out", "--samplers", "icp")
     assert not (tmp_path / "out").exists()
 

@@ -60,7 +60,7 @@ def write(folder, content):
         ({**RESULTS, "experiment": "registration"}, "no row of the metric rotation_error_deg"),
         (
             {**RESULTS, "experiment": "cooking"},
-            "classification or .* or registration, got 'cooking'",
+            "classification or .* or registration.*, got 'cooking'",
         ),
         ({**RESULTS, "experiment": ["x"]}, r"got \['x'\]"),
         ({**RESULTS, "rows": [{"sampler": "none"}]}, "lacks metric, n"),
@@ -68,6 +68,7 @@ def write(folder, content):
         ({**RESULTS, "rows": [{**ROW, "m": "8"}]}, "whole numbers"),
         ({**RESULTS, "rows": [{**ROW, "sampler": [1]}]}, "whole numbers"),
         ({**RESULTS, "curves": [CURVE]}, "in curves, .*'seed': 0.* lacks .*recall or step_deg"),
+        ({**RESULTS, "points": "many"}, "points must be a whole number, got 'many'"),
         (None, "No such file"),
     ],
 )

@@ -363,3 +363,21 @@ def test_pictures_are_drawn_as_png_and_for_the_page():
     assert np.asarray(image).tolist() == [[[255, 0, 0]] * 2] * 2
     names = [note["text"] for note in layout["annotations"]]
     assert names == ["predicted", "true", "chair &lt;1&gt;", "car"]
+
+
+def test_points_of_a_layer_have_a_colour_each_in_every_figure():
+    clouds = []
+    for shade in ("#ff0000", "#0000ff"):
+        points = np.eye(3)
+        layers = [
+            figures.Layer("all", points, "#888888"),
+            figures.Layer("each", points, [shade] * 3),
+        ]
+        clouds.append(figures.Cloud(shade, [figures.View("view", "", layers)]))
+    scene = figures.Scene("Clouds", clouds)
+    assert png.draw(scene)[:4] == b"\x89PNG"
+    drawn = draw(scene)
+    assert [trace["marker"]["color"] for trace in drawn["data"]] == ["#888888", ["#ff0000"] * 3]
+    (menu,) = drawn["layout"]["updatemenus"]
+    second = menu["buttons"][1]["args"][0]
+    assert second["marker.color"] == ["#888888", ["#0000ff"] * 3]

@@ -25,6 +25,11 @@ SCRIPTS = {
         "reconstruction/train_autoencoder.py",
         "--num-points 32 --batch-size 8 --shapes-per-class 10 --epochs 3",
     ),
+    "points": (
+        "feature_rendering/train_points.py",
+        "--num-points 16 --batch-size 8 --shapes-per-class 10 --epochs 3 --image-size 8 "
+        "--num-views 2 --views-per-step 2",
+    ),
 }
 SAMPLERS = {
     "classifier": (
@@ -168,6 +173,7 @@ slow = pytest.mark.slow  # one of each kind is enough by default
         pytest.param(Starts.two_processes, "classifier", marks=slow),
         pytest.param(Starts.two_processes, "autoencoder", marks=slow),  # continued below
         pytest.param(Starts.two_devices, "autoencoder", marks=slow),
+        pytest.param(Starts.two_devices, "points", marks=slow),
     ],
 )
 def test_a_task_network_trains_as_on_one_device(tmp_path, starts, trained, name, several):

@@ -159,6 +159,11 @@ def differ_frame(points: ArrayLike) -> NDArray[np.float64]:
     return np.asarray(points, float) @ _TO_DIFFER.T
 
 
+def object_frame(points: ArrayLike) -> NDArray[np.float64]:
+    """Return points (..., 3) of `differ_frame` in the object frame."""
+    return np.asarray(points, float) @ _TO_DIFFER
+
+
 def to_blender(extrinsic: ArrayLike) -> dict[str, NDArray[np.float64]]:
     """Return what a released camera_k.mat holds of an extrinsic (..., 4, 4).
 

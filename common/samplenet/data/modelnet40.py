@@ -48,14 +48,8 @@ def load(root: str | os.PathLike, split: str, num_points: int | None = 1024) -> 
     names = tuple(_lines(root / "shape_names.txt"))
     points, labels, ids = [], [], []
     for file in files(root, split):
-        part, part_labels = _read(file, num_points)
+        part, part_labels = h5.read_clouds(file, num_points)
         _check_labels(file, part_labels, names)
-        finite = np.isfinite(part).all((1, 2))
-        if not finite.all():
-            row = int(finite.argmin())
-            raise InputError(
-                f"{file} has a coordinate that is not finite in cloud {row}: remove this cloud"
-            )
         if points and part.shape[1] != points[0].shape[1]:
             raise InputError(
                 f"{file} has {part.shape[1]} points a cloud, "
@@ -98,45 +92,6 @@ def _lines(file: Path) -> list[str]:
     if not lines:
         raise InputError(f"{file} is empty: fetch the data again")
     return lines
-
-
-def _read(file: Path, num_points: int | None) -> tuple[np.ndarray, np.ndarray]:
-    """Read one h5 file: points (n, num_points, 3) float32 and labels (n,), n at least 1."""
-    try:
-        with h5.File(file, "r") as source:
-            for key in ("data", "label"):
-                if not isinstance(source.get(key), h5.Dataset):
-                    raise InputError(
-                        f"{file} has no dataset {key!r}, only {sorted(source)}: fetch it again"
-                    )
-            data, label = source["data"], source["label"]
-            _check(file, data, label, num_points)
-            # a number too large for float32 becomes infinite, and `load` reports it as such
-            with np.errstate(over="ignore"):
-                return data[:, :num_points].astype(np.float32), label[()].reshape(-1)
-    except InputError:
-        raise
-    except h5.UNREADABLE as error:
-        raise InputError(
-            f"{file} cannot be read as HDF5 ({error}): it is cut off or damaged, fetch it again"
-        ) from error
-
-
-def _check(file: Path, data: h5.Dataset, label: h5.Dataset, num_points: int | None) -> None:
-    """Raise InputError unless these are clouds of enough points and one label for each."""
-    shape, labels = data.shape or (), label.shape or ()  # None for an empty data space
-    are_clouds = len(shape) == 3 and shape[0] > 0 and shape[2] == 3 and data.dtype.kind == "f"
-    are_labels = labels in (shape[:1], (*shape[:1], 1)) and label.dtype.kind in "iu"
-    if not (are_clouds and are_labels):
-        raise InputError(
-            f"{file} has 'data' of {data.dtype} {shape} and 'label' of {label.dtype} {labels}: "
-            "make them float32 (n, P, 3) and integer (n,) or (n, 1) with at least one cloud, n"
-        )
-    if num_points is not None and shape[1] < num_points:
-        raise InputError(
-            f"{file} has {shape[1]} points a cloud: "
-            f"num_points must be at most that, got {num_points}"
-        )
 
 
 def _check_labels(source: object, labels: np.ndarray, names: Sequence[str]) -> None:

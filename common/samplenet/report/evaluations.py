@@ -1,9 +1,10 @@
 """The evaluations of a preset: main ones, and the ablations beside each.
 
 An ablation is in the folder `ablation/<name>/evaluation`. Its name is `<setting>-<value>` for a
-changed setting, `<network>` for another task network, or `<network>-to-<network>` for samplers that
-another network judges than the one they were trained for; `greedy` for the settings of greedy
-samplers, or `greedy-<network>-to-<network>` where another network judges than the one they ask.
+changed setting. Other names say in words what differs, as `no-student`. Where samplers are compared
+they are `<network>` for another task network, or `<network>-to-<network>` for samplers that another
+network judges than the one they were trained for; `greedy` for the settings of greedy samplers, or
+`greedy-<network>-to-<network>` where another network judges than the one they ask.
 """
 
 import os
@@ -42,15 +43,13 @@ class Evaluation(NamedTuple):
         return Path(self.path).parent.name
 
 
-def read_evaluation(
-    path: Path, preset: Path, experiments: dict[str, Experiment], words: str = ""
-) -> Evaluation:
+def read_evaluation(path: Path, preset: Path, experiments: dict[str, Experiment]) -> Evaluation:
     """Read the evaluation in the folder `path` below the folder `preset`."""
     results, below, runs = read(path, experiments), path.relative_to(preset), []
     for run in results.runs:
         folder = os.path.normpath(below / str(run.get("folder", "")))
         runs.append({**run, "folder": folder, **code_of(read_environment(preset / folder))})
-    return Evaluation(words, below.as_posix(), results, runs)
+    return Evaluation("", below.as_posix(), results, runs)
 
 
 def ablations(path: Path, preset: Path, experiments: dict[str, Experiment]) -> list[Evaluation]:
@@ -63,15 +62,18 @@ def ablations(path: Path, preset: Path, experiments: dict[str, Experiment]) -> l
     folders = [found.parent for found in path.parent.glob("ablation/*/evaluation/results.json")]
     evaluations = []
     for folder in sorted(folders, key=order):
-        words = describe(folder.parent.name)
-        evaluations.append(read_evaluation(folder, preset, experiments, words))
+        found = read_evaluation(folder, preset, experiments)
+        words = describe(found.name, found.results.experiment.has_samplers)
+        evaluations.append(found._replace(words=words))
     return evaluations
 
 
-def describe(name: str) -> str:
+def describe(name: str, has_samplers: bool = True) -> str:
     """Put an ablation's name into words."""
     if setting := SETTING.fullmatch(name):
         return f"{SYMBOLS.get(setting[1], setting[1])} = {setting[2]}"
+    if not has_samplers:
+        return name.replace("-", " ")
     if name == GREEDY:
         return "settings of greedy"
     if pair := re.fullmatch(GREEDY + r"-(.+)-to-(.+)", name):
@@ -82,11 +84,38 @@ def describe(name: str) -> str:
 
 
 def ablation_tables(preset: Path, main: Evaluation, changed: list[Evaluation]) -> list[Table]:
-    """Tabulate the headline of the ablations: of trained samplers, and of greedy ones."""
+    """Tabulate the headline of the ablations: of trained samplers, and of greedy ones.
+
+    Those of an experiment without samplers have a table with its main metrics.
+    """
+    if not main.results.experiment.has_samplers:
+        return [network_table(main, changed)]
     greedy = [found for found in changed if found.name.split("-")[0] == GREEDY]
     trained = [found for found in changed if found not in greedy]
     tables = [table(preset, main, trained)] if trained else []
     return tables + ([greedy_table(greedy)] if greedy else [])
+
+
+def network_table(main: Evaluation, changed: list[Evaluation]) -> Table:
+    """Tabulate the main metrics, a line for each ablation and method that has a run in one.
+
+    The methods of the main evaluation come first.
+    """
+    experiment, lines = main.results.experiment, []
+    columns = experiment.columns
+    metrics = [experiment.headline, *experiment.main]
+    trained = {run[columns] for evaluation in changed for run in evaluation.runs}
+    for evaluation in [main._replace(words="unchanged"), *changed]:
+        runs = [run[columns] for run in evaluation.runs if run[columns] in trained]
+        for method in dict.fromkeys(runs):
+            values = []
+            for name in metrics:
+                rows = select(evaluation.results.rows, metric=name, **{columns: method})
+                whole = [row for row in rows if "class" not in row]
+                values.append(cell(whole, experiment.metrics[name]))
+            lines.append([evaluation.words, label(method), *values])
+    heads = ["what differs", columns, *(experiment.metrics[name].title for name in metrics)]
+    return Table("Ablations", [Head(text) for text in heads], lines)
 
 
 def greedy_table(changed: list[Evaluation]) -> Table:

@@ -263,24 +263,35 @@ def precision_curves(results: Results, gallery: dict) -> Lines | None:
 
 
 def histogram(
-    title: str, items: str, words: str, values: dict[str, np.ndarray], bins: int = 40
+    title: str,
+    items: str,
+    words: str,
+    values: dict[str, np.ndarray],
+    edges: np.ndarray | None = None,
+    colors: dict[str, str] | None = None,
 ) -> Lines:
-    """Draw each sampler's distribution of a value over the test items, in bins of equal ratio.
+    """Draw each method's distribution of a value over the test items.
 
     Args:
         title, items: of the x and the y axis.
         words: what the values are of.
-        values: by sampler.
+        values: by method.
+        edges: of the bins; by default 39 of equal ratio.
+        colors: by method; by default those of samplers.
     """
-    together = np.concatenate(list(values.values()))
-    edges = np.geomspace(0.95 * together.min(), 1.05 * together.max(), bins)
+    together, kind = np.concatenate(list(values.values())), "linear"
+    if edges is None:
+        edges = np.geomspace(0.95 * together.min(), 1.05 * together.max(), 40)
+        kind = "log"
     x = np.repeat(edges, 2)[1:-1].tolist()  # both ends of each bin: steps
-    lines = []
-    for sampler, of_items in values.items():
+    lines, colors = [], colors or {}
+    for method, of_items in values.items():
         counts, _ = np.histogram(of_items, edges)
-        name = f"{label(sampler)}, median {np.median(of_items):.2f}"
-        lines.append(Line(name, color(sampler) or GREY, x, np.repeat(counts, 2).tolist()))
-    return Lines(f"Histogram: {title}", Axis(title, "log"), [Variant(words, Axis(items), lines)])
+        name = f"{label(method)}, median {np.median(of_items):.2f}"
+        shade = colors.get(method) or color(method) or GREY
+        lines.append(Line(name, shade, x, np.repeat(counts, 2).tolist()))
+    variant = Variant(words, Axis(items), lines)
+    return Lines(f"Histogram: {title}", Axis(title, kind), [variant])
 
 
 def sigma(runs: list[Path]) -> Lines | None:

@@ -181,7 +181,7 @@ def _clouds(scene: Scene) -> dict:
     for v, view in enumerate(views):
         for k, layer in enumerate(view.layers):
             layers = [cloud.views[v].layers[k] for cloud in scene.clouds]
-            key = (layer.name, str(layer.color), *(other.points.tobytes() for other in layers))
+            key = (layer.name, *((str(other.color), other.points.tobytes()) for other in layers))
             if key not in keys:
                 keys[key] = shown = []
                 traces.append((v, layers, shown))
@@ -195,7 +195,10 @@ def _clouds(scene: Scene) -> dict:
         by_view.append([{"visible": [v in shown for _, _, shown in traces]}])
     for c in range(len(scene.clouds)):
         drawn = draw_cloud(c)
-        by_cloud.append([{key: [trace[key] for trace in drawn] for key in ("x", "y", "z", "name")}])
+        changed = {key: [trace[key] for trace in drawn] for key in ("x", "y", "z", "name")}
+        if any(isinstance(layer.color, list) for cloud in scene.clouds for layer in cloud.layers):
+            changed["marker.color"] = [trace["marker"]["color"] for trace in drawn]
+        by_cloud.append([changed])
     far = half_sides.max()
     eye = {"y": (0.86, 0.57, 1.15), "z": (0.86, -1.15, 0.57)}[scene.up]
     eye = eye if far == 1 else (0.3, 0.35, 1.35)

@@ -41,6 +41,7 @@ class Board(NamedTuple):
 def boards(sections: list[Section], experiments: Mapping[str, Experiment]) -> list[Board]:
     """Rank the samplers of each experiment's first section, which has its usual task network."""
     first, found = {}, []
+    experiments = {name: each for name, each in experiments.items() if each.has_samplers}
     for section in sections:
         if section.results.rows:
             first.setdefault(section.experiment.name, section)

@@ -78,7 +78,7 @@ def write_results(folder: Path, experiments: dict[str, Experiment]) -> list[Path
     paths = []
     for name in parts:
         path = experiments[name].folder / "results.md"
-        text = f"# {name.capitalize()}: results\n\n{BEGIN}\n{END}\n"
+        text = f"# {experiments[name].title}: results\n\n{BEGIN}\n{END}\n"
         _write_between(path, path.read_text() if path.exists() else text, parts[name])
         paths.append(path)
     return paths
@@ -124,15 +124,16 @@ def texts(section: Section) -> list:
 
 def markdown(preset: str, sections: list[Section]) -> str:
     """Return the content of tables.md."""
-    parts = [f"# Results, preset {preset}", intro(preset)]
+    parts = [f"# Results, preset {preset}", intro(preset, sections)]
     for section in sections:
         parts += texts(section)
     return tables.markdown(parts)
 
 
-def intro(preset: str) -> str:
+def intro(preset: str, sections: list[Section]) -> str:
     """Say what the page shows."""
-    return INTRO + (SMOKE if preset == "smoke" else "")
+    samplers = any(section.experiment.has_samplers for section in sections)
+    return ((INTRO if samplers else "") + (SMOKE if preset == "smoke" else "")).strip()
 
 
 def document(preset: str, folder: Path, sections: list[Section], failed: dict[str, str]) -> str:
@@ -144,7 +145,7 @@ def document(preset: str, folder: Path, sections: list[Section], failed: dict[st
         left_out = str(reason)
     return _render(
         title=f"SampleNet results, preset {preset}",
-        intro=intro(preset),
+        intro=intro(preset, sections),
         link=("leaderboard.html", "Leaderboard: all samplers at all sizes by rank"),
         facts=_facts(preset, folder, sections),
         failed=failed,
@@ -189,6 +190,7 @@ def glance(sections: list[Section], chosen: Sequence[str] = ()) -> Table:
         chosen: the methods to show; all if empty.
     """
     methods, lines = [], []
+    sections = [section for section in sections if section.experiment.has_samplers]
     for section in sections:
         methods += chosen or samplers_of(section.results.headline(protocol="matched"))
     methods = in_order(methods)
@@ -197,7 +199,7 @@ def glance(sections: list[Section], chosen: Sequence[str] = ()) -> Table:
         metric, m = section.experiment.metrics[section.experiment.headline], _size(section)
         extent = f"{m or 'all'} of {points} points" if points else ""
         alone = len([other for other in sections if other.experiment is section.experiment]) == 1
-        title = section.experiment.name.replace("_", " ").capitalize() if alone else section.title
+        title = section.experiment.title if alone else section.title
         line = [title, f"{metric.title}; {extent if rows else tables.NOT_RUN}"]
         line += [cell(select(rows, sampler=method, m=m), metric) for method in methods]
         lines.append([*line, cell(select(rows, sampler="none"), metric)])

@@ -1,6 +1,7 @@
 """Figures as PNG, by matplotlib."""
 
 import io
+import textwrap
 
 import numpy as np
 
@@ -86,7 +87,7 @@ def _grid(plt, scene: Scene):
             axes = drawn.add_subplot(*place, projection="3d", computed_zorder=False)
             for layer in view.layers:
                 handles[layer.name] = _dots(axes, placed[c][id(layer)], layer)
-                colors.add((layer.name, layer.color))
+                colors.add((layer.name, str(layer.color)))
             axes.set_title(view.note, fontsize=9, y=-0.08)
             axes.set_axis_off()
             axes.view_init(elev=18, azim=-58 if half == 1 else -75)
@@ -112,7 +113,7 @@ def _pictures(plt, figure: Pictures):
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
     for axes, name in zip(grid[0], figure.columns, strict=True):
-        axes.set_title(name, fontsize=9)
+        axes.set_title("\n".join(textwrap.wrap(name, 14)), fontsize=9)
     for axes, name in zip(grid[:, 0], figure.rows, strict=True):
         axes.set_ylabel(name, fontsize=9)
     for r, c, image in figure.placed():

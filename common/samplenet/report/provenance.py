@@ -61,14 +61,15 @@ def commands(evaluations: list[Evaluation]) -> Table:
     keys = ("seed", "revision", "folder", "command")
     lines, listed = [], set()
     for words, path, results, runs in evaluations:
+        columns = results.experiment.columns
         for run in runs:
             if run["folder"] not in listed:
                 m = ", ".join(map(str, run.get("sizes") or [run.get("m", "")]))
-                names = filter(None, [label(str(run.get("sampler", ""))), words])
+                names = filter(None, [label(str(run.get(columns, ""))), words])
                 lines.append([", ".join(names), m, *(str(run.get(key, "")) for key in keys)])
         listed |= {run["folder"] for run in runs}
-        trained = {str(run.get("sampler")) for run in runs}
-        scored = dict.fromkeys(row.get("sampler", "") for row in results.rows)
+        trained = {str(run.get(columns)) for run in runs}
+        scored = dict.fromkeys(row.get(columns, "") for row in results.rows)
         untrained = "; ".join(label(name) for name in scored if name not in trained)
         name = ", ".join(filter(None, ["evaluation", words]))
         name += f": {untrained}" if untrained else ""

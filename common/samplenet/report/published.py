@@ -11,6 +11,14 @@ from samplenet.runs.experiments import Experiment
 MARKS = {
     "log": ("log", "read in training logs published with a later paper"),
     "poster": ("poster", "digitised from a published curve; accuracies by ±0.7 points"),
+    "reprint": ("report", "as the report of a port in PyTorch reprints the paper's table"),
+    "relabelled": (
+        "unsure",
+        "printed as the paper's by the README of a port in PyTorch and named unsupervised; the "
+        "port's report has larger numbers for that, so these are taken to be of known cameras",
+    ),
+    "paper": ("paper", "read in the paper's table"),
+    "port": ("port", "of the port itself, in its report"),
     "guide": (
         "unverified",
         "as later papers are recalled to reprint it, checked against no document",
@@ -88,13 +96,16 @@ class Reference:
 
     def hindrances(self, results: Results, preset: str) -> list[str]:
         """List what makes a difference between `results` and this meaningless; [] if it is fair."""
-        full = select(results.rows, sampler="none", metric=self.metric)
-        n, points = (full[0]["n"], full[0]["m"]) if full else (0, 0)
+        n, points = results.size
+        if self.experiment.has_samplers:
+            full = select(results.rows, sampler="none", metric=self.metric)
+            n, points = (full[0]["n"], full[0]["m"]) if full else (0, 0)
         found = []
         if results.data != self.data:
             found.append(f"the data is {results.data}")
         if points != self.points or self.clouds not in (0, n):
-            found.append(f"{n} test {self.experiment.items} of {points} points")
+            of_points = f" of {points} points" if points else ""
+            found.append(f"{n} test {self.experiment.items}{of_points}")
         if preset != "paper":
             found.append(f"the preset {preset}")
         if self.network and results.network and results.network != self.network:

@@ -15,11 +15,15 @@ from samplenet.runs.environment import made_by
 from samplenet.runs.experiments import Experiment
 
 CURVE_AXES = ("recall", "step_deg")  # the x axis of a precision curve: values, or their distance
+WITHOUT_SAMPLE = {"protocol": "matched"}  # a method that samples no cloud need not name a protocol
 
 
 @dataclass(frozen=True)
 class Results:
-    """The content of a results.json; rows, curves and runs repeat the keys of their `method`."""
+    """The content of a results.json; rows, curves and runs repeat the keys of their `method`.
+
+    `points` are those of a predicted cloud, where no cloud is sampled; 0 where unknown.
+    """
 
     experiment: Experiment
     data: str
@@ -29,6 +33,7 @@ class Results:
     runs: list[dict] = field(default_factory=list)
     environment: dict = field(default_factory=dict)
     network: str = ""
+    points: int = 0
 
     def headline(self, **match) -> list[dict]:
         """Select rows of the experiment's first metric, over all classes."""
@@ -39,7 +44,7 @@ class Results:
     def size(self) -> tuple[int, int]:
         """The number of test items, and N, the points of a whole cloud; 0 where unknown."""
         rows = self.headline(sampler="none") or self.headline()
-        return (rows[0]["n"], rows[0].get("m", 0)) if rows else (0, 0)
+        return (rows[0]["n"], rows[0].get("m", self.points)) if rows else (0, 0)
 
 
 def read(folder: Path, experiments: dict[str, Experiment]) -> Results:
@@ -62,7 +67,7 @@ def read(folder: Path, experiments: dict[str, Experiment]) -> Results:
             items = list(content.get(kind, []))
             if schema == 1:
                 items = [_keyed(item, experiment.metrics) for item in items]
-            kinds[kind] = [{**item["method"], **item} for item in items]
+            kinds[kind] = [{**WITHOUT_SAMPLE, **item["method"], **item} for item in items]
         environment = dict(content.get("environment", {}))
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
@@ -75,14 +80,15 @@ def read(folder: Path, experiments: dict[str, Experiment]) -> Results:
     for row in kinds["rows"]:
         _check_row(row, path)
     for curve in kinds["curves"]:
-        if not {"protocol", "seed", "precision"} <= set(curve) or not set(CURVE_AXES) & set(curve):
+        if not {"seed", "precision"} <= set(curve) or not set(CURVE_AXES) & set(curve):
             short = {key: value for key, value in curve.items() if not isinstance(value, list)}
             axes = " or ".join(CURVE_AXES)
-            raise InputError(
-                f"{path}: in curves, {short} lacks protocol, seed, precision or {axes}"
-            )
+            raise InputError(f"{path}: in curves, {short} lacks seed, precision or {axes}")
     text = {key: str(content.get(key, "")) for key in ("data", "command", "network")}
-    results = Results(experiment, environment=environment, **text, **kinds)
+    points = content.get("points", 0)
+    if type(points) is not int or points < 0:
+        raise InputError(f"{path}: points must be a whole number, got {points!r}")
+    results = Results(experiment, environment=environment, points=points, **text, **kinds)
     headline = experiment.headline
     if not results.headline():
         raise InputError(f"{path} has no row of the metric {headline}")
@@ -105,7 +111,7 @@ def _keyed(item: dict, metrics) -> dict:
 
 
 def _check_row(row: dict, path: Path) -> None:
-    if lacking := {"protocol", "metric", "value", "n", "seed"} - set(row):
+    if lacking := {"metric", "value", "n", "seed"} - set(row):
         raise InputError(f"{path}: in rows, {row} lacks {', '.join(sorted(lacking))}")
     counts = [row.get(name, 0) for name in ("m", "n", "seed")]
     words = [row.get(name, "") for name in ("sampler", "protocol", "metric", "class")]

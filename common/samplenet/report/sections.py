@@ -36,7 +36,7 @@ class Section:
 
     def __post_init__(self):
         self.experiment = self.results.experiment
-        self.title = f"{self.experiment.name.capitalize()}: {self.results.data}"
+        self.title = f"{self.experiment.title}: {self.results.data}"
         self.title += f", {self.experiment.network(self.variant)}" if self.variant else ""
 
     @property
@@ -92,7 +92,7 @@ def _evaluated(
     section = Section(main.path, variant, results, read_gallery(path), [main])
     references = {found.metric: found for found in published.beside(experiment, variant)}
     cells = planned.get((experiment.name, variant), {})
-    for metric in dict.fromkeys([experiment.headline, *references]):
+    for metric in dict.fromkeys([experiment.headline, *experiment.main, *references]):
         if select(results.rows, metric=metric):
             table = tables.compared(results, metric, preset, references.get(metric), cells)
             section.tables.append(table)

@@ -153,7 +153,8 @@ def compared(
             texts.append(cell(pivot[line, column], metric) or empty)
         columns.append((_head(column), texts))
     for i, line in enumerate(lines):
-        cells = {j: pivot[line, column] for j, column in enumerate(ours, first)}
+        rivals = [(j, c) for j, c in enumerate(ours, first) if c.name not in experiment.references]
+        cells = {j: pivot[line, column] for j, column in rivals}
         strong |= {(i, j) for j in best(results.rows, experiment, name, cells)}
     if reference:
         columns += _published_columns(reference, lines)
@@ -263,8 +264,12 @@ def tie(results: Results) -> str:
 
 def _training_seeds(results: Results) -> dict[str, int]:
     """Count the seeds of each trained method."""
-    found = seeds(results.headline(protocol="matched"), results.experiment.columns)
+    experiment, columns = results.experiment, results.experiment.columns
+    found = seeds(results.headline(protocol="matched"), columns)
     trained = [name for name in found if name not in BASELINES and not is_greedy(name)]
+    if not experiment.has_samplers:  # the mean of the training clouds has no run
+        runs = {run.get(columns) for run in results.runs}
+        trained = [name for name in trained if name in runs]
     return {name: len(found[name]) for name in trained}
 
 
@@ -273,7 +278,9 @@ def introduction(results: Results) -> str:
     experiment, (n, points) = results.experiment, results.size
     name, metric = experiment.headline, experiment.metrics[experiment.headline]
     extent = f"{n} test {experiment.items}" + (f" of {points} points" if points else "")
-    parts = [f"Data: {results.data}, {extent}.", experiment.note, PROTOCOLS_NOTE]
+    parts = [f"Data: {results.data}, {extent}.", experiment.note]
+    if experiment.has_samplers:
+        parts.append(PROTOCOLS_NOTE)
     errors = []
     for row in results.headline(protocol="matched"):
         errors.append(standard_error(results.rows, experiment, name, [row]) or 0)

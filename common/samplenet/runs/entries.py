@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from samplenet import greedy
 from samplenet.data import saved_samples
@@ -11,6 +11,8 @@ from samplenet.pretrained import FOLDER, card, list_weights
 from samplenet.runs.experiments import TRAINED_SAMPLERS
 from samplenet.runs.run import finished_run, network_digest, saved_config
 from samplenet.sampled import Prefix, Sampled
+
+T = TypeVar("T")
 
 
 class Entry(NamedTuple):
@@ -107,20 +109,31 @@ def finished_runs(folder: str, task: str) -> list[SamplerRun]:
     Args:
         task: run folder of the task network.
     """
+    runs = [run for _, run in open_finished(folder, "sample_sizes", open_run)]
+    network = network_digest(task)
+    runs = [run for run in runs if run.task == network]
+    return sorted(runs, key=lambda r: (TRAINED_SAMPLERS.index(r.name), max(r.sizes), r.seed))
+
+
+def open_finished(folder: str, setting: str, load: Callable[[str], T]) -> list[tuple[str, T]]:
+    """Load the finished runs in `folder` of scripts with a certain setting: (run folder, loaded).
+
+    Prints a line about each unfinished run.
+
+    Args:
+        setting: that tells these runs from those of other trainings and from evaluations.
+        load: raises InputError if the run has not finished.
+    """
     if not Path(folder).is_dir():
         raise InputError(f"--runs: {folder} is not a folder; name one that holds run folders")
-    network, runs = network_digest(task), []
+    found = []
     for path in sorted(Path(folder).glob("*/config.yaml")):
         try:
-            if not hasattr(saved_config(path.parent), "sample_sizes"):
-                continue  # a task network's run, or an evaluation
-            run = open_run(path.parent)
+            if hasattr(saved_config(path.parent), setting):
+                found.append((str(path.parent), load(path.parent)))
         except InputError as error:
             print(f"skipped: {error}", flush=True)
-            continue
-        if run.task == network:
-            runs.append(run)
-    return sorted(runs, key=lambda r: (TRAINED_SAMPLERS.index(r.name), max(r.sizes), r.seed))
+    return found
 
 
 def greedy_samplers(network, sampler: type) -> dict[str, Callable[[int, int], Callable]]:

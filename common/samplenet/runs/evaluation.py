@@ -126,9 +126,17 @@ def rounded(value) -> float:
     return float(f"{value:.6g}")
 
 
-def row(entry: Entry, protocol: str, metric: str, value, n: int, class_: str | None = None) -> dict:
-    """Return a row of results.json: a metric over n test items, all of them or one class's."""
-    row = {"method": entry.method, "protocol": protocol, "metric": metric}
+def row(
+    entry: Entry, protocol: str | None, metric: str, value, n: int, class_: str | None = None
+) -> dict:
+    """Return a row of results.json: a metric over n test items, all of them or one class's.
+
+    Args:
+        protocol: which points were scored; None where no cloud is sampled.
+    """
+    row = {"method": entry.method, "metric": metric}
+    if protocol:
+        row["protocol"] = protocol
     if class_:
         row["class"] = class_
     return row | {"value": rounded(value), "n": n, "seed": entry.seed}

@@ -69,12 +69,15 @@ class Experiment:
         check: function of reproduce.sh's flags; raises ValueError, with a sentence, to refuse them.
         variant: function of these flags; returns what they add to the results folder's name.
         extras: further tables that reproduce.sh creates on request: functions like `runs`, by name.
+        installs: extras of setup.sh besides the framework's.
         default: --samplers and --sizes by preset; only the one experiment that reproduce.sh runs
             when it is given no name has them. None stands for all samplers, or the preset's sizes.
         note: sentences above the tables on what the headline metric means.
         caveat: a sentence on what its standard errors leave out.
         figures: by file name beside results.json: the function that draws it, from the folder's
             figures.py or from the library.
+        references: methods that only set the scale, as true points do; none is marked as best.
+        main: further metrics whose tables stand with the headline's, above the folded ones.
         glance: sample size that stands for the experiment where a table has room for one.
         further: parts of the published preset that the page reports if they are missing: by name of
             the part, the metric that shows its presence; for "cost" and "ablations" an empty text.
@@ -98,10 +101,13 @@ class Experiment:
     check: Callable = lambda flags: None
     variant: Callable = lambda flags: ""
     extras: dict[str, Callable] = field(default_factory=dict)
+    installs: list[str] = field(default_factory=list)
     default: dict[str, tuple[list[str] | None, list[int] | None]] | None = None
     note: str = ""
     caveat: str = ""
     figures: dict[str, str] = field(default_factory=dict)
+    references: list[str] = field(default_factory=list)
+    main: list[str] = field(default_factory=list)
     glance: int | None = None
     further: dict[str, str] = field(default_factory=dict)
     cost: dict = field(default_factory=dict)
@@ -110,6 +116,16 @@ class Experiment:
     def headline(self) -> str:
         """The metric of the main table."""
         return next(iter(self.metrics))
+
+    @property
+    def title(self) -> str:
+        """The name as a heading: "Shape and pose" for shape_and_pose."""
+        return self.name.replace("_", " ").capitalize()
+
+    @property
+    def has_samplers(self) -> bool:
+        """Whether it compares samplers; others have no protocols and no place in the ranking."""
+        return self.columns == "sampler"
 
     def network(self, name: str) -> str:
         """Return the readable name of a task network; `name` itself if `cost` has none."""

@@ -74,6 +74,7 @@ class Run:
         self._last = self.folder / "last.safetensors"
         self._previous = self.folder / "previous.safetensors"
         self._events = self._interrupt = None
+        self._task_folder = task
         try:
             if single_process:
                 self._interrupt = Interrupt()
@@ -100,8 +101,8 @@ class Run:
             self.done = self.meta["done"]
             if self.meta.get("task", self._task) != self._task:
                 raise InputError(
-                    f"{self.folder} was trained for another network than {config.task} holds now; "
-                    "choose another --out"
+                    f"{self.folder} was trained for another network than {self._task_folder} holds "
+                    "now; choose another --out"
                 )
         if not self.done:
             self._cut_metrics()

@@ -16,7 +16,7 @@ from samplenet.torch.processes import Processes
 WARM_UP = 3  # plain steps before the capture, in which libraries load and Adam makes its moments
 
 
-def adam(net: nn.Module, lr: float) -> torch.optim.Adam:
+def adam(net: nn.Module, lr: float, weight_decay: float = 0.0) -> torch.optim.Adam:
     """Build Adam for the weights of a network, with the learning rate in a tensor beside them.
 
     Set it by `param_groups[0]["lr"].fill_(lr)`: a graph would keep the number that it was captured
@@ -26,7 +26,8 @@ def adam(net: nn.Module, lr: float) -> torch.optim.Adam:
     device = weights[0].device
     # the dtypes that the fused kernels read: a GPU's float32, the CPU's all digits of a float
     dtype = torch.float32 if device.type == "cuda" else torch.float64
-    return torch.optim.Adam(weights, torch.tensor(lr, dtype=dtype, device=device), fused=True)
+    rate = torch.tensor(lr, dtype=dtype, device=device)
+    return torch.optim.Adam(weights, rate, weight_decay=weight_decay, fused=True)
 
 
 def serves(peers: Processes, config) -> bool:

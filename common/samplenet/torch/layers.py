@@ -40,7 +40,7 @@ def point_block(features: Tensor, weight: Tensor, bias: Tensor, norm: _BatchNorm
         products = features.flatten(0, 1) @ weight
         shift = norm.bias + 0 * bias  # the norm takes the bias off; it has a gradient, zero
         out, mean, variance = batch_norm_relu(products, norm.weight, shift, norm.eps)
-        _update(norm, mean + bias, variance, len(products))
+        update_statistics(norm, mean + bias, variance, len(products))
         return out.view(*features.shape[:2], -1)
     # as an image with channels last the per-point layers are faster
     image = features.transpose(1, 2)[..., None]  # (B, C, N, 1)
@@ -90,12 +90,12 @@ def _of_batch(features, weight, bias, norm, sign) -> tuple[Tensor, Tensor]:
         over_processes = functools.partial(_mean_over_processes, group=norm.process_group)
         count *= dist.get_world_size(norm.process_group)
     pooled, mean, variance = normalised_pooled_linear(features, weight, sign, over_processes)
-    _update(norm, mean @ weight + bias, variance, count)
+    update_statistics(norm, mean @ weight + bias, variance, count)
     return pooled + 0 * bias, variance  # the norm takes the bias off; it has a gradient, zero
 
 
 @torch.no_grad()
-def _update(norm: _BatchNorm, mean: Tensor, variance: Tensor, count: int) -> None:
+def update_statistics(norm: _BatchNorm, mean: Tensor, variance: Tensor, count: int) -> None:
     """Let a batch's mean and variance, over `count` points, enter the running statistics."""
     if not norm.track_running_stats:
         return

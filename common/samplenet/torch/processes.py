@@ -46,6 +46,14 @@ class Processes:
         devices = [self.device] if self.device.type == "cuda" else None
         return nn.parallel.DistributedDataParallel(net, devices)
 
+    def gather(self, rows: Tensor) -> Tensor:
+        """Join the rows (b, ...) of all processes to (b * count, ...), differentiably.
+
+        For a loss of the whole batch that each process computes alike: `parallel` then averages its
+        gradients to those of one process.
+        """
+        return rows if self.single_process else _Gather.apply(rows)
+
     def mean(self, measured: list[Tensor]) -> np.ndarray:
         """Read the results of several steps, (steps, values), averaged over the processes."""
         values = torch.stack(measured).reshape(len(measured), -1)
@@ -75,6 +83,22 @@ class Processes:
         box = [value]
         dist.broadcast_object_list(box, 0, device=self.device)
         return box[0]
+
+
+class _Gather(torch.autograd.Function):
+    """Concatenate the processes' rows; each gets the sum of the gradients of its own."""
+
+    @staticmethod
+    def forward(ctx, rows):
+        parts = [torch.empty_like(rows) for _ in range(dist.get_world_size())]
+        dist.all_gather(parts, rows.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        gradient = gradient.contiguous()
+        dist.all_reduce(gradient)
+        return gradient.chunk(dist.get_world_size())[dist.get_rank()]
 
 
 def choose(device: str, number: int = 0) -> torch.device:

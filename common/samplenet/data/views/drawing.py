@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from samplenet.atomic import write_atomic
 from samplenet.data import cameras
+from samplenet.data.views.arrays import read_npy
 from samplenet.data.views.meshes import stream
 from samplenet.errors import InputError
 
@@ -107,6 +108,23 @@ def write_lists(root: Path, synset: str, parts: dict[str, list[str]]) -> None:
         write_atomic(folder / f"{synset}_{split}.txt", content.encode())
 
 
+def read_split(root: Path, synset: str, split: str) -> list[str]:
+    """Read the models of `<root>/splits/<synset>_<split>.txt`.
+
+    Where that is missing, of a list released for DIFFER, `<synset>_<split>_list.txt` or `.npy`.
+
+    Raises:
+        InputError: no list, or a bad one, see `read_list`.
+    """
+    start = f"{root / 'splits' / synset}_{split}"
+    own, text, names = (Path(start + ending) for ending in (".txt", "_list.txt", "_list.npy"))
+    if own.is_file() or not (text.is_file() or names.is_file()):
+        return read_list(own)
+    if text.is_file():
+        return read_list(text)
+    return _checked(names, read_npy(names, kinds="US").reshape(-1).astype(str).tolist())
+
+
 def read_list(path: str | Path) -> list[str]:
     """Read the models of a list, one a line, perhaps none; InputError if one is there twice."""
     path = Path(path)
@@ -114,6 +132,11 @@ def read_list(path: str | Path) -> list[str]:
         models = path.read_text().split()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read: {error}") from error
+    return _checked(path, models)
+
+
+def _checked(path: Path, models: list[str]) -> list[str]:
+    """Return the models that a list names; InputError if one is there twice or no folder's name."""
     if len({*models}) != len(models):
         raise InputError(
             f"{path} names {max(models, key=models.count)} twice: name each model once"

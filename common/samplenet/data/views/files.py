@@ -6,6 +6,7 @@ A model's folder `<root>/<synset>/<model>/` has, of each view k:
     render_k.png   RGBA, 8 bits
     depth_k.png    grey, 16 bits: 65535 / 10 times the depth, the background 65535; may be missing
     labels_k.png   grey, 8 bits: 0 the background, 1 more than the part elsewhere; may be missing
+    labels_k.npy   in its place, the same as an array (DIFFER)
     camera_k.mat   extrinsic (4, 4), pos (3), quat (4), K (3, 3), see `cameras.to_blender`
 
 and `view.txt`, a line "azimuth elevation tilt distance" a view, which is written and not read.
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samplenet.data import cameras
-from samplenet.data.views.meshes import Truth
+from samplenet.data.views.arrays import of_mat, read_mat, read_npy
 from samplenet.data.views.rays import FAR, Views
 from samplenet.errors import InputError, needs_extra
 
@@ -105,6 +106,8 @@ def read(folder: str | Path, num_views: int | None = None, size: int | None = No
         else None
         for kind, mode in (("depth", "I;16"), ("labels", "L"))
     )
+    if labels is None:
+        labels = _label_arrays(folder, numbers, masks.shape[-1])
     for kind, other in (("depth", depths), ("labels", labels)):
         if other is not None and other.shape != masks.shape:
             raise InputError(f"{folder} has {kind}_k.png of another size than render_k.png")
@@ -116,35 +119,6 @@ def read(folder: str | Path, num_views: int | None = None, size: int | None = No
         labels,
         np.stack(extrinsics),
         np.stack(intrinsics),
-    )
-
-
-def write_cloud(path: Path, truth: Truth) -> None:
-    """Write the ground truth as the released one: a .mat file with the key `points`.
-
-    `colors` (M, 3) and `labels` (1, M), where they are known, are ours.
-    """
-    scipy.io.savemat(path, {k: v for k, v in truth._asdict().items() if v is not None})
-
-
-def read_cloud(path: str | Path) -> Truth:
-    """Read what `write_cloud` wrote, or a released file; InputError if it has no points."""
-    path = Path(path)
-    arrays = _mat(path)
-    truth = [_array(path, arrays, key) if key in arrays else None for key in Truth._fields]
-    points, colors, labels = truth
-    if points is None:
-        raise InputError(f"{path} holds no array of numbers 'points'")
-    if points.ndim != 2 or points.shape[1] != 3 or not np.isfinite(points).all():
-        raise InputError(f"{path}: points must be finite, of shape (M, 3), got {points.shape}")
-    if colors is not None and colors.shape != points.shape:
-        raise InputError(f"{path}: colors must be of shape {points.shape}, got {colors.shape}")
-    if labels is not None and labels.size != len(points):
-        raise InputError(f"{path}: labels must be {len(points)} numbers, got {labels.size}")
-    return Truth(
-        points.astype(np.float32),
-        None if colors is None else colors.astype(np.float32),
-        None if labels is None else labels.reshape(-1).astype(np.uint8),
     )
 
 
@@ -183,32 +157,38 @@ def _images(
     return np.stack(images)
 
 
+def _label_arrays(folder: Path, numbers: list[int], size: int) -> NDArray[np.uint8] | None:
+    """Read `labels_k.npy` of these views as (V, size, size); None if the first view has none.
+
+    Maps of another size are resized to the nearest pixel.
+    """
+    if not (folder / f"labels_{numbers[0]}.npy").is_file():
+        return None
+    maps = []
+    for k in numbers:
+        path = folder / f"labels_{k}.npy"
+        labels = read_npy(path)
+        if labels.ndim != 2 or labels.shape[0] != labels.shape[1] or not labels.size:
+            raise InputError(f"{path} must be square, got shape {labels.shape}")
+        if not (labels.min() >= 0 and labels.max() <= 255):
+            low, high = labels.min(), labels.max()
+            raise InputError(f"{path} must hold labels in [0, 255], got {low:g} to {high:g}")
+        at = ((np.arange(size) + 0.5) * len(labels) / size).astype(int)
+        maps.append(labels[at][:, at].astype(np.uint8))
+    return np.stack(maps)
+
+
 def _camera(folder: Path, k: int, size: int | None) -> tuple[NDArray, NDArray]:
     """Read a view's extrinsic, and its K at `size`; if it has none, that of the released lens."""
     path = folder / f"camera_{k}.mat"
-    arrays = _mat(path)
+    arrays = read_mat(path)
     with Image.open(folder / f"render_{k}.png") as image:
         stored = image.width
-    extrinsic, K = _array(path, arrays, "extrinsic"), cameras.intrinsics(stored)
+    extrinsic, K = of_mat(path, arrays, "extrinsic"), cameras.intrinsics(stored)
     if "K" in arrays:
-        K = _array(path, arrays, "K")
+        K = of_mat(path, arrays, "K")
     for key, matrix, side in (("extrinsic", extrinsic, 4), ("K", K, 3)):
         if matrix.shape != (side, side) or not np.isfinite(matrix).all():
             raise InputError(f"{path}: {key} must be finite, of shape ({side}, {side})")
     scale = (size or stored) / stored
     return cameras.from_blender(extrinsic), np.diag([scale, scale, 1]) @ K
-
-
-def _mat(path: Path) -> dict:
-    try:
-        return scipy.io.loadmat(path)
-    except Exception as error:  # SciPy raises whatever a damaged file leads to
-        raise InputError(f"{path} cannot be read: {type(error).__name__} {error}") from error
-
-
-def _array(path: Path, arrays: dict, key: str) -> NDArray[np.float64]:
-    """Return an array of numbers of a .mat file's content."""
-    try:
-        return np.asarray(arrays[key], float)
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path} holds no array of numbers {key!r}") from error

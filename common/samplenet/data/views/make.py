@@ -10,7 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from samplenet.atomic import beside, write_json
-from samplenet.data.views import files, rays
+from samplenet.data.views import files, rays, truths
 from samplenet.data.views.drawing import Drawing, random_cameras, splits_of, write_lists
 from samplenet.data.views.meshes import BuiltIn, ObjFolder, stream
 from samplenet.errors import InputError
@@ -75,7 +75,7 @@ def _draw(source: BuiltIn | ObjFolder, out: Path, drawing: Drawing, job: tuple[s
     views = rays.render(surface, extrinsics, drawing.size, drawing.samples, drawing.lit)
     cloud = surface.cloud(drawing.points, stream(drawing.seed, synset, model, use=2))
     with beside(out / "gt" / synset / f"{model}.mat") as new:
-        files.write_cloud(new, cloud if source.has_parts else cloud._replace(labels=None))
+        truths.write_cloud(new, cloud if source.has_parts else cloud._replace(labels=None))
         os.replace(new, out / "gt" / synset / f"{model}.mat")
     with beside(folder) as new:
         files.write(new, views, extrinsics, source.has_parts)

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from samplenet.data import cameras, shapes
 from samplenet.data.batches import own_folder
-from samplenet.data.views.drawing import SPLITS, Drawing, read_list
+from samplenet.data.views.drawing import SPLITS, Drawing, read_split
 from samplenet.data.views.meshes import BuiltIn, Truth
 from samplenet.errors import InputError
 from samplenet.runs.settings import RunConfig, option
@@ -102,7 +102,7 @@ def read(
     num_views: int | None = None,
     size: int | None = None,
 ) -> Models:
-    """Read the models that `<root>/splits/<class>_<split>.txt` name, as `views.make` writes them.
+    """Read the models of a split, as `views.make` writes them or in a released layout.
 
     Args:
         split: "train", "val" or "test".
@@ -110,21 +110,26 @@ def read(
         size: pixels a side, see `files.read`.
 
     Raises:
-        InputError: a missing list, an empty split, a bad file, or models of different sizes.
+        InputError: a missing folder or list, an empty split, a bad file, or models of different
+            sizes.
     """
-    from samplenet.data.views import files  # here, where a missing package is one sentence
+    from samplenet.data.views import files, truths  # here, where a missing package is one sentence
 
     if split not in SPLITS:
         raise InputError(f"split must be one of {', '.join(SPLITS)}; got {split!r}")
-    pictures, truths, labels, ids = [], [], [], []
+    if not root.is_dir():
+        raise InputError(
+            f"{root} is not a folder: correct it, or fetch the pictures by "
+            f"'python -m samplenet.data.views.published --root {root}'"
+        )
+    pictures, clouds, labels, ids = [], [], [], []
     for label, name in enumerate(classes):
-        models = read_list(root / "splits" / f"{name}_{split}.txt")
+        models = read_split(root, name, split)
         if not models:
             raise InputError(f"{root} has no model of {name!r} for its {split} split")
         for model in tqdm(models, f"read {name}, {split}", unit="model", disable=None):
             pictures.append(files.read(root / name / model, num_views, size))
-            truth = root / "gt" / name / f"{model}.mat"
-            truths.append(files.read_cloud(truth) if truth.is_file() else None)
+            clouds.append(truths.read_truth(root, name, model))
             labels.append(label)
             ids.append(f"{name}/{model}")
     shape = pictures[0].images.shape
@@ -145,7 +150,7 @@ def read(
         np.stack([files.to_bytes(picture.masks) for picture in pictures]),
         np.stack([picture.labels for picture in pictures]) if known else None,
         np.stack([picture.extrinsics for picture in pictures]).astype(np.float32),
-        truths,
+        clouds,
         np.array(labels, np.int64),
         tuple(classes),
         ids,

@@ -76,6 +76,28 @@ def render(
     return Views(*(np.stack(channel) for channel in zip(*pictures, strict=True)))
 
 
+def visible(
+    surface: Surface,
+    extrinsics: NDArray[np.float64],
+    points: NDArray[np.float64],
+    margin: float = 1e-3,
+) -> NDArray[np.bool_]:
+    """Return whether cameras (V, 4, 4) see points (N, 3) of the surface: (V, N).
+
+    A point is hidden if the ray to it hits the surface more than `margin` before it, in the unit
+    of the object frame. Whether the point lies within the image is not asked.
+    """
+    scene = EmbreeScene(robust=True)
+    TriangleMesh(scene, np.ascontiguousarray(surface.triangles, np.float32))
+    start = np.broadcast_to(cameras.centre(extrinsics)[:, None], (len(extrinsics), *points.shape))
+    rays = points - start  # (V, N, 3), whose end is the point
+    lengths = np.linalg.norm(rays, axis=-1)
+    start, rays = (np.ascontiguousarray(a.reshape(-1, 3), np.float32) for a in (start, rays))
+    hits = scene.run(start, rays, output=True)
+    free = np.where(hits["primID"] < 0, 1, hits["tfar"]).reshape(lengths.shape)  # share of the ray
+    return free * lengths >= lengths - margin
+
+
 def _picture(
     scene, surface: Surface, extrinsic: NDArray, size: int, samples: int, lit: bool
 ) -> tuple:

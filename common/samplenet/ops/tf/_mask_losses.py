@@ -34,7 +34,8 @@ def mask_affinity(mask, target, form: str = "chamfer") -> Affinity:
     check_form(form)
     mask, target = _tensors("mask_affinity", mask=mask, target=target)
     if form == "released":
-        return Affinity(mask * _penalty(target), target * _penalty(mask))
+        # a copy: of a tensor at most two gradients are added, which has one order in all runs
+        return Affinity(mask * _penalty(target), target * _penalty(tf.identity(mask)))
     if form == "soft_chamfer":
         return Affinity(mask * _least(target), target * _least(mask))
     return Affinity(mask * _square_distance(target), target * _square_distance(mask))

@@ -152,8 +152,8 @@ def _inside(cell, share, size: int) -> tuple[tf.Tensor, tf.Tensor]:
     return cell, tf.where(inside, share, tf.zeros_like(share))
 
 
-def _gaussian(size: int, taps: int, sigma) -> tf.Tensor:
-    """Return the matrices (B, size, size) that smooth an axis."""
+def smoothing(size: int, taps: int, sigma) -> tf.Tensor:
+    """Return the matrices (B, size, size) that smooth an axis by Gaussians of sigma (B,)."""
     sigma = tf.where(sigma < SMALLEST_SIGMA, tf.constant(SMALLEST_SIGMA, sigma.dtype), sigma)
     sigma = sigma[:, None, None]
 
@@ -168,8 +168,8 @@ def _gaussian(size: int, taps: int, sigma) -> tf.Tensor:
 
 def _smooth(values, sigma, grid: Voxels) -> tf.Tensor:
     """Smooth (B, C, Z, D, D) along its last three axes."""
-    plane = _gaussian(grid.size, grid.kernel_size, sigma)[:, None, None]
-    along_ray = _gaussian(grid.size_z, grid.kernel_size_z, sigma * grid.stretch)[:, None]
+    plane = smoothing(grid.size, grid.kernel_size, sigma)[:, None, None]
+    along_ray = smoothing(grid.size_z, grid.kernel_size_z, sigma * grid.stretch)[:, None]
     values = plane @ values @ plane  # symmetric
     shape = tf.shape(values)
     rays = tf.reshape(values, tf.concat([shape[:3], [grid.size**2]], 0))

@@ -1,0 +1,194 @@
+"""What this experiment asks, runs and shows: all that reproduce.sh, page and tests know of it."""
+
+QUESTION = "Does a point network that learned from pictures without labels need fewer labels?"
+FRAMEWORK = "torch"
+INSTALLS = ["render", "probe"]
+DATA_SET = "ModelNet40"
+ITEMS = "items"
+LINES, COLUMNS = "task", "start"
+SHARE = dict(scale=100, digits=1, better="higher")  # shown in percent
+METRICS = {
+    "accuracy": dict(title="Classification: accuracy, %", spread="share", **SHARE),
+    "accuracy_class_mean": dict(
+        title="Classification: mean of the classes' accuracies, %", **SHARE
+    ),
+    "miou_instance": dict(
+        title="Parts: IoU, mean over clouds, %", spread="miou_instance_std", **SHARE
+    ),
+    "miou_category": dict(title="Parts: IoU, mean over categories, %", **SHARE),
+    "miou_instance_std": dict(
+        title="Parts: standard deviation of the IoU over clouds, %", scale=100, digits=1
+    ),
+    "miou_scenes": dict(title="Scenes: IoU, mean over classes, %", **SHARE),
+    "point_accuracy": dict(title="Parts and scenes: points of the right class, %", **SHARE),
+    "point_accuracy_class_mean": dict(
+        title="Scenes: mean of the classes' shares of right points, %", **SHARE
+    ),
+    "accuracy_fps": dict(title="The same classifier on as many farthest points, %", **SHARE),
+    "accuracy_whole": dict(title="The same classifier on all points, %", **SHARE),
+    "restored": dict(
+        title="Share of the weights that are from the start's run, %", scale=100, digits=1
+    ),
+}
+MAIN = ["miou_instance", "miou_scenes"]
+FIGURES = {"labels.png": "by_labels"}
+BACKBONES = ("pointnet", "dgcnn")
+FLAGS = {
+    "--pairs-root": dict(metavar="DIR", help="pictures and pixel-point pairs to pre-train on"),
+    "--scanobjectnn-root": dict(metavar="DIR", help="ScanObjectNN's h5_files: further tasks"),
+    "--parts-root": dict(metavar="DIR", help="ShapeNetPart in HDF5; default: built-in shapes"),
+    "--rooms-root": dict(metavar="DIR", help="S3DIS rooms or blocks; default: generated rooms"),
+    "--backbones": dict(
+        nargs="+", choices=BACKBONES, help="networks to pre-train: pointnet (default), dgcnn"
+    ),
+    "--grid": dict(
+        action="store_true",
+        help="each loss alone and supervised starts, more numbers of labels and seeds, and scenes",
+    ),
+    "--sampler": dict(
+        action="store_true",
+        help="also a sampler in front of a classifier of few labels, pre-trained or not",
+    ),
+}
+LOSSES = {"both": ["point", "global"], "point": ["point"], "global": ["global"]}
+ALL = 0  # labels
+SAMPLE = 16  # points
+LABELS = {"smoke": [1], "quick": [10], "full": [5, 10, 20, 50, ALL], "paper": [ALL]}  # of a class
+GRID = {"smoke": [1, 2], "paper": [10, 20, 50, ALL]}
+SEEDS = {"smoke": [0], "quick": [0, 1, 2], "full": [0, 1, 2], "paper": [0, 1, 2]}
+ALL_EPOCHS = {"smoke": 1, "quick": 12, "full": 12}  # the presets' own are for few labels
+SCANS = ("scanobjectnn_object_only", "scanobjectnn_with_background")
+# published for DGCNN; the shorter presets train both networks alike
+DGCNN = ["--optimizer", "sgd", "--lr", 0.1, "--lr-schedule", "cosine", "--label-smoothing", 0.2]
+
+
+def runs(plan):
+    """Add the image network, the pre-training of point networks from it, and what comes of them."""
+    grid, scored = plan.flags.grid, []
+    images = add_pretraining(plan, "train_images.py", "images")
+    for backbone in plan.flags.backbones or BACKBONES[:1]:
+        starts = {"random": None}
+        for start in LOSSES if grid else list(LOSSES)[:1]:
+            starts[start] = add_points(plan, images, backbone, start)
+        if grid:
+            starts["supervised"] = add_classifier(plan, backbone, "random", None, ALL, 0)
+            scored.append(starts["supervised"])
+        for start, run in starts.items():
+            scored += add_tasks(plan, backbone, start, run)
+        if backbone == "pointnet" and plan.flags.sampler:
+            scored += add_samplers(plan, images)
+    folders = [plan.path(f"{plan.base}/{name}") for name in plan.flags.backbones or BACKBONES[:1]]
+    flags = ["--runs", *folders]
+    plan.add(
+        "evaluate.py",
+        "evaluation",
+        flags,
+        data=False,
+        needs=[*dict.fromkeys(scored)],
+        output="results.json",
+    )
+
+
+def add_tasks(plan, backbone, start, run):
+    """Add all that a network is judged by which starts from `run`; return the names."""
+    grid, names = plan.flags.grid, [add_probe(plan, backbone, start, run)]
+    labels = GRID.get(plan.preset, LABELS["full"]) if grid else LABELS[plan.preset]
+    for seed in SEEDS[plan.preset]:
+        for count in labels:
+            if count or start != "supervised":
+                names.append(add_classifier(plan, backbone, start, run, count, seed))
+        if grid or seed == 0:
+            names.append(add_segmentation(plan, "parts", backbone, start, run, seed))
+        if grid:
+            names.append(add_segmentation(plan, "scenes", backbone, start, run, seed))
+        if plan.flags.scanobjectnn_root:
+            for data_set in SCANS:
+                names.append(add_classifier(plan, backbone, start, run, ALL, seed, data_set))
+    return names
+
+
+def add_samplers(plan, images):
+    """Add samplers whose trunk, and whose classifier, start at random or from pre-training."""
+    count, names = min(filter(None, [*LABELS[plan.preset], 10])), []
+    plain = ["--images", plan.path(images), "--no-transforms", "--losses", *LOSSES["both"]]
+    both = add_pretraining(plan, "train_points.py", "pointnet/plain-both", plain, [images])
+    for start, run in {"random": None, "both": both}.items():
+        for seed in SEEDS[plan.preset]:
+            flags = ["--no-transforms", "--labels-per-class", count, "--seed", seed]
+            own, needs = started(plan, "pointnet", run)
+            folder = f"pointnet/plain-classifier-{start}-seed{seed}"
+            fields = dict(output="last.safetensors", resume=True)
+            task = plan.add("train_classifier.py", folder, [*own, *flags], needs=needs, **fields)
+            names.append(task)
+            for trunk, trunk_run in {"random": None, "both": both}.items():
+                flags = ["--task", plan.path(task), "--sample-sizes", SAMPLE, "--seed", seed]
+                flags += ["--pretrained", plan.path(trunk_run)] if trunk_run else []
+                folder = f"pointnet/sampler-{trunk}-for-{start}-seed{seed}"
+                needs = [task, trunk_run] if trunk_run else [task]
+                name = plan.add("train_samplenet.py", folder, flags, needs=needs, **fields)
+                names.append(name)
+    return names
+
+
+def add_points(plan, images, backbone, start):
+    """Add the pre-training of a point network by the losses that `start` names."""
+    flags = ["--images", plan.path(images), "--backbone", backbone, "--losses", *LOSSES[start]]
+    return add_pretraining(plan, "train_points.py", f"{backbone}/{start}", flags, [images])
+
+
+def add_pretraining(plan, script, folder, flags=(), needs=()):
+    """Add a training from pictures; its data are not those of --data-root."""
+    if plan.flags.pairs_root:
+        flags = [*flags, "--pairs-root", plan.flags.pairs_root]
+    output = dict(needs=needs, output="last.safetensors", resume=True)
+    return plan.add(script, folder, flags, data=False, **output)
+
+
+def add_probe(plan, backbone, start="random", pretrained=None):
+    """Add a linear SVM on the features of a pre-trained network, or of random weights."""
+    flags, needs = started(plan, backbone, pretrained)
+    folder = f"{backbone}/probe-{start}"
+    return plan.add("linear_probe.py", folder, flags, needs=needs, output="scores.json")
+
+
+def add_classifier(plan, backbone, start, pretrained, count, seed, data_set=""):
+    """Add the training of a classifier with `count` labels of a class, or with all."""
+    flags, needs = started(plan, backbone, pretrained)
+    if count:
+        flags += ["--labels-per-class", count]
+    elif plan.preset in ALL_EPOCHS:
+        flags += ["--epochs", ALL_EPOCHS[plan.preset]]
+    if data_set:
+        flags += ["--data-set", data_set, "--data-root", plan.flags.scanobjectnn_root]
+    words = [data_set or "classifier", count or "all", start, f"seed{seed}"]
+    folder = f"{backbone}/{'-'.join(map(str, words))}"
+    flags = [*flags, *published(plan, backbone), "--seed", seed]
+    fields = dict(needs=needs, output="last.safetensors", resume=True, data=not data_set)
+    return plan.add("train_classifier.py", folder, flags, **fields)
+
+
+def add_segmentation(plan, task, backbone, start, pretrained, seed):
+    """Add the training of a network for the points of "parts" or "scenes"."""
+    flags, needs = started(plan, backbone, pretrained)
+    root = plan.flags.parts_root if task == "parts" else plan.flags.rooms_root
+    if root:
+        flags += ["--data-root", root]
+    folder = f"{backbone}/{task}-{start}-seed{seed}"
+    flags = [*flags, *published(plan, backbone), "--seed", seed]
+    fields = dict(needs=needs, output="last.safetensors", resume=True, data=False)
+    return plan.add(f"train_{task}.py", folder, flags, **fields)
+
+
+def started(plan, backbone, pretrained):
+    """Return flags for a network that starts from a run, or at random, and the runs it needs."""
+    flags = ["--backbone", backbone]
+    return (
+        (flags + ["--pretrained", plan.path(pretrained)], [pretrained])
+        if pretrained
+        else (flags, [])
+    )
+
+
+def published(plan, backbone):
+    """Return the flags of DGCNN's published training, if the preset has published settings."""
+    return DGCNN if plan.preset == "paper" and backbone == "dgcnn" else []

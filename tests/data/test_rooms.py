@@ -1,0 +1,137 @@
+"""Rooms and their blocks: generated ones, S3DIS's scans and PointNet's blocks."""
+
+import numpy as np
+import pytest
+
+from samplenet import InputError
+from samplenet.data import blocks, h5, rooms, s3dis
+from samplenet.data.rooms import Room
+
+
+@pytest.fixture(scope="module")
+def room():
+    return rooms.generate(0, num_points=3000)
+
+
+def test_a_generated_room_has_its_classes_where_they_belong(room):
+    assert room.points.shape == (3000, 3) and room.colors.dtype == np.uint8
+    np.testing.assert_array_equal(room.points.min(0), 0)
+    width, depth, height = room.points.max(0)
+    assert 3 < width < 6.2 and 3 < depth < 6.2 and 2.5 < height < 3.2
+    z = room.points[:, 2]
+    assert z[room.labels == 1].max() < 0.06 and z[room.labels == 0].min() > height - 0.06
+    assert {0, 1, 2} < {*room.labels} and room.labels.max() < len(rooms.CLASSES)
+    inside = room.labels > 2
+    assert (room.points[inside] > 0.04).all()  # furniture stands on the floor, within the walls
+    assert (room.points[inside, :2] < (width - 0.04, depth - 0.04)).all()
+
+
+def test_rooms_depend_on_split_and_number_alone(room):
+    again = rooms.generated(1, num_points=3000)[0]
+    np.testing.assert_array_equal(again.points, room.points)
+    other = rooms.generate(0, "test", 3000)
+    assert other.name != room.name and not np.array_equal(other.points, room.points)
+    for arguments, words in (
+        ((0, "val"), "split must be one of train, test; got 'val'"),
+        ((-1,), "got index -1, seed 0"),
+        ((0, "train", 0), "num_points must be at least 1, got 0"),
+    ):
+        with pytest.raises(InputError, match=words):
+            rooms.generate(*arguments)
+
+
+def test_pieces_of_furniture_do_not_meet():
+    meshes = rooms.generate_meshes(3)
+    boxes = [
+        (piece[..., :2].min((0, 1)), piece[..., :2].max((0, 1)))
+        for piece in np.split(meshes.triangles, 1 + np.flatnonzero(np.diff(meshes.labels)))
+        if (piece[..., 2].max() < 2.4) and np.ptp(piece[..., :2], axis=(0, 1)).max() < 2.3
+    ]
+    assert len(boxes) > 2
+    for i, (low, high) in enumerate(boxes):
+        for other_low, other_high in boxes[:i]:
+            assert not ((low < other_high).all() and (other_low < high).all())
+
+
+def test_the_features_of_a_block_are_those_of_pointnet():
+    points = np.array([[0, 0, 0], [2.5, 1, 2], [0.25, 0.75, 1], [1.9, 0.5, 1]], np.float32)
+    colors = np.array([[0, 51, 255]] * 4, np.uint8)
+    room = Room(points, colors, np.array([0, 1, 2, 3]), "small")
+    whole = blocks.cover(room, num_points=2)
+    order = np.unique(whole.rows, return_index=True)[1]
+    features = whole.features.reshape(-1, 9)[order]
+    np.testing.assert_allclose(
+        features[:, :3], [[-0.5, -0.5, 0], [0, 0.5, 2], [-0.25, 0.25, 1], [0.4, 0, 1]], atol=1e-6
+    )
+    np.testing.assert_allclose(features[:, 3:6], [[0, 0.2, 1]] * 4, atol=1e-6)
+    np.testing.assert_allclose(features[2, 6:], [0.1, 0.75, 0.5], atol=1e-6)
+    np.testing.assert_array_equal(whole.labels.ravel()[order], [0, 1, 2, 3])
+
+
+def test_columns_cover_every_point_and_training_ones_overlap(room):
+    whole = blocks.cover(room, 128)
+    np.testing.assert_array_equal(np.unique(whole.rows), np.arange(3000))
+    assert np.abs(whole.features[..., :2]).max() <= 0.5 + 1e-5 + 0.5  # the last one is closed
+    drawn = blocks.draw(room, 128, least=50)
+    assert len(drawn.features) > 1.5 * len(whole.features) * 128 / 3000
+    counts = np.bincount(drawn.rows.ravel(), minlength=3000)
+    assert counts.max() >= 2  # of columns half a metre apart
+    np.testing.assert_array_equal(drawn.labels, room.labels[drawn.rows])
+    assert blocks.draw(room, 128, least=10_000).features.shape == (0, 128, 9)
+
+
+@pytest.fixture
+def scans(tmp_path):
+    """Two annotated rooms of two areas; one file has a stray character, as the released one."""
+    for area, name in ((1, "office_1"), (5, "hallway_6")):
+        folder = tmp_path / "raw" / f"Area_{area}" / name / "Annotations"
+        folder.mkdir(parents=True)
+        (folder / "chair_1.txt").write_bytes(b"1 2 3 10 20 30\n1.5 2 3 10 20\x1030\n")
+        (folder / "stairs_1.txt").write_text("2 4 3.5 0 0 255\n")
+    return tmp_path / "raw"
+
+
+def test_scans_become_rooms(scans, tmp_path):
+    files = s3dis.convert(scans, tmp_path / "rooms")
+    assert [file.name for file in files] == ["Area_1_office_1.npy", "Area_5_hallway_6.npy"]
+    (train,) = s3dis.load_rooms(tmp_path / "rooms", "train", test_area=5)
+    (test,) = s3dis.load_rooms(tmp_path / "rooms", "test", test_area=5)
+    assert train.name == "Area_1_office_1" and test.name == "Area_5_hallway_6"
+    np.testing.assert_allclose(test.points, [[0, 0, 0], [0.5, 0, 0], [1, 2, 0.5]])
+    assert test.labels.tolist() == [8, 8, 12]  # chair; stairs are clutter
+    assert test.colors[1].tolist() == [10, 20, 30]
+    with pytest.raises(InputError, match=r"no room Area_<a>_<room>.npy for its test split"):
+        s3dis.load_rooms(tmp_path / "rooms", "test", test_area=3)
+    with pytest.raises(InputError, match=r"area in \[1, 6\], got 'train', 7"):
+        s3dis.load_rooms(tmp_path / "rooms", "train", test_area=7)
+    np.save(files[0], np.zeros((3, 6)))
+    with pytest.raises(InputError, match="must hold x y z r g b label a point"):
+        s3dis.load_rooms(tmp_path / "rooms", "train")
+    files[0].write_bytes(b"no array")
+    with pytest.raises(InputError, match="Area_1_office_1.npy cannot be read"):
+        s3dis.load_rooms(tmp_path / "rooms", "train")
+    with pytest.raises(InputError, match="name the scans' folder"):
+        s3dis.convert(tmp_path / "rooms", tmp_path / "again")
+
+
+def test_blocks_in_hdf5_are_split_by_area(tmp_path):
+    rng = np.random.default_rng(0)
+    for number in range(2):
+        data = rng.random((2, 6, 9)).astype(np.float32)
+        label = rng.integers(13, size=(2, 6)).astype(np.uint8)
+        h5.write(tmp_path / f"ply_data_all_{number}.h5", {"data": data, "label": label})
+    listing = "".join(f"indoor3d_sem_seg_hdf5_data/ply_data_all_{i}.h5\n" for i in range(2))
+    (tmp_path / "all_files.txt").write_text(listing)
+    names = ["Area_5_office_1", "Area_1_office_1", "Area_1_office_1", "Area_5_office_10"]
+    (tmp_path / "room_filelist.txt").write_text("\n".join(names) + "\n")
+    assert s3dis.is_blocks(tmp_path)
+    features, labels = s3dis.load_blocks(tmp_path, "test", 5, num_points=4)
+    assert features.shape == (2, 4, 9) and labels.shape == (2, 4)
+    np.testing.assert_array_equal(features[1], data[1, :4])
+    assert len(s3dis.load_blocks(tmp_path, "train", 5, 6)[0]) == 2
+    for area, n, words in ((3, 4, "no block for its test split"), (5, 7, "at most 6, got 7")):
+        with pytest.raises(InputError, match=words):
+            s3dis.load_blocks(tmp_path, "test", area, n)
+    (tmp_path / "room_filelist.txt").write_text("Area_5_office_1\n")
+    with pytest.raises(InputError, match="has 1 lines for 4 blocks"):
+        s3dis.load_blocks(tmp_path, "test", 5, 4)
