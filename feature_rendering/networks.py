@@ -69,11 +69,11 @@ class Branch(keras.layers.Layer):
 class PointNetwork(keras.Model):
     """CAPNet's and DIFFER's networks: images (B, S, S, 3) in [0, 1] on black -> `Prediction`.
 
-    The first points are normal with standard deviation SPREAD, by the biases of the last layer: many
-    pixels wide, and inside of the object. With the released biases of 0 and images in [0, 1] all
-    points would begin in one pixel, with nearly one gradient, and with none where its mask is 1;
-    the released code reaches 0.025 by images in [0, 255]. Where points begin outside of the object,
-    the masks push some out of all images, and from there nothing brings them back.
+    The first points are normal with standard deviation SPREAD, by the biases of the last layer:
+    many pixels wide, and inside of the object. With the released biases of 0 and images in [0, 1]
+    all points would begin in one pixel, with nearly one gradient, and with none where its mask is
+    1; the released code reaches 0.025 by images in [0, 255]. Where points begin outside of the
+    object, the masks push some out of all images, and from there nothing brings them back.
 
     Args:
         num_points: N.

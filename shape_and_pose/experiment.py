@@ -11,6 +11,8 @@ NETWORKS = {
     "camera": ["--supervision", "camera"],
     "unsupervised": ["--supervision", "none"],
 }
+# silhouettes alone need longer: by preset, epochs that are not those of its file
+LONGER = {"quick": {"unsupervised": ["--epochs", 200]}}
 KINDS = dict(nargs="+", choices=[*NETWORKS], help="shape_and_pose: networks to train (all)")
 FLAGS = {"--views-root": dict(metavar="DIR", help=ROOT_HELP), "--supervision": KINDS}
 ITEMS = "models"
@@ -76,14 +78,19 @@ ABLATIONS = {
 def runs(plan):
     """Add a training for each kind of supervision, and their evaluation."""
     chosen = plan.flags.supervision or NETWORKS
-    plan.add_networks("train_shapes.py", {name: NETWORKS[name] for name in chosen})
+    plan.add_networks("train_shapes.py", {name: flags(plan, name) for name in chosen})
 
 
 def ablation(plan):
     """Add unsupervised networks with one setting changed, each with its evaluation."""
     for name, changed in ABLATIONS.items():
-        network = {"unsupervised": [*NETWORKS["unsupervised"], *changed]}
+        network = {"unsupervised": [*flags(plan, "unsupervised"), *changed]}
         plan.add_networks("train_shapes.py", network, f"ablation/{name}")
+
+
+def flags(plan, name):
+    """Return the flags that train a network."""
+    return [*NETWORKS[name], *LONGER.get(plan.preset, {}).get(name, [])]
 
 
 EXTRAS = {"ablation-shape": ablation}

@@ -1,4 +1,7 @@
-"""The settings of training; the defaults are the published ones. docs/… maps the released keys."""
+"""The settings of training; the defaults are the published ones.
+
+docs/released-dpc.md has the flag of every released key.
+"""
 
 import math
 from dataclasses import dataclass

@@ -11,10 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 import camera
-import judging
 import losses
 import networks
-from lessons import Lessons
+import validation
 from options import Config
 from samplenet.data import batches
 from samplenet.data.views.models import open_models
@@ -24,6 +23,7 @@ from samplenet.runs.script import main
 from samplenet.runs.training import Training
 from samplenet.tf.replicas import Replicas
 from samplenet.tf.state import State
+from training_data import TrainingData
 
 
 def train(config: Config) -> None:
@@ -37,7 +37,7 @@ def train(config: Config) -> None:
     lr = [schedules.learning_rate(config, step, len(steps)) for step in steps]
     sigmas = losses.sigmas(config, steps / len(steps))
     counts = losses.points_kept(config, steps / len(steps))
-    lessons = Lessons(config, models)
+    data = TrainingData(config, models)
     with peers.scope():
         net = networks.build(config)
         optimizer = keras.optimizers.Adam(config.lr, epsilon=1e-8)
@@ -103,7 +103,7 @@ def train(config: Config) -> None:
     train_step = peers.compiled(train_step)
 
     def load(step, rows):
-        return peers.spread(*lessons.batch(step, rows))
+        return peers.spread(*data.batch(step, rows))
 
     kind = "chamfer" if config.supervision == "points" else "silhouette"
     names = ("train_loss", f"train_{kind}_loss", "train_student_loss")
@@ -112,9 +112,9 @@ def train(config: Config) -> None:
             order = batches.of_epoch(rows, config.batch_size, config.seed, epoch)
             for _, batch in training.steps(order, load):
                 training.add(train_step(*batch))
-            scores = judging.scores(net, config, held_out) if training.judging else {}
+            scores = validation.scores(net, config, held_out) if training.judging else {}
             if training.run:
-                judging.keep_clouds(net, held_out, training)
+                validation.keep_clouds(net, held_out, training)
             training.end_epoch(names, lr=lr[training.step - 1], **scores)
 
 

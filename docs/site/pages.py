@@ -46,6 +46,7 @@ MENU = {
         "docs/install.md",
         "docs/samplers.md",
         "docs/rendering.md",
+        "docs/released-dpc.md",
         "docs/ops.md",
         "Ops: speed, build, limits <common/samplenet/ops/README.md>",
         "docs/data-formats.md",

@@ -1,6 +1,8 @@
 """The training script: what it learns, keeps, refuses and goes on from."""
 
+import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from samplenet.runs.checkpoint import load_checkpoint
 from samplenet.runs.experiments import PRESETS
 from samplenet.runs.run import Run
 
+ROOT = Path(__file__).parents[2]
 TINY = (
     "--shapes-per-class 12 --image-size 16 --num-views 3 --views-per-step 2 --batch-size 4 "
     "--num-points 64 --conv-width 4 --fc-width 32 --code-width 32 --grid-size 8 --kernel-size 5 "
@@ -103,25 +106,25 @@ def test_only_a_student_has_a_students_loss(tmp_path, train, metrics, student):
     assert all((line["train_student_loss"] > 0) == student for line in metrics(tmp_path))
 
 
-def test_a_lesson_has_different_pictures_of_a_model_by_chance(scripts, tmp_path, monkeypatch, data):
+def test_a_batch_has_different_pictures_of_a_model_by_chance(scripts, tmp_path, monkeypatch, data):
     monkeypatch.setenv("SAMPLENET_DATA", str(data))
     config = settings.load(scripts.options.Config, TINY.split())
     models = open_models(config, "train")
-    lessons = scripts.lessons.Lessons(config, models)
+    source = scripts.training_data.TrainingData(config, models)
     rows = np.array([2, 0])
     seen = set()
     for step in range(8):
-        pictures, poses = lessons.batch(step, rows)
+        pictures, poses = source.batch(step, rows)
         assert pictures.shape == (2, 2, 16, 16, 4) and poses.shape == (2, 2, 4)
         for row, (pair, pose) in enumerate(zip(pictures, poses, strict=True)):
             model = models.images[rows[row]]
             views = [np.flatnonzero((model == p[..., :3]).all((1, 2, 3)))[0] for p in pair]
             assert len(set(views)) == 2
-            np.testing.assert_array_equal(pose, lessons.poses[rows[row], views])
+            np.testing.assert_array_equal(pose, source.poses[rows[row], views])
             np.testing.assert_array_equal(pair[..., 3], models.masks[rows[row], views])
             seen.add((row, *views))
     assert len(seen) > 6
-    again, _ = lessons.batch(7, rows)
+    again, _ = source.batch(7, rows)
     np.testing.assert_array_equal(again, pictures)
 
 
@@ -178,3 +181,16 @@ def test_the_defaults_are_the_published_settings(scripts, monkeypatch):
     assert (config.lr, config.weight_decay, config.batch_size) == (1e-4, 1e-3, 8)
     assert (config.candidates, config.student_weight, config.views_per_step) == (4, 20.0, 4)
     assert config.epochs * (4744 // config.batch_size) == pytest.approx(600_000, rel=1e-3)
+
+
+def test_every_released_key_has_a_flag_or_a_reason(scripts):
+    page = (ROOT / "docs" / "released-dpc.md").read_text()
+    rows = [row.split("|")[1:3] for row in page.splitlines() if row.startswith("| `")]
+    keys = [key for row in rows for key in re.findall(r"`(\w+)`", row[0])]
+    assert len(keys) == len(set(keys)) == 124
+    fields = {*vars(scripts.options.Config()), *vars(scripts.evaluate.Config()), "config"}
+    for _, meaning in rows:
+        flags = re.findall(r"`--([\w-]+)", meaning)
+        assert flags or meaning.startswith((" none: ", " it is "))
+        for flag in flags:
+            assert {name := flag.replace("-", "_"), name.removeprefix("no_")} & fields, flag

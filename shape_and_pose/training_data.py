@@ -9,7 +9,7 @@ from samplenet.errors import InputError
 from samplenet.runs.streams import Stream, generator
 
 
-class Lessons:
+class TrainingData:
     """The batches of a run. Each depends on the step and the seed, not on those before it.
 
     Raises:
