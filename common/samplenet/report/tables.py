@@ -153,7 +153,8 @@ def compared(
             texts.append(cell(pivot[line, column], metric) or empty)
         columns.append((_head(column), texts))
     for i, line in enumerate(lines):
-        cells = {j: pivot[line, column] for j, column in enumerate(ours, first)}
+        rivals = [(j, c) for j, c in enumerate(ours, first) if c.name not in experiment.references]
+        cells = {j: pivot[line, column] for j, column in rivals}
         strong |= {(i, j) for j in best(results.rows, experiment, name, cells)}
     if reference:
         columns += _published_columns(reference, lines)

@@ -75,6 +75,7 @@ class Experiment:
         caveat: a sentence on what its standard errors leave out.
         figures: by file name beside results.json: the function that draws it, from the folder's
             figures.py or from the library.
+        references: methods that only set the scale, as true points do; none is marked as best.
         main: further metrics whose tables stand with the headline's, above the folded ones.
         glance: sample size that stands for the experiment where a table has room for one.
         further: parts of the published preset that the page reports if they are missing: by name of
@@ -103,6 +104,7 @@ class Experiment:
     note: str = ""
     caveat: str = ""
     figures: dict[str, str] = field(default_factory=dict)
+    references: list[str] = field(default_factory=list)
     main: list[str] = field(default_factory=list)
     glance: int | None = None
     further: dict[str, str] = field(default_factory=dict)
