@@ -30,6 +30,13 @@ SCRIPTS = {
         "--num-points 16 --batch-size 8 --shapes-per-class 10 --epochs 3 --image-size 8 "
         "--num-views 2 --views-per-step 2",
     ),
+    # each device chooses its own points to draw, so here all of them are
+    "shapes": (
+        "shape_and_pose/train_shapes.py",
+        "--num-points 16 --batch-size 4 --shapes-per-class 10 --epochs 3 --image-size 8 "
+        "--num-views 2 --views-per-step 2 --grid-size 8 --kernel-size 5 --fc-width 16 "
+        "--code-width 16 --supervision none --keep 1",
+    ),
 }
 SAMPLERS = {
     "classifier": (
@@ -174,6 +181,7 @@ slow = pytest.mark.slow  # one of each kind is enough by default
         pytest.param(Starts.two_processes, "autoencoder", marks=slow),  # continued below
         pytest.param(Starts.two_devices, "autoencoder", marks=slow),
         pytest.param(Starts.two_devices, "points", marks=slow),
+        pytest.param(Starts.two_devices, "shapes", marks=slow),
     ],
 )
 def test_a_task_network_trains_as_on_one_device(tmp_path, starts, trained, name, several):
