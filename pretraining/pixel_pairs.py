@@ -44,9 +44,7 @@ class PairsConfig(RunConfig):
     shapes_per_class: int = option(100, "built-in shapes: training shapes a class", at_least=1)
     num_points: int = option(1024, "points used of each cloud, N", at_least=1)
     num_views: int = option(12, "pictures of each object, V", at_least=1)
-    image_size: int = option(
-        32, "pixels a side of drawn pictures, or of frames, S", at_least=8
-    )
+    image_size: int = option(32, "pixels a side of drawn pictures, or of frames, S", at_least=8)
 
 
 @dataclass(frozen=True)
