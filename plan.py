@@ -67,7 +67,7 @@ class Plan:
             flags: of the script besides --config, --data-root, --out and --resume.
             data: whether the script takes --data-root.
             resume: whether the script takes --resume.
-            fields: of `Job`: `output`, `needs`, `wants`, `runs`, `reads` and `exclusive`.
+            fields: of `Job`: `output`, `needs`, `wants`, `runs`, `networks`, `reads`, `exclusive`.
 
         Returns:
             The run's name.
@@ -218,7 +218,7 @@ class Plan:
                 names.append(self.add_task(script, folder, flags, seed=seed).name)
         runs = Path(self.base, below)
         flags = ["--runs", self.path(str(runs))]
-        found = dict(output="results.json", wants=names, runs=self.out / runs)
+        found = dict(output="results.json", wants=names, networks=self.out / runs)
         self.add("evaluate.py", str(Path(below, "evaluation")), flags, **found)
 
     @property

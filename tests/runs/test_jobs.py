@@ -256,6 +256,18 @@ def test_an_evaluation_runs_again_when_another_run_has_finished_where_it_looks(r
     assert (tmp_path / "ran").read_text().count("table") == 3
 
 
+def test_an_evaluation_of_networks_runs_again_when_another_has_finished(run, tmp_path):
+    results = tmp_path / "results"
+    (results / "table").mkdir(parents=True)
+    job = Job("table", ["-c", SCRIPT, "table"], run.config, "out", networks=results)
+    for name, task, times in [("a", None, 1), ("b", None, 2), ("sampler", "network", 2)]:
+        (results / name).mkdir()
+        meta = {"done": True, "task": task}
+        save_checkpoint(results / name / "last.safetensors", {"w": np.ones(3)}, meta)
+        Jobs([job], results, tmp_path).run()
+        assert (tmp_path / "ran").read_text().count("table") == times
+
+
 def test_two_run_at_once(run):
     """Each waits for the other's file, so one after the other they would never end."""
     script = (

@@ -24,7 +24,9 @@ class Job:
         output: the file that it leaves in its folder.
         needs: jobs that must have succeeded.
         wants: jobs to wait for, whether they succeed or fail.
-        runs: folder of training runs; the job reads the finished ones, so another one reruns it.
+        runs: folder of samplers' training runs; the job reads the finished ones, so another one
+            reruns it.
+        networks: folder of the training runs of networks that no sampler is trained for, likewise.
         reads: folders that it reads completely; a change in one reruns it.
         exclusive: whether no other job may run at the same time, as it measures time.
         python: the interpreter.
@@ -37,6 +39,7 @@ class Job:
     needs: Sequence[str] = ()
     wants: Sequence[str] = ()
     runs: Path | None = None
+    networks: Path | None = None
     reads: Sequence[Path] = ()
     exclusive: bool = False
     python: str = sys.executable
@@ -53,20 +56,26 @@ def key_of(job: Job, digests: dict[str, str]) -> str:
     used = {name: digests[name] for name in job.needs if name in digests}
     content = [job.command, job.config.read_text(), used]
     if job.runs:
-        content.append(_finished_runs(job.runs))
+        content.append(_finished_runs(job.runs, samplers=True))
+    if job.networks:
+        content.append(_finished_runs(job.networks, samplers=False))
     if job.reads:
         paths = itertools.chain.from_iterable(folder.rglob("*") for folder in job.reads)
         content.append({str(path): file_digest(path) for path in paths if path.is_file()})
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _finished_runs(folder: Path) -> dict[str, str]:
-    """Compute the digest of each finished sampler's run directly inside a folder, by its name."""
+def _finished_runs(folder: Path, samplers: bool) -> dict[str, str]:
+    """Compute the digest of each finished run directly inside a folder, by its name.
+
+    Args:
+        samplers: whether the runs of samplers count, which have a task network, or the others.
+    """
     digests = {}
     for path in sorted(folder.glob("*/last.safetensors")):
         with contextlib.suppress(InputError):  # evaluations skip a damaged run too
             meta = load_checkpoint(path)[1]
-            if meta.get("done") and meta.get("task"):
+            if meta.get("done") and bool(meta.get("task")) == samplers:
                 digests[path.parent.name] = file_digest(path)
     return digests
 
