@@ -68,6 +68,10 @@ def write(folder, content):
         ({**RESULTS, "rows": [{**ROW, "m": "8"}]}, "whole numbers"),
         ({**RESULTS, "rows": [{**ROW, "sampler": [1]}]}, "whole numbers"),
         ({**RESULTS, "curves": [CURVE]}, "in curves, .*'seed': 0.* lacks .*recall or step_deg"),
+        (
+            {**RESULTS, "rows": [{k: v for k, v in ROW.items() if k != "protocol"}]},
+            "in rows, .* lacks protocol",
+        ),
         ({**RESULTS, "points": "many"}, "points must be a whole number, got 'many'"),
         (None, "No such file"),
     ],

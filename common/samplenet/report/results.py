@@ -15,7 +15,7 @@ from samplenet.runs.environment import made_by
 from samplenet.runs.experiments import Experiment
 
 CURVE_AXES = ("recall", "step_deg")  # the x axis of a precision curve: values, or their distance
-WITHOUT_SAMPLE = {"protocol": "matched"}  # a method that samples no cloud need not name a protocol
+WITHOUT_SAMPLE = {"protocol": "matched"}  # where no cloud is sampled, results name no protocol
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,12 @@ def read(folder: Path, experiments: dict[str, Experiment]) -> Results:
         if name not in list(experiments):
             raise InputError(f"{path}: experiment must be {' or '.join(experiments)}, got {name!r}")
         experiment = experiments[name]
+        absent = {} if experiment.has_samplers else WITHOUT_SAMPLE
         for kind in ("rows", "curves", "runs"):
             items = list(content.get(kind, []))
             if schema == 1:
                 items = [_keyed(item, experiment.metrics) for item in items]
-            kinds[kind] = [{**WITHOUT_SAMPLE, **item["method"], **item} for item in items]
+            kinds[kind] = [{**absent, **item["method"], **item} for item in items]
         environment = dict(content.get("environment", {}))
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
@@ -80,10 +81,12 @@ def read(folder: Path, experiments: dict[str, Experiment]) -> Results:
     for row in kinds["rows"]:
         _check_row(row, path)
     for curve in kinds["curves"]:
-        if not {"seed", "precision"} <= set(curve) or not set(CURVE_AXES) & set(curve):
+        if not {"protocol", "seed", "precision"} <= set(curve) or not set(CURVE_AXES) & set(curve):
             short = {key: value for key, value in curve.items() if not isinstance(value, list)}
             axes = " or ".join(CURVE_AXES)
-            raise InputError(f"{path}: in curves, {short} lacks seed, precision or {axes}")
+            raise InputError(
+                f"{path}: in curves, {short} lacks protocol, seed, precision or {axes}"
+            )
     text = {key: str(content.get(key, "")) for key in ("data", "command", "network")}
     points = content.get("points", 0)
     if type(points) is not int or points < 0:
@@ -111,7 +114,7 @@ def _keyed(item: dict, metrics) -> dict:
 
 
 def _check_row(row: dict, path: Path) -> None:
-    if lacking := {"metric", "value", "n", "seed"} - set(row):
+    if lacking := {"protocol", "metric", "value", "n", "seed"} - set(row):
         raise InputError(f"{path}: in rows, {row} lacks {', '.join(sorted(lacking))}")
     counts = [row.get(name, 0) for name in ("m", "n", "seed")]
     words = [row.get(name, "") for name in ("sampler", "protocol", "metric", "class")]
