@@ -143,7 +143,8 @@ def other_points(truths: list[Truth], start: int, count: int, parts: int) -> Pre
     if all(truth.colors is not None for truth in truths):
         colours = np.stack([truth.colors for truth in truths])[:, None]
     if all(truth.labels is not None for truth in truths):
-        scores = np.stack([np.eye(parts)[truth.labels - 1] for truth in truths])[:, None]
+        labels = np.stack([truth.labels for truth in truths])[:, None]
+        scores = np.eye(max(parts, labels.max()))[labels - 1]
     return Predicted(points[:, None], colours, scores)
 
 

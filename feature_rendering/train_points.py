@@ -1,4 +1,4 @@
-"""Train the network that tells an object's points from one image, by views of it alone.
+"""Train the network that predicts an object's points from one image, by views of it alone.
 
     python feature_rendering/train_points.py --config feature_rendering/configs/quick.yaml \\
         --features rgb --out results/rgb
@@ -16,7 +16,8 @@ import losses
 import networks
 import targets
 from camera import to_pixels
-from samplenet.data import batches, cameras
+from samplenet.data import batches
+from samplenet.data.cameras import differ_frame
 from samplenet.data.views.models import Models, ViewsConfig, open_models
 from samplenet.distances import error
 from samplenet.ops import tf as ops
@@ -77,7 +78,7 @@ class Config(ViewsConfig):
 
 
 def compare(config: Config, found, cameras, views) -> dict[str, tf.Tensor]:
-    """Draw what was found as the cameras see it; return its losses by name.
+    """Draw a prediction as the cameras see it; return its losses by name.
 
     Args:
         found: `networks.Prediction` of B objects.
@@ -147,20 +148,23 @@ def train(config: Config) -> None:
                 training.add(train_step(*batch))
             scores = {}
             if training.judging:
-                scores["validation_chamfer"] = chamfer(net, validation, config.batch_size)
+                scores = chamfer(net, validation, config.batch_size)
             training.end_epoch(("loss", *weights), lr=lr[training.step - 1], **scores)
 
 
-def chamfer(net, models: Models, batch_size: int) -> float:
-    """Return the mean of precision and coverage, added up, of the points that first views tell."""
+def chamfer(net, models: Models, batch_size: int) -> dict[str, float]:
+    """Return the Chamfer distance, not squared, of the points predicted from first views.
+
+    It is `validation_chamfer`, the mean over the models with a true cloud; {} if none has one.
+    """
     images, errors = models.on_black()[:, 0], []
     for start in range(0, len(images), batch_size):
         batch = images[start : start + batch_size].astype(np.float32) / 255
         truths = models.truths[start : start + batch_size]
         for points, truth in zip(net(batch).points.numpy(), truths, strict=True):
             if truth is not None:
-                errors.append(sum(error(points, cameras.differ_frame(truth.points))))
-    return np.mean(errors) if errors else 0.0
+                errors.append(sum(error(points, differ_frame(truth.points))))
+    return {"validation_chamfer": np.mean(errors)} if errors else {}
 
 
 if __name__ == "__main__":

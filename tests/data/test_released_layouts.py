@@ -89,6 +89,7 @@ def test_the_cloud_with_most_about_it_counts(tmp_path):
         ("pointcloud_1024.npy", np.array(["x"]), "pointcloud_1024.npy holds no array of numbers"),
         ("pointcloud_1024.npy", b"no array", "pointcloud_1024.npy cannot be read"),
         ("pointcloud_labels.npy", LABELS[:5], "labels must be 1024 numbers, got 5"),
+        ("pointcloud_labels.npy", LABELS - 1, r"labels must be in \[1, 255\], .*; got 0 to "),
         ("labels_1.npy", np.zeros((4, 5)), r"labels_1.npy must be square, got shape \(4, 5\)"),
         ("labels_1.npy", np.full((4, 4), 300), r"must hold labels in \[0, 255\], got 300 to 300"),
         ("labels_1.npy", None, "labels_1.npy cannot be read"),

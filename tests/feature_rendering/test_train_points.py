@@ -11,7 +11,6 @@ from samplenet.data import cameras
 from samplenet.data.views.models import open_models
 from samplenet.runs import settings
 from samplenet.runs.checkpoint import load_checkpoint
-from samplenet.runs.experiments import PRESETS
 from samplenet.runs.training import Training
 
 TINY = (
@@ -66,8 +65,10 @@ def test_a_run_learns_and_is_opened(tmp_path, scripts, train, metrics, flags, me
     )
     found = net(models.on_black()[:, 0] / np.float32(255))
     assert found.points.shape == (len(models), 24, 3) and config.num_points == 24
-    judged = scripts.train_points.chamfer(net, models, 3)
+    (judged,) = scripts.train_points.chamfer(net, models, 3).values()
     assert judged == pytest.approx(lines[-1]["validation_chamfer"], rel=1e-4)
+    unknown = replace(models, truths=[None] * len(models))
+    assert scripts.train_points.chamfer(net, unknown, 3) == {}
 
 
 def test_a_stopped_run_continues_to_the_same_weights(tmp_path, train, monkeypatch):
@@ -182,15 +183,9 @@ def test_what_does_not_fit_together_is_refused(scripts, load, models, flags, cha
 
 def test_the_defaults_are_the_published_settings(scripts, monkeypatch):
     monkeypatch.setattr("sys.argv", [scripts.train_points.__file__])
-    for preset in PRESETS:
-        path = scripts.folder / "configs" / f"{preset}.yaml"
-        if path.exists():
-            config = settings.load(scripts.train_points.Config, ["--config", str(path)])
-    assert (config.batch_size, config.lr, config.num_points, config.image_size) == (
-        1,
-        5e-5,
-        1024,
-        64,
-    )
-    assert (config.variance, config.radius, config.beta) == (0.4, 1, 100)
-    assert (config.mask_weight, config.affinity_weight, config.colour_weight) == (1, 1, 1)
+    for flags in ([], ["--config", str(scripts.folder / "configs/paper.yaml")]):
+        config = settings.load(scripts.train_points.Config, flags)
+        assert (config.batch_size, config.lr) == (1, 5e-5)
+        assert (config.num_points, config.image_size, config.views_per_step) == (1024, 64, 4)
+        assert (config.variance, config.radius, config.beta) == (0.4, 1, 100)
+        assert (config.mask_weight, config.affinity_weight, config.colour_weight) == (1, 1, 1)

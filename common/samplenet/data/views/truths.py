@@ -71,7 +71,9 @@ def read_cloud(path: str | Path) -> Truth:
 
 
 def _checked(path: Path, points: NDArray, colors: NDArray | None, labels: NDArray | None) -> Truth:
-    """Return what a file holds of M points; InputError if shapes differ or points are not finite.
+    """Return what a file holds of M points.
+
+    InputError if shapes differ, points are not finite or labels out of range.
 
     Args:
         labels: M numbers in any shape.
@@ -82,6 +84,9 @@ def _checked(path: Path, points: NDArray, colors: NDArray | None, labels: NDArra
         raise InputError(f"{path}: colors must be of shape {points.shape}, got {colors.shape}")
     if labels is not None and labels.size != len(points):
         raise InputError(f"{path}: labels must be {len(points)} numbers, got {labels.size}")
+    if labels is not None and labels.size and not 1 <= labels.min() <= labels.max() <= 255:
+        found = f"{labels.min():g} to {labels.max():g}"
+        raise InputError(f"{path}: labels must be in [1, 255], 1 more than the part; got {found}")
     return Truth(
         points.astype(np.float32),
         None if colors is None else colors.astype(np.float32),
