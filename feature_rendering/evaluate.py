@@ -1,11 +1,11 @@
-"""Score networks by the clouds, colours and parts that they tell from images of unseen objects.
+"""Score networks by the clouds, colours and parts that they predict from images of unseen objects.
 
     python feature_rendering/evaluate.py --networks results/mask results/rgb results/parts \\
         --out results/evaluation
 
 Each picture of each object is an input. A score is the mean over an object's pictures, then over
 objects. Clouds are compared in the object frame, see scores.py; drawn views with the pictures that
-are not the input. Beside the networks stand what can be told without a look at the object, and
+are not the input. Beside the networks stand what can be said without a picture of the object, and
 the object itself:
 
 - "mean cloud": points of all training objects of its class, the same for every object;
@@ -202,7 +202,7 @@ def evaluate(config: Config) -> None:
             gallery.add(method.name, i, method.predicted, drawn)
         known = [metric for metric in found[0] if all(metric in each for each in found)]
         values = {metric: np.array([each[metric] for each in found]) for metric in known}
-        for metric in method.expected - {*known}:
+        for metric in sorted(method.expected - {*known}):
             print(f"{method.name}: no {metric}, as an object lacks what it compares with")
         rows += networks.rows(method.entry, values, test.classes, names, experiment)
     data_set = "the built-in shapes" if data.data_root is None else Path(data.data_root).name

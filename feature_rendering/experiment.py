@@ -1,6 +1,6 @@
 """What this experiment asks, runs and shows: all that reproduce.sh, page and tests know of it."""
 
-QUESTION = "How well does a network tell a coloured, labelled cloud from an image, taught by views?"
+QUESTION = "How well do views alone teach a network to predict a coloured, labelled cloud?"
 FRAMEWORK = "tf"
 INSTALLS = ["render"]  # the built-in pictures
 DATA_SET, DATA_FLAG = "renderings of ShapeNetCore", "--views-root"

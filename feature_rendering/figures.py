@@ -10,7 +10,7 @@ LEFT_OUT = ("mean colour", "majority label", "true points")  # of clouds that ar
 
 
 def clouds(results, gallery):
-    """Show objects to turn: the true points left, those that a network tells right."""
+    """Show objects to turn: the true points left, the predicted ones right."""
     methods = [key.removeprefix("points_") for key in gallery if key.startswith("points_")]
     methods = [name for name in methods if name not in LEFT_OUT]
     if not methods:
@@ -20,19 +20,19 @@ def clouds(results, gallery):
         views = []
         for method in methods:
             true = Layer("true", gallery["true_points"][g], GREY)
-            told = Layer("told", gallery[f"points_{method}"][g], BLUE, 3, aside=True)
+            predicted = Layer("predicted", gallery[f"points_{method}"][g], BLUE, 3, aside=True)
             for kind, paint in (("colours", _hex), ("labels", _of_parts)):
                 if f"{kind}_{method}" in gallery:
-                    told.color = paint(gallery[f"{kind}_{method}"][g])
+                    predicted.color = paint(gallery[f"{kind}_{method}"][g])
                     if f"true_{kind}" in gallery:
                         true.color = paint(gallery[f"true_{kind}"][g])
-            views.append(View(method, "", [true, told]))
+            views.append(View(method, "", [true, predicted]))
         found.append(Cloud(str(name).rpartition("/")[2], views))
-    return Scene("Clouds: true, and told from one picture", found)
+    return Scene("Clouds: true, and predicted from one picture", found)
 
 
 def views(results, gallery):
-    """Show the pictures that are looked at, and a held-out view, true and as each method draws."""
+    """Show the inputs and a held-out view, true and as each method draws it."""
     if "names" not in gallery:
         return None
     columns = [("input", gallery["input"])]
@@ -45,7 +45,7 @@ def views(results, gallery):
     rows = [str(name).rpartition("/")[2] for name in gallery["names"]]
     names, found = zip(*columns, strict=True)
     images = [[column[g] for column in found] for g in range(len(rows))]
-    return Pictures("A view that was not looked at", rows, [*names], images)
+    return Pictures("A held-out view", rows, [*names], images)
 
 
 def _drawn(gallery, kind) -> dict:

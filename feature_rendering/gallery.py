@@ -1,4 +1,4 @@
-"""What the figures show of an evaluation: a few objects, as each method tells and draws them."""
+"""What the figures show of an evaluation: a few objects, as each method predicts and draws them."""
 
 import numpy as np
 
@@ -7,11 +7,11 @@ from samplenet.data.views.meshes import Truth
 from samplenet.data.views.models import Models
 
 SHOWN = 4  # objects
-INPUT, HELD_OUT = 0, 1  # views: the picture that is looked at, and the one that is drawn
+INPUT, HELD_OUT = 0, 1  # views: the network's input, and the one that is drawn
 
 
 class Gallery:
-    """Collect the first objects of each class, as told by the first seed of each method.
+    """Collect the first objects of each class, as the first seed of each method predicts them.
 
     Args:
         truths: (n) true points that count.
@@ -34,7 +34,7 @@ class Gallery:
                 self._append(f"true_{key}", values)
 
     def add(self, name: str, i: int, predicted: Predicted, drawn: Drawn) -> None:
-        """Add what a method tells of object number i, and how that is drawn, if it is shown."""
+        """Add a method's prediction of object number i, and how it is drawn, if it is shown."""
         if i not in self.shown or len(self.found.get(f"points_{name}", ())) == len(self.shown):
             return
         points, colours, labels = next(predicted.of_object(i))

@@ -27,7 +27,7 @@ SPREAD = 0.1
 
 
 class Prediction(NamedTuple):
-    """What a network tells from images of B objects.
+    """What a network predicts from images of B objects.
 
     Attributes:
         points: (B, N, 3) in the frame of `samplenet.data.cameras.differ_frame`.

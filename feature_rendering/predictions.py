@@ -1,4 +1,4 @@
-"""What methods tell of the objects of a split, and how it looks in the objects' views."""
+"""What methods predict of the objects of a split, and how it looks in the objects' views."""
 
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -17,7 +17,7 @@ from samplenet.ops import tf as ops
 
 
 class Predicted(NamedTuple):
-    """What is told of n objects, from each of K pictures; K is 1 where no picture is looked at.
+    """What is predicted of n objects from each of K pictures; K is 1 where no picture is used.
 
     Attributes:
         points: (n, K, N, 3) in the frame of `samplenet.data.cameras.differ_frame`.
@@ -35,7 +35,7 @@ class Predicted(NamedTuple):
         return None if self.scores is None else self.scores.argmax(-1)
 
     def of_object(self, i: int) -> Iterator[tuple]:
-        """Yield what each picture of object number i tells: points, colours and labels.
+        """Yield what is predicted from each picture of object number i: points, colours, labels.
 
         The points are in the object frame.
         """
@@ -77,20 +77,20 @@ class Drawn(NamedTuple):
 
 
 def predict(net, images: np.ndarray, batch_size: int) -> Predicted:
-    """Tell points and features from pictures (n, K, S, S, 3), bytes on black."""
+    """Predict points and features from pictures (n, K, S, S, 3), bytes on black."""
     count, flat = images.shape[:2], images.reshape(-1, *images.shape[2:])
     batches = []
     for start in range(0, len(flat), batch_size):
         batches.append(net(flat[start : start + batch_size].astype(np.float32) / 255))
     joined = []
-    for parts in zip(*batches, strict=True):
-        whole = None if parts[0] is None else np.concatenate(parts)
+    for field in zip(*batches, strict=True):  # points, colours, scores
+        whole = None if field[0] is None else np.concatenate(field)
         joined.append(whole if whole is None else whole.reshape(*count, *whole.shape[1:]))
     return Predicted(*joined)
 
 
 class Average(NamedTuple):
-    """What the training objects of a class tell of an object that was not looked at.
+    """The average of the training objects of a class, which knows nothing of the test object.
 
     Attributes:
         cloud: (N, 3), points of all objects, in the object frame.
@@ -154,7 +154,7 @@ def cut(truth: Truth, rows: slice) -> Truth:
 
 
 def draw(predicted: Predicted, i: int, extrinsics: np.ndarray, settings: SimpleNamespace) -> Drawn:
-    """Draw what was told of object number i as cameras (V, 4, 4) see it.
+    """Draw what was predicted of object number i as cameras (V, 4, 4) see it.
 
     Args:
         settings: of a training: image_size, variance, radius and beta.

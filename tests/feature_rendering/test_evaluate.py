@@ -186,6 +186,12 @@ def test_what_is_compared_with_knows_the_class_and_not_the_object(scripts, objec
     assert told.unseen([mean._replace(scores=None)], objects.classes) is None
 
 
+def test_true_points_keep_parts_that_no_network_has(scripts, objects):
+    other = scripts.predictions.other_points(objects.truths, 5, 20, parts=1)
+    wanted = [truth.labels[5:25] - 1 for truth in objects.truths]
+    assert np.max(wanted) > 1 and (other.labels[:, 0] == wanted).all()
+
+
 def test_the_gallery_has_what_the_figures_show(scripts, evaluated):
     out, _ = evaluated
     with np.load(out / "gallery.npz") as file:
