@@ -8,9 +8,9 @@ import tensorflow as tf
 
 from samplenet.ops import tf as ops
 
-# by the name of the setting: the form of `samplenet.ops.tf.mask_affinity`
-AFFINITY = {"released": "released", "intended": "chamfer", "off": ""}
-AFFINITY_SCALE = 1e-4  # in the released code, beside the weights
+# by the name of the setting: the form of `samplenet.ops.tf.mask_affinity`, and a factor beside the
+# weight: the released code's 1e-4 is for the 1e6 in its form
+AFFINITY = {"released": ("released", 1e-4), "intended": ("chamfer", 1.0), "off": None}
 
 
 def weights(config) -> dict[str, float]:
@@ -37,14 +37,16 @@ def affinity_loss(sums, masks, affinity: str) -> tf.Tensor:
     """Compute L_aff of silhouettes from sums before tanh: how far the masks are from each other.
 
     "intended" is the paper's, a Chamfer distance of masks in square pixels: it pulls points that
-    are drawn outside of the object to it. "released" is what the released code computes and was
+    are drawn outside of the object to it. Its weight in the paper could not be verified; by 1 it is
+    as large as L_M while points are astray. "released" is what the released code computes and was
     trained with: about 100 times the absolute difference of the masks. `samplenet.ops.reference`
     has both formulas.
 
     Differs from the released code: there, the loss of the v-th view counts v times, by accident.
     """
-    forward, backward = ops.mask_affinity(tf.tanh(sums), masks, AFFINITY[affinity])
-    return AFFINITY_SCALE * (tf.reduce_mean(forward) + tf.reduce_mean(backward))
+    form, scale = AFFINITY[affinity]
+    forward, backward = ops.mask_affinity(tf.tanh(sums), masks, form)
+    return scale * (tf.reduce_mean(forward) + tf.reduce_mean(backward))
 
 
 def rgb_loss(drawn, images) -> tf.Tensor:

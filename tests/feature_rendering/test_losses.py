@@ -21,10 +21,14 @@ def test_mask_loss_is_the_mean_cross_entropy(scripts, views):
     assert float(scripts.losses.mask_loss(sums, masks)) == pytest.approx(wanted, rel=1e-5)
 
 
-@pytest.mark.parametrize("name, form", [("released", "released"), ("intended", "chamfer")])
-def test_affinity_is_1e_4_times_both_means(scripts, views, name, form):
+@pytest.mark.parametrize(
+    "name, form, scale", [("released", "released", 1e-4), ("intended", "chamfer", 1)]
+)
+def test_affinity_is_the_sum_of_both_means(scripts, views, name, form, scale):
     sums, masks = views
-    wanted = 1e-4 * sum(part.mean() for part in reference.mask_affinity(np.tanh(sums), masks, form))
+    wanted = scale * sum(
+        part.mean() for part in reference.mask_affinity(np.tanh(sums), masks, form)
+    )
     found = float(scripts.losses.affinity_loss(tf.constant(sums), masks, name))
     assert found == pytest.approx(wanted, rel=1e-5)
 
@@ -33,6 +37,13 @@ def test_the_released_affinity_is_a_hundred_times_the_absolute_difference(script
     sums, masks = views
     found = float(scripts.losses.affinity_loss(tf.constant(sums), masks, "released"))
     assert found == pytest.approx(100 * np.abs(np.tanh(sums) - masks).mean(), rel=1e-3)
+
+
+def test_the_intended_affinity_weighs_as_much_as_the_mask_loss_where_points_are_astray(scripts):
+    sums, masks = np.full((1, 16, 16), 1e-3, "f"), np.zeros((1, 16, 16), "f")
+    sums[0, 2:6, 2:6], masks[0, 6:12, 6:12] = 1, 1
+    affinity = float(scripts.losses.affinity_loss(tf.constant(sums), masks, "intended"))
+    assert 0.2 < affinity / float(scripts.losses.mask_loss(tf.constant(sums), masks)) < 5
 
 
 def test_rgb_loss_counts_the_background(scripts):
