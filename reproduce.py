@@ -148,7 +148,7 @@ def _check_own(
     given = [flag for flag in needed if values[attribute(flag)]]
     if given and given != needed:
         read = [f"{reader.name} reads {reader.data_set}" for reader in readers]
-        parser.error(f"{', '.join(read)}; give both or all of {', '.join(needed)}")
+        parser.error(f"{', '.join(read)}; give all of {', '.join(needed)}, or none")
     if flags.preset == "paper" and needed and not given:
         parser.error(
             "the paper preset is for the published data (days of training); "

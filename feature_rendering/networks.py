@@ -94,22 +94,22 @@ class PointNetwork(keras.Model):
             bias_initializer=spread,
             name="points",
         )
-        self.look = self.joined = self.paint = self.rate = None
+        self.colour = self.joined = self.colours = self.scores = None
         if features == "rgb":
-            self.look = Branch(*COLOUR, name="colour")
+            self.colour = Branch(*COLOUR, name="colour")
             self.joined = keras.layers.Dense(128, "relu", name="joined")
-            self.paint = keras.layers.Dense(3 * num_points, "sigmoid", name="colours")
+            self.colours = keras.layers.Dense(3 * num_points, "sigmoid", name="colours")
         if features == "parts":
-            self.rate = keras.layers.Dense(parts * num_points, name="scores")
+            self.scores = keras.layers.Dense(parts * num_points, name="scores")
 
     def call(self, images):
         shape = self.structure(images)  # (B, C)
         points, colours, scores = self.last(shape), None, None
-        if self.paint:
-            both = tf.concat([shape, self.look(images)], -1)
-            colours = self._of_each(self.paint(self.joined(both)))
-        if self.rate:
-            scores = self._of_each(self.rate(shape))
+        if self.colours:
+            both = tf.concat([shape, self.colour(images)], -1)
+            colours = self._of_each(self.colours(self.joined(both)))
+        if self.scores:
+            scores = self._of_each(self.scores(shape))
         points = self._of_each(tf.tanh(points) if self.bounded else points)
         return Prediction(points, colours, scores)
 

@@ -648,7 +648,7 @@ FAULTS = [
             ),
             "one data root for two data sets": (
                 "all --data-root {m40}",
-                "give both or all of --data-root, --shapenet-root",
+                "give all of --data-root, --shapenet-root, or none",
             ),
             "missing data root": (
                 "--data-root {nowhere}",

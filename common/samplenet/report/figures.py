@@ -276,7 +276,7 @@ def histogram(
         title, items: of the x and the y axis.
         words: what the values are of.
         values: by method.
-        edges: of the bins; by default 39 of equal ratio.
+        edges: of the bins; by default those of 39 bins of equal ratio.
         colors: by method; by default those of samplers.
     """
     together, kind = np.concatenate(list(values.values())), "linear"

@@ -38,7 +38,7 @@ class NetworksConfig:
     seed: int = option(0, "seed of random draws", at_least=0)
     save_clouds: str | None = option(
         None,
-        "folder to save the clouds in that networks predict from each model's first picture, as "
+        "folder for the clouds predicted from each model's first picture: "
         "<name of the run>/<synset>/<model>.ply",
         path=True,
     )
