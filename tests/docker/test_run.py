@@ -214,7 +214,7 @@ def test_an_image_that_may_be_another_is_built_again(run, environment):
             [],
             {},
             # and whatever experiments were added: each one's name is there
-            "unknown experiment '', known: classification ablation reconstruction ",
+            "unknown experiment '', known: classification ablation ",
         ),
         (["segmentation"], {}, "unknown experiment 'segmentation'"),
         (["registration"], {"engines": []}, "docker not found; install docker or podman"),
