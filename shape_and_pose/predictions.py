@@ -62,11 +62,7 @@ def nearest_silhouette(train: Models, test: Models, num_points: int, seed: int) 
     which = nearest_masks(_silhouettes(train.masks[known]), _silhouettes(test.masks))
     which = which.reshape(test.masks.shape[:2])  # (n, V), numbers of pictures
     model, view = known[which // views], which % views
-    clouds = {}
-    for i in np.unique(model):
-        points = train.truths[i].points
-        few = len(points) < num_points
-        clouds[i] = points[rng.choice(len(points), num_points, replace=few)]
+    clouds = {i: train.truths[i].some_points(num_points, rng) for i in np.unique(model)}
     points = np.stack([np.stack([clouds[i] for i in line]) for line in model])
     return Predicted(points, cameras.to_dpc(train.extrinsics[model, view]))
 
