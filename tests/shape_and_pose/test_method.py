@@ -1,4 +1,4 @@
-"""Networks, camera, losses and schedules, against what the released code computed ."""
+"""Networks, camera, losses and schedules, against what the released code computed."""
 
 import dataclasses
 from pathlib import Path
