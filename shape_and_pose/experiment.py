@@ -7,6 +7,7 @@ DATA_SET, DATA_FLAG = "renderings of ShapeNetCore", "--views-root"
 ROOT_HELP = "that of shape_and_pose and feature_rendering, beside another --data-root"
 # the published candidates and weight of the student are the defaults of the settings
 NETWORKS = {
+    # distances are so small beside the silhouettes' sums over pixels that the decay would be all
     "points": ["--supervision", "points", "--weight-decay", 0],
     "camera": ["--supervision", "camera"],
     "unsupervised": ["--supervision", "none"],
