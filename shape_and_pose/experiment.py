@@ -50,7 +50,7 @@ NOTE = (
     "that from a true point to the nearest predicted one (coverage), not squared, where the "
     "diagonal of a model's box is 1; a mean over a model's pictures, then over models. A network "
     "sees one picture; without supervision its frame is found on validation models. The mean cloud "
-    "is drawn from all training clouds together; the nearest silhouette answers with the true "
+    "is drawn from all training clouds together; the nearest silhouette predicts the true "
     "cloud and camera of a training picture."
 )
 CAVEAT = "Unsupervised networks of different seeds can differ by far more: some fail."

@@ -43,13 +43,13 @@ def inputs(test: Models, shown: NDArray[np.int64]) -> dict[str, NDArray]:
     }
 
 
-def answers(
+def predictions(
     name: str, predicted: Predicted, scores: dict, shown: NDArray[np.int64]
 ) -> dict[str, NDArray]:
-    """Return what a method says of the models shown, and its errors for all with a true cloud.
+    """Return a method's predictions for the models shown, and its errors for all with a true cloud.
 
     Returns:
-        `points_<name>` (G, N, 3) from the first picture, `shown_chamfer_<name>` (G,) of it,
+        `points_<name>` (G, N, 3) from the first picture, `shown_chamfer_<name>` (G,) of all,
         `chamfer_<name>` (n,); with poses `poses_<name>` (G, V, 4), `shown_angle_<name>` (G, V), and
         `angle_<name>` (n V,).
     """

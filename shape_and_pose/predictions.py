@@ -1,4 +1,4 @@
-"""What is scored: the clouds and poses of networks, and of two rules that train nothing."""
+"""What is scored: the clouds and poses of networks, and of two baselines that train nothing."""
 
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ AT_ONCE = 256  # silhouettes compared with all others at a time
 
 
 class Predicted(NamedTuple):
-    """What a method says of n models, from each of V pictures.
+    """What a method predicts for n models, from each of V pictures.
 
     Attributes:
         points: (n, V, N, 3) in the object frame; V is 1 where it is the same for all pictures.
@@ -30,7 +30,7 @@ class Predicted(NamedTuple):
 
 
 def predict(net, models: Models, batch_size: int) -> Predicted:
-    """Ask a network about every picture of every model; poses and points are in its own frame."""
+    """Predict from every picture of every model, in the network's own frame."""
     n, views = models.images.shape[:2]
     images, batches = models.images.reshape(n * views, *models.images.shape[2:]), []
     for start in range(0, len(images), batch_size):
@@ -44,14 +44,14 @@ def predict(net, models: Models, batch_size: int) -> Predicted:
 
 
 def mean_cloud(train: Models, test: Models, num_points: int, seed: int) -> Predicted:
-    """Answer with one cloud for all: points drawn from all training clouds together."""
+    """Predict one cloud for all: points drawn from all training clouds together."""
     clouds = [truth.points for truth in train.truths if truth is not None]
     cloud = distances.mean_cloud(clouds, num_points, np.random.default_rng(seed))
     return Predicted(np.broadcast_to(cloud, (len(test), 1, *cloud.shape)))
 
 
 def nearest_silhouette(train: Models, test: Models, num_points: int, seed: int) -> Predicted:
-    """Answer with the model and the camera of the training picture with the nearest silhouette.
+    """Predict the model and the camera of the training picture with the nearest silhouette.
 
     Silhouettes are compared by intersection over union. The cloud is the training model's true one,
     as it stands in the object frame, of which `num_points` are drawn; the test camera is not used.
@@ -60,7 +60,7 @@ def nearest_silhouette(train: Models, test: Models, num_points: int, seed: int) 
     known = np.array([i for i, truth in enumerate(train.truths) if truth is not None])
     views = train.masks.shape[1]
     which = nearest_masks(_silhouettes(train.masks[known]), _silhouettes(test.masks))
-    which = which.reshape(test.masks.shape[:2])  # (n, V), numbers of pictures
+    which = which.reshape(test.masks.shape[:2])  # (n, V), indices of pictures
     model, view = known[which // views], which % views
     clouds = {i: train.truths[i].some_points(num_points, rng) for i in np.unique(model)}
     points = np.stack([np.stack([clouds[i] for i in line]) for line in model])
@@ -68,7 +68,7 @@ def nearest_silhouette(train: Models, test: Models, num_points: int, seed: int) 
 
 
 def nearest_masks(masks: NDArray[np.bool_], queries: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return the number (m,) of the mask (n, P) with the largest IoU with each query (m, P)."""
+    """Return the index (m,) of the mask (n, P) with the largest IoU with each query (m, P)."""
     masks = masks.astype(np.float32)
     area, found = masks.sum(1), []
     for start in range(0, len(queries), AT_ONCE):

@@ -1,4 +1,4 @@
-"""The evaluation: its numbers against plain NumPy, its two rules, what it writes and refuses."""
+"""The evaluation: its numbers against plain NumPy, its baselines, what it writes and refuses."""
 
 import json
 import shutil
@@ -211,7 +211,7 @@ def test_the_mean_cloud_is_the_same_for_all(scripts):
     assert set(np.unique(found.points)) == {0, 2}
 
 
-def test_the_nearest_silhouette_answers_with_its_model_and_camera(scripts):
+def test_the_nearest_silhouette_predicts_its_model_and_camera(scripts):
     rng = np.random.default_rng(0)
     train = small_models([rng.normal(size=(60, 3)).astype(np.float32) for _ in range(3)])
     train.masks[:] = 255 * (rng.random(train.masks.shape) < 0.5)
