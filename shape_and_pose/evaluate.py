@@ -174,9 +174,8 @@ def evaluate(config: Config) -> None:
                 own = settings[entry.folder]
                 arrays |= gallery.silhouettes(name, own, predicted, test, shown)
                 arrays |= gallery.snapshots(name, entry.folder, frame)
-    root = "the built-in shapes" if data.data_root is None else Path(data.data_root).name
-    named = [CLASSES.get(name, name) for name in test.names]
-    words = f"{', '.join(named)} of {root}" + (", validation" if config.split == "val" else "")
+    names = [CLASSES.get(name, name) for name in test.names]
+    words = networks.describe(names, data.data_root, config.split)
     more = {"points": num_points, "frames": frames}
     evaluation.write(out, experiment.name, words, entries, rows, arrays, **more)
     print(summary.write(out, experiment))

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from samplenet import distances
 from samplenet.data import cameras
 from samplenet.data.views.models import Models
+from samplenet.runs import networks
 
 PIXELS = 64  # a side of the silhouettes that are compared, where they have more
 AT_ONCE = 256  # silhouettes compared with all others at a time
@@ -31,16 +32,12 @@ class Predicted(NamedTuple):
 
 def predict(net, models: Models, batch_size: int) -> Predicted:
     """Predict from every picture of every model, in the network's own frame."""
-    n, views = models.images.shape[:2]
-    images, batches = models.images.reshape(n * views, *models.images.shape[2:]), []
-    for start in range(0, len(images), batch_size):
-        found = net(images[start : start + batch_size].astype(np.float32) / 255, training=False)
-        batches.append((found.points, found.pose, found.scale, found.translation))
-    arrays = []
-    for parts in zip(*batches, strict=True):
-        whole = None if parts[0] is None else np.concatenate(parts)
-        arrays.append(None if whole is None else whole.reshape(n, views, *whole.shape[1:]))
-    return Predicted(*arrays)
+
+    def needed(images):
+        found = net(images)
+        return found.points, found.pose, found.scale, found.translation
+
+    return Predicted(*networks.predict(needed, models.images, batch_size))
 
 
 def mean_cloud(train: Models, test: Models, num_points: int, seed: int) -> Predicted:
