@@ -205,8 +205,7 @@ def evaluate(config: Config) -> None:
         for metric in sorted(method.expected - {*known}):
             print(f"{method.name}: no {metric}, as an object lacks what it compares with")
         rows += networks.rows(method.entry, values, test.classes, names, experiment)
-    data_set = "the built-in shapes" if data.data_root is None else Path(data.data_root).name
-    words = f"{', '.join(names)} of {data_set}" + (", validation" if config.split == "val" else "")
+    words = networks.describe(names, data.data_root, config.split)
     entries = [method.entry for method in methods]
     points = shared["num_points"]
     evaluation.write(out, experiment.name, words, entries, rows, gallery.arrays(), points=points)

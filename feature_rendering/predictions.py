@@ -14,6 +14,7 @@ from samplenet.data.views.models import Models
 from samplenet.distances import mean_cloud
 from samplenet.errors import InputError
 from samplenet.ops import tf as ops
+from samplenet.runs import networks
 
 
 class Predicted(NamedTuple):
@@ -78,15 +79,7 @@ class Drawn(NamedTuple):
 
 def predict(net, images: np.ndarray, batch_size: int) -> Predicted:
     """Predict points and features from pictures (n, K, S, S, 3), bytes on black."""
-    count, flat = images.shape[:2], images.reshape(-1, *images.shape[2:])
-    batches = []
-    for start in range(0, len(flat), batch_size):
-        batches.append(net(flat[start : start + batch_size].astype(np.float32) / 255))
-    joined = []
-    for field in zip(*batches, strict=True):  # points, colours, scores
-        whole = None if field[0] is None else np.concatenate(field)
-        joined.append(whole if whole is None else whole.reshape(*count, *whole.shape[1:]))
-    return Predicted(*joined)
+    return Predicted(*networks.predict(net, images, batch_size))
 
 
 class Average(NamedTuple):

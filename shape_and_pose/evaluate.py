@@ -39,7 +39,7 @@ from samplenet.runs.experiments import Experiment
 from samplenet.runs.networks import Entry, NetworksConfig
 from samplenet.runs.script import main
 
-RULES = {"mean cloud": mean_cloud, "nearest silhouette": nearest_silhouette}
+BASELINES = {"mean cloud": mean_cloud, "nearest silhouette": nearest_silhouette}
 # of networks in the tables, by the supervision of their training
 NAMES = {"points": "3D supervised", "camera": "camera known", "none": "unsupervised"}
 CLASSES = {synset: name for name, synset in SYNSETS.items()}
@@ -72,7 +72,7 @@ def open_split(data: ViewsConfig, split: str) -> Models:
     return models
 
 
-def turned(
+def aligned(
     net: ShapeAndPose, predicted: Predicted, val: Models, batch_size: int
 ) -> tuple[Predicted, alignment.Alignment]:
     """Turn what an unsupervised network predicts to the frame of the true shapes.
@@ -136,7 +136,7 @@ def evaluate(config: Config) -> None:
     num_points = shared.pop("num_points")
     data = ViewsConfig(**shared)
     data.data_root = config.data_root or data.data_root
-    entries = [Entry({"network": name}, config.seed) for name in RULES]
+    entries = [Entry({"network": name}, config.seed) for name in BASELINES]
     for supervision, name in NAMES.items():
         for folder, own in settings.items():
             if own.supervision == supervision:
@@ -156,11 +156,11 @@ def evaluate(config: Config) -> None:
             net = runs[entry.folder][0]
             predicted = predict(net, test, config.batch_size)
             if predicted.poses is not None:
-                predicted, frame = turned(net, predicted, val, config.batch_size)
+                predicted, frame = aligned(net, predicted, val, config.batch_size)
                 words = {"rotation": frame.rotation.tolist(), "spread_deg": float(frame.spread)}
                 frames.append({"method": entry.method, "seed": entry.seed, **words})
         else:
-            predicted = RULES[name](train, test, num_points, config.seed)
+            predicted = BASELINES[name](train, test, num_points, config.seed)
         scores = score(predicted, test)
         rows += rows_of(entry, scores, test, experiment)
         if entry.folder and config.save_clouds:
@@ -169,14 +169,13 @@ def evaluate(config: Config) -> None:
         if entry.folder:
             arrays |= gallery.curves(name, entry.seed, entry.folder)
         if f"points_{name}" not in arrays:  # of several seeds the first is shown
-            arrays |= gallery.answers(name, predicted, scores, shown)
+            arrays |= gallery.predictions(name, predicted, scores, shown)
             if entry.folder:
                 own = settings[entry.folder]
                 arrays |= gallery.silhouettes(name, own, predicted, test, shown)
                 arrays |= gallery.snapshots(name, entry.folder, frame)
-    root = "the built-in shapes" if data.data_root is None else Path(data.data_root).name
-    named = [CLASSES.get(name, name) for name in test.names]
-    words = f"{', '.join(named)} of {root}" + (", validation" if config.split == "val" else "")
+    names = [CLASSES.get(name, name) for name in test.names]
+    words = networks.describe(names, data.data_root, config.split)
     more = {"points": num_points, "frames": frames}
     evaluation.write(out, experiment.name, words, entries, rows, arrays, **more)
     print(summary.write(out, experiment))

@@ -7,6 +7,7 @@ DATA_SET, DATA_FLAG = "renderings of ShapeNetCore", "--views-root"
 ROOT_HELP = "that of shape_and_pose and feature_rendering, beside another --data-root"
 # the published candidates and weight of the student are the defaults of the settings
 NETWORKS = {
+    # distances are so small beside the silhouettes' sums over pixels that the decay would be all
     "points": ["--supervision", "points", "--weight-decay", 0],
     "camera": ["--supervision", "camera"],
     "unsupervised": ["--supervision", "none"],
@@ -49,7 +50,7 @@ NOTE = (
     "that from a true point to the nearest predicted one (coverage), not squared, where the "
     "diagonal of a model's box is 1; a mean over a model's pictures, then over models. A network "
     "sees one picture; without supervision its frame is found on validation models. The mean cloud "
-    "is drawn from all training clouds together; the nearest silhouette answers with the true "
+    "is drawn from all training clouds together; the nearest silhouette predicts the true "
     "cloud and camera of a training picture."
 )
 CAVEAT = "Unsupervised networks of different seeds can differ by far more: some fail."

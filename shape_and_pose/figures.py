@@ -45,7 +45,8 @@ def clouds(results, gallery):
                 Layer(name, gallery[f"points_{name}"][g], COLORS[name]),
                 Layer("truth", gallery["truth"][g], GREY, aside=True),
             ]
-            note = f"Chamfer × 100: {100 * gallery[f'shown_chamfer_{name}'][g]:.2f}"
+            mean = 100 * gallery[f"shown_chamfer_{name}"][g]
+            note = f"Chamfer × 100, mean over its pictures: {mean:.2f}"
             views.append(View(name, note, layers))
         scene.append(Cloud(str(model), views))
     return Scene("Clouds from one picture", scene)

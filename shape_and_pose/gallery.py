@@ -43,22 +43,24 @@ def inputs(test: Models, shown: NDArray[np.int64]) -> dict[str, NDArray]:
     }
 
 
-def answers(
+def predictions(
     name: str, predicted: Predicted, scores: dict, shown: NDArray[np.int64]
 ) -> dict[str, NDArray]:
-    """Return what a method says of the models shown, and its errors for all models.
+    """Return a method's predictions for the models shown, and its errors for all with a true cloud.
 
     Returns:
-        `points_<name>` (G, N, 3) from the first picture, `shown_chamfer_<name>` (G,) of it,
-        `chamfer_<name>` (n,); with poses `poses_<name>` and `shown_angle_<name>` (G, V), and
+        `points_<name>` (G, N, 3) from the first picture, `shown_chamfer_<name>` (G,) of all,
+        `chamfer_<name>` (n,); with poses `poses_<name>` (G, V, 4), `shown_angle_<name>` (G, V), and
         `angle_<name>` (n V,).
     """
     chamfer = scores["precision"] + scores["coverage"]  # (n,)
-    found = {"points": predicted.points[shown, 0], "chamfer": chamfer[np.isfinite(chamfer)]}
+    known = np.isfinite(chamfer)
+    found = {"points": predicted.points[shown, 0], "chamfer": chamfer[known]}
     found["shown_chamfer"] = chamfer[shown]
     if predicted.poses is not None:
         found["poses"] = predicted.poses[shown]
-        found |= {"angle": scores["angle"].ravel(), "shown_angle": scores["angle"][shown]}
+        angle = scores["angle"]
+        found |= {"angle": angle[known].ravel(), "shown_angle": angle[shown]}
     return {f"{key}_{name}": value for key, value in found.items()}
 
 

@@ -125,7 +125,7 @@ def points_kept(config, progress: np.ndarray) -> np.ndarray:
 
 
 def choose_points(seed: int, step, copies: tuple[int, ...], num_points: int, count) -> tf.Tensor:
-    """Choose points for copies of clouds by chance: numbers (*copies, count), no one twice.
+    """Draw indices (*copies, count) of points, for each copy of a cloud anew, none twice.
 
     The choice depends on the seed, the step of the run and the device, and on nothing before.
     """

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from samplenet.data import cameras
 from samplenet.data.views.models import ViewsConfig
 from samplenet.errors import InputError
+from samplenet.ops.voxels import LARGEST
 from samplenet.runs.settings import option
 
 SUPERVISION = ("camera", "none", "points")
+SIZES = {"at_least": 1, "at_most": LARGEST}
 
 
 @dataclass
@@ -48,9 +50,9 @@ class NetworkConfig(ViewsConfig):
 class DrawingConfig(NetworkConfig):
     """How clouds are drawn; see `samplenet.ops.Voxels`."""
 
-    grid_size: int = option(64, "pixels a side of the drawn silhouettes, D", at_least=1)
-    grid_size_z: int | None = option(None, "voxels along a ray (default: as --grid-size)")
-    kernel_size: int = option(21, "taps of the Gaussian, odd", at_least=1)
+    grid_size: int = option(64, "pixels a side of the drawn silhouettes, D", **SIZES)
+    grid_size_z: int | None = option(None, "voxels along a ray (default: as --grid-size)", **SIZES)
+    kernel_size: int = option(21, "taps of the Gaussian, odd", **SIZES)
     focal_length: float = option(cameras.FOCAL, "of the lens, in sides of the image", above=0)
     camera_distance: float = option(cameras.DISTANCE, "from camera to origin", above=0.5)
     max_depth: float = option(10.0, "depth of the background", above=0)
@@ -117,6 +119,8 @@ class Config(DrawingConfig):
             )
         if self.supervision == "points" and self.colours:
             raise InputError("--colours need pictures: not with --supervision points")
+        if self.max_projection and self.colours:
+            raise InputError("--max-projection draws no colours: leave out --colours")
         if self.keep_until <= self.keep_from:
             raise InputError(
                 f"--keep-until must be above --keep-from {self.keep_from}, got {self.keep_until}"

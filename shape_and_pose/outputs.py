@@ -11,7 +11,7 @@ class Features(NamedTuple):
     Attributes:
         picture: (B, 16 W), the last convolution's, with W channels.
         shape: (B, F), from which cloud, scale and colours are decoded.
-        pose: (B, F); None if camera-supervised.
+        pose: (B, F); None if there is supervision.
     """
 
     picture: tf.Tensor

@@ -1,4 +1,4 @@
-"""What is scored: the clouds and poses of networks, and of two rules that train nothing."""
+"""What is scored: the clouds and poses of networks, and of two baselines that train nothing."""
 
 from typing import NamedTuple
 
@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 from samplenet import distances
 from samplenet.data import cameras
 from samplenet.data.views.models import Models
+from samplenet.runs import networks
 
 PIXELS = 64  # a side of the silhouettes that are compared, where they have more
 AT_ONCE = 256  # silhouettes compared with all others at a time
 
 
 class Predicted(NamedTuple):
-    """What a method says of n models, from each of V pictures.
+    """What a method predicts for n models, from each of V pictures.
 
     Attributes:
         points: (n, V, N, 3) in the object frame; V is 1 where it is the same for all pictures.
@@ -30,28 +31,24 @@ class Predicted(NamedTuple):
 
 
 def predict(net, models: Models, batch_size: int) -> Predicted:
-    """Ask a network about every picture of every model; poses and points are in its own frame."""
-    n, views = models.images.shape[:2]
-    images, batches = models.images.reshape(n * views, *models.images.shape[2:]), []
-    for start in range(0, len(images), batch_size):
-        found = net(images[start : start + batch_size].astype(np.float32) / 255, training=False)
-        batches.append((found.points, found.pose, found.scale, found.translation))
-    arrays = []
-    for parts in zip(*batches, strict=True):
-        whole = None if parts[0] is None else np.concatenate(parts)
-        arrays.append(None if whole is None else whole.reshape(n, views, *whole.shape[1:]))
-    return Predicted(*arrays)
+    """Predict from every picture of every model, in the network's own frame."""
+
+    def needed(images):
+        found = net(images)
+        return found.points, found.pose, found.scale, found.translation
+
+    return Predicted(*networks.predict(needed, models.images, batch_size))
 
 
 def mean_cloud(train: Models, test: Models, num_points: int, seed: int) -> Predicted:
-    """Answer with one cloud for all: points drawn from all training clouds together."""
+    """Predict one cloud for all: points drawn from all training clouds together."""
     clouds = [truth.points for truth in train.truths if truth is not None]
     cloud = distances.mean_cloud(clouds, num_points, np.random.default_rng(seed))
     return Predicted(np.broadcast_to(cloud, (len(test), 1, *cloud.shape)))
 
 
 def nearest_silhouette(train: Models, test: Models, num_points: int, seed: int) -> Predicted:
-    """Answer with the model and the camera of the training picture with the nearest silhouette.
+    """Predict the model and the camera of the training picture with the nearest silhouette.
 
     Silhouettes are compared by intersection over union. The cloud is the training model's true one,
     as it stands in the object frame, of which `num_points` are drawn; the test camera is not used.
@@ -60,19 +57,15 @@ def nearest_silhouette(train: Models, test: Models, num_points: int, seed: int) 
     known = np.array([i for i, truth in enumerate(train.truths) if truth is not None])
     views = train.masks.shape[1]
     which = nearest_masks(_silhouettes(train.masks[known]), _silhouettes(test.masks))
-    which = which.reshape(test.masks.shape[:2])  # (n, V), numbers of pictures
+    which = which.reshape(test.masks.shape[:2])  # (n, V), indices of pictures
     model, view = known[which // views], which % views
-    clouds = {}
-    for i in np.unique(model):
-        points = train.truths[i].points
-        few = len(points) < num_points
-        clouds[i] = points[rng.choice(len(points), num_points, replace=few)]
+    clouds = {i: train.truths[i].some_points(num_points, rng) for i in np.unique(model)}
     points = np.stack([np.stack([clouds[i] for i in line]) for line in model])
     return Predicted(points, cameras.to_dpc(train.extrinsics[model, view]))
 
 
 def nearest_masks(masks: NDArray[np.bool_], queries: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return the number (m,) of the mask (n, P) with the largest IoU with each query (m, P)."""
+    """Return the index (m,) of the mask (n, P) with the largest IoU with each query (m, P)."""
     masks = masks.astype(np.float32)
     area, found = masks.sum(1), []
     for start in range(0, len(queries), AT_ONCE):

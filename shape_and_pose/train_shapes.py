@@ -53,18 +53,18 @@ def train(config: Config) -> None:
         views = images.shape[1]
         return net.shape(features.of_first(views)), net.pose(features).by_model(views)
 
-    def draw(shape, numbers, quaternion, translation, sigma):
-        """Draw those points of each cloud that have these numbers (B, V, ..., k), from a pose."""
-        points = ops.gather(shape.points, numbers)
-        colours = None if shape.colours is None else ops.gather(shape.colours, numbers)
+    def draw(shape, indices, quaternion, translation, sigma):
+        """Draw the points of each cloud at these indices (B, V, ..., k), from a pose."""
+        points = ops.gather(shape.points, indices)
+        colours = None if shape.colours is None else ops.gather(shape.colours, indices)
         return camera.render(config, points, quaternion, sigma, shape.scale, colours, translation)
 
-    def best_candidate(shape, pose, numbers, sigma, masks):
+    def best_candidate(shape, pose, indices, sigma, masks):
         """Return which candidate's silhouette fits best, in hindsight (B, V)."""
         if pose.candidates.shape[2] == 1:
             return tf.zeros(masks.shape[:2], tf.int64)
         shift = None if pose.translation is None else pose.translation[:, :, None]
-        drawn = draw(shape, numbers, pose.candidates, shift, sigma).silhouette  # (B, V, C, D, D)
+        drawn = draw(shape, indices, pose.candidates, shift, sigma).silhouette  # (B, V, C, D, D)
         return tf.argmin(losses.squared_errors(drawn, masks), -1)
 
     def train_step(pictures, known):
@@ -80,12 +80,12 @@ def train(config: Config) -> None:
                 loss = error = losses.cloud_loss(shape.points, known)
             else:
                 copies = pose.candidates.shape[:-1]  # (B, V, C), each of other points
-                numbers = losses.choose_points(config.seed, step, copies, config.num_points, count)
+                indices = losses.choose_points(config.seed, step, copies, config.num_points, count)
                 with tape.stop_recording():  # the loss is the winner's and moves nothing else
-                    best = best_candidate(shape, pose, numbers, sigma, masks)
+                    best = best_candidate(shape, pose, indices, sigma, masks)
                 winner = tf.gather(pose.candidates, best, batch_dims=2)
-                numbers = tf.gather(numbers, best, batch_dims=2)
-                drawn = draw(shape, numbers, winner, pose.translation, sigma)
+                indices = tf.gather(indices, best, batch_dims=2)
+                drawn = draw(shape, indices, winner, pose.translation, sigma)
                 loss = error = losses.image_loss(drawn.silhouette, masks)
                 if pose.student is not None:
                     student = losses.student_loss(pose.student, winner, config.student_loss)

@@ -40,11 +40,6 @@ class TrainingData:
         chosen = rows[:, None], order[:, : config.views_per_step]  # (B, 1), (B, V)
         pictures = np.concatenate([models.images[chosen], models.masks[chosen][..., None]], -1)
         if config.supervision == "points":
-            return pictures, np.stack([self._some_points(row, rng) for row in rows])
+            truths = [models.truths[row] for row in rows]
+            return pictures, np.stack([t.some_points(config.num_points, rng) for t in truths])
         return pictures, self.poses[chosen]
-
-    def _some_points(self, row: int, rng: np.random.Generator) -> np.ndarray:
-        """Draw as many points (N, 3) of the true cloud as are predicted."""
-        points = self.models.truths[row].points
-        few = len(points) < self.config.num_points
-        return points[rng.choice(len(points), self.config.num_points, replace=few)]

@@ -13,15 +13,19 @@ from samplenet.data import cameras
 from samplenet.data.views.models import Models
 from samplenet.runs.training import Training
 
-KEPT = 2  # models whose clouds are kept while they form
-MOMENTS = {k * 10**power for power in range(6) for k in (1, 2, 5)}  # epochs after which they are
+KEPT = 2  # models whose clouds are kept
+# epochs after which they are: 1, 2, 5, 10, 20 ...
+MOMENTS = {k * 10**power for power in range(6) for k in (1, 2, 5)}
 
 
 def scores(net, config: Config, models: Models) -> dict[str, float]:
-    """Measure the silhouettes of held-out models, drawn from the predicted or known pose.
+    """Measure the silhouettes of held-out models.
+
+    Differs from training, where one picture's cloud is drawn from the poses of others: each
+    picture's own cloud is drawn from its own pose, the predicted or the known one.
 
     Returns:
-        validation_silhouette_loss: as in training, of all points and the last sigma;
+        validation_silhouette_loss: of all points, with the last sigma;
         validation_chamfer: the distance of clouds from the first picture, not squared, if a network
             with supervision predicts them in the frame of the true clouds.
     """

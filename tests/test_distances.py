@@ -44,6 +44,8 @@ def test_the_earth_movers_distance_is_that_of_the_best_matching():
     a, b = [[0, 0, 0], [1, 0, 0]], [[1, 1, 0], [0, 2, 0]]
     assert distances.emd(a, b) == 1.5 and distances.emd(a, b, squared=True) == 2.5
     assert distances.emd(a, a[::-1]) == 0
+    same = np.ones((distances.EXACT + 1, 3))
+    assert distances.emd(same, same) == 0
     with pytest.raises(InputError, match="emd needs clouds of one size, got 2 and 1 points"):
         distances.emd(a, b[:1])
 

@@ -60,7 +60,9 @@ def emd(a: ArrayLike, b: ArrayLike, squared: bool = False) -> float:
     if len(a) != len(b):
         raise InputError(f"emd needs clouds of one size, got {len(a)} and {len(b)} points")
     cost = cdist(a, b, "sqeuclidean" if squared else "euclidean")
-    matched = linear_sum_assignment(cost)[1] if len(a) <= EXACT else _auction(cost)
+    # without a cost to save, the bids of an auction would never rise
+    exact = len(a) <= EXACT or not cost.any()
+    matched = linear_sum_assignment(cost)[1] if exact else _auction(cost)
     return float(cost[np.arange(len(a)), matched].mean())
 
 

@@ -1,8 +1,8 @@
-"""Point-to-point ICP: turn and shift a cloud onto another, with Open3D or without.
+"""Point-to-point ICP: rotate and translate a cloud onto another, with Open3D or without.
 
-Each turn pairs every point of the source with the nearest one of the target, leaves out pairs that
-are farther apart than a limit, and moves the source so that the sum of the squared distances of the
-pairs is least.
+Each iteration pairs every point of the source with the nearest one of the target, leaves out pairs
+that are farther apart than a limit, and moves the source so that the sum of the squared distances
+of the pairs is least.
 """
 
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from samplenet.errors import InputError, needs_extra
 
-TURNS, TOLERANCE = 30, 1e-6  # Open3D's defaults
+ITERATIONS, TOLERANCE = 30, 1e-6  # Open3D's defaults
 
 
 class Fit(NamedTuple):
@@ -70,7 +70,7 @@ def fit_numpy(
     source, target = np.asarray(source, float), np.asarray(target, float)
     matrix = np.eye(4) if start is None else np.array(start, float)
     tree, before = cKDTree(target), None
-    for _ in range(TURNS + 1):
+    for _ in range(ITERATIONS + 1):
         moved = source @ matrix[:3, :3].T + matrix[:3, 3]
         distance, which = tree.query(moved)
         paired = distance < limit

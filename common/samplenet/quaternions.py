@@ -18,7 +18,7 @@ def multiply(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
 
 
 def conjugate(quaternion: ArrayLike) -> NDArray[np.float64]:
-    """Return the rotations back (..., 4)."""
+    """Return the inverse rotations (..., 4)."""
     return np.asarray(quaternion, float) * [1, -1, -1, -1]
 
 

@@ -65,3 +65,16 @@ def test_saved_clouds_are_a_folder_as_of_shapenet(tmp_path):
     clouds = shapenet.load(tmp_path, "train", 8, ["chair"])
     first = int(clouds.ids[0].removeprefix("03001627/chair_"))
     np.testing.assert_array_equal(clouds.points[0], points[first])
+
+
+def test_predictions_of_batches_are_joined_by_model_and_view():
+    images = np.arange(3 * 2 * 4 * 4 * 3, dtype=np.uint8).reshape(3, 2, 4, 4, 3)
+    means, none = networks.predict(lambda batch: (batch.mean((1, 2)), None), images, batch_size=4)
+    np.testing.assert_allclose(means, images.mean((2, 3)) / 255, rtol=1e-5)
+    assert none is None
+
+
+def test_what_was_scored_is_named_by_the_data_sets_folder():
+    assert networks.describe(["chair"], None, "test") == "chair of the built-in shapes"
+    found = networks.describe(["chair", "car"], "/data/views", "val")
+    assert found == "chair, car of views, validation"

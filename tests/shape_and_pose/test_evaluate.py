@@ -1,4 +1,4 @@
-"""The evaluation: its numbers against plain NumPy, its two rules, what it writes and refuses."""
+"""The evaluation: its numbers against plain NumPy, its baselines, what it writes and refuses."""
 
 import json
 import shutil
@@ -211,7 +211,7 @@ def test_the_mean_cloud_is_the_same_for_all(scripts):
     assert set(np.unique(found.points)) == {0, 2}
 
 
-def test_the_nearest_silhouette_answers_with_its_model_and_camera(scripts):
+def test_the_nearest_silhouette_predicts_its_model_and_camera(scripts):
     rng = np.random.default_rng(0)
     train = small_models([rng.normal(size=(60, 3)).astype(np.float32) for _ in range(3)])
     train.masks[:] = 255 * (rng.random(train.masks.shape) < 0.5)
@@ -233,10 +233,11 @@ def test_the_nearest_silhouette_answers_with_its_model_and_camera(scripts):
 
 def test_masks_are_compared_by_intersection_over_union(scripts):
     masks = np.array([[1, 1, 1, 1], [1, 0, 0, 0], [0, 0, 0, 1]], bool)
-    queries = np.array([[1, 1, 0, 0], [1, 1, 1, 0], [0, 0, 0, 0]], bool)
+    # the first query has as many pixels in common with the first mask as with the last
+    queries = np.array([[0, 0, 0, 1], [1, 1, 1, 0], [0, 0, 0, 0]], bool)
     found = scripts.predictions.nearest_masks(masks, queries)
-    assert found.tolist() == [0, 0, 0]
-    assert scripts.predictions.nearest_masks(masks[1:], queries).tolist() == [0, 0, 0]
+    assert found.tolist() == [2, 0, 0]
+    assert scripts.predictions.nearest_masks(masks[1:], queries).tolist() == [1, 0, 0]
     wide = np.zeros((1, 1, 128, 128), np.uint8)
     wide[..., :64, :] = 255
     assert scripts.predictions._silhouettes(wide).sum() == 64 * 64 / 2

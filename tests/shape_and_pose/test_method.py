@@ -1,13 +1,15 @@
-"""Networks, camera, losses and schedules, against what the released code computed ."""
+"""Networks, camera, losses and schedules, against what the released code computed."""
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from samplenet.data import cameras
+from samplenet.data.views.meshes import Truth
 from samplenet.runs import schedules
 
 
@@ -221,3 +223,28 @@ def test_scale_off_is_1_and_deep_colours_have_layers_of_their_own(scripts, confi
         scripts.networks.build(configure(colours=True, deep_colours=flag)) for flag in (True, False)
     )
     assert len(deep.weights) == len(plain.weights) + 6
+
+
+def test_a_models_shape_is_that_of_its_first_picture_and_its_poses_of_all(scripts):
+    rows = np.arange(12.0).reshape(6, 2)  # two models with three pictures each
+    features = scripts.outputs.Features(rows, rows, None).of_first(3)
+    assert features.shape.tolist() == [[0, 1], [6, 7]] and features.pose is None
+    pose = scripts.outputs.Pose(rows[:, None], rows, None).by_model(3)
+    assert pose.candidates.shape == (2, 3, 1, 2) and pose.student[1, 2].numpy().tolist() == [10, 11]
+
+
+def test_validation_compares_each_pictures_own_silhouette_at_the_last_sigma(scripts, configure):
+    config = configure(image_size=8, sigma=3.0, sigma_end=0.5)
+    points = np.random.default_rng(0).uniform(-0.3, 0.3, (2, 50, 3)).astype("f4")  # of two views
+    extrinsics = cameras.extrinsic([[20, 110]], [[10, 30]])
+    poses = np.float32(cameras.to_dpc(extrinsics[0]))
+    drawn = scripts.camera.render(config, points, poses, 0.5, np.ones(2, "f4")).silhouette
+    models = SimpleNamespace(
+        images=np.zeros((1, 2, 8, 8, 3), np.uint8),
+        masks=np.round(255 * drawn.numpy()).astype(np.uint8)[None],
+        extrinsics=extrinsics,
+        truths=[Truth(points[0])],
+    )
+    found = scripts.outputs.Prediction(points, np.ones(2, "f4"), None, None, None, None)
+    scores = scripts.validation.scores(lambda images: found, config, models)
+    assert scores["validation_silhouette_loss"] < 1e-3 and scores["validation_chamfer"] == 0

@@ -110,6 +110,28 @@ def shared(settings: dict[str, SimpleNamespace], names: Iterable[str]) -> dict:
     return chosen
 
 
+def predict(net: Callable, images: NDArray[np.uint8], batch_size: int) -> list[NDArray | None]:
+    """Apply a network to images (n, V, S, S, 3), `batch_size` at once, as float32 in [0, 1].
+
+    Args:
+        net: images (B, S, S, 3) -> some arrays (B, ...), or None in the place of one.
+
+    Returns:
+        The arrays of all images, (n, V, ...) each, or None.
+    """
+    count, images = images.shape[:2], images.reshape(-1, *images.shape[2:])
+    starts = range(0, len(images), batch_size)
+    batches = [net(images[i : i + batch_size].astype(np.float32) / 255) for i in starts]
+    whole = [None if a[0] is None else np.concatenate(a) for a in zip(*batches, strict=True)]
+    return [None if a is None else a.reshape(*count, *a.shape[1:]) for a in whole]
+
+
+def describe(names: Sequence[str], data_root: str | None, split: str) -> str:
+    """Say what was scored, as results.json does: "chair, car of the built-in shapes"."""
+    root = "the built-in shapes" if data_root is None else Path(data_root).name
+    return f"{', '.join(names)} of {root}" + (", validation" if split == "val" else "")
+
+
 def refuse_doubles(entries: Iterable[Entry]) -> None:
     """Raise InputError if two entries would have the same key in results.json."""
     first = {}

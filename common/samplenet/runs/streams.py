@@ -19,7 +19,6 @@ class Stream(enum.IntEnum):
     OTHER_POINTS = 5  # of an independent source cloud, by pair
     NOISE = 6  # on a source cloud, by pair
     VIEWS = 7  # which pictures of each model, by step
-    POINT_DROPOUT = 8  # which points of a predicted cloud are drawn, by step
     LABELLED = 10  # which training clouds keep their labels
     BLOCKS = 11  # of a room: which points share one, by split and room
 

@@ -29,6 +29,11 @@ class Truth(NamedTuple):
     colors: NDArray[np.float32] | None = None
     labels: NDArray[np.uint8] | None = None
 
+    def some_points(self, count: int, rng: np.random.Generator) -> NDArray[np.float32]:
+        """Draw points (count, 3), each at most once unless there are fewer."""
+        few = len(self.points) < count
+        return self.points[rng.choice(len(self.points), count, replace=few)]
+
 
 @dataclass(frozen=True)
 class Surface:
