@@ -176,6 +176,10 @@ def _take_tiled(options: Options, job: files.Job, report: Report) -> Outcome:
     try:
         if scans.extension(job.source) not in scans.TILED:
             raise InputError(f"{job.source}: --tile is for {' and '.join(scans.TILED)} files")
+        if not options.indices and scans.extension(job.target) not in scans.TILED:
+            raise InputError(
+                f"{job.target}: --tile writes {' and '.join(scans.TILED)} files, or --indices"
+            )
         files.make_folder(job.target)
         up = "y"
         if options.sampler in flags.BY_NETWORK:
