@@ -101,13 +101,6 @@ class Objects:
             log.warning("left out, with fewer than %d pairs: %s", least, ", ".join(few))
         return self.rows(enough) if few else self
 
-    def draw(
-        self, rows: Sequence[int], count: int, how: str, rng: np.random.Generator
-    ) -> NDArray[np.int64]:
-        """Choose `count` pairs of each of these objects (B): (B, count, 4); see `choose`."""
-        chosen = [choose(self.pairs[i], self.points[i], count, how, rng) for i in rows]
-        return np.stack(chosen).astype(np.int64)
-
 
 def choose(
     pairs: NDArray[np.integer],

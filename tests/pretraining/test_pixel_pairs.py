@@ -121,8 +121,6 @@ def test_objects_with_too_few_pairs_are_left_out_and_named(scripts, objects, cap
     assert "left out, with fewer than" in caplog.text
     with pytest.raises(InputError, match=f"no object has {most + 1} pairs"):
         objects.with_pairs(most + 1)
-    chosen = objects.draw([0, 2], 20, "sps", np.random.default_rng(0))
-    assert chosen.shape == (2, 20, 4)
     with pytest.raises(InputError, match="--num-views must be at most the 4"):
         objects.first(300, 5)
 
