@@ -21,6 +21,7 @@ from samplenet.errors import InputError
 ELEVATION = 30  # degrees, of all cameras: the published one is not known
 GREY = 0.7  # a colour would tell the views of one shape from all others
 STORED = 1024  # points of a cloud
+KEYS = ("points", "images", "pairs", "counts")  # of a class's file
 
 
 def read(config, split: str) -> tuple[tuple, tuple]:
@@ -52,8 +53,7 @@ def read(config, split: str) -> tuple[tuple, tuple]:
             with beside(file) as new:
                 h5.write(new, arrays)
                 os.replace(new, file)
-        with h5.File(file, "r") as content:
-            parts.append({key: content[key][()] for key in content})
+        parts.append(dict(zip(KEYS, h5.read(file, *KEYS), strict=True)))
     ids = [f"{name}/{split}/{name}_{i:04d}" for name in config.classes for i in range(count)]
     arrays = (
         np.concatenate([part["points"] for part in parts]),

@@ -9,9 +9,7 @@ LINES, COLUMNS = "task", "start"
 SHARE = dict(scale=100, digits=1, better="higher")  # shown in percent
 METRICS = {
     "accuracy": dict(title="Classification: accuracy, %", spread="share", **SHARE),
-    "accuracy_class_mean": dict(
-        title="Classification: mean of the classes' accuracies, %", **SHARE
-    ),
+    "accuracy_class_mean": dict(title="Classification: accuracy, mean over classes, %", **SHARE),
     "miou_instance": dict(
         title="Parts: IoU, mean over clouds, %", spread="miou_instance_std", **SHARE
     ),
@@ -26,9 +24,7 @@ METRICS = {
     ),
     "accuracy_fps": dict(title="The same classifier on as many farthest points, %", **SHARE),
     "accuracy_whole": dict(title="The same classifier on all points, %", **SHARE),
-    "restored": dict(
-        title="Share of the weights that are from the start's run, %", scale=100, digits=1
-    ),
+    "restored": dict(title="Share of the weights from the start's run, %", scale=100, digits=1),
 }
 MAIN = ["miou_instance", "miou_scenes"]
 FIGURES = {"labels.png": "by_labels"}
@@ -53,13 +49,22 @@ FLAGS = {
 LOSSES = {"both": ["point", "global"], "point": ["point"], "global": ["global"]}
 ALL = 0  # labels
 SAMPLE = 16  # points
-LABELS = {"smoke": [1], "quick": [10], "full": [5, 10, 20, 50, ALL], "paper": [ALL]}  # of a class
-GRID = {"smoke": [1, 2], "paper": [10, 20, 50, ALL]}
-SEEDS = {"smoke": [0], "quick": [0, 1, 2], "full": [0, 1, 2], "paper": [0, 1, 2]}
-ALL_EPOCHS = {"smoke": 1, "quick": 12, "full": 12}  # the presets' own are for few labels
+LABELS = {"smoke": [1], "quick": [10], "paper": [ALL]}  # of a class
+GRID = {"smoke": [1, 2], "quick": [5, 10, 20, 50, ALL], "paper": [10, 20, 50, ALL]}
+SEEDS = {"smoke": [0], "quick": [0, 1, 2], "paper": [0, 1, 2]}
+ALL_EPOCHS = {"smoke": 1, "quick": 12}  # the presets' own are for few labels
 SCANS = ("scanobjectnn_object_only", "scanobjectnn_with_background")
 # published for DGCNN; the shorter presets train both networks alike
 DGCNN = ["--optimizer", "sgd", "--lr", 0.1, "--lr-schedule", "cosine", "--label-smoothing", 0.2]
+DGCNN_OWN = {"classifier": ["--augmentation", "scale"], "scenes": ["--batch-size", 32]}
+SCANS_DECAY = ["--lr-decay-samples", 46_180]  # 20 epochs of the 2309 scans, for PointNet
+DATA_NAMES = {
+    "data_root": "ModelNet40",
+    "pairs_root": "ModelNet40's pictures",
+    "parts_root": "ShapeNetPart",
+    "rooms_root": "S3DIS",
+    "scanobjectnn_root": "ScanObjectNN",
+}
 
 
 def runs(plan):
@@ -69,7 +74,9 @@ def runs(plan):
     for backbone in plan.flags.backbones or BACKBONES[:1]:
         starts = {"random": None}
         for start in LOSSES if grid else list(LOSSES)[:1]:
-            starts[start] = add_points(plan, images, backbone, start)
+            flags = ["--images", plan.path(images), "--backbone", backbone, "--losses"]
+            flags, folder = [*flags, *LOSSES[start]], f"{backbone}/{start}"
+            starts[start] = add_pretraining(plan, "train_points.py", folder, flags, [images])
         if grid:
             starts["supervised"] = add_classifier(plan, backbone, "random", None, ALL, 0)
             scored.append(starts["supervised"])
@@ -78,21 +85,25 @@ def runs(plan):
         if backbone == "pointnet" and plan.flags.sampler:
             scored += add_samplers(plan, images)
     folders = [plan.path(f"{plan.base}/{name}") for name in plan.flags.backbones or BACKBONES[:1]]
-    flags = ["--runs", *folders]
-    plan.add(
-        "evaluate.py",
-        "evaluation",
-        flags,
-        data=False,
-        needs=[*dict.fromkeys(scored)],
-        output="results.json",
-    )
+    flags = ["--runs", *folders, *data_name(plan)]
+    needs = [*dict.fromkeys(scored)]
+    plan.add("evaluate.py", "evaluation", flags, data=False, needs=needs, output="results.json")
+
+
+def data_name(plan):
+    """Return the flag that names the data in the tables, unless all are built in."""
+    flags = vars(plan.flags)
+    names = [name for root, name in DATA_NAMES.items() if flags[root]]
+    if not names:
+        return []
+    built_in = [] if flags["pairs_root"] and flags["parts_root"] else ["built-in shapes"]
+    return ["--data", ", ".join(names + built_in)]
 
 
 def add_tasks(plan, backbone, start, run):
     """Add all that a network is judged by which starts from `run`; return the names."""
     grid, names = plan.flags.grid, [add_probe(plan, backbone, start, run)]
-    labels = GRID.get(plan.preset, LABELS["full"]) if grid else LABELS[plan.preset]
+    labels = (GRID if grid else LABELS)[plan.preset]
     for seed in SEEDS[plan.preset]:
         for count in labels:
             if count or start != "supervised":
@@ -117,23 +128,15 @@ def add_samplers(plan, images):
             flags = ["--no-transforms", "--labels-per-class", count, "--seed", seed]
             own, needs = started(plan, "pointnet", run)
             folder = f"pointnet/plain-classifier-{start}-seed{seed}"
-            fields = dict(output="last.safetensors", resume=True)
-            task = plan.add("train_classifier.py", folder, [*own, *flags], needs=needs, **fields)
+            task = plan.add_training("train_classifier.py", folder, [*own, *flags], needs)
             names.append(task)
             for trunk, trunk_run in {"random": None, "both": both}.items():
                 flags = ["--task", plan.path(task), "--sample-sizes", SAMPLE, "--seed", seed]
                 flags += ["--pretrained", plan.path(trunk_run)] if trunk_run else []
                 folder = f"pointnet/sampler-{trunk}-for-{start}-seed{seed}"
                 needs = [task, trunk_run] if trunk_run else [task]
-                name = plan.add("train_samplenet.py", folder, flags, needs=needs, **fields)
-                names.append(name)
+                names.append(plan.add_training("train_samplenet.py", folder, flags, needs))
     return names
-
-
-def add_points(plan, images, backbone, start):
-    """Add the pre-training of a point network by the losses that `start` names."""
-    flags = ["--images", plan.path(images), "--backbone", backbone, "--losses", *LOSSES[start]]
-    return add_pretraining(plan, "train_points.py", f"{backbone}/{start}", flags, [images])
 
 
 def add_pretraining(plan, script, folder, flags=(), needs=()):
@@ -160,9 +163,10 @@ def add_classifier(plan, backbone, start, pretrained, count, seed, data_set=""):
         flags += ["--epochs", ALL_EPOCHS[plan.preset]]
     if data_set:
         flags += ["--data-set", data_set, "--data-root", plan.flags.scanobjectnn_root]
+        flags += SCANS_DECAY if plan.preset == "paper" and backbone == "pointnet" else []
     words = [data_set or "classifier", count or "all", start, f"seed{seed}"]
     folder = f"{backbone}/{'-'.join(map(str, words))}"
-    flags = [*flags, *published(plan, backbone), "--seed", seed]
+    flags = [*flags, *published(plan, backbone, "classifier"), "--seed", seed]
     fields = dict(needs=needs, output="last.safetensors", resume=True, data=not data_set)
     return plan.add("train_classifier.py", folder, flags, **fields)
 
@@ -174,7 +178,7 @@ def add_segmentation(plan, task, backbone, start, pretrained, seed):
     if root:
         flags += ["--data-root", root]
     folder = f"{backbone}/{task}-{start}-seed{seed}"
-    flags = [*flags, *published(plan, backbone), "--seed", seed]
+    flags = [*flags, *published(plan, backbone, task), "--seed", seed]
     fields = dict(needs=needs, output="last.safetensors", resume=True, data=False)
     return plan.add(f"train_{task}.py", folder, flags, **fields)
 
@@ -182,13 +186,13 @@ def add_segmentation(plan, task, backbone, start, pretrained, seed):
 def started(plan, backbone, pretrained):
     """Return flags for a network that starts from a run, or at random, and the runs it needs."""
     flags = ["--backbone", backbone]
-    return (
-        (flags + ["--pretrained", plan.path(pretrained)], [pretrained])
-        if pretrained
-        else (flags, [])
-    )
+    if pretrained is None:
+        return flags, []
+    return [*flags, "--pretrained", plan.path(pretrained)], [pretrained]
 
 
-def published(plan, backbone):
-    """Return the flags of DGCNN's published training, if the preset has published settings."""
-    return DGCNN if plan.preset == "paper" and backbone == "dgcnn" else []
+def published(plan, backbone, task):
+    """Return the flags of a task's published training, if the preset has published settings."""
+    if plan.preset != "paper":
+        return []
+    return [*DGCNN, *DGCNN_OWN.get(task, [])] if backbone == "dgcnn" else []

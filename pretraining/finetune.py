@@ -69,12 +69,11 @@ def method(config: FineTuneConfig, task: str, **more) -> dict:
 
 
 def optimizer(net: nn.Module, config: FineTuneConfig) -> torch.optim.Optimizer:
-    """Build the optimizer; its learning rate is a tensor, see `samplenet.torch.capture.adam`."""
-    adam = capture.adam(net, config.lr)
+    """Build the optimizer; its learning rate is a tensor, see `samplenet.torch.capture.rate`."""
     if config.optimizer == "adam":
-        return adam
-    lr = adam.param_groups[0]["lr"]
-    return torch.optim.SGD(net.parameters(), lr, momentum=0.9, weight_decay=1e-4, fused=True)
+        return capture.adam(net, config.lr)
+    rate = capture.rate(net, config.lr)
+    return torch.optim.SGD(net.parameters(), rate, momentum=0.9, weight_decay=1e-4, fused=True)
 
 
 class Learner(nn.Module):

@@ -74,7 +74,7 @@ def _clouds(root: Path, name: str, split: str) -> list[Path]:
     return sorted((root / CLOUDS / name / split).glob("*.txt"))
 
 
-def _views(folder: Path, num_points: int) -> tuple[NDArray[np.uint8], NDArray[np.int16]]:
+def _views(folder: Path, num_points: int) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
     """Read the pictures (V, S, S, 3) of an object and its pairs (P, 4)."""
     matches = (re.fullmatch(r"view_(\d+)\.png", path.name) for path in folder.glob("view_*.png"))
     numbers = sorted(int(match[1]) for match in matches if match)
@@ -98,7 +98,7 @@ def _views(folder: Path, num_points: int) -> tuple[NDArray[np.uint8], NDArray[np
                 f"{path} must name rows and columns below {size} and points below {num_points}"
             )
         pairs.append(np.insert(table, 0, k, axis=1))
-    return np.stack(images), np.concatenate(pairs).astype(np.int16)
+    return np.stack(images), np.concatenate(pairs).astype(np.int32)
 
 
 def _table(path: Path, kind: type, columns: int) -> NDArray:

@@ -54,7 +54,7 @@ class Objects:
     Attributes:
         points: (n, N, 3) float32, mean 0 and largest norm 1 before the first N points were taken.
         images: (n, V, S, S, 3) uint8.
-        pairs: (n) arrays (P, 4) int16 of view, row, column and point, P from object to object.
+        pairs: (n) arrays (P, 4) of integers: view, row, column and point, P from object to object.
         labels: (n,) int64, indices into `names`.
         names: the classes.
         ids: (n), as "chair/train/chair_0012".
@@ -62,7 +62,7 @@ class Objects:
 
     points: NDArray[np.float32]
     images: NDArray[np.uint8]
-    pairs: list[NDArray[np.int16]]
+    pairs: list[NDArray[np.integer]]
     labels: NDArray[np.int64]
     names: tuple[str, ...]
     ids: list[str]
@@ -101,22 +101,15 @@ class Objects:
             log.warning("left out, with fewer than %d pairs: %s", least, ", ".join(few))
         return self.rows(enough) if few else self
 
-    def draw(
-        self, rows: Sequence[int], count: int, how: str, rng: np.random.Generator
-    ) -> NDArray[np.int64]:
-        """Choose `count` pairs of each of these objects (B): (B, count, 4); see `choose`."""
-        chosen = [choose(self.pairs[i], self.points[i], count, how, rng) for i in rows]
-        return np.stack(chosen).astype(np.int64)
-
 
 def choose(
-    pairs: NDArray[np.int16],
+    pairs: NDArray[np.integer],
     points: NDArray[np.float32],
     count: int,
     how: str,
     rng: np.random.Generator,
     start: int | None = None,
-) -> NDArray[np.int16]:
+) -> NDArray[np.integer]:
     """Choose some of an object's pairs (P, 4) of view, row, column and point: (count, 4).
 
     Args:

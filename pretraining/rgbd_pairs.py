@@ -11,6 +11,7 @@ point is decided here, by its depth. No file of ScanNet has been read here.
 """
 
 import itertools
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from pair_files import UNREADABLE
 from samplenet import depth, normalisation
 from samplenet.data import cameras
 from samplenet.errors import InputError, needs_extra
@@ -29,7 +31,8 @@ with needs_extra("render"):
 EVERY = 25  # frames, of which one is read, as PointContrast does
 LEAST_OVERLAP = 0.3  # of the points of either frame, as published
 MARGIN = 0.05  # metres by which a point may differ from the depth of its pixel
-UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+
+log = logging.getLogger(__name__)
 
 
 class Frames(NamedTuple):
@@ -47,6 +50,14 @@ class Frames(NamedTuple):
     poses: NDArray[np.float64]
     intrinsics: NDArray[np.float64]
 
+    def seeing(self, least: int) -> "Frames":
+        """Keep the frames that see at least so many points; log how many are left out."""
+        enough = np.count_nonzero(self.depths > 0, (1, 2)) >= least
+        if not enough.all():
+            log.warning("left out %d frames that see fewer than %d points", (~enough).sum(), least)
+        kept = (array[enough] for array in (self.colors, self.depths, self.poses))
+        return Frames(*kept, self.intrinsics)
+
 
 def read(root: Path, num_points: int, size: int) -> tuple[tuple, tuple]:
     """Read all pairs of frames of all scenes in a folder.
@@ -63,7 +74,7 @@ def read(root: Path, num_points: int, size: int) -> tuple[tuple, tuple]:
         raise InputError(f"{root} holds no scene, a folder with color, depth, pose and intrinsic")
     made, ids = [], []
     for scene in tqdm(scenes, "pairs of frames", unit="scene", disable=None):
-        frames = read_scene(scene)
+        frames = read_scene(scene).seeing(num_points)
         for i, j in overlapping(frames):
             made.append(pair(frames, i, j, num_points, size))
             ids.append(f"{scene.name}/{i}-{j}")
@@ -76,15 +87,19 @@ def read(root: Path, num_points: int, size: int) -> tuple[tuple, tuple]:
 
 def read_scene(folder: Path, every: int = EVERY) -> Frames:
     """Read one of `every` frames of a scene, by number, but those without a valid pose."""
-    numbers = sorted(int(path.stem) for path in (folder / "pose").glob("*.txt"))
+    stems = (path.stem for path in (folder / "pose").glob("*.txt"))
+    numbers = sorted(int(stem) for stem in stems if stem.isdecimal())
     colors, depths, poses = [], [], []
     for number in numbers[::every]:
         pose = _matrix(folder / "pose" / f"{number}.txt")
         if not np.isfinite(pose).all():  # ScanNet writes -inf where tracking failed
             continue
         depths.append(_picture(folder / "depth" / f"{number}.png"))
-        if depths[-1].ndim != 2 or depths[-1].shape != depths[0].shape:
-            raise InputError(f"{folder}/depth/{number}.png must be grey, of the others' size")
+        right = depths[-1].ndim == 2 and depths[-1].dtype != np.uint8
+        if not right or depths[-1].shape != depths[0].shape:
+            raise InputError(
+                f"{folder}/depth/{number}.png must be grey, of 16 bits and the others' size"
+            )
         color = folder / "color" / f"{number}.jpg"
         color = color if color.is_file() else color.with_suffix(".png")
         colors.append(_picture(color, size=depths[-1].shape[::-1]))
@@ -123,10 +138,8 @@ def overlapping(frames: Frames) -> Iterator[tuple[int, int]]:
 
 
 def _world(frames: Frames, i: int, count: int) -> NDArray[np.float64]:
-    """Draw points (n, 3) evenly from what a frame sees, in the world's frame."""
+    """Draw points (n, 3) evenly from what a frame sees, in the world's frame; all if too few."""
     seeing = np.count_nonzero(frames.depths[i] > 0)
-    if not seeing:
-        return np.zeros((0, 3))
     points = depth.sample(frames.depths[i], frames.intrinsics, min(count, seeing)).points
     return points @ frames.poses[i, :3, :3].T + frames.poses[i, :3, 3]
 
@@ -145,18 +158,17 @@ def sees(frames: Frames, i: int, points: NDArray) -> tuple[NDArray[np.bool_], ND
 
 def pair(
     frames: Frames, i: int, j: int, num_points: int, size: int
-) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.int16]]:
+) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.int32]]:
     """Make the cloud, the two pictures and the pixel-point pairs of two frames.
 
-    The pictures are the square middle of the frames.
+    The pictures are the square middle of the frames. The first must see `num_points`, as those of
+    `Frames.seeing` do.
 
     Returns:
         points (num_points, 3), y up, with mean 0 and largest norm 1; images (2, size, size, 3);
         pairs (P, 4) of view, row, column and point.
     """
     world = _world(frames, i, num_points)
-    if len(world) < num_points:
-        raise InputError(f"a frame sees {len(world)} points, fewer than --num-points {num_points}")
     height, width = frames.depths.shape[1:]
     side = min(height, width)
     first = np.array([height - side, width - side]) // 2
@@ -169,4 +181,4 @@ def pair(
         own = np.flatnonzero(seen & ((pixels >= 0) & (pixels < size)).all(1))
         pairs.append(np.column_stack([np.full(len(own), view), pixels[own], own]))
     points = normalisation.unit_sphere(world @ cameras.TO_BLENDER)  # z up to y up
-    return points.astype(np.float32), np.stack(images), np.concatenate(pairs).astype(np.int16)
+    return points.astype(np.float32), np.stack(images), np.concatenate(pairs).astype(np.int32)

@@ -66,8 +66,9 @@ def build(config: Config, clouds: PartClouds) -> nn.Module:
 
 def score(net: nn.Module, clouds: PartClouds, batch_size: int, device) -> dict[str, float]:
     """Score the most likely of each category's own parts."""
-    points, categories = inputs(clouds, device)
-    logits = finetune.predict(net, batch_size, points, categories).cpu().numpy()  # (n, N, outputs)
+    points = torch.from_numpy(clouds.points).to(device)
+    logits = finetune.predict(net, batch_size, points, categories_of(clouds, device))
+    logits = logits.cpu().numpy()  # (n, N, outputs)
     own = np.zeros((len(clouds.names), clouds.num_parts), bool)
     for label, numbers in enumerate(clouds.parts_of):
         own[label, numbers] = True
@@ -75,10 +76,9 @@ def score(net: nn.Module, clouds: PartClouds, batch_size: int, device) -> dict[s
     return scores.of_parts(logits.argmax(2), clouds)
 
 
-def inputs(clouds: PartClouds, device) -> tuple[Tensor, Tensor]:
-    """Return points (n, N, 3), and categories (n, categories) as ones and zeros."""
-    categories = np.eye(len(clouds.names), dtype=np.float32)[clouds.labels]
-    return tuple(torch.from_numpy(a).to(device) for a in (clouds.points, categories))
+def categories_of(clouds: PartClouds, device) -> Tensor:
+    """Return the clouds' categories (n, categories) as ones and zeros."""
+    return torch.from_numpy(np.eye(len(clouds.names), dtype=np.float32)[clouds.labels]).to(device)
 
 
 def train(config: Config) -> None:
@@ -93,7 +93,7 @@ def train(config: Config) -> None:
         optimizer = finetune.optimizer(net, config)
         train_step = finetune.training_step(net, optimizer, peers, config)
         labels = torch.from_numpy(clouds.parts).to(peers.device)
-        _, categories = inputs(clouds, peers.device)
+        categories = categories_of(clouds, peers.device)
 
         def load(step, rows):
             own = rows.tolist()

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from backbones import BACKBONES, WIDTH, build_trunk
 from heads import GlobalHead, PointHead
 from losses import contrastive_loss, global_loss, transform_regulariser
-from pixel_pairs import CHOICES, PairsConfig, open_pairs
+from pixel_pairs import CHOICES, Objects, PairsConfig, choose, open_pairs
 from resnet import ImageNetwork, PixelHead, load_images
 from samplenet.data import batches
 from samplenet.errors import InputError
@@ -175,15 +175,15 @@ def train(config: Config) -> None:
                 training.end_epoch(names, lr=lr)
 
 
-def draw(config: Config, objects, step: int, rows: list[int]) -> np.ndarray:
+def draw(config: Config, objects: Objects, step: int, rows: list[int]) -> np.ndarray:
     """Choose the pairs (B, P, 4) of a step; none if there is no point loss."""
     if "point" not in config.losses:
         return np.zeros((len(rows), 0, 4), np.int64)
     drawn = []
     for row in rows:
-        rng = generator(config.seed, Stream.AUGMENTATION, step, row)
-        drawn.append(objects.draw([row], config.pairs, config.choose, rng))
-    return np.concatenate(drawn)
+        rng, own = generator(config.seed, Stream.AUGMENTATION, step, row), objects.pairs[row]
+        drawn.append(choose(own, objects.points[row], config.pairs, config.choose, rng))
+    return np.stack(drawn).astype(np.int64)
 
 
 if __name__ == "__main__":

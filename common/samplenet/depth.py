@@ -187,7 +187,7 @@ def _neighbours(blocks: NDArray, level: int) -> tuple[NDArray, NDArray]:
 def _farthest_points(points: NDArray, m: int) -> NDArray[np.int64]:
     """Pick m points, the same with each framework and without one."""
     if not any(map(importlib.util.find_spec, pretrained.PACKAGES.values())):
-        from samplenet.console.pick import farthest_points
+        from samplenet.console.farthest import farthest_points
 
         return farthest_points(points, m)
     if pretrained.choose_framework(None) == "torch":

@@ -115,6 +115,7 @@ def test_a_manifest_lists_the_clouds_and_a_second_call_continues_from_it(folder,
         "up": None,
         "seed": 0,
         "indices": False,
+        "tile": None,
     }
     by_name = {line["file"]: line for line in rest}
     assert len(rest) == 10 and "c5.npy is damaged" in by_name[str(folder / "c5.npy")]["error"]
@@ -163,6 +164,9 @@ def test_a_tar_file_keeps_what_belongs_to_a_cloud(folder, tmp_path, capsys):
             assert data == (tmp_path / "out" / name.removeprefix("deep/")).read_bytes()
 
 
+# the package leaves the file to the garbage collector
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_the_package_webdataset_reads_the_tar_files(folder, tmp_path):
     webdataset = pytest.importorskip("webdataset", reason="webdataset is not installed")
     shard(folder, tmp_path / "a.tar")
@@ -170,6 +174,15 @@ def test_the_package_webdataset_reads_the_tar_files(folder, tmp_path):
     items = list(webdataset.WebDataset(str(tmp_path / "b.tar"), shardshuffle=False).decode())
     assert [item["json"]["name"] for item in items] == [f"c{i}" for i in range(10)]
     assert items[0]["npy"].shape == (9, 3)
+
+
+def test_files_without_a_key_are_left_out(clouds, tmp_path):
+    stream = io.BytesIO()
+    np.save(stream, clouds["c0"])
+    names = "._c0.npy", "deep/.hidden", "README", "deep/c0.npy"  # the first as macOS's tar adds it
+    packed(tmp_path / "a.tar", dict.fromkeys(names, stream.getvalue()))
+    assert run("sample", tmp_path / "a.tar", "-o", tmp_path / "b.tar", "-m 9") == 0
+    assert [*unpacked(tmp_path / "b.tar")] == ["deep/c0.npy"]
 
 
 def test_a_bad_cloud_of_a_tar_file_stops_no_other(folder, tmp_path, capsys):

@@ -131,6 +131,8 @@ def test_wrong_tiles_are_one_sentence(file, tmp_path, capsys, monkeypatch):
         assert run("sample", file, "-o", tmp_path / "b.laz", flags) == 2
         captured = capsys.readouterr().err
         assert captured.count("\n") == 1 and words in captured
+    assert run("sample", file, "-o", tmp_path / "b.ply", "-m 9 --tile 50") == 2
+    assert "b.ply: --tile writes .las, .laz or --indices" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["a.laz"]  # nothing is left
 
 

@@ -50,6 +50,27 @@ def test_every_job_comes_after_those_it_needs():
             assert set(job.needs) | set(job.wants) <= set(before)
 
 
+def test_the_paper_preset_of_pretraining_has_what_is_published_of_each_network(tmp_path):
+    flags = ["--preset", "paper", "--grid", "--backbones", "pointnet", "dgcnn"]
+    for word in ("data", "pairs", "parts", "rooms", "scanobjectnn"):
+        flags += [f"--{word}-root", str(tmp_path)]
+    jobs = plan("pretraining", *flags)
+
+    def value(folder, flag):
+        return values(jobs[f"pretraining-{tmp_path.name}/{folder}"], flag)
+
+    for name in ("classifier-all-random-seed0", "scenes-random-seed0", "parts-both-seed1"):
+        assert value(f"dgcnn/{name}", "--optimizer") == ["sgd"]
+        assert value(f"pointnet/{name}", "--optimizer") is None
+    assert value("dgcnn/classifier-all-random-seed0", "--augmentation") == ["scale"]
+    assert value("pointnet/classifier-all-random-seed0", "--augmentation") is None  # the preset's
+    assert value("dgcnn/scenes-random-seed0", "--batch-size") == ["32"]
+    scans = "pointnet/scanobjectnn_object_only-all-random-seed0"
+    assert value(scans, "--lr-decay-samples") == ["46180"]
+    (names,) = value("evaluation", "--data")
+    assert "ScanObjectNN" in names and "built-in" not in names
+
+
 def test_a_page_that_does_not_fit_the_disk_is_told(tmp_path, monkeypatch, capsys):
     from samplenet.report import page
     from samplenet.runs import jobs

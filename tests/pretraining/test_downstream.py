@@ -214,24 +214,31 @@ def test_a_sampler_has_the_trunk_of_its_start(runs, scripts, call_script, tmp_pa
         call_script(scripts.train_samplenet, *flags, "--out", tmp_path / "a")
 
 
-def test_a_run_that_is_stopped_ends_alike(runs, scripts, call_script, tmp_path, monkeypatch):
+@pytest.mark.parametrize("name, script", [("parts", "train_parts"), ("few", "train_classifier")])
+def test_a_run_that_is_stopped_ends_alike(
+    runs, scripts, call_script, tmp_path, monkeypatch, name, script
+):
     """Stop a training in its second epoch, and continue it: the same weights, bit for bit."""
-    flags = [PARTS, "--pretrained", runs / "all", "--out", tmp_path / "parts", "--resume"]
-    add, seen = scripts.train_parts.Training.add, []
+    script = getattr(scripts, script)
+    flags = [PARTS, "--pretrained", runs / "all"]
+    if name == "few":  # with dropout
+        flags = [CLASSIFIER, "--labels-per-class 1 --augmentation scale"]
+    flags += ["--out", tmp_path / name, "--resume"]
+    add = script.Training.add
 
     def stop(training, measured):
         add(training, measured)
-        seen.append(training.epoch)
-        if len(seen) == 3:
+        if training.epoch == 1:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(scripts.train_parts.Training, "add", stop)
-        call_script(scripts.train_parts, *flags)
-    call_script(scripts.train_parts, *flags)
+        patch.setattr(script.Training, "add", stop)
+        call_script(script, *flags)
+    call_script(script, *flags)
     first, second = (
-        load_checkpoint(folder / "parts" / "last.safetensors")[0] for folder in (runs, tmp_path)
+        load_checkpoint(folder / name / "last.safetensors")[0] for folder in (runs, tmp_path)
     )
+    assert ("seed/cpu" in first) == (name == "few")
     for name, array in first.items():
         np.testing.assert_array_equal(second[name], array, err_msg=name)
 

@@ -121,8 +121,6 @@ def test_objects_with_too_few_pairs_are_left_out_and_named(scripts, objects, cap
     assert "left out, with fewer than" in caplog.text
     with pytest.raises(InputError, match=f"no object has {most + 1} pairs"):
         objects.with_pairs(most + 1)
-    chosen = objects.draw([0, 2], 20, "sps", np.random.default_rng(0))
-    assert chosen.shape == (2, 20, 4)
     with pytest.raises(InputError, match="--num-views must be at most the 4"):
         objects.first(300, 5)
 
@@ -144,6 +142,7 @@ def test_the_released_layout_is_read_as_it_was_written(scripts, objects, tmp_pat
         normalisation.unit_sphere(objects.points[1]),
         atol=1e-5,
     )
+    assert read.pairs[0].dtype == np.int32  # a file may have more points than int16 can number
     with pytest.raises(InputError, match="has no <class>/test/<name>.txt"):
         scripts.pair_files.read(tmp_path, "test")
     (folder / "pix_point_0.txt").write_text("3 4 900\n")

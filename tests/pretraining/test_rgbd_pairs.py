@@ -77,6 +77,15 @@ def test_a_frame_sees_its_own_points_where_they_are(scripts, frames):
     assert not scripts.rgbd_pairs.sees(frames, 0, behind[None])[0].any()
 
 
+def test_frames_that_see_too_few_points_are_left_out(frames, caplog):
+    depths = frames.depths.copy()
+    depths[1].flat[100:] = 0
+    kept = frames._replace(depths=depths).seeing(101)
+    assert len(kept.colors) == len(kept.poses) == 2
+    np.testing.assert_array_equal(kept.depths, frames.depths[[0, 2]])
+    assert "left out 1 frames that see fewer than 101 points" in caplog.text
+
+
 def test_frames_of_one_corner_are_a_pair(scripts, frames):
     assert [*scripts.rgbd_pairs.overlapping(frames)] == [(0, 1)]
 
@@ -112,7 +121,7 @@ def test_scenes_are_data_to_pre_train_on(scripts, scene, monkeypatch):
     )
     objects = scripts.pixel_pairs.open_pairs(settings)
     assert objects.ids == ["scene0000_00/0-1"] and objects.images.shape == (1, 2, 24, 24, 3)
-    assert objects.draw([0], 50, "random", np.random.default_rng(0)).shape == (1, 50, 4)
+    assert len(objects.with_pairs(50)) == 1
 
 
 def test_damaged_scenes_are_named(scripts, scene, tmp_path):

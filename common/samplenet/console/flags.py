@@ -1,5 +1,6 @@
 """Which sampler the flags of the console command choose."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import samplenet
@@ -10,6 +11,21 @@ from samplenet.errors import InputError
 BY_NETWORK = ("samplenet", "greedy")  # samplers that take --weights and --up
 SAMPLERS = ("fps", "random", "grid", *BY_NETWORK)
 DEFAULT_TASK = "classification"
+
+
+@dataclass(frozen=True)
+class Options:
+    """The flags that decide on samples, as `picker` reads them."""
+
+    m: int | None
+    cell: float | None
+    sampler: str
+    weights: str | None
+    framework: str | None
+    up: str | None
+    seed: int
+    indices: bool
+    tile: float | None
 
 
 def default_sampler(args) -> str:

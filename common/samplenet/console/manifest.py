@@ -1,6 +1,7 @@
 """A record of many sampled clouds, from which a second call continues."""
 
 import json
+import os
 from pathlib import Path
 
 from samplenet.errors import InputError
@@ -28,7 +29,7 @@ class Manifest:
         whole = content[: content.rfind(b"\n") + 1]
         try:
             lines = [json.loads(line) for line in whole.splitlines()]
-            old = lines[0]["settings"] if lines else settings
+            old = dict(lines[0]["settings"]) if lines else settings
             self.done = {line["file"] for line in lines[1:] if line["error"] is None}
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path} is no manifest of samplenet: name another file") from error
@@ -37,7 +38,7 @@ class Manifest:
         ]:
             raise InputError(f"{path} was made with {', '.join(changed)}: name another file")
         if len(whole) < len(content):
-            path.write_bytes(whole)
+            os.truncate(path, len(whole))  # in place: no moment without the lines before
         if not lines:
             self.add([{"settings": settings}])
 

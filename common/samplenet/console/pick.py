@@ -1,7 +1,6 @@
 """Pick m points of one cloud of any size: by farthest points, a grid, chance or a network.
 
-Functions take points (N, 3), all finite, and return distinct indices (m,) in the order they were
-picked. Only `SampleNetPicker` needs a framework.
+Only `SampleNetPicker` needs a framework.
 """
 
 from collections.abc import Sequence
@@ -10,157 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samplenet import frozen, normalise, pretrained
+from samplenet.console.farthest import farthest_of_each, farthest_points
+from samplenet.console.grid import grid
 from samplenet.errors import InputError
 from samplenet.sampled import random_indices
 
-BLOCK_POINTS = 256
 MAX_WHOLE_CLOUD = 16384  # points; larger clouds are cut into patches
 SMALL_CLOUD = 4096  # points; up to here farthest points are picked of several clouds at once
 CLOUDS_AT_ONCE = 4  # what is computed of them fits into a processor's cache
-MAX_CELLS = 1 << 19  # along an axis: the numbers of all cells have to fit into int64
-
-
-def farthest_points(points: NDArray, m: int, chosen: NDArray | tuple = (0,)) -> NDArray[np.int64]:
-    """Run farthest point sampling, with exactly the indices that `samplenet.ops` gives.
-
-    In NumPy, as the command must work without a framework and its ops. Points are sorted into
-    blocks of neighbours. Each block keeps its bounding box and its farthest point, and a newly
-    picked point is compared only with the blocks that it may be nearer to than that. The distance
-    to a box is rounded like the distance to a point, and rounding keeps order, so no block is
-    missed.
-
-    Args:
-        chosen: indices to pick first, in this order; repeated ones count once.
-    """
-    n, kind = len(points), points.dtype.type
-    blocks = -(-n // BLOCK_POINTS)
-    order = np.full(blocks * BLOCK_POINTS, n)  # n: no point
-    order[:n] = np.argsort(_morton(points), kind="stable")
-    # sorted, so that the lowest index of equal distances comes first
-    order = np.sort(order.reshape(blocks, BLOCK_POINTS), 1)
-    position = np.empty(n + 1, np.int64)  # where each point is in `order`
-    position[order] = np.arange(order.size).reshape(order.shape)
-    xyz = np.moveaxis(points[np.minimum(order, n - 1)], 2, 0)  # (3, blocks, BLOCK_POINTS)
-    xyz = np.ascontiguousarray(xyz)
-    low, high = xyz.min(2), xyz.max(2)
-    # squared distance to the nearest picked point; -1 once picked, -2 for no point
-    nearest = np.where(order < n, kind(np.inf), kind(-2))
-    reach, lead = nearest.max(1), order[:, 0].copy()  # a block's largest one, and whose it is
-    first = list(dict.fromkeys(np.asarray(chosen).tolist()))[:m]
-    picks = np.empty(m, np.int64)
-    for i in range(m):
-        pick = first[i] if i < len(first) else lead[reach == reach.max()].min()
-        block, slot = divmod(int(position[pick]), BLOCK_POINTS)
-        picks[i], nearest[block, slot] = pick, -1
-        picked = xyz[:, block, slot, None]
-        near = _square(np.maximum(np.maximum(low - picked, picked - high), 0)) < reach
-        near[block] = True  # also if its reach was 0: its farthest point was just picked
-        near = np.flatnonzero(near)
-        closer = np.minimum(nearest[near], _square(xyz[:, near] - picked[..., None]))
-        far = closer.argmax(1)
-        nearest[near] = closer
-        reach[near], lead[near] = closer[np.arange(len(near)), far], order[near, far]
-    return picks
-
-
-def farthest_of_each(clouds: NDArray, m: int) -> NDArray[np.int64]:
-    """Run `farthest_points` on clouds (B, N, 3) of few points at once, a pick of each at a time.
-
-    Blocks of neighbours, which spare comparisons in a large cloud, cost more than that here.
-
-    Returns:
-        (B, m), the indices of `farthest_points`.
-    """
-    batch, n, _ = clouds.shape
-    xyz, rows = np.ascontiguousarray(np.moveaxis(clouds, 2, 0)), np.arange(batch)
-    nearest = np.full((batch, n), np.inf, clouds.dtype)  # squared; -1 once picked
-    picks = np.zeros((batch, m), np.int64)
-    for i in range(1, m):
-        last = picks[:, i - 1]
-        np.minimum(nearest, _square(xyz - xyz[:, rows, last][..., None]), out=nearest)
-        nearest[rows, last] = -1
-        picks[:, i] = nearest.argmax(1)
-    return picks
-
-
-def _square(delta: NDArray) -> NDArray:
-    """Compute ((dx*dx + dy*dy) + dz*dz) of (3, ...), rounded as in every backend."""
-    delta *= delta
-    return (delta[0] + delta[1]) + delta[2]
-
-
-def _morton(points: NDArray) -> NDArray[np.int64]:
-    """Number the points along a Z curve of 1024 cells a side: its neighbours are near in space."""
-    low = points.min(0)
-    side = (points.max(0) - low).max() or 1
-    code = np.zeros(len(points), np.int64)
-    for axis in range(3):
-        bits = ((points[:, axis] - low[axis]) / side * 1023).astype(np.int64)
-        for shift, mask in ((16, 0x030000FF), (8, 0x0300F00F), (4, 0x030C30C3), (2, 0x09249249)):
-            bits = (bits | bits << shift) & mask  # two zeros after each bit
-        code |= bits << axis
-    return code
-
-
-def grid(points: NDArray, m: int | None = None, cell: float | None = None) -> NDArray[np.int64]:
-    """Pick from each occupied cell of a grid the point nearest to the mean of the cell's points.
-
-    Args:
-        m: number of points, without `cell`. The cells are as large as they can be while at least m
-            are occupied; farthest point sampling picks m of their points. Where so many points
-            coincide that fewer than m cells are occupied, it adds the rest.
-        cell: side of a cell; the number of points follows from it.
-    """
-    if cell is not None:
-        numbers = cells(points, cell, points.min(0))
-        return one_per_cell(points, numbers, points[0])
-    numbers = cells(points, _cell_size(points, m), points.min(0))
-    picked = one_per_cell(points, numbers, points[0])
-    if len(picked) < m:
-        return farthest_points(points, m, picked)
-    return picked[farthest_points(points[picked], m)]
-
-
-def _cell_size(points: NDArray, m: int) -> float:
-    """Search for the largest side at which m or more cells are occupied, if there is any."""
-    low = points.min(0)
-    span = float(np.ptp(points, axis=0).max()) or 1.0  # 0 if all points coincide
-    size = span
-    while size > span / MAX_CELLS and len(np.unique(cells(points, size, low))) < m:
-        size /= 2
-    small, large = size, 2 * size
-    for _ in range(8):
-        size = (small * large) ** 0.5
-        if len(np.unique(cells(points, size, low))) >= m:
-            small = size
-        else:
-            large = size
-    return small
-
-
-def cells(points: NDArray, size: float, origin: NDArray) -> NDArray[np.int64]:
-    """Return the number of each point's cell, (N,), of a grid whose corner is `origin`."""
-    steps = (points - origin) / size
-    if not steps.max() <= 2 * MAX_CELLS:
-        fault = f"more than {2 * MAX_CELLS} would lie along the cloud"
-        raise InputError(f"cells of {size} are too small: {fault}")
-    x, y, z = steps.astype(np.int64).T
-    return (x * (y.max() + 1) + y) * (z.max() + 1) + z
-
-
-def one_per_cell(points: NDArray, cells: NDArray[np.int64], near: NDArray) -> NDArray[np.int64]:
-    """Return of each cell the point nearest to the mean of the cell's points.
-
-    Args:
-        near: a point (3,) of the cloud. Means are computed relative to it, as sums of large
-            coordinates would round away the differences.
-    """
-    _, cells, counts = np.unique(cells, return_inverse=True, return_counts=True)
-    sums = [np.bincount(cells, column) for column in (points - near).T]
-    means = np.stack(sums, 1) / counts[:, None] + near
-    dist2 = ((points - means[cells]) ** 2).sum(1)
-    order = np.lexsort((dist2, cells))  # stable: the lowest index of equal distances
-    return order[np.cumsum(counts) - counts]
 
 
 class Picker:

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from samplenet import scans
 from samplenet.console import files, flags, reading, work
 from samplenet.console.manifest import Manifest
+from samplenet.console.outcomes import Report
 from samplenet.errors import InputError
 from samplenet.processes import each
 
@@ -28,7 +29,7 @@ class Tally:
     no_clouds: list[str] = field(default_factory=list)
     notes: reading.Notes = field(default_factory=reading.Notes)
 
-    def add(self, report: work.Report, debug: bool) -> None:
+    def add(self, report: Report, debug: bool) -> None:
         """Count a process's clouds, and print what went wrong."""
         self.notes.join(report.notes)
         self.there += report.kept
@@ -50,7 +51,7 @@ def run(args) -> int:
     args.sampler = args.sampler or flags.default_sampler(args)
     if args.jobs < 1:
         raise InputError(f"--jobs must be at least 1, got {args.jobs}")
-    options = work.Options(**{f.name: getattr(args, f.name) for f in fields(work.Options)})
+    options = flags.Options(**{f.name: getattr(args, f.name) for f in fields(flags.Options)})
     work.picker(options)  # now, where wrong flags are one sentence
     jobs, faults = files.plan(args.inputs, args.output, args.indices)
     for fault in faults:
@@ -102,8 +103,8 @@ def _is_there(job: files.Job, skip_existing: bool, manifest: Manifest) -> bool:
 
 
 def _reports(
-    options: work.Options, continues: bool, jobs: list[files.Job], processes: int
-) -> Iterator[tuple[list[files.Job], work.Report]]:
+    options: flags.Options, continues: bool, jobs: list[files.Job], processes: int
+) -> Iterator[tuple[list[files.Job], Report]]:
     """Yield files and what became of them: some files at a time, or one tar file."""
     plain = [job for job in jobs if not job.is_tar]
     size = max(1, min(AT_ONCE, len(plain) // (4 * processes)))  # short, so that all end together

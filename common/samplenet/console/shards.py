@@ -1,7 +1,8 @@
 """Tar files of clouds in WebDataset's layout: the files of one item have one name up to a dot.
 
 In `<key>.ply` and `<key>.json` the first is a cloud and the second stays as it is. Names may hold
-folders. Nothing here needs the package webdataset.
+folders. Files without a key or a dot, such as `._a.ply` and `README`, are left out, as the package
+webdataset does, which nothing here needs.
 """
 
 import contextlib
@@ -51,6 +52,13 @@ def read(shard: Path) -> Iterator[Item]:
             path.unlink()
 
 
+def _key(name: str) -> str | None:
+    """Return what a file's name has in common with those that belong to it; None if nothing."""
+    path = PurePosixPath(name)
+    stem, dot, _ = path.name.partition(".")
+    return str(path.with_name(stem)) if stem and dot else None
+
+
 def _groups(shard: Path) -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
     """Read successive files of one key: name and content."""
     key, group = "", []
@@ -59,8 +67,9 @@ def _groups(shard: Path) -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
             for member in tar:
                 if not member.isfile():
                     continue
-                name = PurePosixPath(member.name)
-                now = str(name.with_name(name.name.split(".")[0]))
+                now = _key(member.name)
+                if now is None:
+                    continue
                 if group and now != key:
                     yield key, group
                     group = []
@@ -116,8 +125,7 @@ def _complete(part: Path) -> tuple[list[str], int]:
             for member in tar:
                 if member.offset_data + -(-member.size // BLOCK) * BLOCK > size:
                     break
-                name = PurePosixPath(member.name)
-                key = str(name.with_name(name.name.split(".")[0]))
+                key = _key(member.name)
                 if not keys or key != keys[-1]:
                     keys.append(key)
                     begins.append(member.offset)

@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samplenet import scans
-from samplenet.console import pick
+from samplenet.console import grid, pick
+from samplenet.console.farthest import farthest_points
 from samplenet.errors import InputError
 
 MAX_TILES = 100_000  # each is a file for a while
@@ -103,8 +104,8 @@ def sample(pieces: Any, how: How, spool: Path) -> Iterator[Picked]:
         for tile in _tiles(pieces, place, Path(folder)):
             after = before + len(tile.points)
             if isinstance(picker, pick.GridPicker):
-                numbers = pick.cells(tile.points, picker.cell, low)
-                idx = pick.one_per_cell(tile.points, numbers, first)
+                numbers = grid.cells(tile.points, picker.cell, low)
+                idx = grid.one_per_cell(tile.points, numbers, first)
             else:
                 # shares that add up to m
                 share = m * after // pieces.count - m * before // pieces.count
@@ -140,7 +141,7 @@ def _share(how: How, tile: Tile, share: int, chosen: dict) -> NDArray[np.int64]:
         count = sum(map(len, near))
         kept = np.arange(count) if count else (0,)
         points = np.concatenate([*near, tile.points])
-        idx = pick.farthest_points(points, count + share, kept)[count:] - count
+        idx = farthest_points(points, count + share, kept)[count:] - count
         chosen[tile.place] = tile.points[idx]
         return idx
     own = copy.copy(how.picker)

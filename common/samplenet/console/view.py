@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from samplenet import pretrained, scans
-from samplenet.console import flags, pick, reading
+from samplenet.console import flags, reading
+from samplenet.console.farthest import farthest_points
 from samplenet.errors import InputError
 from samplenet.report import interactive
 from samplenet.report.figures import Cloud, Layer, Scene, View
@@ -60,7 +61,7 @@ def run(args) -> int:
             raise reading.named(args.input, error) from error
         nested = args.m is not None and args.m > 1 and picker.nested(n)
         if nested and args.sampler in flags.BY_NETWORK:
-            farthest = points[pick.farthest_points(points, args.m)]
+            farthest = points[farthest_points(points, args.m)]
     elif args.sample:
         sampled = reading.read(args.sample, notes)
         sample = sampled.points[sampled.finite]

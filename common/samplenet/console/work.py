@@ -1,9 +1,7 @@
 """What one process does of samplenet sample: read clouds, sample those alike together, write."""
 
 import time
-import traceback
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -13,75 +11,11 @@ from numpy.typing import NDArray
 
 from samplenet import scans
 from samplenet.console import files, flags, pick, reading, shards, tiles
+from samplenet.console.flags import Options
+from samplenet.console.outcomes import Outcome, Report
 from samplenet.errors import InputError
 
 BATCH_POINTS = 1 << 16  # of the clouds that a sampler gets at once
-
-
-@dataclass(frozen=True)
-class Options:
-    """The flags that decide on samples, as `flags.picker` reads them."""
-
-    m: int | None
-    cell: float | None
-    sampler: str
-    weights: str | None
-    framework: str | None
-    up: str | None
-    seed: int
-    indices: bool
-    tile: float | None
-
-
-@dataclass
-class Outcome:
-    """What became of one cloud.
-
-    Attributes:
-        file: its name, in a shard "<shard>/<name>".
-        named: whether the command names it, not a folder or a shard.
-        m, points: number of points sampled, and of the cloud; 0 without a sample.
-        seconds: for reading, sampling and writing; clouds that are sampled together share it.
-    """
-
-    file: str
-    named: bool = False
-    m: int = 0
-    points: int = 0
-    seconds: float = 0.0
-    error: Exception | None = None
-    trace: str = ""
-
-    @property
-    def entry(self) -> dict:
-        """Return the line of the manifest."""
-        error = None if self.error is None else str(reading.named(self.file, self.error))
-        numbers = {"m": self.m, "points": self.points, "seconds": round(self.seconds, 4)}
-        return {"file": self.file, **numbers, "error": error}
-
-
-@dataclass
-class Report:
-    """What became of the clouds that a process took.
-
-    Attributes:
-        kept: clouds whose samples an unfinished shard of an earlier call held.
-        finished: name of the shard, once it is complete.
-    """
-
-    outcomes: list[Outcome] = field(default_factory=list)
-    notes: reading.Notes = field(default_factory=reading.Notes)
-    kept: int = 0
-    finished: str = ""
-
-    @property
-    def entries(self) -> list[dict]:
-        """Return the lines of the manifest."""
-        lines = [outcome.entry for outcome in self.outcomes]
-        if self.finished:
-            sampled = sum(outcome.error is None for outcome in self.outcomes) + self.kept
-            lines.append({"file": self.finished, "clouds": sampled, "error": None})
-        return lines
 
 
 class Source(NamedTuple):
@@ -135,7 +69,7 @@ def take(options: Options, resume: bool, jobs: list[files.Job]) -> Report:
                 files.make_folder(job.target)
                 scans.put(job.target, content)
             except Exception as error:
-                _fail(outcome, error)
+                outcome.fail(error)
         report.outcomes.append(outcome)
     return report
 
@@ -163,12 +97,12 @@ def _take_shard(options: Options, resume: bool, job: files.Job, report: Report) 
                         content = _content(options, name, scan, idx, report)
                         add([(str(name), content), *item.others])
                     except Exception as error:
-                        _fail(outcome, error)
+                        outcome.fail(error)
                 report.outcomes.append(outcome)
         report.finished = str(job.source)
     except (InputError, OSError) as error:
         report.outcomes.append(Outcome(str(job.source), job.named))
-        _fail(report.outcomes[-1], error)
+        report.outcomes[-1].fail(error)
 
 
 def _take_tiled(options: Options, job: files.Job, report: Report) -> Outcome:
@@ -176,6 +110,8 @@ def _take_tiled(options: Options, job: files.Job, report: Report) -> Outcome:
     try:
         if scans.extension(job.source) not in scans.TILED:
             raise InputError(f"{job.source}: --tile is for {' and '.join(scans.TILED)} files")
+        if not options.indices and scans.extension(job.target) not in scans.TILED:
+            raise InputError(f"{job.target}: --tile writes {', '.join(scans.TILED)} or --indices")
         files.make_folder(job.target)
         up = "y"
         if options.sampler in flags.BY_NETWORK:
@@ -186,9 +122,9 @@ def _take_tiled(options: Options, job: files.Job, report: Report) -> Outcome:
         outcome.m = tiles.write(pieces, sampled, job.target, options.indices)
         outcome.points = pieces.count
     except scans.Bad as error:
-        _fail(outcome, InputError(f"{job.source} {error}"))
+        outcome.fail(InputError(f"{job.source} {error}"))
     except Exception as error:
-        _fail(outcome, error)
+        outcome.fail(error)
     outcome.seconds = time.perf_counter() - start
     return outcome
 
@@ -223,7 +159,7 @@ def _sampled(
         except Exception as error:
             yield from flush()
             outcome = Outcome(source.name)
-            _fail(outcome, error)
+            outcome.fail(error)
             yield outcome, None, None
             continue
         if waiting and waiting[0].kind != cloud.kind:
@@ -246,7 +182,7 @@ def _pick(options: Options, clouds: list[Cloud]) -> list[tuple]:
         if len(clouds) > 1:
             return [done for cloud in clouds for done in _pick(options, [cloud])]
         outcome = Outcome(clouds[0].source.name)
-        _fail(outcome, error)
+        outcome.fail(error)
         return [(outcome, None, None)]
     done = []
     for cloud, idx in zip(clouds, picked, strict=True):
@@ -256,15 +192,9 @@ def _pick(options: Options, clouds: list[Cloud]) -> list[tuple]:
 
 
 def _content(options: Options, target: Path, scan: scans.Scan, idx: NDArray, report) -> bytes:
-    """Return the bytes of the sample's file."""
     if options.indices:
         return scans.encode_indices(target, idx)
     content, notes = scans.encode(target, scan.take(idx))
     for sentence in notes:
         report.notes.add(target, sentence)
     return content
-
-
-def _fail(outcome: Outcome, error: Exception) -> None:
-    outcome.m = outcome.points = 0
-    outcome.error, outcome.trace = error, traceback.format_exc()

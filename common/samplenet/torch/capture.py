@@ -17,17 +17,20 @@ WARM_UP = 3  # plain steps before the capture, in which libraries load and Adam 
 
 
 def adam(net: nn.Module, lr: float, weight_decay: float = 0.0) -> torch.optim.Adam:
-    """Build Adam for the weights of a network, with the learning rate in a tensor beside them.
+    """Build Adam for the weights of a network, with the learning rate in a `rate`."""
+    return torch.optim.Adam(net.parameters(), rate(net, lr), weight_decay=weight_decay, fused=True)
+
+
+def rate(net: nn.Module, lr: float) -> Tensor:
+    """Return a learning rate as a tensor beside the weights, for a fused optimizer.
 
     Set it by `param_groups[0]["lr"].fill_(lr)`: a graph would keep the number that it was captured
     with.
     """
-    weights = list(net.parameters())
-    device = weights[0].device
+    device = next(net.parameters()).device
     # the dtypes that the fused kernels read: a GPU's float32, the CPU's all digits of a float
     dtype = torch.float32 if device.type == "cuda" else torch.float64
-    rate = torch.tensor(lr, dtype=dtype, device=device)
-    return torch.optim.Adam(weights, rate, weight_decay=weight_decay, fused=True)
+    return torch.tensor(lr, dtype=dtype, device=device)
 
 
 def serves(peers: Processes, config) -> bool:
