@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from layers import SLOPE, EdgeLayer, PointLayer, TNet
+from point_layers import SLOPE, EdgeLayer, PointLayer, TNet
 
 WIDTH = 1024  # features of a point and of a cloud
 

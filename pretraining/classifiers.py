@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from backbones import WIDTH, build_trunk
-from layers import SLOPE
+from point_layers import SLOPE
 from samplenet.runs.run import finished_run
 from samplenet.torch.state import State
 

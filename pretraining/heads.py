@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from layers import PointLayer
+from point_layers import PointLayer
 
 HIDDEN = 512
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from backbones import WIDTH, PointNet
-from layers import SLOPE, EdgeLayer, PointLayer, TNet, feature_neighbours
+from point_layers import SLOPE, EdgeLayer, PointLayer, TNet, feature_neighbours
 from samplenet.data.blocks import FEATURES
 from samplenet.ops import torch as ops
 
