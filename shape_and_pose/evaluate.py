@@ -121,7 +121,9 @@ def rows_of(
     names = [CLASSES.get(name, name) for name in test.names]
     rows = networks.rows(entry, values, classes, names, experiment)
     if angle is not None:
-        averages = {"pose_median_deg": alignment.median, "pose_success": alignment.succeeded}
+        averages = {"pose_median_deg": alignment.median}
+        if entry.folder:  # else nothing was trained
+            averages["pose_success"] = alignment.succeeded
         for metric, average in averages.items():
             rows += networks.rows(entry, {metric: angle}, classes, names, experiment, average)
     return rows

@@ -188,8 +188,10 @@ def test_metrics_are_means_over_pictures_then_models(scripts):
     np.testing.assert_allclose(found[known], expected, rtol=1e-5)
     assert np.isnan(found[1]).all()
     np.testing.assert_allclose(scores["angle"][0], [0, 40], atol=1e-4)
-    entry = scripts.evaluate.Entry({"network": "x"}, 0)
+    entry = scripts.evaluate.Entry({"network": "x"}, 0, "run")
     experiment = experiments.load(scripts.folder)
+    untrained = scripts.evaluate.rows_of(entry._replace(folder=""), scores, test, experiment)
+    assert not [row for row in untrained if row["metric"] == "pose_success"]
     rows = {
         (row["metric"], row.get("class")): (row["value"], row["n"])
         for row in scripts.evaluate.rows_of(entry, scores, test, experiment)
