@@ -45,6 +45,7 @@ METRICS = {
     ),
 }
 MAIN = ["pose_accuracy", "pose_median_deg"]
+REFERENCES = ["3D supervised"]
 NOTE = (
     "Chamfer is the mean distance from a predicted point to the nearest true one (precision), plus "
     "that from a true point to the nearest predicted one (coverage), not squared, where the "
