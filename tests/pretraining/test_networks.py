@@ -36,8 +36,8 @@ def test_an_unknown_depth_is_refused(scripts):
 def test_graphs_are_the_recorded_ones(scripts, selfsup):
     points = torch.from_numpy(selfsup["pts"][:2])
     for found in (
-        scripts.layers.feature_neighbours(points, 20),
-        scripts.layers.feature_neighbours(
+        scripts.point_layers.feature_neighbours(points, 20),
+        scripts.point_layers.feature_neighbours(
             F.pad(points, (0, 1)), 20
         ),  # by products, as of any features
     ):
@@ -54,7 +54,7 @@ def plain_edge_layer(layer, features, idx):
 
 
 def test_an_edge_layer_pools_the_recorded_graph_features(scripts, selfsup):
-    layer = scripts.layers.EdgeLayer(3, 16, k=4).eval()
+    layer = scripts.point_layers.EdgeLayer(3, 16, k=4).eval()
     edges = torch.from_numpy(selfsup["edge_feat_k4"])  # (2, 6, 8, 4): of the first 8 points
     product = torch.einsum("fc,bcnk->bfnk", layer.linear.weight, edges)
     expected = F.leaky_relu(layer.norm(product), 0.2).amax(3).mT
@@ -67,17 +67,17 @@ def test_an_edge_layer_pools_the_recorded_graph_features(scripts, selfsup):
 def test_an_edge_layer_is_the_published_one(scripts, training, way, monkeypatch):
     torch.manual_seed(0)
     features = torch.randn(3, 20, 5, dtype=torch.float64, requires_grad=True)
-    layer = scripts.layers.EdgeLayer(5, 7, k=4).double().train(training)
+    layer = scripts.point_layers.EdgeLayer(5, 7, k=4).double().train(training)
     nn.init.normal_(layer.norm.weight)  # of both signs
     nn.init.normal_(layer.norm.bias)
     layer.norm.running_mean.normal_()
     start = {name: value.clone() for name, value in layer.norm.state_dict().items()}
-    idx = scripts.layers.feature_neighbours(features, 4)
+    idx = scripts.point_layers.feature_neighbours(features, 4)
     results = []
     for net in (layer, lambda x: plain_edge_layer(layer, x, idx)):
         layer.norm.load_state_dict(start)
         if way == "gather" and net is layer:  # a GPU's way
-            monkeypatch.setattr(scripts.layers, "pools_in_bags", lambda values: False)
+            monkeypatch.setattr(scripts.point_layers, "pools_in_bags", lambda values: False)
         for tensor in (features, *layer.parameters()):
             tensor.grad = None
         out = net(features)
