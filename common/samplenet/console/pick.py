@@ -16,7 +16,7 @@ from samplenet.sampled import random_indices
 
 MAX_WHOLE_CLOUD = 16384  # points; larger clouds are cut into patches
 SMALL_CLOUD = 4096  # points; up to here farthest points are picked of several clouds at once
-CLOUDS_AT_ONCE = 4  # what is computed of them fits into a processor's cache
+CLOUDS_AT_ONCE = 2  # what is computed of them fits into a processor's cache
 
 
 class Picker:
