@@ -102,7 +102,8 @@ def _evaluated(
             section.evaluations += changed
             section.tables += evaluations.ablation_tables(folder, main, changed)
     section.notes = [tables.rule(results, section.tables)]
-    section.notes += [reference.note(results, preset) for reference in references.values()]
+    said = [reference.note(results, preset) for reference in references.values()]
+    section.notes += dict.fromkeys(said)  # the references of several metrics may say the same
     section.notes += provenance.revisions(section.evaluations)
     section.notes += _missing(section) if cells else []
     return section
