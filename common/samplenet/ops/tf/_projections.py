@@ -128,7 +128,9 @@ def _draw(points, features, height, width, radius, beta, as_released) -> Project
     total, points_in = add(parts), add(tf.ones_like(parts))
     if as_released:
         others = tf.cast(count, points.dtype) - points_in
-        total += LEAK * (total + others * tf.exp(beta / (FAR + TINY) - nearest))
+        # above 0 only where no point is, and there it could be infinite
+        exponent = tf.minimum(beta / (FAR + TINY) - nearest, 0)
+        total += LEAK * (total + others * tf.exp(exponent))
     weights = parts / tf.gather(total, pixel)
     each = tf.reshape(features, (batch * count, channels))
     spread = weights[:, None] * tf.repeat(each, reach, 0)  # (B N K, C)

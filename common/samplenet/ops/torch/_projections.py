@@ -122,7 +122,9 @@ def _draw(points, features, height, width, radius, beta, as_released) -> Project
     total = add(parts)
     points_in = add(torch.ones_like(parts).detach())
     if as_released:
-        others = (count - points_in) * torch.exp(beta / (FAR + TINY) - nearest)
+        # above 0 only where no point is, and there it could be infinite
+        exponent = (beta / (FAR + TINY) - nearest).clamp(max=0)
+        others = (count - points_in) * torch.exp(exponent)
         total = total + LEAK * (total + others)
     weights = parts / gather(total)
     spread = weights[..., None] * features.repeat_interleave(reach, 1)  # (B, N K, C)
