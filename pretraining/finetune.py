@@ -1,6 +1,5 @@
 """What the trainings of downstream tasks share: where a network starts, its optimizer, its loss."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +15,6 @@ from losses import transform_regulariser
 from samplenet.runs.settings import option
 from samplenet.runs.streams import Stream, generator
 from samplenet.torch import capture
-from samplenet.torch.processes import Processes
 from samplenet.torch.settings import DeviceConfig
 
 OPTIMIZERS = ("adam", "sgd")
@@ -77,9 +75,7 @@ def optimizer(net: nn.Module, config: FineTuneConfig) -> torch.optim.Optimizer:
 
 
 class Learner(nn.Module):
-    """A network that classifies clouds or points, and its loss.
-
-    One module, because torch.compile and DistributedDataParallel wrap a module.
+    """A network that classifies clouds or points, and its loss, for `learning.training_step`.
 
     Args:
         net: returns logits (..., C), and a feature transform or None.
@@ -99,27 +95,6 @@ class Learner(nn.Module):
             loss = loss + self.config.regulariser * regulariser
         right = (logits.argmax(-1) == labels).float().mean()
         return loss, torch.stack([loss, right]).detach()
-
-
-def training_step(
-    net: nn.Module, optimizer: torch.optim.Optimizer, peers: Processes, config: FineTuneConfig
-) -> Callable[..., Tensor]:
-    """Return the function of a training step: labels and the network's inputs -> measurements.
-
-    It is compiled or captured as the settings say.
-    """
-    model = peers.parallel(Learner(net, config, peers.count))
-    model = torch.compile(model) if config.compile else model
-
-    def train_step(labels, *inputs):
-        optimizer.zero_grad()
-        with torch.autocast(peers.device.type, torch.bfloat16, enabled=config.amp):
-            loss, measured = model(labels, *inputs)
-        loss.backward()
-        optimizer.step()
-        return measured
-
-    return capture.captured(train_step, optimizer, peers, config)
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:

@@ -18,6 +18,7 @@ from backbones import build_trunk
 from classifiers import CLASSIFIERS
 from finetune import FineTuneConfig
 from labelled import LabelledConfig, amount, few_rows, open_clouds
+from learning import training_step
 from samplenet.data import batches
 from samplenet.runs import schedules
 from samplenet.runs.script import main
@@ -46,7 +47,8 @@ def train(config: Config) -> None:
     with processes.start(config.device, config.batch_size, config.deterministic) as peers:
         net = net.to(peers.device)
         optimizer = finetune.optimizer(net, config)
-        train_step = finetune.training_step(net, optimizer, peers, config)
+        learner = finetune.Learner(net, config, peers.count)
+        train_step = training_step(learner, optimizer, peers, config)
         labels = torch.from_numpy(clouds.labels).to(peers.device)
 
         def load(step, rows):

@@ -19,6 +19,7 @@ import segmentation
 from backbones import build_trunk
 from finetune import FineTuneConfig
 from labelled import amount, few_rows
+from learning import training_step
 from samplenet.data import batches, parts, shapes
 from samplenet.data.parts import PartClouds
 from samplenet.runs import schedules
@@ -91,7 +92,8 @@ def train(config: Config) -> None:
     with processes.start(config.device, config.batch_size, config.deterministic) as peers:
         net = net.to(peers.device)
         optimizer = finetune.optimizer(net, config)
-        train_step = finetune.training_step(net, optimizer, peers, config)
+        learner = finetune.Learner(net, config, peers.count)
+        train_step = training_step(learner, optimizer, peers, config)
         labels = torch.from_numpy(clouds.parts).to(peers.device)
         categories = categories_of(clouds, peers.device)
 

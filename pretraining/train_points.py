@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from backbones import BACKBONES, WIDTH, build_trunk
 from heads import GlobalHead, PointHead
+from learning import training_step
 from losses import contrastive_loss, global_loss, transform_regulariser
 from pixel_pairs import CHOICES, Objects, PairsConfig, choose, open_pairs
 from resnet import ImageNetwork, PixelHead, load_images
@@ -62,8 +63,6 @@ class Config(DeviceConfig, PairsConfig):
 
 class Learner(nn.Module):
     """A point network, its heads, and the losses of a training step.
-
-    One module, because torch.compile and DistributedDataParallel wrap a module.
 
     Args:
         channels, outputs: of the image network's maps, and of its description of an object.
@@ -139,8 +138,7 @@ def train(config: Config) -> None:
         learner = Learner(config, channels, image_config.outputs, size, peers.count)
         learner, image_net = learner.to(peers.device), image_net.to(peers.device)
         optimizer = capture.adam(learner, config.lr)
-        model = peers.parallel(learner)
-        model = torch.compile(model) if config.compile else model
+        train_step = training_step(learner, optimizer, peers, config)
         points, images = (
             torch.from_numpy(a).to(peers.device) for a in (objects.points, objects.images)
         )
@@ -148,16 +146,6 @@ def train(config: Config) -> None:
         looks = None
         if config.image_mode == "eval":
             looks = look_at_all(image_net, images, config.batch_size)
-
-        def train_step(points, pairs, maps, objects):
-            optimizer.zero_grad()
-            with torch.autocast(peers.device.type, torch.bfloat16, enabled=config.amp):
-                loss, measured = model(points, pairs, maps, objects)
-            loss.backward()
-            optimizer.step()
-            return measured
-
-        train_step = capture.captured(train_step, optimizer, peers, config)
 
         def load(step, rows):
             pairs = torch.from_numpy(draw(config, objects, step, rows.tolist())).to(peers.device)

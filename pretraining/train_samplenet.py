@@ -22,6 +22,7 @@ import scores
 from backbones import WIDTH, PointNet, name_of
 from classifiers import load_task
 from finetune import cross_entropy
+from learning import training_step
 from restore import restore
 from samplenet.data import batches
 from samplenet.data.clouds import Clouds
@@ -139,19 +140,9 @@ def train(config: Config) -> None:
     with processes.start(config.device, config.batch_size, config.deterministic) as peers:
         sampler, net = sampler.to(peers.device), net.to(peers.device)
         optimizer = capture.adam(sampler, config.lr)
-        model = peers.parallel(SampledTask(sampler, net, config))
-        model = torch.compile(model) if config.compile else model
+        task_of_sampler = SampledTask(sampler, net, config)
+        train_step = training_step(task_of_sampler, optimizer, peers, config)
         labels = torch.from_numpy(clouds.labels).to(peers.device)
-
-        def train_step(*batch):
-            optimizer.zero_grad()
-            with torch.autocast(peers.device.type, torch.bfloat16, enabled=config.amp):
-                loss, measured = model(*batch)
-            loss.backward()
-            optimizer.step()
-            return measured
-
-        train_step = capture.captured(train_step, optimizer, peers, config)
 
         def load(step, rows):
             own = rows.tolist()

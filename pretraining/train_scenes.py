@@ -19,6 +19,7 @@ import scores
 import segmentation
 from backbones import build_trunk
 from finetune import FineTuneConfig
+from learning import training_step
 from samplenet.data import batches, blocks, rooms, s3dis
 from samplenet.data.cameras import TO_BLENDER
 from samplenet.errors import InputError
@@ -119,7 +120,8 @@ def train(config: Config) -> None:
     with processes.start(config.device, config.batch_size, config.deterministic) as peers:
         net = net.to(peers.device)
         optimizer = finetune.optimizer(net, config)
-        train_step = finetune.training_step(net, optimizer, peers, config)
+        learner = finetune.Learner(net, config, peers.count)
+        train_step = training_step(learner, optimizer, peers, config)
         labels = torch.from_numpy(labels)
 
         def load(step, rows):

@@ -65,10 +65,10 @@ def run(args) -> int:
     continues = args.skip_existing or args.manifest is not None
     with tqdm(total=len(left), unit="file", disable=single or None) as bar:
         for group, report in _reports(options, continues, left, args.jobs):
+            manifest.add(report.entries)
             if single and (error := report.outcomes[0].error):
                 raise reading.named(group[0].source, error) from error
             tally.add(report, args.debug)
-            manifest.add(report.entries)
             bar.update(len(group))
     tally.notes.print()
     if single and left:
