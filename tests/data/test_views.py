@@ -270,6 +270,38 @@ def test_the_published_layout_is_read_by_number(tmp_path):
     np.testing.assert_array_equal(found.intrinsics[0], cameras.intrinsics(4))
 
 
+def without_alpha(folder, background=13107):
+    """Take alpha off the pictures of a model; the first row's depth becomes `background`."""
+    for path in folder.glob("render_*.png"):
+        Image.open(path).convert("RGB").save(path)
+    depth = np.full((4, 4), 13107, np.uint16)
+    depth[0] = background
+    for path in folder.glob("depth_*.png"):
+        Image.fromarray(depth).save(path)
+
+
+@pytest.mark.parametrize("object_value", [1, 255])
+def test_masks_without_alpha_are_of_their_own_files_or_of_the_depth(tmp_path, object_value):
+    published(tmp_path / "m", range(2))
+    without_alpha(tmp_path / "m", background=65535)
+    found = files.read(tmp_path / "m")
+    np.testing.assert_array_equal(found.masks[:, 0], 0)
+    np.testing.assert_array_equal(found.masks[:, 1:], 1)
+    np.testing.assert_array_equal(found.images[:, 0], 1)  # white
+    np.testing.assert_allclose(found.images[1, 2, 2], (1 / 255, 0, 0), atol=1e-6)
+    mask = np.zeros((4, 4), np.uint8)
+    mask[:, 3] = object_value
+    for k in range(2):
+        Image.fromarray(mask).save(tmp_path / f"m/mask_{k}.png")
+    np.testing.assert_array_equal(files.read(tmp_path / "m").masks, [mask > 0] * 2)
+
+
+def only_renders(folder):
+    without_alpha(folder)
+    for path in folder.glob("depth_*.png"):
+        path.unlink()
+
+
 def damage(name, content=b"no picture"):
     return lambda folder: (folder / name).write_bytes(content)
 
@@ -282,6 +314,11 @@ def damage(name, content=b"no picture"):
         (lambda folder: (folder / "camera_1.mat").unlink(), "camera_1.mat cannot be read"),
         (lambda folder: (folder / "depth_1.png").unlink(), "depth_1.png cannot be read"),
         (lambda folder: (folder / "render_1.png").unlink(), "1 of 2 views"),
+        (only_renders, "without alpha, so it needs mask_k.png or depth_k.png"),
+        (
+            lambda folder: Image.new("RGB", (4, 4)).save(folder / "render_1.png"),
+            "several sizes, or with and without alpha",
+        ),
         (
             lambda folder: shutil.copy(folder / "depth_0.png", folder / "render_0.png"),
             "render_0.png is a picture of the kind I;16, not RGBA",

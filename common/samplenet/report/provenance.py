@@ -20,7 +20,7 @@ def facts(preset: str, folder: Path, results: list[Results]) -> list[tuple[str, 
         for name, version in environment.get("libraries", {}).items():
             libraries[f"{name} {version}"] = None
     # the date is that of the last training step: copying the files does not change it
-    for path in folder.glob("*/*/metrics.jsonl"):
+    for path in folder.rglob("metrics.jsonl"):
         steps += [entry["unix"] for entry in read_log(path.parent)]
     until = f"{datetime.fromtimestamp(max(steps), UTC):%-d %B %Y}" if steps else ""
     machines = [found["machine"] for found in environments if "machine" in found]

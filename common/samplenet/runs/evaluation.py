@@ -75,8 +75,9 @@ def check(config) -> None:
     """Raise InputError if --out is missing, before anything is read."""
     if not config.out:
         raise InputError("--out is needed: the folder to write the results to")
-    chooser = getattr(config, "chooser", "")  # a measurement of costs has none
-    if chooser and not {*config.samplers} & {*greedy.VARIANTS} and not config.near:
+    if not isinstance(config, EvaluationConfig) or not config.chooser:  # costs have no --chooser
+        return
+    if not {*config.samplers} & {*greedy.VARIANTS} and not config.near:
         raise InputError("--chooser is for greedy samplers: name one in --samplers, or give --near")
 
 

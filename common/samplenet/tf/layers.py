@@ -64,7 +64,12 @@ class BatchNorm(keras.layers.BatchNormalization):
         )
         size = context.num_replicas_in_sync * tf.size(inputs)
         count = tf.cast(size // inputs.shape[-1], tf.float32)
-        return tf.cast(out, inputs.dtype), mean, variance * count / (count - 1)
+        return tf.cast(out, inputs.dtype), mean, _unbiased(variance, count)
+
+
+def _unbiased(variance, count):
+    """Return the variance (C,) as if divided by count - 1: what running statistics take."""
+    return variance * count / tf.maximum(count - 1, 1)
 
 
 def set_momentum(model: keras.Model, momentum: float | tf.Tensor) -> None:
@@ -118,7 +123,7 @@ class Block(keras.layers.Layer):
         shift = self.bn.beta + 0 * self.fc.bias  # the norm takes the bias off; its gradient is zero
         out, mean, variance = ops.batch_norm_relu(products, self.bn.gamma, shift, self.bn.epsilon)
         count = tf.cast(tf.shape(products)[0], tf.float32)
-        self.bn.update(mean + self.fc.bias, variance * count / tf.maximum(count - 1, 1))
+        self.bn.update(mean + self.fc.bias, _unbiased(variance, count))
         return tf.reshape(out, (*tf.unstack(tf.shape(inputs))[:-1], self.units))
 
 
@@ -170,5 +175,5 @@ class PooledBlock(Block):
         )
         count = tf.cast(replicas * tf.shape(features)[0] * tf.shape(features)[1], tf.float32)
         layer_mean = tf.linalg.matvec(kernel, mean, transpose_a=True) + self.fc.bias
-        self.bn.update(layer_mean, variance * count / tf.maximum(count - 1, 1))
+        self.bn.update(layer_mean, _unbiased(variance, count))
         return extreme, variance

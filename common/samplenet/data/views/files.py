@@ -3,10 +3,11 @@
 The layout is that of their published code; no released file has been read here.
 A model's folder `<root>/<synset>/<model>/` has, of each view k:
 
-    render_k.png   RGBA, 8 bits
+    render_k.png   RGBA, 8 bits; RGB where there is a mask or a depth
+    mask_k.png     grey, 8 bits, in the place of alpha: 0 the background; 1, or 255, the object
     depth_k.png    grey, 16 bits: 65535 / 10 times the depth, the background 65535; may be missing
     labels_k.png   grey, 8 bits: 0 the background, 1 more than the part elsewhere; may be missing
-    labels_k.npy   in its place, the same as an array (DIFFER)
+    labels_k.npy   in their place, the same as an array (DIFFER)
     camera_k.mat   extrinsic (4, 4), pos (3), quat (4), K (3, 3), see `cameras.to_blender`
 
 and `view.txt`, a line "azimuth elevation tilt distance" a view, which is written and not read.
@@ -39,7 +40,8 @@ class Pictures:
 
     Attributes:
         images: (V, S, S, 3) float32 in [0, 1], on white.
-        masks: (V, S, S) float32 in [0, 1], share of a pixel that is covered.
+        masks: (V, S, S) float32 in [0, 1], share of a pixel that is covered: alpha; without it the
+            mask's file; without that the pixels whose depth is not the background's.
         depths: (V, S, S) float32 along the optical axis, 10 in the background; None without files.
         labels: (V, S, S) uint8, 0 the background, 1 more than the part; None without files.
         extrinsics: (V, 4, 4), see `cameras`.
@@ -97,23 +99,32 @@ def read(folder: str | Path, num_views: int | None = None, size: int | None = No
     if len(numbers) < (num_views or 1):
         raise InputError(f"{folder} has {len(numbers)} of {num_views or 1} views, render_k.png")
     numbers = numbers[:num_views]
-    rgba = _images(folder, "render", numbers, "RGBA", size)
-    rgba = rgba.astype(np.float32) / 255
-    masks = rgba[..., 3]
-    depths, labels = (
-        _images(folder, kind, numbers, mode, size)
+    renders = _images(folder, "render", numbers, ("RGBA", "RGB"), size).astype(np.float32) / 255
+    images, alpha = renders[..., :3], renders[..., 3:]
+    depths, labels, covered = (
+        _images(folder, kind, numbers, (mode,), size)
         if (folder / f"{kind}_{numbers[0]}.png").is_file()
         else None
-        for kind, mode in (("depth", "I;16"), ("labels", "L"))
+        for kind, mode in (("depth", "I;16"), ("labels", "L"), ("mask", "L"))
     )
     if labels is None:
-        labels = _label_arrays(folder, numbers, masks.shape[-1])
-    for kind, other in (("depth", depths), ("labels", labels)):
-        if other is not None and other.shape != masks.shape:
+        labels = _label_arrays(folder, numbers, images.shape[2])
+    for kind, other in (("depth", depths), ("labels", labels), ("mask", covered)):
+        if other is not None and other.shape != images.shape[:3]:
             raise InputError(f"{folder} has {kind}_k.png of another size than render_k.png")
+    if alpha.size:
+        masks = alpha[..., 0]
+    elif covered is not None:  # some write 1 for the object, others 255
+        masks = covered.astype(np.float32) / (255 if covered.max() > 1 else 1)
+    elif depths is not None:
+        masks = (depths < FAR * STEPS).astype(np.float32)
+    else:
+        raise InputError(
+            f"{folder} has pictures without alpha, so it needs mask_k.png or depth_k.png"
+        )
     extrinsics, intrinsics = zip(*(_camera(folder, k, size) for k in numbers), strict=True)
     return Pictures(
-        rgba[..., :3] * masks[..., None] + (1 - masks[..., None]),
+        images * masks[..., None] + (1 - masks[..., None]),
         masks,
         None if depths is None else depths.astype(np.float32) / np.float32(STEPS),
         labels,
@@ -128,12 +139,12 @@ def to_bytes(values: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def _images(
-    folder: Path, kind: str, numbers: list[int], mode: str, size: int | None
+    folder: Path, kind: str, numbers: list[int], modes: tuple[str, ...], size: int | None
 ) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """Read `<kind>_k.png` of these views as one array (V, S, S) or (V, S, S, 4).
+    """Read `<kind>_k.png` of these views as one array (V, S, S), (V, S, S, 3) or (V, S, S, 4).
 
     Args:
-        mode: the kind of picture, as Pillow calls it.
+        modes: the kinds of picture that may be, as Pillow calls them.
     """
     images = []
     for k in numbers:
@@ -142,18 +153,19 @@ def _images(
             with Image.open(path) as image:
                 if image.mode == "I":  # grey of 16 bits in older versions
                     image = image.convert("I;16")
-                if image.mode != mode:
-                    raise InputError(f"{path} is a picture of the kind {image.mode}, not {mode}")
+                if image.mode not in modes:
+                    known = " or ".join(modes)
+                    raise InputError(f"{path} is a picture of the kind {image.mode}, not {known}")
                 if image.width != image.height:
                     raise InputError(f"{path} must be square, got {image.width} x {image.height}")
                 if size and image.size != (size, size):
-                    rule = Image.Resampling.BICUBIC if mode == "RGBA" else Image.Resampling.NEAREST
+                    rule = Image.Resampling["BICUBIC" if kind == "render" else "NEAREST"]
                     image = image.resize((size, size), rule)
                 images.append(np.array(image))
         except UNREADABLE as error:
             raise InputError(f"{path} cannot be read: {error}") from error
     if any(image.shape != images[0].shape for image in images):
-        raise InputError(f"{folder} has {kind}_k.png of several sizes: name one size for all")
+        raise InputError(f"{folder} has {kind}_k.png of several sizes, or with and without alpha")
     return np.stack(images)
 
 
