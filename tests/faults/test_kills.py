@@ -52,7 +52,26 @@ SCRIPTS = {
         "--batch-size 8 --bn-decay-samples 20 --sample-sizes 8",
         "classifier",
     ),
+    "shapes": (
+        "shape_and_pose/train_shapes.py",
+        "--supervision none --shapes-per-class 12 --image-size 16 --num-views 3 --views-per-step 2 "
+        "--batch-size 4 --num-points 64 --conv-width 4 --fc-width 32 --code-width 32 "
+        "--grid-size 8 --kernel-size 5 --checkpoint-epochs 2",
+        "",
+    ),
+    "features": (
+        "feature_rendering/train_points.py",
+        "--features rgb --shapes-per-class 6 --image-size 16 --num-points 32 --batch-size 4 "
+        "--checkpoint-epochs 2",
+        "",
+    ),
+    "images": (
+        "pretraining/train_images.py",
+        "--depth 10 --width 4 --shapes-per-class 2 --batch-size 8 --device cpu",
+        "",
+    ),
 }
+DRAWN = ("shapes", "features", "images")  # they learn from pictures of the built-in shapes
 EPOCHS = 6
 ONE_THREAD = {
     name: "1" for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
@@ -135,7 +154,10 @@ class Unbroken:
         self.seconds = {}  # of start-up, of training, of training after the first epoch
 
     def start(self, name, out, fresh=False, prepare=""):
-        framework = "torch" if name.startswith("pcrnet") else "tf"
+        if name in DRAWN:
+            pytest.importorskip("embreex", reason="embreex is not installed: no picture is drawn")
+        torch = SCRIPTS[name][0].startswith(("registration", "pretraining"))
+        framework = "torch" if torch else "tf"
         server = None if fresh else self.servers(framework)
         return Process(self.command(name), out, self.data, server, prepare)
 

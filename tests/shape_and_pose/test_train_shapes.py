@@ -197,3 +197,87 @@ def test_every_released_key_has_a_flag_or_a_reason(scripts):
         assert flags or meaning.startswith((" none: ", " it is "))
         for flag in flags:
             assert {name := flag.replace("-", "_"), name.removeprefix("no_")} & fields, flag
+
+
+def test_a_step_follows_the_gradient_of_the_best_candidates_alone(
+    tmp_path, scripts, train, metrics, monkeypatch
+):
+    """One step of gradient descent, against the loss written with all candidates and no shortcut.
+
+    The paper's: of each picture's candidates only the one with the least error counts, and the
+    student learns from it.
+    """
+    import keras
+    import tensorflow as tf
+
+    from samplenet.ops import tf as ops
+
+    batches, batch = [], scripts.training_data.TrainingData.batch
+    monkeypatch.setattr(
+        scripts.training_data.TrainingData,
+        "batch",
+        lambda *args: batches.append(batch(*args)) or batches[-1],
+    )
+    monkeypatch.setattr(keras.optimizers, "Adam", lambda lr, epsilon: keras.optimizers.SGD(lr))
+    train(tmp_path, "--supervision", "none", "--batch-size", 8, "--epochs", 1, "--keep", 0.5)
+    (line,) = metrics(tmp_path)
+    after, config = scripts.networks.load_run(tmp_path)
+    keras.utils.set_random_seed(config.seed)
+    net = scripts.networks.build(config)
+    pictures = batches[0][0] / np.float32(255)
+    cells, n, chosen = config.grid_size, len(pictures) * 2, config.num_points // 2
+    masks = pictures[..., 3].reshape(n, cells, 2, cells, 2).mean((2, 4))
+    copies = (len(pictures), 2, 4, chosen)
+    indices = scripts.losses.choose_points(config.seed, 0, copies[:3], config.num_points, chosen)
+    with tf.GradientTape() as tape:
+        found = net(pictures[..., :3].reshape(n, 16, 16, 3))
+        # the cloud of a model is that of its first picture
+        points = tf.gather(
+            tf.repeat(found.points[::2], 8, axis=0), tf.reshape(indices, (-1, chosen)), batch_dims=1
+        )
+        w, x, y, z = tf.unstack(
+            tf.math.l2_normalize(tf.reshape(found.candidates, (-1, 4)), -1), axis=-1
+        )
+        matrix = tf.reshape(
+            tf.stack(
+                [
+                    *(1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)),
+                    *(2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)),
+                    *(2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)),
+                ],
+                -1,
+            ),
+            (-1, 3, 3),
+        )
+        turned = tf.einsum("bij,bnj->bni", matrix, points)
+        factor = config.focal_length / (config.camera_distance + turned[..., :1])
+        seen = tf.concat([turned[..., :1], turned[..., 1:] * factor], -1)
+        scale = tf.repeat(found.scale[::2], 8)
+        drawn = ops.render_voxels(
+            seen, config.sigma, scale, size=cells, kernel_size=config.kernel_size
+        ).silhouette
+        errors = tf.reduce_sum(
+            tf.square(tf.reshape(drawn, (n, 4, cells, cells)) - masks[:, None]), (2, 3)
+        )
+        best = tf.stop_gradient(tf.one_hot(tf.argmin(errors, 1), 4))
+        error = tf.reduce_mean(tf.reduce_sum(best * errors, 1)) / 2
+        teacher = tf.stop_gradient(tf.reduce_sum(best[..., None] * found.candidates, 1))
+        cosine = tf.reduce_sum(
+            tf.math.l2_normalize(found.pose, -1) * tf.math.l2_normalize(teacher, -1), -1
+        )
+        student = tf.reduce_mean(1 - cosine**2)
+        loss = error + config.student_weight * student
+        weights = [v for v in net.trainable_variables if v.name == "kernel"]
+        loss += config.weight_decay * sum(tf.reduce_sum(v**2) for v in weights) / 2
+    assert len(np.unique(tf.argmin(errors, 1))) > 1
+    np.testing.assert_allclose(line["train_silhouette_loss"], error, rtol=1e-5)
+    np.testing.assert_allclose(line["train_student_loss"], student, rtol=1e-5)
+    np.testing.assert_allclose(line["train_loss"], loss, rtol=1e-5)
+    gradients = tape.gradient(loss, net.trainable_variables)
+    after.trainable = True
+    for before, now, gradient in zip(
+        net.trainable_variables, after.trainable_variables, gradients, strict=True
+    ):
+        moved = (before - now) / config.lr
+        tolerance = 1e-3 * np.abs(gradient).max() + 3e-5
+        np.testing.assert_allclose(moved, gradient, atol=tolerance, err_msg=before.path)
