@@ -41,11 +41,10 @@ def pretrained(scripts, call_script, images):
     return out
 
 
-def test_an_image_network_learns_from_crops_or_views(
-    scripts, call_script, images, tmp_path, metrics
-):
-    first, last = metrics(images)
-    assert last["step"] == 4 and 0 < last["loss"] < first["loss"] + 0.5
+def test_an_image_network_learns_from_crops_or_views(scripts, call_script, tmp_path, metrics):
+    call_script(scripts.train_images, IMAGES, "--epochs 30 --lr 3e-3 --out", tmp_path / "crops")
+    losses = [line["loss"] for line in metrics(tmp_path / "crops")]
+    assert np.mean(losses[-5:]) < np.mean(losses[:5]) - 0.1, losses
     out = tmp_path / "views"
     call_script(scripts.train_images, IMAGES, "--positives views --views 2 --out", out)
     assert len(metrics(out)) == 2
