@@ -30,7 +30,8 @@ def wanted() -> dict[str, list[str]]:
     constraints = (ROOT / "constraints.txt").read_text()
     versions = dict(re.findall(r"^(\w+)==(\S+)", constraints, re.M))
     tf, torch = versions["tensorflow"], versions["torch"]
-    with_tf, with_torch = (f"{ROOT}/common[{name},viz,train,build]" for name in ("tf", "torch"))
+    common = "viz,train,build,render"
+    with_tf, with_torch = (f"{ROOT}/common[{own},{common}]" for own in ("tf", "torch,probe"))
     return {
         "tensorflow-cpu": [with_tf],
         "tensorflow-cuda": [with_tf, f"tensorflow[and-cuda]=={tf}"],

@@ -14,7 +14,7 @@ from packaging.version import Version
 
 ROOT = Path(__file__).parents[2]
 FRAMEWORKS = ("tensorflow", "pytorch")
-EXTRA = {"tensorflow": "tf", "pytorch": "torch"}
+EXTRAS = {"tensorflow": ["tf", "render"], "pytorch": ["torch", "render", "probe"]}
 LOCKS = [f"{framework}-{device}" for framework in FRAMEWORKS for device in ("cpu", "cuda")]
 
 
@@ -171,7 +171,7 @@ def test_the_lock_satisfies_pyproject_and_constraints(name):
     project = tomllib.loads((ROOT / "common/pyproject.toml").read_text())
     extras = project["project"]["optional-dependencies"]
     asked = [*project["build-system"]["requires"], *project["project"]["dependencies"]]
-    for extra in (EXTRA[name.split("-")[0]], "viz", "build"):
+    for extra in (*EXTRAS[name.split("-")[0]], "viz", "build"):
         asked += extras[extra]
     for requirement in map(wanted, asked):
         assert requirement.specifier.contains(versions[canonicalize_name(requirement.name)]), (
