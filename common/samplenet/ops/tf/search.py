@@ -40,7 +40,7 @@ def search_nearest(queries: tf.Tensor, points: tf.Tensor, k: int) -> tf.Tensor:
 def search(
     queries: tf.Tensor, points: tf.Tensor, choose: Callable[[tf.Tensor], tf.Tensor]
 ) -> tf.Tensor:
-    """Return the indices (B, M, k) that `choose` takes from squared distances (B, c, N) of c queries.
+    """Return the indices (B, M, k) that `choose` takes from c queries' squared distances (B, c, N).
 
     Not differentiable.
     """

@@ -49,7 +49,7 @@ def search_nearest(queries: Tensor, points: Tensor, k: int) -> Tensor:
 
 
 def search(queries: Tensor, points: Tensor, choose: Callable[[Tensor], Tensor]) -> Tensor:
-    """Return the indices (B, M, k) that `choose` takes from squared distances (B, c, N) of c queries.
+    """Return the indices (B, M, k) that `choose` takes from c queries' squared distances (B, c, N).
 
     Not differentiable.
     """
