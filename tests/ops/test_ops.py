@@ -274,6 +274,21 @@ def test_padding_with_points_at_infinity_leaves_the_nearest_points(backend, unch
             assert np.isinf(dist2[i, :n, near:]).all()
 
 
+@pytest.mark.parametrize("value", [[np.inf] * 3, None])
+def test_padding_leaves_the_balls(backend, unchecked, value):
+    (alone, points), (queries, many_queries) = padded(0, value), padded(10)
+    idx, count = backend.ball_query(many_queries, points, 1.5, 6)
+    for i, n in enumerate(LENGTHS):
+        want_idx, want_count = reference.ball_query(queries[i], alone[i], 1.5, 6)
+        if value:
+            np.testing.assert_array_equal(idx[i, :n], want_idx[0])
+            np.testing.assert_array_equal(count[i, :n], want_count[0])
+        # copies may take the place of repeats: the same points
+        picked = np.where(idx[i, :n] < n, idx[i, :n], 0)
+        for found, want in zip(picked, want_idx[0], strict=True):
+            assert set(found) == set(want)
+
+
 def test_padding_with_copies_of_a_point_leaves_chamfer_distances_and_farthest_points(backend):
     (alone_a, a), (alone_b, b) = padded(0), padded(10)
     near, picks = backend.chamfer(a, b), backend.farthest_points(a, 9)
