@@ -5,6 +5,7 @@
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -45,7 +46,7 @@ class Centres(NamedTuple):
     Attributes:
         points: (B, m, 3).
         features: (B, m, C).
-        idx: (B, m) int64, which points of the cloud they are.
+        idx: (B, m) int64, which of the points they were picked from.
     """
 
     points: Tensor
@@ -67,7 +68,7 @@ class SetAbstraction(nn.Module):
     def __init__(self, level: Level, inputs: int):
         super().__init__()
         self.level = level
-        *hidden, (before, width) = pairs(3 + inputs, level.widths)
+        *hidden, (before, width) = pairwise([3 + inputs, *level.widths])
         self.hidden = nn.Sequential(*(PointLayer(*pair) for pair in hidden))
         self.widest = PointLayer(before, width)
 
@@ -106,7 +107,7 @@ class FeaturePropagation(nn.Module):
     def __init__(self, centres: int, inputs: int, widths: Sequence[int]):
         super().__init__()
         self.layers = nn.Sequential(
-            *(PointLayer(*pair) for pair in pairs(centres + inputs, widths))
+            *(PointLayer(*pair) for pair in pairwise([centres + inputs, *widths]))
         )
 
     def forward(
@@ -151,21 +152,14 @@ class PointNet2(nn.Module):
             coarse = width
 
     def forward(self, points: Tensor, features: Tensor | None = None) -> Centres:
-        """Return the seeds of points (B, N, 3) with features (B, N, inputs)."""
+        """Return the seeds of points (B, N, 3) with features (B, N, inputs); their idx is in these."""
         found = []
         for layer in self.down:
-            found.append(layer(points, features))
-            points, features = found[-1].points, found[-1].features
-        for layer in self.up:
-            *_, fine, coarse = found
-            features = layer(fine.points, fine.features, coarse.points, coarse.features)
-            found = [*found[:-2], fine._replace(features=features)]
-        idx = found[0].idx
-        for centres in found[1:]:  # each level counts in the one before it
-            idx = idx.gather(1, centres.idx)
-        return found[-1]._replace(idx=idx)
-
-
-def pairs(inputs: int, widths: Sequence[int]) -> list[tuple[int, int]]:
-    """Return the inputs and outputs of layers of these widths."""
-    return list(zip([inputs, *widths], widths, strict=False))
+            points, features, idx = layer(points, features)
+            idx = found[-1].idx.gather(1, idx) if found else idx  # of the cloud's points
+            found.append(Centres(points, features, idx))
+        *finer, seeds = found
+        for layer, fine in zip(self.up, reversed(finer), strict=False):
+            features = layer(fine.points, fine.features, seeds.points, seeds.features)
+            seeds = fine._replace(features=features)
+        return seeds
