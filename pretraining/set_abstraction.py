@@ -152,7 +152,7 @@ class PointNet2(nn.Module):
             coarse = width
 
     def forward(self, points: Tensor, features: Tensor | None = None) -> Centres:
-        """Return the seeds of points (B, N, 3) with features (B, N, inputs); their idx is in these."""
+        """Return the seeds of points (B, N, 3) with features (B, N, inputs)."""
         found = []
         for layer in self.down:
             points, features, idx = layer(points, features)

@@ -47,7 +47,7 @@ struct Ball {
   }
 };
 
-// queries (rows, 3), blocks as to_blocks lays them -> idx (rows, k), count (rows); returns how many blocks it looked at.
+// queries (rows, 3), blocks as to_blocks lays them -> idx (rows, k), count (rows); returns the number of blocks seen.
 template <class T, class I>
 int64_t in_order(const Ball<T>& ball, const T* queries, int64_t rows, const T* blocks, int64_t size, I* idx, I* count) {
   int64_t looked = 0;
