@@ -41,7 +41,7 @@ def ball_query(queries, points, radius: float, k: int) -> tuple[tf.Tensor, tf.Te
         order = tf.where(dist2 < bound, tf.range(n), n)
         return -tf.math.top_k(-order, most).values
 
-    idx = search(queries, points, first_within)
+    idx = search(queries, points, most, first_within)
     found = idx < n
     first = tf.where(found[..., :1], idx[..., :1], 0)
     idx = tf.concat([tf.where(found, idx, first), tf.repeat(first, k - most, 2)], 2)

@@ -33,12 +33,15 @@ def search_nearest(queries: tf.Tensor, points: tf.Tensor, k: int) -> tf.Tensor:
         dist2 = tf.where(tf.math.is_nan(dist2), tf.constant(np.inf, dist2.dtype), dist2)
         return tf.math.top_k(-dist2, k).indices  # equal values come lowest index first
 
-    idx = search(queries, points, nearest)
+    idx = search(queries, points, k, nearest)
     return tf.ensure_shape(idx, (queries.shape[0], queries.shape[1], k))
 
 
 def search(
-    queries: tf.Tensor, points: tf.Tensor, choose: Callable[[tf.Tensor], tf.Tensor]
+    queries: tf.Tensor,
+    points: tf.Tensor,
+    k: int | tf.Tensor,
+    choose: Callable[[tf.Tensor], tf.Tensor],
 ) -> tf.Tensor:
     """Return the indices (B, M, k) that `choose` takes from c queries' squared distances (B, c, N).
 
@@ -63,9 +66,10 @@ def search(
         return i + 1, found.write(i, tf.transpose(part, (1, 0, 2)))
 
     # queries first (c, B, k), because concat joins along the first axis; the last chunk is shorter
-    part_shape = (None, queries.shape[0], None)
+    part_shape = (None, queries.shape[0], k if isinstance(k, int) else None)
     found = tf.TensorArray(tf.int32, chunks, infer_shape=False, element_shape=part_shape)
     _, found = tf.while_loop(lambda i, _: i < chunks, body, (0, found), parallel_iterations=1)
-    none = tf.transpose(chosen(queries[:, :0]), (1, 0, 2))  # concat refuses an empty array
+    # not made by `chosen`: with its shapes the graph optimiser changes the last digits of distances
+    none = tf.zeros((0, tf.shape(queries)[0], k), tf.int32)  # concat refuses an empty array
     idx = tf.cond(chunks > 0, found.concat, lambda: none)
     return tf.transpose(idx, (1, 0, 2))
