@@ -46,13 +46,11 @@ def pair(dtype=torch.float32, grad=True):
 
 
 def total(a, b, k=3):
-    """A scalar made of all ops."""
+    """A scalar made of the ops with a gradient, and of farthest points."""
     dist2, idx = ops.knn(a, b, k)
     near = ops.chamfer(a, b)
     matched = ops.farthest_points(b, 4, chosen=idx[:, :, 0])
-    grouped = ops.gather(b, ops.ball_query(a, b, 1.5, k)[0])
     spread = ops.gather(b, matched) - ops.gather(b, ops.farthest_points(b, 4, start=1))
-    spread = torch.cat([spread, grouped.flatten(1, 2)], 1)
     return (dist2**1.5).sum() + near.a2b.sum() + (near.b2a**2).sum() + (spread**2).sum()
 
 
@@ -312,6 +310,15 @@ def test_compiled_without_graph_breaks(path, dynamic, backend):
         torch.testing.assert_close(got, want)
     a, b = (c[:, :5].detach().requires_grad_() for c in (a, b))  # other sizes, another k
     torch.testing.assert_close(compiled(a, b, 2), total(a, b, 2))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch.*")
+def test_a_compiled_ball_query_has_no_graph_breaks(path):
+    torch._dynamo.reset()
+    compiled = torch.compile(ops.ball_query, fullgraph=True, dynamic=True, backend="aot_eager")
+    for n, radius, k in ((9, 1.5, 3), (4, 0.7, 12)):
+        args = cloud(0, 2, 6), cloud(1, 2, n), radius, k
+        assert all(map(torch.equal, compiled(*args), ops.ball_query(*args)))
 
 
 @needs_build
