@@ -37,6 +37,7 @@ TIMED = {  # op, B, M (of farthest points: m; of images: rows and columns), N, k
     "kNN k=16 B50 64x2048": ("knn", 50, 64, 2048, 16),
     "kNN k=16 B32 1024x1024": ("knn", 32, 1024, 1024, 16),
     "kNN k=1 100k x 100k": ("knn", 1, 100_000, 100_000, 1),
+    "ball query r=0.2 k=64 B8 2048x20000": ("ball_query", 8, 2048, 20_000, 64),
     "FPS 1024 -> 512 B32": ("farthest_points", 32, 512, 1024, 0),
     "FPS 2048 -> 64 B32": ("farthest_points", 32, 64, 2048, 0),
     "render_voxels 64³ forward+backward B16 N8000": ("render_voxels backward", 16, 64, 8000, 21),
@@ -79,6 +80,7 @@ def public_call(op: str, batch: int, m: int, n: int, k: int, device: str) -> Cal
     b = torch.from_numpy(gpu_cases.cloud(1, batch, n)).to(device)
     call = {
         "knn": lambda: ops.knn(a, b, k)[:1],
+        "ball_query": lambda: ops.ball_query(a, b, 0.2, k),
         "chamfer": lambda: ops.chamfer(a, b)[:2],
         "farthest_points": lambda: ops.farthest_points(b, m),
         "render_voxels": lambda: ops.render_voxels(b / 9, 3.0, 0.5, size=m, kernel_size=k)[:1],

@@ -14,6 +14,10 @@ KNN = [  # (B, M, N, k)
     (1, 33, 1025, 32), (1, 33, 1025, 33), (2, 65, 300, 300), (70_000, 2, 4, 2),
     (1, 20_000, 20_000, 16), (0, 4, 4, 2), (2, 0, 4, 2),
 ]  # fmt: skip
+BALLS = [  # (B, M, N, radius, k)
+    (8, 2048, 20_000, 0.2, 64), (2, 33, 1025, 0.5, 300), (3, 1, 1, 1.0, 2), (2, 0, 4, 1.0, 2),
+    (0, 4, 4, 1.0, 2), (70_000, 2, 4, 1.0, 2),
+]  # fmt: skip
 CHAMFER = [  # (B, M, N)
     (32, 1024, 1024), (50, 2048, 2048), (3, 1, 1), (2, 1, 5000), (1, 777, 3), (70_000, 2, 3),
     (1, 30_000, 20_000),
@@ -94,6 +98,11 @@ def check(ops, same: Callable, same_gradient: Callable) -> int:
             same(what, lambda a, b, k=k: ops.knn(a, b, k), *clouds)
             if kind != "non-finite":
                 same_gradient(what, lambda a, b, k=k: ops.knn(a, b, k)[:1], *clouds)
+            calls += 1
+        for batch, m, n, radius, k in BALLS:
+            clouds = cloud(0, batch, m, kind, dtype), cloud(1, batch, n, kind, dtype)
+            what = f"ball_query {(batch, m, n, radius, k)} {kind} {dtype}"
+            same(what, lambda a, b, r=radius, k=k: ops.ball_query(a, b, r, k), *clouds)
             calls += 1
         for batch, m, n in CHAMFER:
             clouds = cloud(0, batch, m, kind, dtype), cloud(1, batch, n, kind, dtype)

@@ -2,7 +2,7 @@
 
 All get the same number of threads, the same random clouds and a warm-up. Times are the median of
 seven runs (three if a run takes above a second, one above twenty), taken in turns. The same run
-checks kNN (some of the queries) and farthest points (the first thousand) against
+checks kNN and balls (some of the queries) and farthest points (the first thousand) against
 samplenet.ops.reference, and gradients against framework operations. The extra `bench` installs the
 other libraries (pykdtree, scipy, scikit-learn, fpsample, KeOps); missing ones are reported.
 """
@@ -85,6 +85,18 @@ class Peers:
             )
         return calls
 
+    def ball_query(self, queries: np.ndarray, points: np.ndarray, radius: float, k: int) -> Calls:
+        """Return scipy's call on two clouds; its sorted lists are not padded."""
+        if not self.spatial:
+            return {}
+        search = dict(r=radius, return_sorted=True, workers=self.threads)
+        tree = self.spatial.cKDTree
+        return {
+            "scipy cKDTree": lambda: [
+                found[:k] for found in tree(points).query_ball_point(queries, **search)
+            ]
+        }
+
     def farthest_points(self, points: np.ndarray, m: int) -> Calls:
         """Return fpsample's exact samplers; its bucket variant with two tree heights."""
         if not self.fpsample:
@@ -123,6 +135,30 @@ def bench_knn(peers: Peers, batch: int, m: int, n: int, k: int) -> dict:
         calls["torch.cdist+topk"] = lambda: torch.cdist(q, p).topk(k, largest=False)
     check_knn(queries, points, k, ops.knn(q, p, k)[1].numpy())
     return times(calls)
+
+
+def bench_ball_query(peers: Peers, side: float, m: int, n: int, radius: float, k: int) -> dict:
+    """Time the native ball query in a cube of this side, against framework operations and scipy."""
+    import torch
+
+    from samplenet.ops import torch as ops
+
+    points = clouds(1, n) * np.float32(side)
+    queries = points[:, :: n // m][:, :m]
+    q, p = torch.from_numpy(queries), torch.from_numpy(points)
+
+    def find(on: bool):
+        old = use_native(on)
+        found = ops.ball_query(q, p, radius, k)
+        use_native(old)
+        return found
+
+    want = reference.ball_query(queries[:, ::10], points, radius, k)
+    for expected, found in zip(want, find(True), strict=True):
+        if not np.array_equal(expected, found.numpy()[:, ::10]):
+            raise AssertionError(f"ball_query differs from the reference: side {side}")
+    calls = {"samplenet": lambda: find(True), "framework operations": lambda: find(False)}
+    return times(calls | peers.ball_query(queries[0], points[0], radius, k))
 
 
 def bench_farthest_points(peers: Peers, n: int, m: int) -> dict:
@@ -256,6 +292,12 @@ CASES = {
     "kNN k=16 10k x 10k": lambda peers: bench_knn(peers, 1, 10_000, 10_000, 16),
     "kNN k=16 100k x 100k": lambda peers: bench_knn(peers, 1, 100_000, 100_000, 16),
     "kNN k=16 1M x 1M": lambda peers: bench_knn(peers, 1, 1_000_000, 1_000_000, 16),
+    "ball query r=0.2 k=64 2048x20k in 1 m³": lambda peers: bench_ball_query(
+        peers, 1.0, 2048, 20_000, 0.2, 64
+    ),
+    "ball query r=0.2 k=64 2048x20k in 125 m³": lambda peers: bench_ball_query(
+        peers, 5.0, 2048, 20_000, 0.2, 64
+    ),
     "FPS 1024 -> 512": lambda peers: bench_farthest_points(peers, 1024, 512),
     "FPS 2048 -> 64": lambda peers: bench_farthest_points(peers, 2048, 64),
     "FPS 4096 -> 1024": lambda peers: bench_farthest_points(peers, 4096, 1024),

@@ -97,7 +97,10 @@ def _wrapped(name):
         yield SimpleNamespace(name=name, **{n: wrap(f) for n, f in functions.items()})
 
 
-NAMES = ("knn", "chamfer", "farthest_points", "gather", "pooled_linear", "batch_norm_relu")
+NAMES = (
+    *("knn", "chamfer", "farthest_points", "gather", "ball_query"),
+    *("pooled_linear", "batch_norm_relu"),
+)
 EAGER = ["reference", "tf", "tf native", "torch", "torch native"]
 
 

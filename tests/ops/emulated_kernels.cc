@@ -1,4 +1,5 @@
 // The CUDA kernels, run by cuda_emulator.h, with a C interface.
+#include "ball_query.h"
 #include "chamfer.h"
 #include "cuda_emulator.h"
 #include "farthest_points.h"
@@ -42,6 +43,11 @@ extern "C" void emulator_seed(uint32_t seed) { emulator::seed = seed; }
                                             T* grad_a, T* grad_b, void* workspace) {                                   \
     return chamfer_backward_cuda(grad_a2b, grad_b2a, a, b, idx_ab, idx_ba, B, M, N, grad_a, grad_b, workspace,         \
                                  nullptr);                                                                             \
+  }                                                                                                                    \
+  extern "C" size_t ball_query_workspace_##T##_##I() { return 0; }                                                     \
+  extern "C" int ball_query_##T##_##I(const T* queries, const T* points, int64_t B, int64_t M, int64_t N,              \
+                                      double radius, int64_t k, I* idx, I* count, void*) {                             \
+    return ball_query_cuda(queries, points, B, M, N, radius, k, idx, count, nullptr);                                  \
   }                                                                                                                    \
   extern "C" size_t farthest_points_workspace_##T##_##I(int64_t B, int64_t N, int64_t S, int64_t m) {                  \
     return farthest_points_cuda_workspace<T, I>(B, N, S, m);                                                           \

@@ -66,6 +66,11 @@ def one_call(ops, rng: np.random.Generator, convert) -> None:
     what = (batch, m, n, k, kind, dtype.__name__)
     tensors = [convert(queries), convert(points)]
     compare(reference.knn(queries, points, k), ops.knn(*tensors, k), ("knn", *what))
+    dist2 = reference.distances(queries[:1, :1], points[:1])
+    dist2 = dist2[(dist2 > 0) & np.isfinite(dist2)]
+    radius = float(dist2[0]) ** 0.5 if len(dist2) else 1.0  # holds any share of the points
+    got = ops.ball_query(*tensors, radius, k)
+    compare(reference.ball_query(queries, points, radius, k), got, ("ball_query", radius, *what))
     if m:
         compare(reference.chamfer(queries, points), ops.chamfer(*tensors), ("chamfer", *what))
     picks = 600 if large else k

@@ -69,6 +69,13 @@ class Kernels(Emulated):
             "chamfer_backward", arrays, (B, M, N), outputs, types=(T, idx_ab.dtype.name), seed=seed
         )
 
+    def ball_query(self, queries, points, radius, k, index="int32", seed=0):
+        (B, M), N, T = queries.shape[:2], points.shape[1], points.dtype.name
+        arrays, outputs = (queries, points), [((B, M, k), index), ((B, M), index)]
+        return self(
+            "ball_query", arrays, (B, M, N, radius, k), outputs, types=(T, index), seed=seed
+        )
+
     def farthest_points(self, points, chosen, m, seed=0):
         (B, N), S, types = points.shape[:2], chosen.shape[1], (points.dtype.name, chosen.dtype.name)
         arrays, outputs = (points, chosen), [((B, m), types[1])]
@@ -205,6 +212,37 @@ def test_chamfer_several_tiles(kernels, rng):
     same(kernels.chamfer(a, b, seed=2), reference.chamfer(a, b))
     a, b = cloud("grid", rng, 500, 130), cloud("grid", rng, 500, 130)
     same(kernels.chamfer(a, b, seed=2), reference.chamfer(a, b))
+
+
+# ball query
+
+
+@pytest.mark.parametrize(
+    "kind, B, M, N, radius, k",
+    of_kinds((1, 3, 1100, 1.0, 16), (2, 9, 70, 1.5, 100), (2, 17, 33, 0.1, 1), (1, 2, 1, 9.0, 3)),
+)
+def test_ball_query(kernels, rng, kind, B, M, N, radius, k):
+    queries, points = cloud(kind, rng, B, M), cloud(kind, rng, B, N)
+    queries[:, 0] = points[:, N // 2]
+    for seed in (0, 2):
+        got = kernels.ball_query(queries, points, radius, k, seed=seed)
+        same(got, reference.ball_query(queries, points, radius, k))
+
+
+@pytest.mark.parametrize("types, radius", of_types(2.0, 0.7))
+def test_ball_query_types_and_orders(kernels, rng, types, radius):
+    """Some warps of a block end in the first tile of points, others go through all three."""
+    queries, points = (cloud("grid", rng, 1, n, dtype=types[0]) for n in (11, 2500))
+    queries[0, 4], points[0, 1500:, 0] = 50, 50
+    want = reference.ball_query(queries, points, radius, 40)
+    for seed in SEEDS:
+        same(kernels.ball_query(queries, points, radius, 40, types[1], seed), want)
+
+
+def test_ball_query_of_nothing(kernels):
+    none = np.zeros((2, 0, 3), np.float32)
+    kernels.ball_query(none, np.zeros((2, 4, 3), np.float32), 1.0, 2)
+    kernels.ball_query(none[:0], np.zeros((0, 4, 3), np.float32), 1.0, 2)
 
 
 # backward

@@ -69,6 +69,38 @@ def test_indices_stay_distinct_when_all_points_coincide(backend):
     ]
 
 
+def test_ball_query_finds_the_lowest_indices_and_repeats_the_first(backend):
+    idx, count = backend.ball_query(SQUARE[:, 1:3], SQUARE, 1.1, 5)
+    assert idx.tolist() == [[[0, 1, 2, 0, 0], [1, 2, 3, 1, 1]]] and count.tolist() == [[3, 3]]
+    idx, count = backend.ball_query(SQUARE[:, 1:3], SQUARE, 1.1, 2)
+    assert idx.tolist() == [[[0, 1], [1, 2]]] and count.tolist() == [[2, 2]]
+
+
+def test_a_point_at_the_radius_is_not_in_the_ball(backend):
+    idx, count = backend.ball_query(SQUARE[:, 2:], SQUARE, 1, 2)
+    assert idx.tolist() == [[[2, 2], [3, 3]]] and count.tolist() == [[1, 1]]
+
+
+def test_an_empty_ball_has_zeros_and_a_count_of_zero(backend):
+    idx, count = backend.ball_query(SQUARE + 9, SQUARE, 2.0, 3)
+    assert not idx.any() and idx.shape == (1, 4, 3) and count.tolist() == [[0] * 4]
+    idx, count = backend.ball_query(SQUARE[:, :0], SQUARE, 2.0, 3)
+    assert idx.shape == (1, 0, 3) and count.shape == (1, 0)
+
+
+@pytest.mark.parametrize("name", ["torch native", "tf native"])
+@pytest.mark.parametrize("radius", [0.1, 1.0])
+def test_large_clouds_have_the_balls_of_small_ones(serve, unchecked, name, radius):
+    """A tree serves sparse balls, a search in the order of the indices full ones."""
+    queries, points = clouds(0, 1, 600), clouds(1, 1, 5000)
+    queries[0, 0], points[0, 7] = np.inf, np.inf
+    want = reference.ball_query(queries, points, radius, 9)
+    with serve(name) as ops:
+        got = ops.ball_query(queries, points, radius, 9)
+    for a, b in zip(want, got, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_gather_takes_rows_of_each_cloud(backend):
     points = np.arange(12, dtype=np.float32).reshape(2, 3, 2)
     assert backend.gather(points, np.array([[2], [0]])).tolist() == [[[4, 5]], [[6, 7]]]
@@ -100,6 +132,13 @@ def test_agrees_with_the_reference_exactly(eager, data):
         reference.knn(queries, points, k), eager.knn(queries, points, k), strict=True
     ):
         np.testing.assert_array_equal(got, want)
+    radius, most = data.draw(st.sampled_from([0.3, 1, 2.0])), data.draw(st.integers(1, 50))
+    for want, got in zip(
+        reference.ball_query(queries, points, radius, most),
+        eager.ball_query(queries, points, radius, most),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(got, want)
     chosen = np.random.default_rng(seed).integers(0, n, (batch, data.draw(st.integers(1, 30))))
     for kwargs in ({}, {"start": n - 1}, {"chosen": chosen}):
         want = reference.farthest_points(points, k, **kwargs)
@@ -126,10 +165,10 @@ def test_chunks_give_the_same_answer(backend, limit, monkeypatch):
         pytest.skip(f"{backend.name} has no chunks")
     monkeypatch.setattr(f"samplenet.ops.{backend.name.split()[0]}.search.MAX_DISTANCES", limit)
     queries, points = clouds(0, 2, 17), clouds(1, 2, 9)
-    for want, got in zip(
-        reference.knn(queries, points, 4), backend.knn(queries, points, 4), strict=True
-    ):
-        np.testing.assert_array_equal(got, want)
+    for op, args in (("knn", (4,)), ("ball_query", (1.5, 4))):
+        want, got = (getattr(o, op)(queries, points, *args) for o in (reference, backend))
+        for expected, found in zip(want, got, strict=True):
+            np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: np.dtype(d).name)
@@ -141,6 +180,11 @@ def test_dtypes_in_and_out(backend, dtype):
     want = reference.knn(queries.astype(dist2.dtype), points.astype(dist2.dtype), 3)
     np.testing.assert_array_equal(idx, want[1])
     np.testing.assert_array_equal(dist2, want[0])
+    # 0.7 * 0.7 has other bits in float32 than in float64
+    want = reference.ball_query(queries.astype(dist2.dtype), points.astype(dist2.dtype), 0.7, 3)
+    for expected, found in zip(want, backend.ball_query(queries, points, 0.7, 3), strict=True):
+        assert found.dtype == np.int32
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_non_contiguous_input(backend):
@@ -190,6 +234,8 @@ def test_clouds_of_any_coordinates_give_the_numbers_of_the_reference(backend, un
         ("knn", (queries, points, 40)),
         ("knn", (queries, points, 3)),
         ("chamfer", (queries, points)),
+        ("ball_query", (queries, points, 1.5, 7)),
+        ("ball_query", (queries, points, 1e25, 7)),  # also overflows when squared
     ):
         for want, got in zip(
             getattr(reference, op)(*args), getattr(backend, op)(*args), strict=True
@@ -226,6 +272,21 @@ def test_padding_with_points_at_infinity_leaves_the_nearest_points(backend, unch
             np.testing.assert_array_equal(dist2[i, :n, :near], want_dist2[0])
             np.testing.assert_array_equal(idx[i, :n, :near], want_idx[0])
             assert np.isinf(dist2[i, :n, near:]).all()
+
+
+@pytest.mark.parametrize("value", [[np.inf] * 3, None])
+def test_padding_leaves_the_balls(backend, unchecked, value):
+    (alone, points), (queries, many_queries) = padded(0, value), padded(10)
+    idx, count = backend.ball_query(many_queries, points, 1.5, 6)
+    for i, n in enumerate(LENGTHS):
+        want_idx, want_count = reference.ball_query(queries[i], alone[i], 1.5, 6)
+        if value:
+            np.testing.assert_array_equal(idx[i, :n], want_idx[0])
+            np.testing.assert_array_equal(count[i, :n], want_count[0])
+        # copies may take the place of repeats: the same points
+        picked = np.where(idx[i, :n] < n, idx[i, :n], 0)
+        for found, want in zip(picked, want_idx[0], strict=True):
+            assert set(found) == set(want)
 
 
 def test_padding_with_copies_of_a_point_leaves_chamfer_distances_and_farthest_points(backend):
@@ -277,6 +338,13 @@ BAD_CALLS = {
     "k above N": (lambda o: o.knn(GOOD, GOOD, 7), "got 7"),
     "k no integer": (lambda o: o.knn(GOOD, GOOD, 1.5), "1.5"),
     "knn without points": (lambda o: o.knn(GOOD, GOOD[:, :0], 1), "points is empty"),
+    "ball rank": (lambda o: o.ball_query(GOOD[0], GOOD, 1, 1), "queries"),
+    "ball without points": (lambda o: o.ball_query(GOOD, GOOD[:, :0], 1, 1), "points is empty"),
+    "ball k zero": (lambda o: o.ball_query(GOOD, GOOD, 1, 0), "k must be at least 1, got 0"),
+    "ball k no integer": (lambda o: o.ball_query(GOOD, GOOD, 1, 2.0), "k must be an integer"),
+    "radius zero": (lambda o: o.ball_query(GOOD, GOOD, 0, 1), "positive number, got 0"),
+    "radius not finite": (lambda o: o.ball_query(GOOD, GOOD, np.nan, 1), "got nan"),
+    "radius no number": (lambda o: o.ball_query(GOOD, GOOD, GOOD, 1), "radius must be"),
     "chamfer empty": (lambda o: o.chamfer(GOOD[:, :0], GOOD), "a is empty"),
     "m above N": (lambda o: o.farthest_points(GOOD, 7), "got 7"),
     "m zero": (lambda o: o.farthest_points(GOOD, 0), "got 0"),
@@ -309,6 +377,7 @@ GRAPH_CALLS = {
     "m must be in": lambda o, p, i: o.farthest_points(p, 7),
     "chosen must be in": lambda o, p, i: o.farthest_points(p, 3, chosen=i),
     "idx must be in": lambda o, p, i: o.gather(p, i),
+    "points is empty": lambda o, p, i: o.ball_query(p, p[:, 6:], 1.0, 2),
     "b is empty": lambda o, p, i: o.chamfer(p, p[:, 6:]),
     "NaN or infinite": lambda o, p, i: o.knn(p / 0.0, p, 2),
 }
@@ -333,6 +402,7 @@ def test_non_finite_coordinates_are_an_error_when_checked(eager, value):
     for call in (
         lambda: eager.knn(GOOD, bad, 1),
         lambda: eager.chamfer(bad, GOOD),
+        lambda: eager.ball_query(GOOD, bad, 1.0, 1),
         lambda: eager.farthest_points(bad, 2),
     ):
         with pytest.raises(InputError, match="NaN or infinite"):

@@ -247,7 +247,8 @@ def test_use_native_switches_what_is_traced_next(serve):
 def test_what_xla_compiles_is_made_of_framework_operations(ops):
     def step(a, b):
         picks = ops.farthest_points(b, 4, chosen=ops.knn(a, b, 1)[1][..., 0])
-        return *gradients(ops, a, b), ops.gather(b, picks)
+        near = ops.gather(b, ops.ball_query(a, b, 1.0, 12)[0])
+        return *gradients(ops, a, b), ops.gather(b, picks), near
 
     a, b = clouds(0, 2, 6), clouds(1, 2, 9)
     compiled = tf.function(step, jit_compile=True)
@@ -367,6 +368,11 @@ RAW_CALLS = {
     "got values from -1 to 0": lambda r: r.samplenet_knn_backward(
         P[..., :1], P, P, IDX[..., None] - 1
     ),
+    "ball_query: points is empty": lambda r: r.samplenet_ball_query(P, P[:, :0], radius=1.0, k=1),
+    "ball_query: radius must be .* got -1": lambda r: r.samplenet_ball_query(
+        P, P, radius=-1.0, k=1
+    ),
+    "at least minimum 1": lambda r: r.samplenet_ball_query(P, P, radius=1.0, k=0),
     "a is empty": lambda r: r.samplenet_chamfer(P[:, :0], P),
     "b is empty": lambda r: r.samplenet_chamfer(P, P[:, :0]),
     "grad_b2a must have": lambda r: r.samplenet_chamfer_backward(
@@ -406,6 +412,7 @@ IDX64 = np.zeros((2, 4), np.int64)
 ON_A_GPU = {
     "knn": lambda o: o.knn(P, P, 3),
     "knn backward": lambda o: gradients(o, P, P, lambda o, a, b: o.knn(a, b, 3)[0]),
+    "ball_query": lambda o: o.ball_query(P, P, 0.5, 3),
     "chamfer": lambda o: o.chamfer(P, P),
     "chamfer backward": lambda o: gradients(o, P, P, lambda o, a, b: o.chamfer(a, b).a2b),
     "farthest_points": lambda o: o.farthest_points(P, 4),

@@ -46,7 +46,7 @@ def pair(dtype=torch.float32, grad=True):
 
 
 def total(a, b, k=3):
-    """A scalar made of all four ops."""
+    """A scalar made of the ops with a gradient, and of farthest points."""
     dist2, idx = ops.knn(a, b, k)
     near = ops.chamfer(a, b)
     matched = ops.farthest_points(b, 4, chosen=idx[:, :, 0])
@@ -196,6 +196,7 @@ def test_meta_tensors_give_shapes_and_dtypes(path):
                 *ops.chamfer(a, b),
                 ops.farthest_points(b, 4),
                 ops.gather(b, ops.knn(a, b, 3)[1]),
+                *ops.ball_query(a, b, 0.5, 12),
             ]
             + [
                 ops.farthest_points(b, 4, chosen=ops.knn(a, b, 3)[1][:, :, 0]),
@@ -311,6 +312,15 @@ def test_compiled_without_graph_breaks(path, dynamic, backend):
     torch.testing.assert_close(compiled(a, b, 2), total(a, b, 2))
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch.*")
+def test_a_compiled_ball_query_has_no_graph_breaks(path):
+    torch._dynamo.reset()
+    compiled = torch.compile(ops.ball_query, fullgraph=True, dynamic=True, backend="aot_eager")
+    for n, radius, k in ((9, 1.5, 3), (4, 0.7, 12)):
+        args = cloud(0, 2, 6), cloud(1, 2, n), radius, k
+        assert all(map(torch.equal, compiled(*args), ops.ball_query(*args)))
+
+
 @needs_build
 def test_one_graph_serves_clouds_of_any_size(built):
     from torch._dynamo.testing import CompileCounter
@@ -369,6 +379,7 @@ def test_operators_keep_the_rules_of_the_dispatcher(built, dtype):
             (near.a2b.detach(), near.b2a.detach(), a0, b0, near.idx_ab, near.idx_ba),
         ),
         (samplenet.farthest_points, (b0, idx[:, :, 0], 4)),
+        (samplenet.ball_query, (a, b, 1.5, 4)),
         (torch.ops.samplenet_framework.farthest_points, (b0, idx[:, :, 0], 4)),
     ):
         torch.library.opcheck(operator.default, args)
@@ -385,6 +396,10 @@ DIRECT_CALLS = {
     "k": (lambda o: o.knn(P, P, 6), "k must be in"),
     "k zero": (lambda o: o.knn(P, P, 0), "k must be in"),
     "no points": (lambda o: o.knn(P, P[:, :0], 1), "k must be in"),
+    "ball points": (lambda o: o.ball_query(P, P[:1], 1.0, 1), "points must have shape"),
+    "ball empty": (lambda o: o.ball_query(P, P[:, :0], 1.0, 1), "points is empty"),
+    "ball k": (lambda o: o.ball_query(P, P, 1.0, 0), "k must be at least 1"),
+    "radius": (lambda o: o.ball_query(P, P, -1.0, 1), "radius must be"),
     "chamfer batch": (lambda o: o.chamfer(P, P[:1]), "b must have shape"),
     "chamfer empty": (lambda o: o.chamfer(P[:, :0], P), "a is empty"),
     "grad shape": (lambda o: o.knn_backward(D, P, P, IDX), "grad must have shape"),

@@ -1,4 +1,4 @@
-"""Point cloud ops: kNN, Chamfer distance, farthest points, gather, two of layers, and renderers.
+"""Point cloud ops: kNN, balls, Chamfer distance, farthest points, gather, layers, renderers.
 
 Each backend has the same functions with one contract. README.md beside this file says how to
 build the native ops.

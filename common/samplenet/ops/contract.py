@@ -1,6 +1,8 @@
 """Argument checks that all backends share; a size that a graph does not know yet is None."""
 
+import math
 import os
+from numbers import Real
 from typing import Any, NamedTuple
 
 from samplenet.errors import InputError
@@ -78,16 +80,28 @@ def check_not_empty(op: str, name: str, size: int | None) -> None:
         raise InputError(f"{op}: {name} is empty (N = 0), at least one point is needed")
 
 
-def check_count(op: str, name: str, value: Any, n: int | None) -> int:
-    """Require an integer in [1, N] (k of kNN, m of farthest points); return it as an int."""
+def check_count(op: str, name: str, value: Any, n: float | None) -> int:
+    """Require an integer in [1, N] (k of kNN, m of farthest points); return it as an int.
+
+    n is `math.inf` where any number will do (k of the ball query).
+    """
     # bool has __index__ too, but k=True is surely a mistake
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise InputError(f"{op}: {name} must be an integer, got {value!r}")
     value = value.__index__()
     if value < 1 or (n is not None and value > n):
         largest = "?" if n is None else n
-        raise InputError(f"{op}: {name} must be in [1, N] = [1, {largest}], got {value}")
+        allowed = "at least 1" if n == math.inf else f"in [1, N] = [1, {largest}]"
+        raise InputError(f"{op}: {name} must be {allowed}, got {value}")
     return value
+
+
+def check_radius(op: str, radius: Any) -> float:
+    """Require a positive number; return it as a float."""
+    is_number = isinstance(radius, Real) and not isinstance(radius, bool)
+    if not (is_number and 0 < radius < math.inf):
+        raise InputError(f"{op}: radius must be a positive number, got {radius!r}")
+    return float(radius)
 
 
 def check_index(

@@ -1,5 +1,7 @@
 """NumPy ops: slow, obvious, and the specification that the other backends are tested against."""
 
+import math
+
 import numpy as np
 
 from samplenet.errors import InputError
@@ -60,6 +62,37 @@ def knn(queries, points, k: int) -> tuple[np.ndarray, np.ndarray]:
     dist2 = distances(queries, points)
     idx = np.argsort(dist2, axis=-1, kind="stable")[..., :k]  # stable: ties keep index order
     return np.take_along_axis(dist2, idx, -1), idx.astype(np.int32)
+
+
+def ball_query(queries, points, radius: float, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Find the points nearer than the radius to each query: the k of lowest index.
+
+    Args:
+        queries: (B, M, 3).
+        points: (B, N, 3), N >= 1.
+        radius: positive. A point is in the ball if its squared distance is below radius * radius,
+            which is rounded as the clouds are; one at the radius is not.
+        k: at least 1, also more than N.
+
+    Returns:
+        idx (B, M, k) int32 and count (B, M) int32: the first `count` indices of a row ascend, the
+        others repeat the first of them, or are 0 where no point is in the ball (count 0).
+    """
+    queries, points = _clouds("ball_query", queries=queries, points=points)
+    contract.check_not_empty("ball_query", "points", points.shape[1])
+    radius = points.dtype.type(contract.check_radius("ball_query", radius))
+    k = contract.check_count("ball_query", "k", k, math.inf)
+    idx = np.zeros((*queries.shape[:2], k), np.int32)
+    count = np.zeros(queries.shape[:2], np.int32)
+    with np.errstate(over="ignore", under="ignore"):
+        within = distances(queries, points) < radius * radius
+    for row in np.ndindex(count.shape):
+        (found,) = np.nonzero(within[row])
+        if len(found):
+            count[row] = min(len(found), k)
+            idx[row] = found[0]
+            idx[row][: count[row]] = found[:k]
+    return idx, count
 
 
 def chamfer(a, b) -> Chamfer:

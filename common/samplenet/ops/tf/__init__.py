@@ -22,6 +22,7 @@ tensor.
 """
 
 from samplenet.ops.contract import Chamfer
+from samplenet.ops.tf._ball_query import ball_query
 from samplenet.ops.tf._batch_norm_relu import batch_norm_relu
 from samplenet.ops.tf._chamfer import chamfer
 from samplenet.ops.tf._farthest_points import farthest_points
@@ -40,6 +41,7 @@ from samplenet.ops.voxels import Rendered
 __all__ = [
     "Chamfer",
     "Rendered",
+    "ball_query",
     "batch_norm_relu",
     "chamfer",
     "fan_out",

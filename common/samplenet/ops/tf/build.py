@@ -122,3 +122,4 @@ def _no_second_gradient(op, *_):
 
 
 tf.no_gradient("SamplenetFarthestPoints")
+tf.no_gradient("SamplenetBallQuery")

@@ -11,6 +11,7 @@ error only when the device or the compiled code meets it.
 """
 
 from samplenet.ops.contract import Chamfer
+from samplenet.ops.torch._ball_query import ball_query
 from samplenet.ops.torch._batch_norm_relu import batch_norm_relu
 from samplenet.ops.torch._chamfer import chamfer
 from samplenet.ops.torch._farthest_points import farthest_points
@@ -29,6 +30,7 @@ from samplenet.ops.voxels import Rendered
 __all__ = [
     "Chamfer",
     "Rendered",
+    "ball_query",
     "batch_norm_relu",
     "chamfer",
     "farthest_points",

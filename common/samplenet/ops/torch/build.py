@@ -50,6 +50,7 @@ def _register(path: str) -> bool:
     library.register_fake("samplenet::chamfer", _chamfer_shapes)
     library.register_fake("samplenet::chamfer_backward", lambda ga, gb, a, b, ab, ba: _like(a, b))
     library.register_fake("samplenet::farthest_points", picks_shape)
+    library.register_fake("samplenet::ball_query", _ball_shapes)
     library.register_fake("samplenet::pooled_linear", _pooled_shapes)
     library.register_fake(
         "samplenet::pooled_linear_backward",
@@ -88,6 +89,11 @@ def picks_shape(points, chosen, m):
 def _knn_shapes(queries, points, k):
     shape = (*queries.shape[:2], k)
     return queries.new_empty(shape), queries.new_empty(shape, dtype=torch.int64)
+
+
+def _ball_shapes(queries, points, radius, k):
+    count = queries.new_empty(queries.shape[:2], dtype=torch.int64)
+    return count.new_empty((*queries.shape[:2], k)), count
 
 
 def _knn_save(ctx, inputs, output):

@@ -1,6 +1,7 @@
 """Nearest-neighbour search with framework operations, and squared distances."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -40,13 +41,24 @@ def _lowest(dist2: Tensor, k: int) -> Tensor:
 
 def search_nearest(queries: Tensor, points: Tensor, k: int) -> Tensor:
     """Return the indices (B, M, k) of the k nearest points; not differentiable."""
+
+    def nearest(dist2):
+        return _lowest(dist2.nan_to_num(nan=math.inf, posinf=math.inf), k)
+
+    return search(queries, points, nearest)
+
+
+def search(queries: Tensor, points: Tensor, choose: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return the indices (B, M, k) that `choose` takes from c queries' squared distances (B, c, N).
+
+    Not differentiable.
+    """
     queries, points = queries.detach(), points.detach()
     size = max(1, MAX_DISTANCES // max(1, points.shape[0] * points.shape[1]))
 
-    def nearest(chunk):  # (B, c, 3) -> (B, c, k)
-        dist2 = squared_distance(chunk[:, :, None], points[:, None])  # (B, c, N)
-        return _lowest(dist2.nan_to_num(nan=math.inf, posinf=math.inf), k)
+    def chosen(chunk):  # (B, c, 3) -> (B, c, k)
+        return choose(squared_distance(chunk[:, :, None], points[:, None]))
 
     if queries.shape[1] <= size:
-        return nearest(queries)
-    return torch.cat([nearest(chunk) for chunk in queries.split(size, 1)], 1)
+        return chosen(queries)
+    return torch.cat([chosen(chunk) for chunk in queries.split(size, 1)], 1)
