@@ -103,6 +103,7 @@ RIGHT = {
     "benchmarks/ops.py": "--only none",
     "benchmarks/projections.py": "",
     "benchmarks/rendering.py": "",
+    "benchmarks/sparse.py": "",
     "benchmarks/steps.py": "",
     "benchmarks/views.py": "",
     "samplenet.report": "",
@@ -749,7 +750,7 @@ FAULTS = [
         },
     ),
     (
-        ["benchmarks/layers.py", "benchmarks/steps.py"],
+        ["benchmarks/layers.py", "benchmarks/sparse.py", "benchmarks/steps.py"],
         {"no number": ("--turns many", "argument --turns: invalid int value: 'many'")},
     ),
     (
