@@ -1,5 +1,6 @@
 """The networks to pre-train: trunks that describe each point, and the cloud by the maximum."""
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -7,16 +8,28 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from point_layers import SLOPE, EdgeLayer, PointLayer, TNet
+from samplenet.runs.settings import option
+from samplenet.torch.sparse import pool, voxelise
+from srunet import SRUNet
 
-WIDTH = 1024  # features of a point and of a cloud
+WIDTH = 1024  # features of a point and of a cloud, but of SR-UNet
+
+
+@dataclass
+class VoxelConfig:
+    """Settings of SR-UNet that other classes of a script's settings are joined with."""
+
+    voxel_size: float = option(0.05, "SR-UNet: side of a voxel, in the points' unit", above=0)
+    unet_depth: int = option(34, "SR-UNet: layers, 34 or 14")
+    unet_width: int = option(32, "SR-UNet: features of its first layer", at_least=1)
 
 
 class Described(NamedTuple):
     """What a trunk makes of a batch.
 
     Attributes:
-        points: (B, N, WIDTH), of each point.
-        cloud: (B, WIDTH), the maximum over the points.
+        points: (B, N, width), of each point.
+        cloud: (B, width), the maximum over the points.
         transform: (B, 64, 64), PointNet's feature transform; None of other networks.
     """
 
@@ -31,6 +44,8 @@ class PointNet(nn.Module):
     Args:
         transforms: whether it has the two T-Nets.
     """
+
+    width = WIDTH
 
     def __init__(self, transforms: bool = True):
         super().__init__()
@@ -67,6 +82,8 @@ class DGCNN(nn.Module):
         k: neighbours of each point, itself included.
     """
 
+    width = WIDTH
+
     def __init__(self, k: int = 20):
         super().__init__()
         widths = ((3, 64), (64, 64), (64, 128), (128, 256))
@@ -89,7 +106,34 @@ class DGCNN(nn.Module):
         return self(points).cloud
 
 
+class OnVoxels(nn.Module):
+    """SR-UNet on the voxels of clouds: a point has the features of its voxel.
+
+    Args:
+        size: a voxel's side.
+        depth, stem: see `srunet.SRUNet`.
+    """
+
+    def __init__(self, size: float, depth: int, stem: int):
+        super().__init__()
+        self.size, self.net = size, SRUNet(3, None, depth, stem)
+        self.width = self.net.width
+
+    def forward(self, points: Tensor) -> Described:
+        """Describe points (B, N, 3), or (B, N, 6) with their colours less 0.5; without, ones."""
+        features = points[..., 3:] if points.shape[2] > 3 else torch.ones_like(points)
+        x, inverse = voxelise(points[..., :3], features, self.size)
+        of_voxels = self.net(x)
+        of_points = of_voxels.index_select(0, inverse.flatten()).view(*inverse.shape, -1)
+        return Described(of_points, pool(x._replace(features=of_voxels)), None)
+
+    def pool(self, points: Tensor) -> Tensor:
+        """Return the clouds' features (B, width) alone."""
+        return self(points).cloud
+
+
 BACKBONES = {"pointnet": PointNet, "dgcnn": DGCNN}
+OF_SCENES = (*BACKBONES, "srunet")  # the trunks for coloured points in metres too
 
 
 def name_of(config) -> str:
@@ -102,8 +146,11 @@ def build_trunk(config) -> nn.Module:
     """Build the trunk that a run's settings name, with its first weights.
 
     Args:
-        config: its `backbone` is one of `BACKBONES`; `transforms` is PointNet's, `k` DGCNN's.
+        config: its `backbone` is one of `OF_SCENES`; `transforms` is PointNet's, `k` DGCNN's,
+            SR-UNet's are those of `VoxelConfig`.
     """
+    if config.backbone == "srunet":
+        return OnVoxels(config.voxel_size, config.unet_depth, config.unet_width)
     if config.backbone == "pointnet":
         return PointNet(config.transforms)
     return DGCNN(config.k)

@@ -5,19 +5,25 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from samplenet.errors import InputError
 from samplenet.torch import capture
 from samplenet.torch.processes import Processes
 from samplenet.torch.settings import DeviceConfig
 
 
 def training_step(
-    learner: nn.Module, optimizer: torch.optim.Optimizer, peers: Processes, config: DeviceConfig
+    learner: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    peers: Processes,
+    config: DeviceConfig,
+    one_size: bool = True,
 ) -> Callable[..., Tensor]:
     """Return the function of a training step: the learner's inputs -> what it measured.
 
     Args:
         learner: returns the loss, and what is measured, without gradient. It is one module, because
             torch.compile and DistributedDataParallel wrap a module.
+        one_size: whether all batches have the same shapes, as a captured step needs; voxels do not.
     """
     model = peers.parallel(learner)
     model = torch.compile(model) if config.compile else model
@@ -30,4 +36,8 @@ def training_step(
         optimizer.step()
         return measured
 
+    if not one_size:
+        if config.capture:
+            raise InputError("--capture needs batches of one size, not voxels; leave it out")
+        return train_step
     return capture.captured(train_step, optimizer, peers, config)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 import built_in_pairs
 import pair_files
 import rgbd_pairs
+import room_frames
 from samplenet.data import shapes
 from samplenet.errors import InputError
 from samplenet.ops.reference import farthest_points
@@ -40,6 +41,9 @@ class PairsConfig(RunConfig):
         "folder of scenes of RGB-D frames, not objects; needs --num-views 2",
         path=True,
     )
+    rooms: int | None = option(
+        None, "generated rooms to look at, not objects; needs --num-views 2", at_least=1
+    )
     classes: list[str] = option([*shapes.CLASSES], "built-in classes")
     shapes_per_class: int = option(100, "built-in shapes: training shapes a class", at_least=1)
     num_points: int = option(1024, "points used of each cloud, N", at_least=1)
@@ -52,7 +56,8 @@ class Objects:
     """n objects of N points and V pictures each, S pixels a side.
 
     Attributes:
-        points: (n, N, 3) float32, mean 0 and largest norm 1 before the first N points were taken.
+        points: (n, N, 3) float32, mean 0 and largest norm 1 before the first N points were taken;
+            or (n, N, 6) in metres, z up, with colours less 0.5.
         images: (n, V, S, S, 3) uint8.
         pairs: (n) arrays (P, 4) of integers: view, row, column and point, P from object to object.
         labels: (n,) int64, indices into `names`.
@@ -146,17 +151,23 @@ def choose(
     return pairs[np.concatenate(rows)]
 
 
-def open_pairs(config: PairsConfig, split: str = "train") -> Objects:
-    """Read the objects of one split, "train" or "test", class by class.
+def open_pairs(config: PairsConfig, split: str = "train", metric: bool = False) -> Objects:
+    """Read the objects of one split, "train" or "test", class by class; or pairs of frames.
 
     Built-in shapes are those of `samplenet.data.shapes.ensure`, in the same splits, drawn on first
     use below `samplenet.data.batches.own_folder`; a killed call is continued by the next.
+
+    Args:
+        metric: of frames, which alone can be, points in metres with colours, see `Objects`.
     """
     if config.pairs_root is not None:
         arrays, names = pair_files.read(Path(config.pairs_root), split)
-    elif config.frames_root is not None:
-        frames = Path(config.frames_root), config.num_points, config.image_size
-        arrays, names = rgbd_pairs.read(*frames)
+    elif config.frames_root is not None or config.rooms is not None:
+        if config.frames_root is not None:
+            scenes = rgbd_pairs.in_folder(Path(config.frames_root))
+        else:
+            scenes = room_frames.generated(config.rooms, split)
+        arrays, names = rgbd_pairs.read(scenes, config.num_points, config.image_size, metric)
     else:
         arrays, names = built_in_pairs.read(config, split)
     objects = Objects(*arrays, *names)

@@ -12,7 +12,7 @@ point is decided here, by its depth. No file of ScanNet has been read here.
 
 import itertools
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,30 +59,41 @@ class Frames(NamedTuple):
         return Frames(*kept, self.intrinsics)
 
 
-def read(root: Path, num_points: int, size: int) -> tuple[tuple, tuple]:
-    """Read all pairs of frames of all scenes in a folder.
+def read(
+    scenes: Iterable[tuple[str, Frames]], num_points: int, size: int, metric: bool = False
+) -> tuple[tuple, tuple]:
+    """Make all pairs of frames of scenes, such as those `in_folder`.
 
     Returns:
-        points (n, num_points, 3), images (n, 2, size, size, 3), n arrays of pairs (P, 4) and labels
-        (n,), all 0, as in `pixel_pairs.Objects`, and then the names of the class and of the pairs.
+        points (n, num_points, 3 or 6), images (n, 2, size, size, 3), n arrays of pairs (P, 4) and
+        labels (n,), all 0, as in `pixel_pairs.Objects`, and then the names of the class and of the
+        pairs. For `metric` see `pair`.
 
     Raises:
-        InputError: no scene or no pair of frames, or a missing or damaged file.
+        InputError: no pair of frames, or a missing or damaged file.
     """
-    scenes = sorted(path.parent for path in root.glob("*/pose"))
-    if not scenes:
-        raise InputError(f"{root} holds no scene, a folder with color, depth, pose and intrinsic")
     made, ids = [], []
-    for scene in tqdm(scenes, "pairs of frames", unit="scene", disable=None):
-        frames = read_scene(scene).seeing(num_points)
+    for name, frames in tqdm(scenes, "pairs of frames", unit="scene", disable=None):
+        frames = frames.seeing(num_points)
         for i, j in overlapping(frames):
-            made.append(pair(frames, i, j, num_points, size))
-            ids.append(f"{scene.name}/{i}-{j}")
+            made.append(pair(frames, i, j, num_points, size, metric))
+            ids.append(f"{name}/{i}-{j}")
     if not made:
-        raise InputError(f"{root}: no two frames share {LEAST_OVERLAP:.0%} of their points")
+        raise InputError(
+            f"no two frames of a scene share {LEAST_OVERLAP:.0%} of their points: give others"
+        )
     points, images, pairs = zip(*made, strict=True)
     arrays = np.stack(points), np.stack(images), list(pairs), np.zeros(len(ids), np.int64)
     return arrays, (("scene",), ids)
+
+
+def in_folder(root: Path) -> Iterator[tuple[str, Frames]]:
+    """Yield names and frames of all scenes in a folder; InputError if there is none."""
+    scenes = sorted(path.parent for path in root.glob("*/pose"))
+    if not scenes:
+        raise InputError(f"{root} holds no scene, a folder with color, depth, pose and intrinsic")
+    for scene in scenes:
+        yield scene.name, read_scene(scene)
 
 
 def read_scene(folder: Path, every: int = EVERY) -> Frames:
@@ -130,18 +141,22 @@ def _picture(path: Path, size: tuple[int, int] | None = None) -> NDArray:
 
 def overlapping(frames: Frames) -> Iterator[tuple[int, int]]:
     """Yield the pairs (i, j), i < j, of which each sees LEAST_OVERLAP of the other's points."""
-    clouds = [_world(frames, i, 1024) for i in range(len(frames.poses))]
+    clouds = [_world(frames, i, 1024)[0] for i in range(len(frames.poses))]
     for i, j in itertools.combinations(range(len(clouds)), 2):
         shares = (sees(frames, j, clouds[i])[0].mean(), sees(frames, i, clouds[j])[0].mean())
         if min(shares) >= LEAST_OVERLAP:
             yield i, j
 
 
-def _world(frames: Frames, i: int, count: int) -> NDArray[np.float64]:
-    """Draw points (n, 3) evenly from what a frame sees, in the world's frame; all if too few."""
+def _world(frames: Frames, i: int, count: int) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+    """Draw points (n, 3) evenly from what a frame sees, all if too few, and their colours (n, 3).
+
+    The points are in the world's frame.
+    """
     seeing = np.count_nonzero(frames.depths[i] > 0)
-    points = depth.sample(frames.depths[i], frames.intrinsics, min(count, seeing)).points
-    return points @ frames.poses[i, :3, :3].T + frames.poses[i, :3, 3]
+    seen = depth.sample(frames.depths[i], frames.intrinsics, min(count, seeing))
+    points = seen.points @ frames.poses[i, :3, :3].T + frames.poses[i, :3, 3]
+    return points, frames.colors[i][seen.rows, seen.columns]
 
 
 def sees(frames: Frames, i: int, points: NDArray) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
@@ -157,18 +172,21 @@ def sees(frames: Frames, i: int, points: NDArray) -> tuple[NDArray[np.bool_], ND
 
 
 def pair(
-    frames: Frames, i: int, j: int, num_points: int, size: int
+    frames: Frames, i: int, j: int, num_points: int, size: int, metric: bool = False
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.int32]]:
     """Make the cloud, the two pictures and the pixel-point pairs of two frames.
 
     The pictures are the square middle of the frames. The first must see `num_points`, as those of
     `Frames.seeing` do.
 
+    Args:
+        metric: points in metres, z up, with mean 0, and with their colours less 0.5.
+
     Returns:
-        points (num_points, 3), y up, with mean 0 and largest norm 1; images (2, size, size, 3);
-        pairs (P, 4) of view, row, column and point.
+        points (num_points, 3), y up, with mean 0 and largest norm 1, or if metric (num_points, 6);
+        images (2, size, size, 3); pairs (P, 4) of view, row, column and point.
     """
-    world = _world(frames, i, num_points)
+    world, colors = _world(frames, i, num_points)
     height, width = frames.depths.shape[1:]
     side = min(height, width)
     first = np.array([height - side, width - side]) // 2
@@ -180,5 +198,8 @@ def pair(
         pixels = (pixels - first) * size // side
         own = np.flatnonzero(seen & ((pixels >= 0) & (pixels < size)).all(1))
         pairs.append(np.column_stack([np.full(len(own), view), pixels[own], own]))
-    points = normalisation.unit_sphere(world @ cameras.TO_BLENDER)  # z up to y up
+    if metric:
+        points = np.concatenate([world - world.mean(0), colors / 255 - 0.5], 1)
+    else:
+        points = normalisation.unit_sphere(world @ cameras.TO_BLENDER)  # z up to y up
     return points.astype(np.float32), np.stack(images), np.concatenate(pairs).astype(np.int32)

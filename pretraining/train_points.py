@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from backbones import BACKBONES, WIDTH, build_trunk
+from backbones import OF_SCENES, VoxelConfig, build_trunk
 from heads import GlobalHead, PointHead
 from learning import training_step
 from losses import contrastive_loss, global_loss, transform_regulariser
@@ -31,16 +31,20 @@ from samplenet.runs.training import Training
 from samplenet.torch import capture, processes
 from samplenet.torch.settings import DeviceConfig
 from samplenet.torch.state import State
+from scene_augmentation import augment
 
 LOSSES = ("point", "global")
 
 
 @dataclass
-class Config(DeviceConfig, PairsConfig):
+class Config(DeviceConfig, VoxelConfig, PairsConfig):
     """The defaults are the published settings."""
 
     images: str = option("", "run folder of the trained image network", path=True)
-    backbone: str = option("pointnet", "network to pre-train", choices=tuple(BACKBONES))
+    backbone: str = option("pointnet", "network to pre-train", choices=OF_SCENES)
+    augmentation: bool = option(
+        False, "SR-UNet: other poses, shapes and colours of a scene at each step"
+    )
     transforms: bool = option(True, "PointNet: the two T-Nets")
     k: int = option(20, "DGCNN: neighbours of a point, itself included", at_least=1)
     losses: list[str] = option([*LOSSES], "losses, besides PointNet's regulariser", choices=LOSSES)
@@ -75,16 +79,16 @@ class Learner(nn.Module):
         self.config, self.size, self.processes = config, size, processes
         self.trunk = build_trunk(config)
         if "point" in config.losses:
-            self.point_head = PointHead(WIDTH, outputs)
+            self.point_head = PointHead(self.trunk.width, outputs)
             self.to_pixels = PixelHead(channels, outputs)
         if "global" in config.losses:
-            self.global_head = GlobalHead(WIDTH, outputs)
+            self.global_head = GlobalHead(self.trunk.width, outputs)
 
     def forward(self, points: Tensor, pairs: Tensor, maps: Tensor, objects: Tensor):
         """Compute a batch's loss, and without gradient its parts.
 
         Args:
-            points: (B, N, 3).
+            points: (B, N, 3), or for SR-UNet (B, N, 6) with colours.
             pairs: (B, P, 4) of view, row, column and point.
             maps: (B, V, C, s, s), the image network's features of the views.
             objects: (B, outputs), its descriptions of the objects.
@@ -129,7 +133,9 @@ def train(config: Config) -> None:
     if not config.images:
         raise InputError("--images is needed: the run folder of the trained image network")
     image_net, image_config = load_images(config.images)
-    objects = open_pairs(config)
+    if config.augmentation and (config.backbone != "srunet" or not scenes(config)):
+        raise InputError("--augmentation is of scenes: give --backbone srunet, and --rooms")
+    objects = open_pairs(config, metric=config.backbone == "srunet")
     objects = objects.with_pairs(config.pairs) if "point" in config.losses else objects
     rows = np.arange(len(objects))
     total = config.epochs * batches.steps_per_epoch(rows, config.batch_size)
@@ -138,7 +144,7 @@ def train(config: Config) -> None:
         learner = Learner(config, channels, image_config.outputs, size, peers.count)
         learner, image_net = learner.to(peers.device), image_net.to(peers.device)
         optimizer = capture.adam(learner, config.lr)
-        train_step = training_step(learner, optimizer, peers, config)
+        train_step = training_step(learner, optimizer, peers, config, config.backbone != "srunet")
         points, images = (
             torch.from_numpy(a).to(peers.device) for a in (objects.points, objects.images)
         )
@@ -150,7 +156,10 @@ def train(config: Config) -> None:
         def load(step, rows):
             pairs = torch.from_numpy(draw(config, objects, step, rows.tolist())).to(peers.device)
             maps, seen = (a[rows] for a in looks) if looks else look(image_net, images[rows])
-            return points[rows], pairs, maps.float(), seen
+            clouds = points[rows]
+            if config.augmentation:
+                clouds = augmented(config, objects.points, step, rows.tolist()).to(peers.device)
+            return clouds, pairs, maps.float(), seen
 
         names = ("loss", "point_loss", "global_loss", "regulariser")
         with Training(config, peers, State(learner, optimizer), config.images) as training:
@@ -170,8 +179,23 @@ def draw(config: Config, objects: Objects, step: int, rows: list[int]) -> np.nda
     drawn = []
     for row in rows:
         rng, own = generator(config.seed, Stream.AUGMENTATION, step, row), objects.pairs[row]
-        drawn.append(choose(own, objects.points[row], config.pairs, config.choose, rng))
+        drawn.append(choose(own, objects.points[row, :, :3], config.pairs, config.choose, rng))
     return np.stack(drawn).astype(np.int64)
+
+
+def scenes(config: Config) -> bool:
+    """Return whether it learns from views of rooms rather than of objects."""
+    return config.pairs_root is None and (config.frames_root or config.rooms) is not None
+
+
+def augmented(config: Config, points: np.ndarray, step: int, rows: list[int]) -> Tensor:
+    """Augment the coloured clouds (B, N, 6) of a step, see `scene_augmentation`."""
+    drawn = []
+    for row in rows:
+        rng = generator(config.seed, Stream.SCENES, step, row)
+        places, colors = augment(points[row, :, :3], points[row, :, 3:] + 0.5, rng)
+        drawn.append(np.concatenate([places, colors - 0.5], 1))
+    return torch.from_numpy(np.stack(drawn))
 
 
 if __name__ == "__main__":

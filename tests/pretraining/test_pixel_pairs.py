@@ -13,6 +13,7 @@ from samplenet.data.views.meshes import Surface
 SETTINGS = SimpleNamespace(
     pairs_root=None,
     frames_root=None,
+    rooms=None,
     classes=["bowl", "chair", "lamp", "table"],
     shapes_per_class=1,
     num_points=300,

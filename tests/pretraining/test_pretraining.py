@@ -104,6 +104,23 @@ def test_options(scripts, call_script, images, tmp_path, metrics, flags, zero):
     )
 
 
+def test_views_of_rooms_teach_srunet(scripts, call_script, tmp_path, metrics):
+    rooms = f"--rooms 1 --num-views 2 --image-size 16 --num-points 200 --device cpu {RUN}"
+    images = ["--depth 10 --width 4 --outputs 16", "--out", tmp_path / "images"]
+    call_script(scripts.train_images, rooms, *images)
+    small = f"{rooms} --backbone srunet --unet-depth 14 --unet-width 4 --voxel-size 0.1 --pairs 8"
+    flags = [small, "--images", tmp_path / "images", "--augmentation"]
+    call_script(scripts.train_points, *flags, "--out", tmp_path / "points")
+    last = metrics(tmp_path / "points")[-1]
+    assert last["point_loss"] > 0 and last["global_loss"] > 0 and last["regulariser"] == 0
+    arrays, _ = load_checkpoint(tmp_path / "points" / "last.safetensors")
+    assert "trunk.net.up.3.blocks.0.second.conv.weight" in arrays
+    with pytest.raises(InputError, match="--capture needs batches of one size, not voxels"):
+        call_script(scripts.train_points, *flags, "--capture", "--out", tmp_path / "captured")
+    with pytest.raises(InputError, match="--augmentation is of scenes"):
+        call_script(scripts.train_points, POINTS, "--augmentation", *flags[1:3], "--out", tmp_path)
+
+
 def test_the_image_network_stays_as_it_is(scripts, pretrained, images):
     """Its cached maps and descriptions are those of its pictures, whatever trains on them."""
     net, config = scripts.resnet.load_images(images)

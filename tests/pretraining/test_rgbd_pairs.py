@@ -14,24 +14,14 @@ from samplenet.data.views.meshes import Surface
 SIZE = 48
 
 
-def looking(eye, towards):
-    """A pose, camera to world, that looks from one point at another; z is up in the world."""
-    forward = np.subtract(towards, eye) / np.linalg.norm(np.subtract(towards, eye))
-    right = np.cross(forward, (0, 0, 1))
-    right /= np.linalg.norm(right)
-    pose = np.eye(4)
-    pose[:3, :3] = np.stack([right, np.cross(forward, right), forward], 1)
-    pose[:3, 3] = eye
-    return pose
-
-
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory):
+def scene(scripts, tmp_path_factory):
     """A scene of four frames in the layout on disk: two of one corner, one of another, one lost."""
     folder = tmp_path_factory.mktemp("scans") / "scene0000_00"
     meshes = rooms.generate_meshes(1)
     surface = Surface(meshes.triangles, meshes.colors, meshes.labels)
     x, y, _ = meshes.triangles.max((0, 1))
+    looking = scripts.room_frames.looking
     poses = [
         looking((0.4, 0.4, 2.4), (0.6 * x, 0.6 * y, 1.0)),
         looking((0.6, 0.4, 2.5), (0.6 * x, 0.62 * y, 1.0)),
@@ -67,7 +57,7 @@ def test_frames_are_read_without_the_lost_one(frames):
 
 
 def test_a_frame_sees_its_own_points_where_they_are(scripts, frames):
-    world = scripts.rgbd_pairs._world(frames, 0, 200)
+    world = scripts.rgbd_pairs._world(frames, 0, 200)[0]
     assert (world > -0.1).all()  # the room's corner is the origin
     seen, pixels = scripts.rgbd_pairs.sees(frames, 0, world)
     assert seen.all()
@@ -97,7 +87,7 @@ def test_both_pixels_of_a_point_show_it(scripts, frames):
     own, other = (pairs[pairs[:, 0] == view] for view in (0, 1))
     assert len(own) == 300 and 90 < len(other) < 300
     # in the world, what the other frame's pixel sees is where the point is
-    world = scripts.rgbd_pairs._world(frames, 0, 300)[other[:, 3]]
+    world = scripts.rgbd_pairs._world(frames, 0, 300)[0][other[:, 3]]
     _, row, column, _ = other.T
     pixels = np.stack([column + 0.5, row + 0.5], 1)
     found = cameras.unproject(
@@ -108,10 +98,32 @@ def test_both_pixels_of_a_point_show_it(scripts, frames):
     )
     assert np.linalg.norm(found - world, axis=1).max() < 0.15  # a pixel is up to 5 cm wide
     # z of the world is up, y of the points too
-    height = scripts.rgbd_pairs._world(frames, 0, 300)[:, 2]
+    height = scripts.rgbd_pairs._world(frames, 0, 300)[0][:, 2]
     assert np.corrcoef(height, points[:, 1])[0, 1] > 0.999
     smaller = scripts.rgbd_pairs.pair(frames, 0, 1, 300, size=16)
     assert smaller[1].shape == (2, 16, 16, 3) and smaller[2][:, 1:3].max() < 16
+
+
+def test_metric_points_keep_their_distances_and_colours(scripts, frames):
+    plain, _, pairs = scripts.rgbd_pairs.pair(frames, 0, 1, 300, size=SIZE)
+    points, _, same = scripts.rgbd_pairs.pair(frames, 0, 1, 300, size=SIZE, metric=True)
+    np.testing.assert_array_equal(same, pairs)
+    world, _ = scripts.rgbd_pairs._world(frames, 0, 300)
+    np.testing.assert_allclose(points[:, :3], world - world.mean(0), atol=1e-5)
+    own = pairs[pairs[:, 0] == 0]
+    seen = frames.colors[0][own[:, 1], own[:, 2]] / 255
+    np.testing.assert_allclose(points[own[:, 3], 3:], seen - 0.5, atol=1e-6)
+
+
+def test_frames_of_a_generated_room_overlap_and_lie_in_it(scripts):
+    frames = scripts.room_frames.of_room(0, "train")
+    size = rooms.generate_meshes(0).triangles.max((0, 1))
+    for i in range(len(frames.poses)):
+        world, _ = scripts.rgbd_pairs._world(frames, i, 200)
+        assert (world > -0.06).all() and (world < size + 0.01).all()
+    neighbours = [(i, i + 1) for i in range(len(frames.poses) - 1)]
+    assert len({*neighbours} & {*scripts.rgbd_pairs.overlapping(frames)}) >= 6
+    assert frames.depths.max() < 9  # no ray leaves the room
 
 
 def test_scenes_are_data_to_pre_train_on(scripts, scene, monkeypatch):
@@ -126,11 +138,11 @@ def test_scenes_are_data_to_pre_train_on(scripts, scene, monkeypatch):
 
 def test_damaged_scenes_are_named(scripts, scene, tmp_path):
     with pytest.raises(InputError, match="holds no scene, a folder with color, depth"):
-        scripts.rgbd_pairs.read(tmp_path, 100, 24)
+        scripts.rgbd_pairs.read(scripts.rgbd_pairs.in_folder(tmp_path), 100, 24)
     (tmp_path / "scene" / "pose").mkdir(parents=True)
     (tmp_path / "scene" / "pose" / "0.txt").write_text("1 0 0")
     with pytest.raises(InputError, match="0.txt must hold 4 x 4 numbers"):
-        scripts.rgbd_pairs.read(tmp_path, 100, 24)
+        scripts.rgbd_pairs.read(scripts.rgbd_pairs.in_folder(tmp_path), 100, 24)
     np.savetxt(tmp_path / "scene" / "pose" / "0.txt", np.eye(4))
     with pytest.raises(InputError, match="0.png cannot be read"):
-        scripts.rgbd_pairs.read(tmp_path, 100, 24)
+        scripts.rgbd_pairs.read(scripts.rgbd_pairs.in_folder(tmp_path), 100, 24)

@@ -58,9 +58,9 @@ def angles(centre: ArrayLike) -> tuple[NDArray, NDArray, NDArray]:
     )
 
 
-def intrinsics(size: int) -> NDArray[np.float64]:
-    """Return K (3, 3) of square images of `size` pixels a side."""
-    return np.array([[FOCAL * size, 0, size / 2], [0, FOCAL * size, size / 2], [0, 0, 1]])
+def intrinsics(size: int, focal: float = FOCAL) -> NDArray[np.float64]:
+    """Return K (3, 3) of square images of `size` pixels a side; `focal` is in sides."""
+    return np.array([[focal * size, 0, size / 2], [0, focal * size, size / 2], [0, 0, 1]])
 
 
 def project(

@@ -21,6 +21,7 @@ class Stream(enum.IntEnum):
     VIEWS = 7  # which pictures of each model, by step
     LABELLED = 10  # which training clouds keep their labels
     BLOCKS = 11  # of a room: which points share one, by split and room
+    SCENES = 12  # other poses, shapes and colours of training scenes, by step and scene
 
 
 def generator(seed: int, stream: Stream, *number: int) -> np.random.Generator:

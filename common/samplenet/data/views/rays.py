@@ -56,14 +56,16 @@ def render(
     size: int,
     samples: int = 4,
     lit: bool = True,
+    focal: float = cameras.FOCAL,
 ) -> Views:
     """Draw a surface, from both of its sides, as the cameras (V, 4, 4) see it.
 
     Args:
-        size: S, pixels a side; the lens is that of `cameras.intrinsics`.
+        size: S, pixels a side.
         samples: rays a side for each pixel, 1 or even: they lie on a grid that has the pixels'
             centres and corners, and neighbours share those on their border.
         lit: whether triangles that turn away from the light are darker.
+        focal: length of the lens in sides of the image, as of `cameras.intrinsics`.
 
     Raises:
         InputError: a bad size or number of samples.
@@ -72,7 +74,10 @@ def render(
         raise InputError(f"size must be at least 1 and samples 1 or even, got {size} and {samples}")
     scene = EmbreeScene(robust=True)  # no ray slips through between two triangles
     TriangleMesh(scene, np.ascontiguousarray(surface.triangles, np.float32))
-    pictures = [_picture(scene, surface, extrinsic, size, samples, lit) for extrinsic in extrinsics]
+    K = cameras.intrinsics(size, focal)
+    pictures = [
+        _picture(scene, surface, extrinsic, K, size, samples, lit) for extrinsic in extrinsics
+    ]
     return Views(*(np.stack(channel) for channel in zip(*pictures, strict=True)))
 
 
@@ -99,13 +104,12 @@ def visible(
 
 
 def _picture(
-    scene, surface: Surface, extrinsic: NDArray, size: int, samples: int, lit: bool
+    scene, surface: Surface, extrinsic: NDArray, K: NDArray, size: int, samples: int, lit: bool
 ) -> tuple:
     """Return one view's attributes of `Views`, in their order."""
     ticks = np.arange(size) + 0.5 if samples == 1 else np.arange(samples * size + 1) / samples
-    rows, columns = _window(surface, extrinsic, size, ticks)
+    rows, columns = _window(surface, extrinsic, K, ticks)
     camera = cameras.centre(extrinsic)
-    K = cameras.intrinsics(size)
     rays = np.ones((len(ticks[rows]), len(ticks[columns]), 3))  # (R, C, 3), 1 deep
     rays[..., 0] = (ticks[columns] - K[0, 2]) / K[0, 0]
     rays[..., 1] = (ticks[rows, None] - K[1, 2]) / K[1, 1]
@@ -145,11 +149,11 @@ def _picture(
     )
 
 
-def _window(surface: Surface, extrinsic: NDArray, size: int, ticks: NDArray) -> tuple[slice, slice]:
+def _window(
+    surface: Surface, extrinsic: NDArray, K: NDArray, ticks: NDArray
+) -> tuple[slice, slice]:
     """Return the rows and columns of rays outside of which no ray can hit the surface."""
-    pixels, depth = cameras.project(
-        surface.triangles.reshape(-1, 3), extrinsic, cameras.intrinsics(size)
-    )
+    pixels, depth = cameras.project(surface.triangles.reshape(-1, 3), extrinsic, K)
     if depth.min() <= 0:  # beside or behind the camera, where lines do not stay lines
         return slice(None), slice(None)
     low = np.searchsorted(ticks, pixels.min(0) - 1e-3)
