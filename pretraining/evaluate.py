@@ -28,6 +28,7 @@ BACKBONES = {
     "pointnet": "PointNet",
     "pointnet_plain": "PointNet without T-Nets",
     "dgcnn": "DGCNN",
+    "srunet": "SR-UNet",
 }
 
 

@@ -1,5 +1,7 @@
 """What this experiment asks, runs and shows: all that reproduce.sh, page and tests know of it."""
 
+from pathlib import Path
+
 QUESTION = "Does a point network that learned from pictures without labels need fewer labels?"
 FRAMEWORK = "torch"
 INSTALLS = ["render", "probe"]
@@ -22,6 +24,11 @@ METRICS = {
     "point_accuracy_class_mean": dict(
         title="Scenes: mean of the classes' shares of right points, %", **SHARE
     ),
+    "miou_voxels": dict(title="Scenes, voxels: IoU, mean over classes, %", **SHARE),
+    "voxel_accuracy": dict(title="Scenes, voxels: of the right class, %", **SHARE),
+    "voxel_accuracy_class_mean": dict(
+        title="Scenes, voxels: mean of the classes' shares of right ones, %", **SHARE
+    ),
     "accuracy_fps": dict(title="The same classifier on as many farthest points, %", **SHARE),
     "accuracy_whole": dict(title="The same classifier on all points, %", **SHARE),
     "restored": dict(title="Share of the weights from the start's run, %", scale=100, digits=1),
@@ -33,7 +40,12 @@ FLAGS = {
     "--pairs-root": dict(metavar="DIR", help="pictures and pixel-point pairs to pre-train on"),
     "--scanobjectnn-root": dict(metavar="DIR", help="ScanObjectNN's h5_files: further tasks"),
     "--parts-root": dict(metavar="DIR", help="ShapeNetPart in HDF5; default: built-in shapes"),
-    "--rooms-root": dict(metavar="DIR", help="S3DIS rooms or blocks; default: generated rooms"),
+    "--rooms-root": dict(
+        metavar="DIR", help="S3DIS rooms or blocks, or ScanNet; default: generated rooms"
+    ),
+    "--frames-root": dict(
+        metavar="DIR", help="RGB-D scenes that `scenes` learns from; default: generated rooms"
+    ),
     "--backbones": dict(
         nargs="+", choices=BACKBONES, help="networks to pre-train: pointnet (default), dgcnn"
     ),
@@ -57,12 +69,31 @@ SCANS = ("scanobjectnn_object_only", "scanobjectnn_with_background")
 # published for DGCNN; the shorter presets train both networks alike
 DGCNN = ["--optimizer", "sgd", "--lr", 0.1, "--lr-schedule", "cosine", "--label-smoothing", 0.2]
 DGCNN_OWN = {"classifier": ["--augmentation", "scale"], "scenes": ["--batch-size", 32]}
+UNET = {  # of `scenes`
+    "smoke": ["--unet-depth", 14, "--unet-width", 4, "--voxel-size", 0.2],
+    "quick": ["--unet-depth", 14, "--unet-width", 16],
+    "paper": [],
+}
+VIEWED = {"smoke": 1, "quick": 40, "paper": 1000}  # generated rooms to pre-train on
+VIEWS = {
+    "smoke": ["--num-views", 2, "--batch-size", 8],
+    "quick": ["--num-views", 2, "--image-size", 64, "--num-points", 4096],
+    "paper": ["--num-views", 2, "--image-size", 64, "--num-points", 8192],
+}
+WHOLE_ROOMS = {
+    "smoke": ["--lr", 0.1, "--batch-size", 2],
+    "quick": ["--lr", 0.1, "--batch-size", 4, "--epochs", 20, "--room-points", 40_000],
+    # published: 20,000 steps; S3DIS has 204 rooms outside of Area 5, ScanNet 1201 scans
+    "paper": ["--lr", 0.1, "--batch-size", 18, "--epochs", 1818],
+}
+SCANNET = ["--lr", 0.8, "--batch-size", 12, "--epochs", 200, "--voxel-size", 0.02]
 SCANS_DECAY = ["--lr-decay-samples", 46_180]  # 20 epochs of the 2309 scans, for PointNet
 DATA_NAMES = {
     "data_root": "ModelNet40",
     "pairs_root": "ModelNet40's pictures",
     "parts_root": "ShapeNetPart",
     "rooms_root": "S3DIS",
+    "frames_root": "RGB-D frames",
     "scanobjectnn_root": "ScanObjectNN",
 }
 
@@ -90,14 +121,43 @@ def runs(plan):
     plan.add("evaluate.py", "evaluation", flags, data=False, needs=needs, output="results.json")
 
 
+def scenes(plan):
+    """Add SR-UNet, pre-trained from views of rooms or not, for the classes of whole rooms."""
+    root, scored = plan.flags.rooms_root, []
+    published = SCANNET if plan.preset == "paper" and is_scannet(root) else WHOLE_ROOMS[plan.preset]
+    sgd = ["--optimizer", "sgd", "--lr-schedule", "poly", *published]
+    sgd += ["--data-root", root] if root else []
+    for start in ["random", *(LOSSES if plan.flags.grid else list(LOSSES)[:1])]:
+        run = None if start == "random" else add_room_pretraining(plan, start)
+        own, needs = started(plan, "srunet", run)
+        own += [*UNET[plan.preset], "--augmentation", "scene", *sgd]
+        for seed in SEEDS[plan.preset]:
+            flags, folder = [*own, "--seed", seed], f"scenes/srunet-{start}-seed{seed}"
+            output = dict(needs=needs, output="last.safetensors", resume=True, data=False)
+            scored.append(plan.add("train_scenes.py", folder, flags, **output))
+    flags = ["--runs", plan.path(f"{plan.base}/scenes"), *data_name(plan)]
+    output = dict(needs=scored, output="results.json", data=False)
+    plan.add("evaluate.py", "evaluation-scenes", flags, **output)
+
+
+EXTRAS = {"scenes": scenes}
+
+
 def data_name(plan):
     """Return the flag that names the data in the tables, unless all are built in."""
     flags = vars(plan.flags)
     names = [name for root, name in DATA_NAMES.items() if flags[root]]
+    if is_scannet(flags["rooms_root"]):
+        names[names.index("S3DIS")] = "ScanNet"
     if not names:
         return []
     built_in = [] if flags["pairs_root"] and flags["parts_root"] else ["built-in shapes"]
     return ["--data", ", ".join(names + built_in)]
+
+
+def is_scannet(root):
+    """Return whether a folder of rooms is in ScanNet's layout."""
+    return bool(root) and Path(root, "scannetv2_train.txt").is_file()
 
 
 def add_tasks(plan, backbone, start, run):
@@ -145,6 +205,19 @@ def add_pretraining(plan, script, folder, flags=(), needs=()):
         flags = [*flags, "--pairs-root", plan.flags.pairs_root]
     output = dict(needs=needs, output="last.safetensors", resume=True)
     return plan.add(script, folder, flags, data=False, **output)
+
+
+def add_room_pretraining(plan, start="both"):
+    """Add the pre-training of SR-UNet from views of rooms, after that of the image network."""
+    frames = plan.flags.frames_root
+    views = ["--frames-root", frames] if frames else ["--rooms", VIEWED[plan.preset]]
+    views += VIEWS[plan.preset]
+    output = dict(output="last.safetensors", resume=True, data=False)
+    one = ["--views", 1]  # of the two of a pair, on either side
+    images = plan.add("train_images.py", "images-rooms", [*views, *one], **output)
+    flags = [*views, *UNET[plan.preset], "--backbone", "srunet", "--augmentation", "scene"]
+    flags += ["--images", plan.path(images), "--losses", *LOSSES[start]]
+    return plan.add("train_points.py", f"srunet/{start}", flags, needs=[images], **output)
 
 
 def add_probe(plan, backbone, start="random", pretrained=None):

@@ -71,7 +71,9 @@ def optimizer(net: nn.Module, config: FineTuneConfig) -> torch.optim.Optimizer:
     if config.optimizer == "adam":
         return capture.adam(net, config.lr)
     rate = capture.rate(net, config.lr)
-    return torch.optim.SGD(net.parameters(), rate, momentum=0.9, weight_decay=1e-4, fused=True)
+    dampening = 0.1 if config.backbone == "srunet" else 0  # published
+    settings = dict(momentum=0.9, dampening=dampening, weight_decay=1e-4)
+    return torch.optim.SGD(net.parameters(), rate, **settings, fused=True)
 
 
 class Learner(nn.Module):
@@ -93,7 +95,8 @@ class Learner(nn.Module):
         if transform is not None and self.config.regulariser:
             regulariser = self.processes * transform_regulariser(transform)
             loss = loss + self.config.regulariser * regulariser
-        right = (logits.argmax(-1) == labels).float().mean()
+        known = labels >= 0  # unlabelled points count neither here nor in the loss
+        right = ((logits.argmax(-1) == labels) & known).sum() / known.sum()
         return loss, torch.stack([loss, right]).detach()
 
 

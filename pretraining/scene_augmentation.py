@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+AUGMENTATIONS = ("none", "scene")
 TILT = np.pi / 64  # about x and y, at most
 SCALE = (0.9, 1.1)
 ELASTIC = ((0.2, 0.4), (0.8, 1.6))  # metres between the nodes of the noise, and its factor

@@ -72,8 +72,10 @@ def of_parts(predicted: NDArray[np.int64], clouds: PartClouds) -> dict[str, floa
 
 
 def confusion(predicted: NDArray, labels: NDArray, classes: int) -> NDArray[np.int64]:
-    """Count points (classes, classes) by their class and the predicted one."""
+    """Count labelled points (classes, classes) by their class and the predicted one."""
+    known = labels.ravel() >= 0
     pairs = classes * labels.astype(np.int64).ravel() + predicted.ravel()
+    pairs = pairs[known]
     return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
 
 
@@ -90,6 +92,16 @@ def of_scenes(counts: NDArray[np.int64]) -> dict[str, float]:
         "miou_scenes": (right[union > 0] / union[union > 0]).mean(),
         "point_accuracy": right.sum() / counts.sum(),
         "point_accuracy_class_mean": (right[there] / true[there]).mean(),
+    }
+
+
+def of_voxels(counts: NDArray[np.int64]) -> dict[str, float]:
+    """Score voxels as `of_scenes` does points, under names of their own."""
+    miou, accuracy, of_classes = of_scenes(counts).values()
+    return {
+        "miou_voxels": miou,
+        "voxel_accuracy": accuracy,
+        "voxel_accuracy_class_mean": of_classes,
     }
 
 

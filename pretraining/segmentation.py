@@ -1,8 +1,8 @@
-"""Networks that classify the points of a cloud: one on any trunk, and the published four.
+"""Networks that classify the points of a cloud: one on any trunk, and the published five.
 
 A network's `forward(points, extra)` takes points (B, N, 3) and what else is known: of parts, the
 category (B, categories) as ones and zeros; of scenes, the features (B, N, 9). It returns logits
-(B, N, outputs) and PointNet's feature transform, or None.
+(B, N, outputs) and PointNet's feature transform, or None. SR-UNet takes voxels instead.
 """
 
 import torch
@@ -13,6 +13,7 @@ from backbones import WIDTH, PointNet
 from point_layers import SLOPE, EdgeLayer, PointLayer, TNet, feature_neighbours
 from samplenet.data.blocks import FEATURES
 from samplenet.ops import torch as ops
+from samplenet.torch.sparse import SparseTensor, Voxels
 
 
 def of_all_points(cloud: Tensor, points: Tensor) -> Tensor:
@@ -189,6 +190,19 @@ class DGCNNScenes(nn.Module):
         every = torch.cat(every, 2)
         cloud = of_all_points(self.widest(every).max(1).values, every)
         return self.head(torch.cat([cloud, every], 2)), None
+
+
+class SRUNetScenes(nn.Module):
+    """SR-UNet and its last layer, which is linear on each voxel."""
+
+    def __init__(self, trunk: nn.Module, outputs: int):
+        super().__init__()
+        self.trunk, self.head = trunk, nn.Linear(trunk.width, outputs)
+
+    def forward(self, features: Tensor, keys: Tensor) -> tuple[Tensor, None]:
+        """Features (V, 3) of voxels and their keys (V,) -> logits (V, outputs)."""
+        voxels = Voxels(keys, clouds=0)  # their number matters to `pool` alone
+        return self.head(self.trunk.net(SparseTensor(features, voxels))), None
 
 
 def edges(inputs: int, k: int) -> nn.ModuleList:

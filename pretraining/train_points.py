@@ -31,7 +31,7 @@ from samplenet.runs.training import Training
 from samplenet.torch import capture, processes
 from samplenet.torch.settings import DeviceConfig
 from samplenet.torch.state import State
-from scene_augmentation import augment
+from scene_augmentation import AUGMENTATIONS, augment
 
 LOSSES = ("point", "global")
 
@@ -42,8 +42,8 @@ class Config(DeviceConfig, VoxelConfig, PairsConfig):
 
     images: str = option("", "run folder of the trained image network", path=True)
     backbone: str = option("pointnet", "network to pre-train", choices=OF_SCENES)
-    augmentation: bool = option(
-        False, "SR-UNet: other poses, shapes and colours of a scene at each step"
+    augmentation: str = option(
+        "none", "SR-UNet: 'scene', other poses, shapes and colours", choices=AUGMENTATIONS
     )
     transforms: bool = option(True, "PointNet: the two T-Nets")
     k: int = option(20, "DGCNN: neighbours of a point, itself included", at_least=1)
@@ -133,8 +133,8 @@ def train(config: Config) -> None:
     if not config.images:
         raise InputError("--images is needed: the run folder of the trained image network")
     image_net, image_config = load_images(config.images)
-    if config.augmentation and (config.backbone != "srunet" or not scenes(config)):
-        raise InputError("--augmentation is of scenes: give --backbone srunet, and --rooms")
+    if config.augmentation != "none" and (config.backbone != "srunet" or not of_scenes(config)):
+        raise InputError("--augmentation scene needs scenes: give --backbone srunet, and --rooms")
     objects = open_pairs(config, metric=config.backbone == "srunet")
     objects = objects.with_pairs(config.pairs) if "point" in config.losses else objects
     rows = np.arange(len(objects))
@@ -157,7 +157,7 @@ def train(config: Config) -> None:
             pairs = torch.from_numpy(draw(config, objects, step, rows.tolist())).to(peers.device)
             maps, seen = (a[rows] for a in looks) if looks else look(image_net, images[rows])
             clouds = points[rows]
-            if config.augmentation:
+            if config.augmentation == "scene":
                 clouds = augmented(config, objects.points, step, rows.tolist()).to(peers.device)
             return clouds, pairs, maps.float(), seen
 
@@ -183,7 +183,7 @@ def draw(config: Config, objects: Objects, step: int, rows: list[int]) -> np.nda
     return np.stack(drawn).astype(np.int64)
 
 
-def scenes(config: Config) -> bool:
+def of_scenes(config: Config) -> bool:
     """Return whether it learns from views of rooms rather than of objects."""
     return config.pairs_root is None and (config.frames_root or config.rooms) is not None
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from samplenet import InputError
-from samplenet.data import blocks, h5, rooms, s3dis
+from samplenet.data import blocks, h5, rooms, s3dis, scannet
 from samplenet.data.rooms import Room
 
 
@@ -112,6 +112,66 @@ def test_scans_become_rooms(scans, tmp_path):
         s3dis.load_rooms(tmp_path / "rooms", "train")
     with pytest.raises(InputError, match="name the scans' folder"):
         s3dis.convert(tmp_path / "rooms", tmp_path / "again")
+
+
+def write_ply(path, table, names):
+    """Write a text PLY file of points with these properties, `label` a whole number."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kinds = {"x": "float", "y": "float", "z": "float", "label": "ushort"}
+    properties = "".join(f"property {kinds.get(name, 'uchar')} {name}\n" for name in names)
+    lines = "".join(" ".join(map(str, row)) + "\n" for row in table)
+    head = f"ply\nformat ascii 1.0\nelement vertex {len(table)}\n{properties}end_header\n"
+    path.write_text(head + lines)
+
+
+PLY = ("x", "y", "z", "red", "green", "blue", "label")
+
+
+def test_rooms_of_s3dis_as_ply_are_those_of_the_areas_lists(tmp_path):
+    """Labels are in the published order: clutter, beam, board, bookcase, ceiling, chair ..."""
+    for area in range(1, 7):
+        rows = [[area, 2, 3, 10, 20, 30, 5], [0, 0, 1, 0, 0, 0, 10], [0, 1, 1, 1, 1, 1, 255]]
+        rows += [[0, 1, 1, 1, 1, 1, 13], [0, 1, 1, 1, 1, 1, 0]]
+        write_ply(tmp_path / f"Area_{area}" / "office_1.ply", rows, PLY)
+        (tmp_path / "splits").mkdir(exist_ok=True)
+        (tmp_path / "splits" / f"area{area}.txt").write_text(f"Area_{area}/office_1.ply\n")
+    (test,) = s3dis.load_rooms(tmp_path, "test", test_area=5)
+    none = rooms.UNLABELLED
+    assert test.labels.tolist() == [8, none, none, 5, 12]  # chair, stairs, 255, window, clutter
+    np.testing.assert_allclose(test.points[0], [5, 2, 2])
+    assert test.colors[0].tolist() == [10, 20, 30]
+    assert len(s3dis.load_rooms(tmp_path, "train", test_area=5)) == 5
+    write_ply(tmp_path / "Area_1" / "office_1.ply", [[1, 2, 3]], PLY[:3])
+    with pytest.raises(InputError, match="has no property blue, green, label, red"):
+        s3dis.load_rooms(tmp_path, "train")
+    (tmp_path / "Area_1" / "office_1.ply").write_text("no ply")
+    with pytest.raises(InputError, match="office_1.ply .*: correct or remove it"):
+        s3dis.load_rooms(tmp_path, "train")
+    (tmp_path / "splits" / "area5.txt").unlink()
+    with pytest.raises(InputError, match="area5.txt cannot be read"):
+        s3dis.load_rooms(tmp_path, "test", test_area=5)
+
+
+def test_scans_of_scannet_have_the_benchmarks_classes(tmp_path):
+    folder = tmp_path / "scans" / "scene0000_00"
+    rows = [[1, 2, 3, 10, 20, 30], [0, 2, 4, 0, 0, 0], [0, 2, 4, 0, 0, 0], [0, 2, 4, 1, 1, 1]]
+    write_ply(folder / "scene0000_00_vh_clean_2.ply", rows, PLY[:6])
+    labels = folder / "scene0000_00_vh_clean_2.labels.ply"
+    corners = [[0, 0, 0, 39], [0, 0, 0, 1], [0, 0, 0, 0], [0, 0, 0, 13]]
+    write_ply(labels, corners, ("x", "y", "z", "label"))
+    assert not scannet.is_scans(tmp_path)
+    (tmp_path / "scannetv2_train.txt").write_text("scene0000_00\n")
+    (tmp_path / "scannetv2_val.txt").write_text("\n")
+    assert scannet.is_scans(tmp_path) and len(scannet.CLASSES) == 20
+    (room,) = scannet.load_rooms(tmp_path, "train")
+    assert room.name == "scene0000_00"
+    assert room.labels.tolist() == [19, 0, rooms.UNLABELLED, rooms.UNLABELLED]
+    np.testing.assert_allclose(room.points[:2], [[1, 0, 0], [0, 0, 1]])
+    with pytest.raises(InputError, match="scannetv2_val.txt names no scan"):
+        scannet.load_rooms(tmp_path, "test")
+    write_ply(labels, corners[:2], ("x", "y", "z", "label"))
+    with pytest.raises(InputError, match="has 4 points and its .labels.ply 2"):
+        scannet.load_rooms(tmp_path, "train")
 
 
 def test_blocks_in_hdf5_are_split_by_area(tmp_path):

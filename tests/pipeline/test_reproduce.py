@@ -71,6 +71,26 @@ def test_the_paper_preset_of_pretraining_has_what_is_published_of_each_network(t
     assert "ScanObjectNN" in names and "built-in" not in names
 
 
+def test_scenes_are_planned_for_srunet_alone(tmp_path):
+    jobs = plan("scenes", "--preset", "quick")
+    started = jobs["pretraining/scenes/srunet-both-seed2"]
+    assert started.needs == ["pretraining/srunet/both"]
+    assert jobs["pretraining/srunet/both"].needs == ["pretraining/images-rooms"]
+    assert values(started, "--lr-schedule") == ["poly"]
+    assert values(jobs["pretraining/srunet/both"], "--unet-width") == ["16"]
+    assert values(started, "--unet-width") == ["16"]
+    grid = plan("scenes", "--grid", "--preset", "smoke")
+    assert {f"pretraining/scenes/srunet-{s}-seed0" for s in ("point", "global")} < {*grid}
+    (tmp_path / "scannetv2_train.txt").touch()
+    flags = [f"--{word}-root={tmp_path}" for word in ("data", "rooms", "frames")]
+    jobs = plan("scenes", *flags, "--preset", "paper")
+    base = f"pretraining-{tmp_path.name}"
+    assert values(jobs[f"{base}/scenes/srunet-both-seed0"], "--lr") == ["0.8"]
+    assert values(jobs[f"{base}/srunet/both"], "--frames-root") == [str(tmp_path)]
+    (names,) = values(jobs[f"{base}/evaluation-scenes"], "--data")
+    assert "ScanNet, RGB-D frames" in names
+
+
 def test_a_page_that_does_not_fit_the_disk_is_told(tmp_path, monkeypatch, capsys):
     from samplenet.report import page
     from samplenet.runs import jobs

@@ -14,6 +14,11 @@ TINY = "--batch-size 4 --epochs 2 --num-points 24 --device cpu --deterministic"
 CLASSIFIER = f"{TINY} --shapes-per-class 2"
 PARTS = f"{TINY} --shapes-per-class 4 --classes chair table"
 SAMPLER = "--batch-size 4 --epochs 1 --sample-sizes 6 --device cpu --deterministic"
+VOXELS = (
+    "--backbone srunet --unet-depth 14 --unet-width 4 --voxel-size 0.2 --augmentation scene "
+    "--optimizer sgd --lr 0.1 --lr-schedule poly --rooms 2 --room-points 2000 --batch-size 2 "
+    "--epochs 2 --device cpu --deterministic"
+)
 SCENES = f"{TINY} --rooms 1 --room-points 4000"
 
 
@@ -124,11 +129,65 @@ def test_scores_by_eye(scripts):
     assert of_scenes["point_accuracy_class_mean"] == pytest.approx((1 + 2 / 3) / 2)
 
 
+def test_unlabelled_points_count_nowhere(scripts):
+    labels, predicted = np.array([0, -100, 1]), np.array([0, 1, 0])
+    counts = scripts.scores.confusion(predicted, labels, 2)
+    assert counts.tolist() == [[1, 0], [1, 0]]
+    logits = torch.tensor([[5.0, 0], [0, 5.0], [5.0, 0]])
+    config = scripts.train_scenes.Config()
+    learner = scripts.finetune.Learner(lambda: (logits, None), config)
+    loss, measured = learner(torch.from_numpy(labels))
+    assert measured[1] == 0.5
+    known = torch.tensor([0, 2])
+    expected = torch.nn.functional.cross_entropy(logits[known], torch.tensor([0, 1]))
+    torch.testing.assert_close(loss, expected)
+
+
+def test_a_voxel_has_the_commonest_class_of_its_points(scripts):
+    inverse = torch.tensor([0, 0, 0, 1, 2, 2, 3, 3])
+    labels = torch.tensor([2, 1, 1, -100, -100, 0, 2, 1])
+    found = scripts.scenes.labels_of_voxels(labels, inverse, 3)
+    assert found.tolist() == [1, -100, 0, 1]
+
+
+def test_whole_rooms_are_scored_on_points_and_voxels(scripts):
+    """A network that says floor of the lowest voxels and wall of all others."""
+    config = scripts.train_scenes.Config(
+        backbone="srunet", rooms=1, room_points=3000, voxel_size=0.2
+    )
+    data = scripts.scenes.WholeRooms(config)
+    labels, features, keys = data.batch(0, np.array([0, 0]), "cpu")
+    assert len(labels) == len(features) == len(keys) and features.abs().max() <= 0.5
+    assert labels.max() < 9 and (keys[: len(keys) // 2] < 2**48).all()
+
+    class Floor(torch.nn.Module):
+        def forward(self, features, keys):
+            z = scripts.segmentation.Voxels(keys, 1).coordinates[:, 3]
+            logits = torch.zeros(len(keys), 9)
+            logits[z == 0, 1] = 1  # the floor, and the feet of all that stands on it
+            logits[z > 0, 2] = 1  # a wall, or what is not
+            return logits, None
+
+    found, n = data.score(Floor(), "cpu")
+    (room,) = scripts.scenes.open_rooms(config, "test")
+    low = np.floor(room.points[:, 2].astype(np.float64) / 0.2) == 0
+    right = np.where(low, room.labels == 1, room.labels == 2)
+    assert n == 3000 and found["point_accuracy"] == pytest.approx(right.mean())
+    voxels = {}
+    for place, label in zip(np.floor(room.points / 0.2), room.labels, strict=True):
+        voxels.setdefault(tuple(place), []).append(label)
+    hits = [
+        np.bincount(own).argmax() == (1 if place[2] == 0 else 2) for place, own in voxels.items()
+    ]
+    assert found["voxel_accuracy"] == pytest.approx(np.mean(hits), abs=2e-3)
+    assert {*found} > {"miou_scenes", "miou_voxels", "voxel_accuracy_class_mean"}
+
+
 def test_every_point_of_the_test_rooms_is_scored_once(scripts):
     config = scripts.train_scenes.Config(rooms=1, room_points=1500, num_points=100)
-    features, labels, counted = scripts.train_scenes.open_blocks(config, "test")
+    features, labels, counted = scripts.scenes.open_blocks(config, "test")
     assert counted.sum() == 1500 and counted.size > 1500
-    points, _ = scripts.train_scenes.inputs(features, "cpu")
+    points, _ = scripts.scenes.inputs(features, "cpu")
     torch.testing.assert_close(points.norm(dim=2).amax(1), torch.ones(len(points)))
     # z of the room is y of the trunk
     z, y = features[0, :, 2], points[0, :, 1].numpy()
@@ -148,6 +207,7 @@ def runs(tmp_path_factory, scripts, call_script):
             ("few-started", scripts.train_classifier, [CLASSIFIER, *few, *start]),
             ("parts", scripts.train_parts, [PARTS, *start]),
             ("scenes", scripts.train_scenes, [SCENES, *start, "--network", "published"]),
+            ("voxels", scripts.train_scenes, [VOXELS]),
             ("plain", scripts.train_classifier, [CLASSIFIER, *few, "--no-transforms"]),
             ("sampler", scripts.train_samplenet, [SAMPLER, "--task", folder / "plain"]),
             (
@@ -175,7 +235,8 @@ def test_a_run_says_where_it_started_and_how_it_did(runs):
     assert restored["scenes"] == pytest.approx(0.79, abs=5e-3)  # as published
     assert {*scores["parts"]["scores"]} > {"miou_instance", "miou_category"}
     assert scores["scenes"]["n"] == 4000  # all points of the one room
-    for name in ("all", "few-started", "parts", "scenes"):
+    assert scores["voxels"]["n"] == 2000 and scores["voxels"]["method"]["backbone"] == "srunet"
+    for name in ("all", "few-started", "parts", "scenes", "voxels"):
         assert load_checkpoint(runs / name / "last.safetensors")[1]["done"]
 
 

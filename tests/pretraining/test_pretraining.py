@@ -109,7 +109,7 @@ def test_views_of_rooms_teach_srunet(scripts, call_script, tmp_path, metrics):
     images = ["--depth 10 --width 4 --outputs 16", "--out", tmp_path / "images"]
     call_script(scripts.train_images, rooms, *images)
     small = f"{rooms} --backbone srunet --unet-depth 14 --unet-width 4 --voxel-size 0.1 --pairs 8"
-    flags = [small, "--images", tmp_path / "images", "--augmentation"]
+    flags = [small, "--images", tmp_path / "images", "--augmentation", "scene"]
     call_script(scripts.train_points, *flags, "--out", tmp_path / "points")
     last = metrics(tmp_path / "points")[-1]
     assert last["point_loss"] > 0 and last["global_loss"] > 0 and last["regulariser"] == 0
@@ -117,8 +117,8 @@ def test_views_of_rooms_teach_srunet(scripts, call_script, tmp_path, metrics):
     assert "trunk.net.up.3.blocks.0.second.conv.weight" in arrays
     with pytest.raises(InputError, match="--capture needs batches of one size, not voxels"):
         call_script(scripts.train_points, *flags, "--capture", "--out", tmp_path / "captured")
-    with pytest.raises(InputError, match="--augmentation is of scenes"):
-        call_script(scripts.train_points, POINTS, "--augmentation", *flags[1:3], "--out", tmp_path)
+    with pytest.raises(InputError, match="--augmentation scene needs scenes"):
+        call_script(scripts.train_points, POINTS, *flags[1:], "--out", tmp_path / "none")
 
 
 def test_the_image_network_stays_as_it_is(scripts, pretrained, images):

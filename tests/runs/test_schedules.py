@@ -24,6 +24,12 @@ def test_cosine_schedule_halves_in_the_middle_and_ends_at_the_floor():
     )
 
 
+def test_poly_schedule_falls_to_the_floor_by_a_power():
+    poly = SimpleNamespace(lr_schedule="poly", lr=0.1)
+    expected = [0.1, 0.1 * 0.5**0.9, 0.1 * 0.1**0.9, 1e-5]
+    assert [learning_rate(poly, s, 100) for s in (0, 50, 90, 100)] == pytest.approx(expected)
+
+
 def test_a_rate_below_the_floor_is_kept():
     low = SimpleNamespace(**{**vars(COSINE), "lr": 1e-6})
     assert [learning_rate(low, s, 100) for s in (0, 50, 100)] == [1e-6] * 3

@@ -1,4 +1,4 @@
-"""A folder of PLY files as one array: parsed once, then cached until the files change."""
+"""PLY files as arrays: a file's table, and a folder's points, parsed once and then cached."""
 
 import hashlib
 import json
@@ -91,6 +91,27 @@ def read_folder(folder: Path, caches: Sequence[Path]) -> PlyFolder:
             text = "%s cannot be written (%s): the points of %s are not cached there"
             log.warning(text, cache.parent, error, folder)
     return content
+
+
+def table(path: Path, *names: str) -> NDArray[np.float64]:
+    """Read properties of a file's points as a table (P, properties).
+
+    Raises:
+        InputError: no such file, bad content, no point, a property that is not there or a number
+            that is not finite.
+    """
+    try:
+        rows = scans.ply.read(path).rows
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    except scans.Bad as error:
+        raise InputError(f"{path} {error}: correct or remove it") from error
+    if missing := {*names} - {*rows.dtype.names}:
+        raise InputError(f"{path} has no property {', '.join(sorted(missing))} of its points")
+    found = np.stack([rows[name].astype(np.float64) for name in names], 1)
+    if not len(found) or not np.isfinite(found).all():
+        raise InputError(f"{path} must hold points, all of them finite")
+    return found
 
 
 def encode(points: NDArray[np.float32]) -> bytes:

@@ -22,6 +22,7 @@ HEIGHTS = {
 }
 CLASSES = ("ceiling", "floor", "wall", *HEIGHTS)
 LARGEST = 2.2  # metres, of a piece of furniture's longer side on the floor
+UNLABELLED = -100  # the label of points whose class is not known; PyTorch's loss leaves them out
 TRIES = 30  # places tried for a piece of furniture
 THICKNESS = 0.05
 
@@ -33,7 +34,7 @@ class Room:
     Attributes:
         points: (P, 3) float32; the least of each coordinate is 0.
         colors: (P, 3) uint8.
-        labels: (P,) int64.
+        labels: (P,) int64, UNLABELLED where it is not known.
         name: such as "Area_1_office_3".
     """
 

@@ -1,4 +1,4 @@
-"""S3DIS (Armeni 2016): rooms from the annotated scans, and PointNet's blocks in HDF5.
+"""S3DIS (Armeni 2016): rooms from the annotated scans or as PLY, and PointNet's blocks in HDF5.
 
 python -m samplenet.data.s3dis --raw Stanford3dDataset_v1.2_Aligned_Version --out DIR
 
@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from samplenet.atomic import beside
-from samplenet.data import h5
+from samplenet.data import h5, ply
 from samplenet.data.blocks import FEATURES
-from samplenet.data.rooms import Room
+from samplenet.data.rooms import UNLABELLED, Room
 from samplenet.errors import InputError
 from samplenet.runs.parser import Parser
 
@@ -28,6 +28,8 @@ CLASSES = (
     *("table", "chair", "sofa", "bookcase", "board", "clutter"),
 )
 AREAS = range(1, 7)
+# of PointContrast's PLY files, which have stairs too; these, and its 255, are unlabelled here
+PLY_CLASSES = ("clutter", *sorted({*CLASSES, "stairs"} - {"clutter"}))
 
 
 def is_blocks(root: str | os.PathLike) -> bool:
@@ -38,9 +40,14 @@ def is_blocks(root: str | os.PathLike) -> bool:
 def load_rooms(root: str | os.PathLike, split: str, test_area: int = 5) -> list[Room]:
     """Read the rooms `<root>/Area_<a>_<room>.npy` of the test area, or of all others.
 
+    If there is `<root>/splits`, they are PointContrast's: `splits/area<a>.txt` lists the PLY files
+    of an area, each with x y z red green blue label; no such file has been read here.
+
     Raises:
         InputError: no such room, or a damaged file.
     """
+    if (Path(root) / "splits").is_dir():
+        return [_ply_room(file) for file in _ply_files(Path(root), split, test_area)]
     files = [
         file
         for file in sorted(Path(root).glob("Area_*.npy"))
@@ -58,6 +65,31 @@ def load_rooms(root: str | os.PathLike, split: str, test_area: int = 5) -> list[
     return rooms
 
 
+def _ply_files(root: Path, split: str, test_area: int) -> list[Path]:
+    files = []
+    for area in AREAS:
+        if not _is_in(f"Area_{area}_", split, test_area):
+            continue
+        listed = root / "splits" / f"area{area}.txt"
+        try:
+            files += [root / line for line in listed.read_text().splitlines() if line.strip()]
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{listed} cannot be read: {error}") from error
+    if not files:
+        raise InputError(f"{root}/splits lists no room for its {split} split")
+    return files
+
+
+def _ply_room(file: Path) -> Room:
+    table = ply.table(file, "x", "y", "z", "red", "green", "blue", "label")
+    own = np.full(256, UNLABELLED)
+    own[: len(PLY_CLASSES)] = [
+        CLASSES.index(name) if name in CLASSES else UNLABELLED for name in PLY_CLASSES
+    ]
+    table[:, 6] = own[table[:, 6].clip(0, 255).astype(int)]
+    return _room(table, file)
+
+
 def _is_in(name: str, split: str, test_area: int) -> bool:
     if split not in ("train", "test") or test_area not in AREAS:
         raise InputError(
@@ -72,8 +104,9 @@ def _room(table: NDArray, file: Path) -> Room:
     if not right or not np.isfinite(table).all():
         raise InputError(f"{file} must hold x y z r g b label a point, finite; got {table.shape}")
     labels = table[:, 6].astype(np.int64)
-    if labels.min() < 0 or labels.max() >= len(CLASSES):
-        raise InputError(f"{file} has labels {labels.min()}..{labels.max()}: make them 0..12")
+    known = labels[labels != UNLABELLED]
+    if len(known) and (known.min() < 0 or known.max() >= len(CLASSES)):
+        raise InputError(f"{file} has labels {known.min()}..{known.max()}: make them 0..12")
     points = (table[:, :3] - table[:, :3].min(0)).astype(np.float32)
     return Room(points, table[:, 3:6].clip(0, 255).astype(np.uint8), labels, file.stem)
 

@@ -2,7 +2,7 @@
 
 import math
 
-SCHEDULES = ("step", "cosine")
+SCHEDULES = ("step", "cosine", "poly")
 
 
 def learning_rate(config, step: int, steps: int) -> float:
@@ -11,10 +11,12 @@ def learning_rate(config, step: int, steps: int) -> float:
     Args:
         config: its `lr_schedule` is "step", the released code's: `lr` times `lr_decay` for every
             `lr_decay_samples` clouds seen; or "cosine", for short runs: half a cosine from `lr` to
-            the floor over the whole run.
+            the floor over the whole run; or "poly", SR-UNet's: `lr` times (1 - step / steps)^0.9.
     """
     if config.lr_schedule == "step":
         factor = config.lr_decay ** (step * config.batch_size // config.lr_decay_samples)
+    elif config.lr_schedule == "poly":
+        factor = (1 - step / steps) ** 0.9
     else:
         factor = 0.5 * (1 + math.cos(math.pi * step / steps))
     # The released code's floor: with smaller steps Adam hardly moves. An lr below it is kept.

@@ -79,7 +79,9 @@ class RunConfig:
     batch_size: int = option(32, "clouds, or pairs of clouds, per step, B", at_least=2)
     lr: float = option(1e-3, "Adam's first learning rate", above=0)
     lr_schedule: str = option(
-        "step", "'step' (published) or 'cosine' (short runs)", choices=SCHEDULES
+        "step",
+        "'step' (published), 'cosine' (short runs) or 'poly' (SR-UNet: falls to 0)",
+        choices=SCHEDULES,
     )
     lr_decay: float = option(1.0, "factor of the step schedule; 1: a constant rate", at_least=0)
     lr_decay_samples: int = option(
