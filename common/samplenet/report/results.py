@@ -36,9 +36,14 @@ class Results:
     points: int = 0
 
     def headline(self, **match) -> list[dict]:
-        """Select rows of the experiment's first metric, over all classes."""
-        rows = select(self.rows, metric=self.experiment.headline, **match)
-        return [row for row in rows if "class" not in row]
+        """Select rows of the experiment's first metric, over all classes.
+
+        An experiment without samplers may have tables of a part of its tasks: it is their first.
+        """
+        names = [*self.experiment.metrics][: 1 if self.experiment.has_samplers else None]
+        found = (select(self.rows, metric=name) for name in names)
+        rows = next(filter(None, found), [])
+        return [row for row in select(rows, **match) if "class" not in row]
 
     @property
     def size(self) -> tuple[int, int]:
