@@ -50,6 +50,7 @@ MENU = {
         "docs/rendering.md",
         "docs/released-dpc.md",
         "docs/ops.md",
+        "docs/sparse.md",
         "Ops: speed, build, limits <common/samplenet/ops/README.md>",
         "docs/data-formats.md",
     ],

@@ -252,6 +252,20 @@ FAULTS = [
         },
     ),
     (
+        ["pretraining/train_scenes.py"],
+        {
+            "augmented blocks": (
+                "--augmentation scene",
+                "--augmentation scene is of whole rooms: give --backbone srunet",
+            ),
+            "larger batch than rooms": (
+                "--backbone srunet --batch-size 4",
+                "--batch-size 4 is larger than the training set of 1 clouds",
+            ),
+            "no voxels": ("--voxel-size 0", "--voxel-size must be above 0, got 0.0"),
+        },
+    ),
+    (
         ["pretraining/train_points.py"],
         {
             "no image network": (
@@ -265,6 +279,15 @@ FAULTS = [
             "point network as image network": (
                 "--images {points}",
                 "config.yaml is damaged or of another kind of run .it lacks depth",
+            ),
+            "scenes that are none": (
+                "--augmentation scene",
+                "--augmentation scene needs scenes: give --backbone srunet, and --rooms",
+            ),
+            "unknown depth": ("--backbone srunet --unet-depth 18", "one of 34, 14, got 18"),
+            "captured voxels": (
+                "--backbone srunet --unet-depth 14 --unet-width 2 --capture",
+                "--capture needs batches of one size, not voxels",
             ),
             "more pairs than there are": ("--pairs 500", "no object has 500 pairs, the most is"),
             "unknown loss": (
