@@ -31,6 +31,11 @@ class Layer(nn.Module):
 
     def forward(self, x: SparseTensor, *to: Voxels) -> SparseTensor:
         x = self.conv(x, *to)
+        if self.training and len(x.voxels) < 2:
+            raise InputError(
+                f"batch norm needs 2 voxels, got {len(x.voxels)}: give larger clouds, or smaller "
+                "voxels, which are 16 times as wide on the lowest stage"
+            )
         return x._replace(features=self.norm(x.features))
 
 

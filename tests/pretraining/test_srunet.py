@@ -87,6 +87,9 @@ def test_an_unknown_weight_or_depth_is_refused(scripts):
         scripts.srunet.from_minkowski({"layer1.0.conv1.kernel": torch.zeros(1)})
     with pytest.raises(InputError, match="one of 34, 14, got 18"):
         scripts.srunet.SRUNet(depth=18)
+    x, _ = sparse.voxelise(torch.rand(50, 3), torch.rand(50, 3), 0.2)
+    with pytest.raises(InputError, match="batch norm needs 2 voxels, got 1: give larger clouds"):
+        scripts.srunet.SRUNet(depth=14, stem=4)(x)
 
 
 def test_each_voxel_is_described_from_its_own_cloud(scripts):
