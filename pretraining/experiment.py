@@ -69,11 +69,6 @@ SCANS = ("scanobjectnn_object_only", "scanobjectnn_with_background")
 # published for DGCNN; the shorter presets train both networks alike
 DGCNN = ["--optimizer", "sgd", "--lr", 0.1, "--lr-schedule", "cosine", "--label-smoothing", 0.2]
 DGCNN_OWN = {"classifier": ["--augmentation", "scale"], "scenes": ["--batch-size", 32]}
-UNET = {  # of `scenes`
-    "smoke": ["--unet-depth", 14, "--unet-width", 4, "--voxel-size", 0.2],
-    "quick": ["--unet-depth", 14, "--unet-width", 16],
-    "paper": [],
-}
 VIEWED = {"smoke": 1, "quick": 40, "paper": 1000}  # generated rooms to pre-train on
 VIEWS = {
     "smoke": ["--num-views", 2, "--batch-size", 8],
@@ -130,7 +125,7 @@ def scenes(plan):
     for start in ["random", *(LOSSES if plan.flags.grid else list(LOSSES)[:1])]:
         run = None if start == "random" else add_room_pretraining(plan, start)
         own, needs = started(plan, "srunet", run)
-        own += [*UNET[plan.preset], "--augmentation", "scene", *sgd]
+        own += ["--augmentation", "scene", *sgd]
         for seed in SEEDS[plan.preset]:
             flags, folder = [*own, "--seed", seed], f"scenes/srunet-{start}-seed{seed}"
             output = dict(needs=needs, output="last.safetensors", resume=True, data=False)
@@ -215,7 +210,7 @@ def add_room_pretraining(plan, start="both"):
     output = dict(output="last.safetensors", resume=True, data=False)
     one = ["--views", 1]  # of the two of a pair, on either side
     images = plan.add("train_images.py", "images-rooms", [*views, *one], **output)
-    flags = [*views, *UNET[plan.preset], "--backbone", "srunet", "--augmentation", "scene"]
+    flags = [*views, "--backbone", "srunet", "--augmentation", "scene"]
     flags += ["--images", plan.path(images), "--losses", *LOSSES[start]]
     return plan.add("train_points.py", f"srunet/{start}", flags, needs=[images], **output)
 

@@ -77,8 +77,6 @@ def test_scenes_are_planned_for_srunet_alone(tmp_path):
     assert started.needs == ["pretraining/srunet/both"]
     assert jobs["pretraining/srunet/both"].needs == ["pretraining/images-rooms"]
     assert values(started, "--lr-schedule") == ["poly"]
-    assert values(jobs["pretraining/srunet/both"], "--unet-width") == ["16"]
-    assert values(started, "--unet-width") == ["16"]
     grid = plan("scenes", "--grid", "--preset", "smoke")
     assert {f"pretraining/scenes/srunet-{s}-seed0" for s in ("point", "global")} < {*grid}
     (tmp_path / "scannetv2_train.txt").touch()
