@@ -69,7 +69,7 @@ SCANS = ("scanobjectnn_object_only", "scanobjectnn_with_background")
 # published for DGCNN; the shorter presets train both networks alike
 DGCNN = ["--optimizer", "sgd", "--lr", 0.1, "--lr-schedule", "cosine", "--label-smoothing", 0.2]
 DGCNN_OWN = {"classifier": ["--augmentation", "scale"], "scenes": ["--batch-size", 32]}
-VIEWED = {"smoke": 1, "quick": 40, "paper": 1000}  # generated rooms to pre-train on
+VIEWED = {"smoke": 1, "quick": 30, "paper": 1000}  # generated rooms to pre-train on
 VIEWS = {
     "smoke": ["--num-views", 2, "--batch-size", 8],
     "quick": ["--num-views", 2, "--image-size", 64, "--num-points", 4096],
@@ -77,7 +77,7 @@ VIEWS = {
 }
 WHOLE_ROOMS = {
     "smoke": ["--lr", 0.1, "--batch-size", 2],
-    "quick": ["--lr", 0.1, "--batch-size", 4, "--epochs", 20, "--room-points", 40_000],
+    "quick": ["--lr", 0.1, "--batch-size", 4, "--epochs", 15, "--room-points", 40_000],
     # published: 20,000 steps; S3DIS has 204 rooms outside of Area 5, ScanNet 1201 scans
     "paper": ["--lr", 0.1, "--batch-size", 18, "--epochs", 1818],
 }
