@@ -69,12 +69,13 @@ SCANS = ("scanobjectnn_object_only", "scanobjectnn_with_background")
 # published for DGCNN; the shorter presets train both networks alike
 DGCNN = ["--optimizer", "sgd", "--lr", 0.1, "--lr-schedule", "cosine", "--label-smoothing", 0.2]
 DGCNN_OWN = {"classifier": ["--augmentation", "scale"], "scenes": ["--batch-size", 32]}
-VIEWED = {"smoke": 1, "quick": 30, "paper": 1000}  # generated rooms to pre-train on
+VIEWED = {"smoke": 1, "quick": 30, "paper": 1000}  # generated rooms to pre-train SR-UNet on
 VIEWS = {
     "smoke": ["--num-views", 2, "--batch-size", 8],
     "quick": ["--num-views", 2, "--image-size", 64, "--num-points", 4096],
     "paper": ["--num-views", 2, "--image-size", 64, "--num-points", 8192],
 }
+MORE_STEPS = {"quick": ["--batch-size", 8]}  # of the few pairs of views
 WHOLE_ROOMS = {
     "smoke": ["--lr", 0.1, "--batch-size", 2],
     "quick": ["--lr", 0.1, "--batch-size", 4, "--epochs", 15, "--room-points", 40_000],
@@ -210,7 +211,8 @@ def add_room_pretraining(plan, start="both"):
     output = dict(output="last.safetensors", resume=True, data=False)
     one = ["--views", 1]  # of the two of a pair, on either side
     images = plan.add("train_images.py", "images-rooms", [*views, *one], **output)
-    flags = [*views, "--backbone", "srunet", "--augmentation", "scene"]
+    flags = [*views, *MORE_STEPS.get(plan.preset, [])]
+    flags += ["--backbone", "srunet", "--augmentation", "scene"]
     flags += ["--images", plan.path(images), "--losses", *LOSSES[start]]
     return plan.add("train_points.py", f"srunet/{start}", flags, needs=[images], **output)
 
