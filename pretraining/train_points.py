@@ -6,6 +6,9 @@
 By the point loss (--losses point) a point's features find those of the pixel that shows it, among
 all pairs of the object; by the global loss (global) a cloud's features become those of the object's
 views. Several processes share each batch, as in registration.
+
+SR-UNet (--backbone srunet) learns from pairs of views of rooms: --rooms 30 --num-views 2, in both
+trainings, or --frames-root.
 """
 
 from dataclasses import dataclass
