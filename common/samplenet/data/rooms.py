@@ -36,21 +36,39 @@ class Room:
         colors: (P, 3) uint8.
         labels: (P,) int64, UNLABELLED where it is not known.
         name: such as "Area_1_office_3".
+        instances: (P,) int64, whose box each point is in, -1 for none; None where it is not known.
+        boxes: (K, 7), as of `box_around`; None where they are not known.
+        box_labels: (K,) int64; None without boxes.
     """
 
     points: NDArray[np.float32]
     colors: NDArray[np.uint8]
     labels: NDArray[np.int64]
     name: str
+    instances: NDArray[np.int64] | None = None
+    boxes: NDArray[np.float64] | None = None
+    box_labels: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
 class Meshes:
-    """The surface of a generated room as loose triangles, z up, with colours and classes."""
+    """The surface of a generated room as loose triangles, z up.
+
+    Attributes:
+        triangles: (F, 3, 3).
+        colors: (F, 3) in [0, 1].
+        labels: (F,) int64.
+        instances: (F,) int64, the piece of furniture, -1 for the room itself.
+        boxes: (K, 7) of the pieces, as of `box_around`.
+        box_labels: (K,) int64.
+    """
 
     triangles: Mesh
     colors: NDArray[np.float64]
     labels: NDArray[np.int64]
+    instances: NDArray[np.int64]
+    boxes: NDArray[np.float64]
+    box_labels: NDArray[np.int64]
 
 
 def generate(index: int, split: str = "train", num_points: int = 20_000, seed: int = 0) -> Room:
@@ -71,8 +89,11 @@ def generate(index: int, split: str = "train", num_points: int = 20_000, seed: i
     points, face = sample_faces(meshes.triangles, num_points, rng)
     colors = meshes.colors[face] + 0.03 * rng.standard_normal((num_points, 3))
     colors = np.round(255 * colors.clip(0, 1)).astype(np.uint8)
-    points = (points - points.min(0)).astype(np.float32)
-    return Room(points, colors, meshes.labels[face], f"{split}_room_{index}")
+    corner = points.min(0)
+    boxes = meshes.boxes - np.append(corner, np.zeros(4))
+    points, name = (points - corner).astype(np.float32), f"{split}_room_{index}"
+    labels, instances = meshes.labels[face], meshes.instances[face]
+    return Room(points, colors, labels, name, instances, boxes, meshes.box_labels)
 
 
 def generate_meshes(index: int, split: str = "train", seed: int = 0) -> Meshes:
@@ -83,11 +104,36 @@ def generate_meshes(index: int, split: str = "train", seed: int = 0) -> Meshes:
         raise InputError(f"index and seed must be at least 0, got index {index}, seed {seed}")
     rng = np.random.default_rng([seed, shapes.SPLITS.index(split), index, 0])
     size = np.array([*rng.uniform(3, 6, 2), rng.uniform(2.5, 3)])
-    pieces = [*_shell(size, rng), *_furniture(size, split, rng)]
-    labels = [np.full(len(mesh), CLASSES.index(name)) for name, mesh, _ in pieces]
-    colors = [np.broadcast_to(color, (len(mesh), 3)) for _, mesh, color in pieces]
-    meshes = np.concatenate([mesh for _, mesh, _ in pieces])
-    return Meshes(meshes, np.concatenate(colors), np.concatenate(labels))
+    shell = [*_shell(size, rng)]
+    furniture, boxes = [], []
+    for *piece, heading in _furniture(size, split, rng):
+        furniture.append(piece)
+        boxes.append(box_around(piece[1], heading))
+    names, meshes, colors = zip(*shell, *furniture, strict=True)
+    labels, faces = np.array([CLASSES.index(name) for name in names]), [len(m) for m in meshes]
+    instances = np.maximum(np.arange(-len(shell), len(furniture)), -1)
+    colors = [np.broadcast_to(color, (n, 3)) for color, n in zip(colors, faces, strict=True)]
+    return Meshes(
+        np.concatenate(meshes),
+        np.concatenate(colors),
+        np.repeat(labels, faces),
+        np.repeat(instances, faces),
+        np.reshape(boxes, (-1, 7)),
+        labels[len(shell) :],
+    )
+
+
+def box_around(points: NDArray, heading: float) -> NDArray[np.float64]:
+    """Return the smallest box of a heading around points (..., 3).
+
+    Returns:
+        (7,): the centre, the size along the box's own axes, and the heading, the angle in radians
+        from the x axis to the first of them, counter-clockwise as seen from above. A piece of
+        furniture has its front there.
+    """
+    own = turn(points, -heading, axis=2).reshape(-1, 3)
+    low, high = own.min(0), own.max(0)
+    return np.array([*turn((low + high) / 2, heading, axis=2), *(high - low), heading])
 
 
 def _shell(size: NDArray, rng: np.random.Generator) -> Iterator[tuple[str, Mesh, NDArray]]:
@@ -105,13 +151,14 @@ def _shell(size: NDArray, rng: np.random.Generator) -> Iterator[tuple[str, Mesh,
 
 def _furniture(
     size: NDArray, split: str, rng: np.random.Generator
-) -> Iterator[tuple[str, Mesh, NDArray]]:
-    """Yield 5 to 10 pieces of furniture whose boxes do not meet: class, mesh and colours."""
+) -> Iterator[tuple[str, Mesh, NDArray, float]]:
+    """Yield 5 to 10 pieces whose axis-parallel boxes do not meet: class, mesh, colours, heading."""
     taken: list[tuple[NDArray, NDArray]] = []
     for _ in range(rng.integers(5, 11)):
         name = str(rng.choice([*HEIGHTS]))
         mesh, part = shapes.mesh_in_parts(name, int(rng.integers(1000)), split=split)
-        mesh = turn(mesh, rng.uniform(0, 2 * np.pi)) @ TO_BLENDER.T  # z up
+        angle = rng.uniform(0, 2 * np.pi)
+        mesh = turn(mesh, angle) @ TO_BLENDER.T  # z up; the front, +z, was moved to -y
         mesh = mesh * rng.uniform(*HEIGHTS[name]) / np.ptp(mesh[..., 2])
         side = np.ptp(mesh[..., :2], axis=(0, 1)).max()
         mesh = mesh * np.minimum(1, LARGEST / side) ** np.array([1, 1, 0])  # narrower if too wide
@@ -119,7 +166,7 @@ def _furniture(
         colors = rng.uniform(0.05, 0.95, (len(shapes.PARTS[name]), 3))[part]
         place = _free_place(size, high - low, taken, rng)
         if place is not None:
-            yield name, mesh - low + np.append(place, 0), colors
+            yield name, mesh - low + np.append(place, 0), colors, angle - np.pi / 2
 
 
 def _free_place(
