@@ -5,6 +5,8 @@ heading.
 """
 
 import os
+import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,10 +87,9 @@ class BoxedRooms(Sequence):
 
     def __getitem__(self, index: int) -> BoxedRoom:
         name = self.names[index]
-        points, votes, inside = self.points(name)
         boxes, labels = self.boxes(name)
-        arrays = (array.astype(np.float32) for array in (points, votes, boxes))
-        points, votes, boxes = arrays
+        points, votes, inside = self.points(name)
+        points, votes, boxes = (array.astype(np.float32) for array in (points, votes, boxes))
         return BoxedRoom(points, votes, inside.astype(bool), boxes, labels.astype(np.int64))
 
 
@@ -150,7 +151,7 @@ def load_scannet(folder: Path, listing: Path) -> BoxedRooms:
         return np.insert(table[:, :6], 6, 0, axis=1), _labels(file, table[:, 6], kinds)
 
     def points(name):
-        cloud = _array(folder / f"{name}_vert.npy", None)[:, :3]
+        cloud = _array(folder / f"{name}_vert.npy", 3)[:, :3]
         instances = _array(folder / f"{name}_ins_label.npy", 0, rows=len(cloud))
         inside = np.isin(_array(folder / f"{name}_sem_label.npy", 0, rows=len(cloud)), kinds)
         return cloud, _to_middles(cloud, instances), inside
@@ -169,10 +170,10 @@ def load_scannet(folder: Path, listing: Path) -> BoxedRooms:
 def generated(count: int, split: str = "train", num_points: int = 20_000) -> BoxedRooms:
     """Generate the first `count` rooms of a split; a point votes for the centre of its box."""
     own = {room.name: room for room in rooms.generated(count, split, num_points)}
-    labels = [rooms.CLASSES.index(name) for name in GENERATED]
+    first = rooms.CLASSES.index(GENERATED[0])  # those before it are of the room itself
 
     def boxes(name):
-        return own[name].boxes, np.searchsorted(labels, own[name].box_labels)
+        return own[name].boxes, own[name].box_labels - first
 
     def points(name):
         room = own[name]
@@ -203,7 +204,7 @@ def mean_sizes(split: BoxedRooms) -> NDArray[np.float32]:
 def _to_middles(points: NDArray, instances: NDArray) -> NDArray:
     """Return the way (P, 1, 3) from each point to the middle of its instance's extent."""
     _, own = np.unique(instances, return_inverse=True)
-    low, high = np.full((own.max(initial=-1) + 1, 3), np.inf), None
+    low = np.full((own.max(initial=-1) + 1, 3), np.inf)
     high = -low
     np.minimum.at(low, own, points)
     np.maximum.at(high, own, points)
@@ -226,23 +227,22 @@ def _labels(file: Path, values: NDArray, known: Iterable[int]) -> NDArray[np.int
     return np.array([places[value] for value in values.tolist()], np.int64)
 
 
-def _array(file: Path, columns: int | None, key: str = "", rows: int | None = None) -> NDArray:
-    """Read a table of numbers; with `key`, from an .npz.
+def _array(file: Path, columns: int, key: str = "", rows: int | None = None) -> NDArray:
+    """Read a table of numbers with so many columns or more, or a vector if `columns` is 0.
 
     Args:
-        columns: how many it must have; 0 for a vector, None for three or more.
+        key: of the table in an .npz.
         rows: how many it must have.
     """
     try:
         found = np.load(file, allow_pickle=False)
         found = found[key] if key else found
-    except (OSError, ValueError, EOFError, KeyError, IndexError) as error:
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{file} cannot be read: {error}") from error
-    wanted = {0: "(P,)", None: "(P, 3 or more)"}.get(columns, f"(P, {columns})")
-    right = found.ndim == (1 if columns == 0 else 2) and found.dtype.kind in "fiu"
-    if right and columns != 0:
-        right = found.shape[1] == columns if columns else found.shape[1] >= 3
-    if not right or rows not in (None, len(found)) or not np.isfinite(found).all():
-        lines = "" if rows is None else f" with P = {rows}"
-        raise InputError(f"{file} must be finite numbers {wanted}{lines}, got {found.shape}")
+    wanted = f"(n, {columns} or more)" if columns else "(n,)"
+    right = found.dtype.kind in "fiu" and found.ndim == (2 if columns else 1)
+    right = right and (not columns or found.shape[1] >= columns) and rows in (None, len(found))
+    if not right or not np.isfinite(found).all():
+        lines = f", n = {rows}," if rows is not None else ""
+        raise InputError(f"{file} must hold finite numbers {wanted}{lines} got {found.shape}")
     return found
