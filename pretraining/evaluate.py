@@ -9,9 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 import scores
 from samplenet.errors import InputError
 from samplenet.report import summary
+from samplenet.report.results import read_gallery
 from samplenet.runs import evaluation, experiments, networks
 from samplenet.runs.networks import Entry
 from samplenet.runs.script import main
@@ -28,6 +31,7 @@ BACKBONES = {
     "pointnet": "PointNet",
     "pointnet_plain": "PointNet without T-Nets",
     "dgcnn": "DGCNN",
+    "pointnet2": "PointNet++",
     "srunet": "SR-UNet",
 }
 
@@ -48,7 +52,7 @@ def evaluate(config: Config) -> None:
         files = sorted(Path(folder).rglob(scores.FILE))
         if not files:
             raise InputError(f"--runs {folder} holds no run with {scores.FILE}")
-        found += [scores.read(file.parent) for file in files]
+        found += [scores.read(file.parent) | {"folder": file.parent} for file in files]
     if not found:
         raise InputError("--runs is needed: folders of runs to collect")
     found.sort(key=place)
@@ -56,7 +60,7 @@ def evaluate(config: Config) -> None:
     entries = [entry(config, content) for content in found]
     networks.refuse_doubles(entries)
     every = [row for pair in zip(entries, found, strict=True) for row in rows(*pair)]
-    evaluation.write(out, "pretraining", config.data, entries, every, {})
+    evaluation.write(out, "pretraining", config.data, entries, every, gallery(entries, found))
     print(summary.write(out, experiments.load(Path(__file__).parent)))
 
 
@@ -83,7 +87,24 @@ def rows(entry: Entry, content: dict) -> Iterator[dict]:
     """Yield the rows of a run: its scores, and the share of its weights that were restored."""
     for metric, value in content["scores"].items():
         yield evaluation.row(entry, None, metric, value, content["n"])
+    for name, of_class in content["classes"].items():
+        for metric, value in of_class.items():
+            yield evaluation.row(entry, None, metric, value, content["n"], name)
     yield evaluation.row(entry, None, "restored", content["restored"], content["n"])
+
+
+def gallery(entries: list[Entry], found: list[dict]) -> dict[str, np.ndarray]:
+    """Join the pictures' arrays of runs that have some, of the first seed: figures.py shows them.
+
+    Returns:
+        The arrays by "<line>, <column> of the tables|<name in the run>".
+    """
+    arrays = {}
+    for entry, content in zip(entries, found, strict=True):
+        words = ", ".join(entry.method.values())
+        for name, array in read_gallery(content["folder"]).items():
+            arrays.setdefault(f"{words}|{name}", array)
+    return arrays
 
 
 if __name__ == "__main__":

@@ -29,12 +29,14 @@ METRICS = {
     "voxel_accuracy_class_mean": dict(
         title="Scenes, voxels: mean of the classes' shares of right ones, %", **SHARE
     ),
+    "map_25": dict(title="Detection: mean average precision at an IoU of 0.25, %", **SHARE),
+    "map_50": dict(title="Detection: mean average precision at an IoU of 0.5, %", **SHARE),
     "accuracy_fps": dict(title="The same classifier on as many farthest points, %", **SHARE),
     "accuracy_whole": dict(title="The same classifier on all points, %", **SHARE),
     "restored": dict(title="Share of the weights from the start's run, %", scale=100, digits=1),
 }
-MAIN = ["miou_instance", "miou_scenes"]
-FIGURES = {"labels.png": "by_labels"}
+MAIN = ["miou_instance", "miou_scenes", "map_25"]
+FIGURES = {"labels.png": "by_labels", "rooms.png": "detected", "rooms.html": "detected"}
 BACKBONES = ("pointnet", "dgcnn")
 FLAGS = {
     "--pairs-root": dict(metavar="DIR", help="pictures and pixel-point pairs to pre-train on"),
@@ -45,6 +47,9 @@ FLAGS = {
     ),
     "--frames-root": dict(
         metavar="DIR", help="RGB-D scenes that `scenes` learns from; default: generated rooms"
+    ),
+    "--boxes-root": dict(
+        metavar="DIR", help="detection: VoteNet's sunrgbd or scannet; default: generated rooms"
     ),
     "--backbones": dict(
         nargs="+", choices=BACKBONES, help="networks to pre-train: pointnet (default), dgcnn"
@@ -83,6 +88,11 @@ WHOLE_ROOMS = {
     "paper": ["--lr", 0.1, "--batch-size", 18, "--epochs", 1818],
 }
 SCANNET = ["--lr", 0.8, "--batch-size", 12, "--epochs", 200, "--voxel-size", 0.02]
+SRUNET_DETECTOR = {  # besides the preset, which is of PointNet++
+    "smoke": [],
+    "quick": ["--num-points", 20_000],  # of fewer, hardly two are in neighbouring voxels
+    "paper": ["--batch-size", 64, "--voxel-size", 0.025],  # published for SUN RGB-D
+}
 SCANS_DECAY = ["--lr-decay-samples", 46_180]  # 20 epochs of the 2309 scans, for PointNet
 DATA_NAMES = {
     "data_root": "ModelNet40",
@@ -136,7 +146,21 @@ def scenes(plan):
     plan.add("evaluate.py", "evaluation-scenes", flags, **output)
 
 
-EXTRAS = {"scenes": scenes}
+def detection(plan):
+    """Add detectors on PointNet++ and SR-UNet, on the latter also pre-trained, and their table."""
+    names, both = [], add_room_pretraining(plan)
+    for seed in SEEDS[plan.preset] if plan.flags.grid else [0]:
+        names.append(add_detector(plan, "pointnet2", "random", None, seed))
+        for start, run in {"random": None, "both": both}.items():
+            names.append(add_detector(plan, "srunet", start, run, seed))
+    root = plan.flags.boxes_root
+    data = Path(root).name if root else "generated rooms"
+    flags = ["--runs", plan.path(f"{plan.base}/detection"), "--data", data]
+    fields = dict(data=False, needs=names, output="results.json")
+    plan.add("evaluate.py", "evaluation-detection", flags, **fields)
+
+
+EXTRAS = {"scenes": scenes, "detection": detection}
 
 
 def data_name(plan):
@@ -193,6 +217,16 @@ def add_samplers(plan, images):
                 needs = [task, trunk_run] if trunk_run else [task]
                 names.append(plan.add_training("train_samplenet.py", folder, flags, needs))
     return names
+
+
+def add_detector(plan, backbone, start, pretrained, seed):
+    """Add the training of a detector."""
+    flags, needs = started(plan, backbone, pretrained)
+    flags += ["--data-root", plan.flags.boxes_root] if plan.flags.boxes_root else []
+    flags += SRUNET_DETECTOR[plan.preset] if backbone == "srunet" else []
+    folder = f"detection/{backbone}-{start}-seed{seed}"
+    fields = dict(needs=needs, output="last.safetensors", resume=True, data=False)
+    return plan.add("train_detector.py", folder, [*flags, "--seed", seed], **fields)
 
 
 def add_pretraining(plan, script, folder, flags=(), needs=()):

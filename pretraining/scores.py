@@ -14,6 +14,7 @@ from samplenet.runs.evaluation import rounded
 from samplenet.runs.run import saved_config
 
 FILE = "scores.json"
+GALLERY = "gallery.npz"  # of a run with pictures: their arrays
 
 
 def start_of(folder: str) -> str:
@@ -34,6 +35,9 @@ def read(folder: Path) -> dict:
         content = json.loads((folder / FILE).read_text())
         words = [*content["method"].values(), *content["scores"]]
         numbers = [content["restored"], content["n"], content["seed"], *content["scores"].values()]
+        for of_class in content.setdefault("classes", {}).values():
+            words += of_class
+            numbers += of_class.values()
         if all(isinstance(word, str) for word in words) and all(map(math.isfinite, numbers)):
             return content
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -106,7 +110,13 @@ def of_voxels(counts: NDArray[np.int64]) -> dict[str, float]:
 
 
 def write(
-    folder: Path, method: dict, seed: int, restored: float, n: int, scores: dict[str, float]
+    folder: Path,
+    method: dict,
+    seed: int,
+    restored: float,
+    n: int,
+    scores: dict[str, float],
+    classes: dict[str, dict[str, float]] | None = None,
 ) -> None:
     """Write `scores.json`.
 
@@ -114,7 +124,11 @@ def write(
         method: the task, the start, the backbone and what else tells this run from others.
         restored: share of the network's parameters that are from another run.
         n: test items, of which the scores are means.
+        scores: by metric.
+        classes: scores of single classes, by class.
     """
-    scores = {name: rounded(value) for name, value in scores.items()}
+    every = [scores, *(classes or {}).values()]
+    scores, *of_classes = [{name: rounded(value) for name, value in s.items()} for s in every]
     content = {"method": method, "seed": seed, "restored": rounded(restored), "n": n}
+    content |= {"classes": dict(zip(classes, of_classes, strict=True))} if classes else {}
     write_json(folder / FILE, content | {"scores": scores})

@@ -74,6 +74,9 @@ RIGHT = {
     + f"--classes cup --shapes-per-class 4 --num-points {N} --pretrained {{points}} --device cpu",
     "pretraining/train_scenes.py": TRAINING
     + f"--rooms 1 --room-points 5000 --num-points {N} --device cpu",
+    "pretraining/train_detector.py": TRAINING
+    + f"--rooms 6 --room-points 2000 --num-points {N} --num-seeds 16 --proposals 4 --width 16 "
+    "--device cpu",
     "pretraining/train_samplenet.py": TRAINING
     + "--data-root {m40} --task {task} --sample-sizes 4 --device cpu",
     "pretraining/linear_probe.py": f"--data-root {{m40}} --num-points {N} --pretrained {{points}} "
@@ -319,6 +322,23 @@ FAULTS = [
             "pre-trained network of another backbone": (
                 "--backbone dgcnn",
                 "points restores 0.0% of the weights of this network, 15% are needed",
+            ),
+        },
+    ),
+    (
+        ["pretraining/train_detector.py"],
+        {
+            "folder that is not VoteNet's": (
+                "--data-root {empty}",
+                "empty has neither sunrgbd_pc_bbox_votes_50k_v1_train nor",
+            ),
+            "class without a box": (
+                "--rooms 2 --batch-size 2",
+                "the 2 training rooms have no box of .*: use more rooms",
+            ),
+            "more seeds than points": (
+                "--num-seeds 40",
+                "--num-seeds must be at least --proposals and at most 16",
             ),
         },
     ),

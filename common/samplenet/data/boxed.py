@@ -14,32 +14,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from samplenet.data import rooms
+from samplenet.data import rooms, scannet
 from samplenet.errors import InputError
 
 SUNRGBD = (
     *("bed", "table", "sofa", "chair", "toilet"),
     *("desk", "dresser", "night_stand", "bookshelf", "bathtub"),
 )
-SCANNET = {  # by the number in NYU's list of 40
-    3: "cabinet",
-    4: "bed",
-    5: "chair",
-    6: "sofa",
-    7: "table",
-    8: "door",
-    9: "window",
-    10: "bookshelf",
-    11: "picture",
-    12: "counter",
-    14: "desk",
-    16: "curtain",
-    24: "refrigerator",
-    28: "shower_curtain",
-    33: "toilet",
-    34: "sink",
-    36: "bathtub",
-    39: "other_furniture",
+SCANNET = {  # by their number in NYU40
+    number: name for name, number in scannet.NUMBERS.items() if name not in ("wall", "floor")
 }
 GENERATED = (*rooms.HEIGHTS,)
 
