@@ -21,7 +21,7 @@ def open_rooms(config, split: str) -> BoxedRooms:
     if config.data_root is not None:
         return boxed.load(config.data_root, split)
     count = config.rooms if split == "train" else max(1, config.rooms * 2 // 5)
-    return boxed.generated(count, split, config.room_points)
+    return boxed.generated(count, split, config.room_points, config.room_side)
 
 
 def draw(room: BoxedRoom, num_points: int, rng: np.random.Generator) -> BoxedRoom:

@@ -47,6 +47,7 @@ class Config(DeviceConfig, VoxelConfig):
         100, "generated rooms for training (and 2 test rooms for every 5)", at_least=1
     )
     room_points: int = option(20_000, "points of a generated room", at_least=1)
+    room_side: float = option(6.0, "generated rooms: longest side on the floor, metres", at_least=3)
     num_points: int = option(20_000, "points used of each room, N", at_least=16)
     backbone: str = option("pointnet2", "network that describes the seeds", choices=seeds.BACKBONES)
     pretrained: str | None = option(

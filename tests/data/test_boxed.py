@@ -43,8 +43,10 @@ def test_the_heading_of_a_piece_is_where_its_front_is():
 def test_points_of_generated_rooms_vote_for_the_middle_of_their_box(generated):
     assert len(generated) == 3 and generated.turned
     room = generated[1]
-    assert room.points.shape == (4000, 3) and room.votes.shape == (4000, 1, 3)
+    assert len(room.points) < 4000 and room.votes.shape == (len(room.points), 1, 3)
     assert room.points.dtype == room.boxes.dtype == np.float32
+    z = room.points[:, 2]
+    assert (z > z.max() - 0.06).mean() < 0.04  # walls end there, but no ceiling is
     aims = (room.points + room.votes[:, 0])[room.inside]
     distance = np.linalg.norm(aims[:, None] - room.boxes[:, :3], axis=2).min(1)
     assert distance.max() < 1e-5 and 100 < room.inside.sum() < 3000

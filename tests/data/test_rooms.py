@@ -195,3 +195,11 @@ def test_blocks_in_hdf5_are_split_by_area(tmp_path):
     (tmp_path / "room_filelist.txt").write_text("Area_5_office_1\n")
     with pytest.raises(InputError, match="has 1 lines for 4 blocks"):
         s3dis.load_blocks(tmp_path, "test", 5, 4)
+
+
+def test_rooms_are_as_small_as_asked_for():
+    room = rooms.generate(0, num_points=2000, largest=3.5)
+    assert (room.points.max(0)[:2] < 3.7).all()
+    assert len(rooms.generate_meshes(0, largest=3.5).boxes) > 0
+    with pytest.raises(InputError, match="largest must be at least 3, got 2"):
+        rooms.generate(0, largest=2)

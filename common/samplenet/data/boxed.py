@@ -150,9 +150,22 @@ def load_scannet(folder: Path, listing: Path) -> BoxedRooms:
     return BoxedRooms(names, (*SCANNET.values(),), False, boxes, points)
 
 
-def generated(count: int, split: str = "train", num_points: int = 20_000) -> BoxedRooms:
-    """Generate the first `count` rooms of a split; a point votes for the centre of its box."""
-    own = {room.name: room for room in rooms.generated(count, split, num_points)}
+def generated(
+    count: int,
+    split: str = "train",
+    num_points: int = 20_000,
+    largest: float = rooms.LARGEST_ROOM,
+) -> BoxedRooms:
+    """Generate the first `count` rooms of a split; a point votes for the centre of its box.
+
+    The ceiling is left out, as a camera in a hand hardly sees it.
+
+    Args:
+        num_points: of a room, with the ceiling.
+        largest: metres, of a side on the floor.
+    """
+    every = rooms.generated(count, split, num_points, largest=largest)
+    own, ceiling = {room.name: room for room in every}, rooms.CLASSES.index("ceiling")
     first = rooms.CLASSES.index(GENERATED[0])  # those before it are of the room itself
 
     def boxes(name):
@@ -161,8 +174,9 @@ def generated(count: int, split: str = "train", num_points: int = 20_000) -> Box
     def points(name):
         room = own[name]
         centres = np.append(room.boxes[:, :3], np.zeros((1, 3)), axis=0)  # the last: of none
-        votes = centres[room.instances] - room.points
-        return room.points, votes[:, None], room.instances >= 0
+        seen = room.labels != ceiling
+        points, instances = room.points[seen], room.instances[seen]
+        return points, (centres[instances] - points)[:, None], instances >= 0
 
     return BoxedRooms([*own], GENERATED, True, boxes, points)
 

@@ -23,6 +23,7 @@ HEIGHTS = {
 CLASSES = ("ceiling", "floor", "wall", *HEIGHTS)
 LARGEST = 2.2  # metres, of a piece of furniture's longer side on the floor
 UNLABELLED = -100  # the label of points whose class is not known; PyTorch's loss leaves them out
+SMALLEST_ROOM, LARGEST_ROOM = 3, 6  # metres, of a side on the floor
 TRIES = 30  # places tried for a piece of furniture
 THICKNESS = 0.05
 
@@ -71,20 +72,27 @@ class Meshes:
     box_labels: NDArray[np.int64]
 
 
-def generate(index: int, split: str = "train", num_points: int = 20_000, seed: int = 0) -> Room:
+def generate(
+    index: int,
+    split: str = "train",
+    num_points: int = 20_000,
+    seed: int = 0,
+    largest: float = LARGEST_ROOM,
+) -> Room:
     """Generate a room and draw points uniformly from its surfaces.
 
     Its furniture is of the split's built-in shapes, so no piece is in a room of both splits.
 
     Args:
         index: of the room in its split.
+        largest: metres, of a side on the floor.
 
     Raises:
-        InputError: an unknown split, a negative index or seed, or no points.
+        InputError: an unknown split, a negative index or seed, no points, or too small a room.
     """
     if num_points < 1:
         raise InputError(f"num_points must be at least 1, got {num_points}")
-    meshes = generate_meshes(index, split, seed)
+    meshes = generate_meshes(index, split, seed, largest)
     rng = np.random.default_rng([seed, shapes.SPLITS.index(split), index, 1])
     points, face = sample_faces(meshes.triangles, num_points, rng)
     colors = meshes.colors[face] + 0.03 * rng.standard_normal((num_points, 3))
@@ -96,14 +104,18 @@ def generate(index: int, split: str = "train", num_points: int = 20_000, seed: i
     return Room(points, colors, labels, name, instances, boxes, meshes.box_labels)
 
 
-def generate_meshes(index: int, split: str = "train", seed: int = 0) -> Meshes:
-    """Generate the surfaces of a room: 3 to 6 m by 3 to 6 m, 2.5 to 3 m high."""
+def generate_meshes(
+    index: int, split: str = "train", seed: int = 0, largest: float = LARGEST_ROOM
+) -> Meshes:
+    """Generate the surfaces of a room: sides of 3 m to the largest, 2.5 to 3 m high."""
     if split not in shapes.SPLITS:
         raise InputError(f"split must be one of {', '.join(shapes.SPLITS)}; got {split!r}")
     if index < 0 or seed < 0:
         raise InputError(f"index and seed must be at least 0, got index {index}, seed {seed}")
+    if not largest >= SMALLEST_ROOM:
+        raise InputError(f"largest must be at least {SMALLEST_ROOM}, got {largest}")
     rng = np.random.default_rng([seed, shapes.SPLITS.index(split), index, 0])
-    size = np.array([*rng.uniform(3, 6, 2), rng.uniform(2.5, 3)])
+    size = np.array([*rng.uniform(SMALLEST_ROOM, largest, 2), rng.uniform(2.5, 3)])
     shell = [*_shell(size, rng)]
     furniture, boxes = [], []
     for *piece, heading in _furniture(size, split, rng):
@@ -186,7 +198,11 @@ def _free_place(
 
 
 def generated(
-    count: int, split: str = "train", num_points: int = 20_000, seed: int = 0
+    count: int,
+    split: str = "train",
+    num_points: int = 20_000,
+    seed: int = 0,
+    largest: float = LARGEST_ROOM,
 ) -> Sequence[Room]:
     """Generate the first `count` rooms of a split."""
-    return [generate(index, split, num_points, seed) for index in range(count)]
+    return [generate(index, split, num_points, seed, largest) for index in range(count)]
