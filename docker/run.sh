@@ -20,7 +20,9 @@ for file in "$root"/*/experiment.py; do
     words=("${file%/experiment.py}") framework=
     while IFS= read -r line; do
         [[ ! $line =~ ^FRAMEWORK\ =\ \"(tf|torch)\" ]] || framework=${BASH_REMATCH[1]}
-        [[ ! $line =~ ^EXTRAS\ =\ \{\"([a-z_-]+)\": ]] || words+=("${BASH_REMATCH[1]}")
+        while [[ $line =~ ^(EXTRAS\ =.*)\"([a-z_-]+)\": ]]; do # the last one first
+            line=${BASH_REMATCH[1]} words+=("${BASH_REMATCH[2]}")
+        done
     done <"$file"
     case $framework in tf) framework=tensorflow ;; torch) framework=pytorch ;; esac
     for word in "${words[@]##*/}"; do
