@@ -96,12 +96,12 @@ class Learner(nn.Module):
             regulariser = self.processes * transform_regulariser(transform)
             loss = loss + self.config.regulariser * regulariser
         known = labels >= 0  # unlabelled points count neither here nor in the loss
-        right = ((logits.argmax(-1) == labels) & known).sum() / known.sum()
+        right = ((logits.argmax(-1) == labels) & known).sum() / known.sum().clamp(min=1)
         return loss, torch.stack([loss, right]).detach()
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
-    """Return the mean cross-entropy of logits (..., C) and labels (...).
+    """Return the mean cross-entropy of logits (..., C) and labels (...), 0 without any label.
 
     Args:
         smoothing: share of each target that the other C - 1 classes get, in equal parts. PyTorch
@@ -110,7 +110,8 @@ def cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Ten
     classes = logits.shape[-1]
     logits, labels = logits.reshape(-1, classes).float(), labels.reshape(-1)
     shared = smoothing * classes / max(classes - 1, 1)
-    return F.cross_entropy(logits, labels, label_smoothing=shared)
+    total = F.cross_entropy(logits, labels, label_smoothing=shared, reduction="sum")
+    return total / (labels >= 0).sum().clamp(min=1)
 
 
 def augmented(points: np.ndarray, rows: list[int], config: FineTuneConfig, step: int) -> np.ndarray:

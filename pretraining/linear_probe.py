@@ -19,7 +19,7 @@ import labelled
 import scores
 from backbones import BACKBONES, build_trunk, name_of
 from restore import pretrained_run, restore
-from samplenet.errors import needs_extra
+from samplenet.errors import InputError, needs_extra
 from samplenet.runs import evaluation
 from samplenet.runs.script import main
 from samplenet.runs.settings import option
@@ -86,6 +86,10 @@ def probe(config: Config) -> None:
     evaluation.check(config)
     torch.manual_seed(config.seed)
     settings = pretrained_run(config.pretrained)[0] if config.pretrained else config
+    if settings.backbone not in BACKBONES:  # it knows rooms in metres, not clouds of objects
+        raise InputError(
+            f"--pretrained must be of {' or '.join(BACKBONES)}, got {settings.backbone}"
+        )
     net = nn.Module()  # with the names of the run's weights
     net.trunk = build_trunk(settings).to(processes.choose(config.device))
     train, test = (labelled.open_clouds(config, split) for split in ("train", "test"))

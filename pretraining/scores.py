@@ -90,6 +90,8 @@ def of_scenes(counts: NDArray[np.int64]) -> dict[str, float]:
         counts: `confusion` of all points. Classes that are neither there nor predicted do not
             enter the mean IoU, nor those that are not there the mean accuracy.
     """
+    if not counts.any():
+        raise InputError("no point of the test rooms has a label: nothing can be scored")
     right, true, own = np.diag(counts), counts.sum(1), counts.sum(0)
     union, there = true + own - right, true > 0
     return {

@@ -6,7 +6,8 @@
 PointNet and DGCNN learn from columns of the rooms, SR-UNet (--backbone srunet) from the voxels of
 whole rooms. After the last epoch all points of whole test rooms are scored, each once, and for
 SR-UNet the voxels too (scores.json); of PointNet's blocks in HDF5, which are no whole rooms, the
-blocks' points. Several processes share each batch, as in train_images.py's.
+blocks' points. Several processes share each batch, as in train_images.py's; of SR-UNet the loss
+and the batch norms' statistics are then means over the processes, each of its own voxels.
 """
 
 from dataclasses import dataclass

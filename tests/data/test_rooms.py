@@ -117,7 +117,7 @@ def test_scans_become_rooms(scans, tmp_path):
 def write_ply(path, table, names):
     """Write a text PLY file of points with these properties, `label` a whole number."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    kinds = {"x": "float", "y": "float", "z": "float", "label": "ushort"}
+    kinds = {"x": "float", "y": "float", "z": "float", "label": "short"}
     properties = "".join(f"property {kinds.get(name, 'uchar')} {name}\n" for name in names)
     lines = "".join(" ".join(map(str, row)) + "\n" for row in table)
     head = f"ply\nformat ascii 1.0\nelement vertex {len(table)}\n{properties}end_header\n"
@@ -131,13 +131,14 @@ def test_rooms_of_s3dis_as_ply_are_those_of_the_areas_lists(tmp_path):
     """Labels are in the published order: clutter, beam, board, bookcase, ceiling, chair ..."""
     for area in range(1, 7):
         rows = [[area, 2, 3, 10, 20, 30, 5], [0, 0, 1, 0, 0, 0, 10], [0, 1, 1, 1, 1, 1, 255]]
-        rows += [[0, 1, 1, 1, 1, 1, 13], [0, 1, 1, 1, 1, 1, 0]]
+        rows += [[0, 1, 1, 1, 1, 1, 13], [0, 1, 1, 1, 1, 1, 0], [0, 1, 1, 1, 1, 1, -1]]
         write_ply(tmp_path / f"Area_{area}" / "office_1.ply", rows, PLY)
         (tmp_path / "splits").mkdir(exist_ok=True)
         (tmp_path / "splits" / f"area{area}.txt").write_text(f"Area_{area}/office_1.ply\n")
     (test,) = s3dis.load_rooms(tmp_path, "test", test_area=5)
     none = rooms.UNLABELLED
-    assert test.labels.tolist() == [8, none, none, 5, 12]  # chair, stairs, 255, window, clutter
+    # chair, stairs, 255, window, clutter, -1
+    assert test.labels.tolist() == [8, none, none, 5, 12, none]
     np.testing.assert_allclose(test.points[0], [5, 2, 2])
     assert test.colors[0].tolist() == [10, 20, 30]
     assert len(s3dis.load_rooms(tmp_path, "train", test_area=5)) == 5

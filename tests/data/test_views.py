@@ -296,6 +296,12 @@ def test_masks_without_alpha_are_of_their_own_files_or_of_the_depth(tmp_path, ob
     np.testing.assert_array_equal(files.read(tmp_path / "m").masks, [mask > 0] * 2)
 
 
+def test_alpha_comes_before_a_mask_of_any_kind(tmp_path):
+    published(tmp_path / "m", range(2))
+    Image.new("1", (7, 7)).save(tmp_path / "m/mask_0.png")
+    np.testing.assert_allclose(files.read(tmp_path / "m").masks[:, 0], 0.2)
+
+
 def only_renders(folder):
     without_alpha(folder)
     for path in folder.glob("depth_*.png"):

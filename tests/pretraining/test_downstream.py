@@ -141,6 +141,10 @@ def test_unlabelled_points_count_nowhere(scripts):
     known = torch.tensor([0, 2])
     expected = torch.nn.functional.cross_entropy(logits[known], torch.tensor([0, 1]))
     torch.testing.assert_close(loss, expected)
+    nothing = torch.full((3,), -100)
+    assert learner(nothing)[0] == 0 and learner(nothing)[1].tolist() == [0, 0]
+    with pytest.raises(InputError, match="no point of the test rooms has a label"):
+        scripts.scores.of_scenes(scripts.scores.confusion(predicted, nothing.numpy(), 2))
 
 
 def test_a_voxel_has_the_commonest_class_of_its_points(scripts):

@@ -115,6 +115,9 @@ def test_views_of_rooms_teach_srunet(scripts, call_script, tmp_path, metrics):
     assert last["point_loss"] > 0 and last["global_loss"] > 0 and last["regulariser"] == 0
     arrays, _ = load_checkpoint(tmp_path / "points" / "last.safetensors")
     assert "trunk.net.up.3.blocks.0.second.conv.weight" in arrays
+    with pytest.raises(InputError, match="must be of pointnet or dgcnn, got srunet"):
+        probe = ["--pretrained", tmp_path / "points", "--out", tmp_path / "probe"]
+        call_script(scripts.linear_probe, PROBE, *probe, action="probe")
     with pytest.raises(InputError, match="--capture needs batches of one size, not voxels"):
         call_script(scripts.train_points, *flags, "--capture", "--out", tmp_path / "captured")
     with pytest.raises(InputError, match="--augmentation scene needs scenes"):

@@ -86,7 +86,8 @@ def _ply_room(file: Path) -> Room:
     own[: len(PLY_CLASSES)] = [
         CLASSES.index(name) if name in CLASSES else UNLABELLED for name in PLY_CLASSES
     ]
-    table[:, 6] = own[table[:, 6].clip(0, 255).astype(int)]
+    labels = table[:, 6]
+    table[:, 6] = own[np.where(labels < 0, 255, labels).clip(max=255).astype(int)]
     return _room(table, file)
 
 

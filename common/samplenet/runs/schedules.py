@@ -10,8 +10,9 @@ def learning_rate(config, step: int, steps: int) -> float:
 
     Args:
         config: its `lr_schedule` is "step", the released code's: `lr` times `lr_decay` for every
-            `lr_decay_samples` clouds seen; or "cosine", for short runs: half a cosine from `lr` to
-            the floor over the whole run; or "poly", SR-UNet's: `lr` times (1 - step / steps)^0.9.
+            `lr_decay_samples` clouds seen; or "cosine", for short runs: half a cosine from `lr`
+            over the whole run; or "poly", SR-UNet's: `lr` times (1 - step / steps)^0.9. None falls
+            below a floor of 1e-5.
     """
     if config.lr_schedule == "step":
         factor = config.lr_decay ** (step * config.batch_size // config.lr_decay_samples)

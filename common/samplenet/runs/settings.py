@@ -80,7 +80,7 @@ class RunConfig:
     lr: float = option(1e-3, "Adam's first learning rate", above=0)
     lr_schedule: str = option(
         "step",
-        "'step' (published), 'cosine' (short runs) or 'poly' (SR-UNet: falls to 0)",
+        "'step' (published), 'cosine' (short runs) or 'poly' (SR-UNet's)",
         choices=SCHEDULES,
     )
     lr_decay: float = option(1.0, "factor of the step schedule; 1: a constant rate", at_least=0)

@@ -101,11 +101,12 @@ def read(folder: str | Path, num_views: int | None = None, size: int | None = No
     numbers = numbers[:num_views]
     renders = _images(folder, "render", numbers, ("RGBA", "RGB"), size).astype(np.float32) / 255
     images, alpha = renders[..., :3], renders[..., 3:]
+    kinds = {"depth": ("I;16",), "labels": ("L",), "mask": () if alpha.size else ("L",)}
     depths, labels, covered = (
-        _images(folder, kind, numbers, (mode,), size)
-        if (folder / f"{kind}_{numbers[0]}.png").is_file()
+        _images(folder, kind, numbers, modes, size)
+        if modes and (folder / f"{kind}_{numbers[0]}.png").is_file()
         else None
-        for kind, mode in (("depth", "I;16"), ("labels", "L"), ("mask", "L"))
+        for kind, modes in kinds.items()
     )
     if labels is None:
         labels = _label_arrays(folder, numbers, images.shape[2])
