@@ -16,9 +16,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from samplenet.atomic import write_json
+from samplenet.errors import InputError
 from samplenet.runs.environment import environment
 from samplenet.runs.memory import keep_freed_memory
 from samplenet.runs.parser import Parser
+from samplenet.runs.script import main
 from samplenet.timing import in_turns
 
 KERNEL, SIZE, POINTS = 3, 0.04, 400_000  # cells, metres, points of the room
@@ -29,7 +31,6 @@ def cases(count: int, width: int) -> dict[str, Callable]:
     import torch
 
     from samplenet.data import rooms
-    from samplenet.errors import InputError
     from samplenet.torch import sparse
 
     torch.manual_seed(0)
@@ -85,7 +86,7 @@ def spconv_forward(x, width: int) -> Callable:
     return forward
 
 
-def main() -> None:
+def start() -> None:
     """Run the command line."""
     parser = Parser(prog="sparse.py", description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, help="write the times as JSON to this file")
@@ -95,6 +96,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help=text)
     parser.add_argument("--turns", type=int, default=7, help="turns that are timed (default: 7)")
     flags = parser.parse_args()
+    for name in ("voxels", "width", "threads", "turns"):
+        if getattr(flags, name) < 1:
+            raise InputError(f"--{name} must be at least 1, got {getattr(flags, name)}")
+    if flags.out:
+        flags.out.parent.mkdir(parents=True, exist_ok=True)
     import torch
 
     torch.set_num_threads(flags.threads)
@@ -116,4 +122,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(start)

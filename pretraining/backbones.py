@@ -124,7 +124,7 @@ class OnVoxels(nn.Module):
         features = points[..., 3:] if points.shape[2] > 3 else torch.ones_like(points)
         x, inverse = voxelise(points[..., :3], features, self.size)
         of_voxels = self.net(x)
-        of_points = of_voxels.index_select(0, inverse.flatten()).view(*inverse.shape, -1)
+        of_points = of_voxels.index_select(0, inverse.flatten()).unflatten(0, inverse.shape)
         return Described(of_points, pool(x._replace(features=of_voxels)), None)
 
     def pool(self, points: Tensor) -> Tensor:

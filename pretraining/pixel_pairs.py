@@ -163,11 +163,15 @@ def open_pairs(config: PairsConfig, split: str = "train", metric: bool = False) 
     if config.pairs_root is not None:
         arrays, names = pair_files.read(Path(config.pairs_root), split)
     elif config.frames_root is not None or config.rooms is not None:
+        if config.num_views > 2:  # before the frames are drawn or read
+            raise InputError(f"--num-views must be 2, of a pair of frames, got {config.num_views}")
         if config.frames_root is not None:
-            scenes = rgbd_pairs.in_folder(Path(config.frames_root))
+            scenes, source = rgbd_pairs.in_folder(Path(config.frames_root)), config.frames_root
         else:
-            scenes = room_frames.generated(config.rooms, split)
-        arrays, names = rgbd_pairs.read(scenes, config.num_points, config.image_size, metric)
+            scenes, source = room_frames.generated(config.rooms, split), f"--rooms {config.rooms}"
+        arrays, names = rgbd_pairs.read(
+            scenes, config.num_points, config.image_size, metric, source
+        )
     else:
         arrays, names = built_in_pairs.read(config, split)
     objects = Objects(*arrays, *names)

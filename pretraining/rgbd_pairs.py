@@ -60,24 +60,34 @@ class Frames(NamedTuple):
 
 
 def read(
-    scenes: Iterable[tuple[str, Frames]], num_points: int, size: int, metric: bool = False
+    scenes: Iterable[tuple[str, Frames]],
+    num_points: int,
+    size: int,
+    metric: bool = False,
+    source: str = "the scenes",
 ) -> tuple[tuple, tuple]:
     """Make all pairs of frames of scenes, such as those `in_folder`.
 
     Returns:
         points (n, num_points, 3 or 6), images (n, 2, size, size, 3), n arrays of pairs (P, 4) and
         labels (n,), all 0, as in `pixel_pairs.Objects`, and then the names of the class and of the
-        pairs. For `metric` see `pair`.
+        pairs. For `metric` see `pair`; errors name the `source`.
 
     Raises:
-        InputError: no pair of frames, or a missing or damaged file.
+        InputError: no frame of `num_points`, no pair of frames, or a missing or damaged file.
     """
-    made, ids = [], []
+    made, ids, most = [], [], 0
     for name, frames in tqdm(scenes, "pairs of frames", unit="scene", disable=None):
+        most = max(most, np.count_nonzero(frames.depths > 0, (1, 2)).max())
         frames = frames.seeing(num_points)
         for i, j in overlapping(frames):
             made.append(pair(frames, i, j, num_points, size, metric))
             ids.append(f"{name}/{i}-{j}")
+    if most < num_points:
+        raise InputError(
+            f"no frame of {source} sees --num-points {num_points} points, the most is {most}: ask "
+            "for fewer"
+        )
     if not made:
         raise InputError(
             f"no two frames of a scene share {LEAST_OVERLAP:.0%} of their points: give others"

@@ -3,6 +3,8 @@
 PointNet and DGCNN take columns of equally many points; SR-UNet takes all voxels of whole rooms.
 """
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -33,6 +35,38 @@ def open_rooms(config, split: str) -> list[rooms.Room]:
     if scannet.is_scans(config.data_root):
         return scannet.load_rooms(config.data_root, split)
     return s3dis.load_rooms(config.data_root, split, config.test_area)
+
+
+def check_test(config) -> None:
+    """Refuse a data set without its test rooms, which are not read before the last epoch is over.
+
+    Raises:
+        InputError: no test room, or a missing list or file; the files are not opened.
+    """
+    if config.data_root is None:
+        return
+    root, area = Path(config.data_root), f"Area_{config.test_area}_"
+    try:
+        if scannet.is_scans(root):
+            scans = scannet.files(root, "test")
+            files = [*scans, *(file.with_suffix(".labels.ply") for file in scans)]
+        elif s3dis.is_blocks(root):
+            names = (root / "room_filelist.txt").read_text().split()
+            files = [root / "all_files.txt"] if any(area in f"{n}_" for n in names) else []
+        elif (root / "splits").is_dir():
+            listed = root / "splits" / f"area{config.test_area}.txt"
+            files = [root / line for line in listed.read_text().splitlines() if line.strip()]
+        else:
+            files = [*root.glob(f"{area}*.npy")]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"the list of test rooms cannot be read: {error}") from error
+    if not files:
+        raise InputError(
+            f"{root} has no test room {area}<room>: correct --data-root or --test-area"
+        )
+    for file in files:
+        if not file.is_file():
+            raise InputError(f"{file} of a test room is missing")
 
 
 def open_blocks(config, split: str) -> tuple[NDArray, NDArray, NDArray]:

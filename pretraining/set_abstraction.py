@@ -67,7 +67,7 @@ class SetAbstraction(nn.Module):
 
     def __init__(self, level: Level, inputs: int):
         super().__init__()
-        self.level = level
+        self.level, self.inputs = level, inputs
         *hidden, (before, width) = pairwise([3 + inputs, *level.widths])
         self.hidden = nn.Sequential(*(PointLayer(*pair) for pair in hidden))
         self.widest = PointLayer(before, width)
@@ -81,6 +81,9 @@ class SetAbstraction(nn.Module):
             idx: (B, m), the centres; by default the farthest points.
         """
         m, radius, k, _ = self.level
+        given = 0 if features is None else features.shape[2]
+        if given != self.inputs:
+            raise InputError(f"features must be (B, N, {self.inputs}), got {given} of each point")
         if idx is None:
             idx = ops.farthest_points(points, m)
         centres = ops.gather(points, idx)
@@ -90,7 +93,7 @@ class SetAbstraction(nn.Module):
             grouped = torch.cat([grouped, ops.gather(features, near)], 3)  # (B, m, k, 3 + inputs)
         hidden = self.hidden(grouped.flatten(1, 2))  # (B, m k, C)
         pooled = self.widest.pooled(hidden.reshape(-1, k, hidden.shape[2]))  # (B m, width)
-        return Centres(centres, pooled.view(*idx.shape, -1), idx)
+        return Centres(centres, pooled.unflatten(0, idx.shape), idx)
 
 
 class FeaturePropagation(nn.Module):

@@ -151,7 +151,7 @@ def from_minkowski(state: dict[str, Tensor]) -> dict[str, Tensor]:
     file has been read here.
 
     Raises:
-        InputError: a name that no Res16UNet has.
+        InputError: a name that no Res16UNet has, or a kernel that is no cube.
     """
     converted = {}
     for name, tensor in state.items():
@@ -159,6 +159,10 @@ def from_minkowski(state: dict[str, Tensor]) -> dict[str, Tensor]:
         if name.endswith(".kernel"):
             tensor = tensor if tensor.ndim == 3 else tensor[None]
             side = round(len(tensor) ** (1 / 3))
+            if side**3 != len(tensor):
+                raise InputError(
+                    f"{name} must be of a cube of cells, such as 27, got {len(tensor)}"
+                )
             tensor = tensor.unflatten(0, (side,) * 3).permute(2, 1, 0, 3, 4).flatten(0, 2)
         if own == "out.weight":  # of a linear layer here
             tensor = tensor[0].t()

@@ -81,6 +81,7 @@ def train(config: Config) -> None:
     voxels = config.backbone == "srunet"
     if config.augmentation != "none" and not voxels:
         raise InputError("--augmentation scene is of whole rooms: give --backbone srunet")
+    scenes.check_test(config)
     data = scenes.WholeRooms(config) if voxels else scenes.Blocks(config)
     rows = np.arange(len(data))
     total = config.epochs * batches.steps_per_epoch(rows, config.batch_size)

@@ -797,6 +797,20 @@ FAULTS = [
         {"no number": ("--turns many", "argument --turns: invalid int value: 'many'")},
     ),
     (
+        ["benchmarks/sparse.py"],
+        {
+            "no voxels": ("--voxels -5", "--voxels must be at least 1, got -5"),
+            "no features": ("--width 0", "--width must be at least 1, got 0"),
+            "no threads": ("--threads 0", "--threads must be at least 1, got 0"),
+            "no turns": ("--turns 0", "--turns must be at least 1, got 0"),
+            "more voxels than the room's": (
+                "--voxels 1000000000",
+                "--voxels must be at most [0-9]+ of the room, got 1000000000",
+            ),
+            "out below a file": ("--out {file}/a.json", "file.txt: File exists"),
+        },
+    ),
+    (
         ["benchmarks/rendering.py"],
         {"unknown size": ("--only x", "argument --only: invalid choice: 'x'")},
     ),

@@ -187,6 +187,59 @@ def test_whole_rooms_are_scored_on_points_and_voxels(scripts):
     assert {*found} > {"miou_scenes", "miou_voxels", "voxel_accuracy_class_mean"}
 
 
+@pytest.mark.parametrize(
+    "files, message",
+    [
+        (
+            {"Area_1_a.npy": ""},
+            "has no test room Area_5_<room>: correct --data-root or --test-area",
+        ),
+        ({"splits/area1.txt": "a.ply"}, "list of test rooms cannot be read: .*area5.txt"),
+        ({"splits/area5.txt": "a.ply"}, "a.ply of a test room is missing"),
+        ({"splits/area5.txt": "\n"}, "has no test room Area_5_"),
+        (
+            {"all_files.txt": "", "room_filelist.txt": "Area_1_a\nArea_15_b"},
+            "has no test room Area_5_",
+        ),
+        ({"scannetv2_train.txt": "a"}, "scannetv2_val.txt cannot be read"),
+        (
+            {
+                "scannetv2_train.txt": "a",
+                "scannetv2_val.txt": "b",
+                "scans/b/b_vh_clean_2.ply": "",
+            },
+            "b_vh_clean_2.labels.ply of a test room is missing",
+        ),
+    ],
+)
+def test_missing_test_rooms_are_found_before_the_training(scripts, tmp_path, files, message):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    with pytest.raises(InputError, match=message):
+        scripts.train_scenes.train(scripts.train_scenes.Config(data_root=str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        ("Area_5_a.npy",),
+        ("splits/area5.txt", "Area_5_a"),
+        ("all_files.txt", "room_filelist.txt"),
+        (
+            *("scannetv2_train.txt", "scannetv2_val.txt"),
+            "scans/Area_5_a/Area_5_a_vh_clean_2.ply",
+            "scans/Area_5_a/Area_5_a_vh_clean_2.labels.ply",
+        ),
+    ],
+)
+def test_test_rooms_are_not_opened_before_the_training(scripts, tmp_path, files):
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("Area_5_a\n")
+    scripts.scenes.check_test(scripts.train_scenes.Config(data_root=str(tmp_path)))
+
+
 def test_every_point_of_the_test_rooms_is_scored_once(scripts):
     config = scripts.train_scenes.Config(rooms=1, room_points=1500, num_points=100)
     features, labels, counted = scripts.scenes.open_blocks(config, "test")

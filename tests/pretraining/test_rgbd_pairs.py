@@ -136,6 +136,27 @@ def test_scenes_are_data_to_pre_train_on(scripts, scene, monkeypatch):
     assert len(objects.with_pairs(50)) == 1
 
 
+def test_more_points_than_any_frame_sees_are_refused(scripts, scene):
+    settings = SimpleNamespace(
+        pairs_root=None,
+        frames_root=str(scene.parent),
+        num_points=SIZE**2 + 1,
+        num_views=2,
+        image_size=24,
+    )
+    words = f"no frame of {scene.parent} sees --num-points 2305 points, the most is 2304: ask for"
+    with pytest.raises(InputError, match=words):
+        scripts.pixel_pairs.open_pairs(settings)
+
+
+@pytest.mark.parametrize("root", [None, "frames"])
+def test_more_views_than_two_are_refused_before_a_frame_is_drawn(scripts, root, monkeypatch):
+    monkeypatch.setattr(scripts.rgbd_pairs, "read", None)
+    settings = scripts.pixel_pairs.PairsConfig(rooms=2, frames_root=root)
+    with pytest.raises(InputError, match="--num-views must be 2, of a pair of frames, got 12"):
+        scripts.pixel_pairs.open_pairs(settings)
+
+
 def test_damaged_scenes_are_named(scripts, scene, tmp_path):
     with pytest.raises(InputError, match="holds no scene, a folder with color, depth"):
         scripts.rgbd_pairs.read(scripts.rgbd_pairs.in_folder(tmp_path), 100, 24)

@@ -172,6 +172,18 @@ def test_the_published_backbone_has_1024_seeds_of_256_features(module):
     assert parameters == sum(inputs * outputs + 3 * outputs for inputs, outputs in widths)
 
 
+def test_no_clouds_have_no_seeds(module):
+    seeds = small(module, 0).eval()(torch.zeros(0, 40, 3))
+    assert seeds.points.shape == (0, 20, 3) and seeds.features.shape == (0, 20, 10)
+
+
+@pytest.mark.parametrize("inputs, given", [(1, 0), (1, 2), (0, 1)])
+def test_features_of_another_number_are_refused(module, inputs, given):
+    features = torch.zeros(1, 40, given) if given else None
+    with pytest.raises(InputError, match=rf"must be \(B, N, {inputs}\), got {given} of each"):
+        small(module, inputs)(torch.zeros(1, 40, 3), features)
+
+
 def test_more_ways_up_than_down_are_refused(module):
     with pytest.raises(InputError, match=r"ups must be in \[0, 4\).*got 4"):
         module.PointNet2(0, ups=4)

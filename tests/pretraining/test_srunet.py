@@ -85,6 +85,11 @@ def test_published_kernels_are_turned_to_x_slowest(scripts):
 def test_an_unknown_weight_or_depth_is_refused(scripts):
     with pytest.raises(InputError, match="'layer1.0.conv1.kernel' is no weight of a Res16UNet"):
         scripts.srunet.from_minkowski({"layer1.0.conv1.kernel": torch.zeros(1)})
+    for cells in (7, 81):
+        with pytest.raises(InputError, match=f"conv0p1s1.kernel must be of a cube .* got {cells}"):
+            scripts.srunet.from_minkowski({"conv0p1s1.kernel": torch.zeros(cells, 3, 32)})
+    with pytest.raises(InputError, match="inputs and outputs must be at least 1, got 3, 0"):
+        scripts.srunet.SRUNet(stem=0)
     with pytest.raises(InputError, match="one of 34, 14, got 18"):
         scripts.srunet.SRUNet(depth=18)
     x, _ = sparse.voxelise(torch.rand(50, 3), torch.rand(50, 3), 0.2)
@@ -105,6 +110,23 @@ def test_each_voxel_is_described_from_its_own_cloud(scripts):
     assert out[inverse].shape == (2, 400, 12)
     torch.testing.assert_close(other[second], out[second])
     assert (other[~second] - out[~second]).abs().max() > 0.01
+
+
+def test_no_clouds_have_no_features(scripts):
+    described = scripts.backbones.OnVoxels(0.1, 14, 4).eval()(torch.zeros(0, 5, 3))
+    assert described.points.shape == (0, 5, 12) and described.cloud.shape == (0, 12)
+
+
+def test_a_compiled_network_computes_the_same(scripts):
+    """On clouds of other numbers of voxels too, without compiling each layer anew."""
+    torch.manual_seed(0)
+    net = scripts.srunet.SRUNet(3, 2, depth=14, stem=2).eval()
+    torch.compiler.reset()
+    compiled = torch.compile(net, backend="eager")
+    with torch.no_grad(), torch._dynamo.config.patch(fail_on_recompile_limit_hit=True):
+        for count in (400, 500, 300):
+            x, _ = voxels_of_a_room(count)
+            torch.testing.assert_close(compiled(x), net(x))
 
 
 def test_a_network_learns_which_voxels_are_low(scripts):

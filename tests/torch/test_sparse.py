@@ -7,6 +7,7 @@ import torch.nn.functional as F
 
 from samplenet import InputError
 from samplenet.torch import sparse
+from samplenet.torch.sparse.voxels import LIMIT
 
 SIDE = 12  # cells of the dense grid; voxel (0, 0, 0) is in its middle
 CLOUDS = 4
@@ -148,6 +149,12 @@ def test_equal_clouds_are_voxelised_as_one_batch():
     torch.testing.assert_close(features.grad, (1 / shared)[..., None].expand(-1, -1, 2))
 
 
+def test_clouds_without_points_may_be_the_last():
+    cloud = torch.tensor([0, 2])
+    x, _ = sparse.voxelise(torch.zeros(2, 3), torch.ones(2, 1), 1.0, cloud, clouds=5)
+    assert x.voxels.clouds == 5 and sparse.pool(x)[:, 0].tolist() == [1, 0, 1, 0, 0]
+
+
 def test_an_empty_cloud_has_no_voxel():
     x, inverse = sparse.voxelise(torch.empty(2, 0, 3), torch.empty(2, 0, 1), 1.0)
     assert len(x.voxels) == 0 and x.voxels.clouds == 2 and inverse.shape == (2, 0)
@@ -164,7 +171,15 @@ def test_an_empty_cloud_has_no_voxel():
         (dict(size=0.0), "size must be above 0, got 0.0"),
         (dict(cloud=torch.zeros(3)), r"cloud must number each .* got \(3,\)"),
         (dict(cloud=torch.arange(4) - 1), "numbered from 0 and below 3, got -1 to 2"),
-        (dict(cloud=torch.arange(4) * 2**14), "below 32768, got 0 to 49152"),
+        (dict(cloud=torch.arange(4), clouds=3), "numbered from 0 and below 3, got 0 to 3"),
+        (dict(cloud=-torch.arange(4) - 1), "numbered from 0 and below 0, got -4 to -1"),
+        (dict(cloud=torch.arange(4) * 2**14), "at most 32768 clouds, got 49153"),
+        (
+            dict(points=torch.zeros(40_000, 0, 3), features=torch.zeros(40_000, 0, 2)),
+            "at most 32768 clouds, got 40000",
+        ),
+        (dict(clouds=3), "clouds = 3 needs cloud"),
+        (dict(features=torch.zeros(4, 2, dtype=torch.uint8)), "floating point, got torch.uint8"),
     ),
 )
 def test_bad_points_are_refused(change, message):
@@ -174,12 +189,11 @@ def test_bad_points_are_refused(change, message):
 
 
 def test_voxels_at_the_end_of_the_range_have_no_neighbour_across_it():
-    ends = torch.tensor([[0, 32736, 32736, 32736], [1, -32736, -32736, -32736]])
+    ends = torch.tensor([[0, LIMIT, LIMIT, LIMIT], [1, -LIMIT, -LIMIT, -LIMIT]])
     voxels = sparse.Voxels.of(ends)[0]
     assert voxels.coordinates.tolist() == ends.tolist()
-    for here, _ in voxels.pairs(31, 2):
-        assert len(here) <= 2
-    assert sum(len(here) for here, _ in voxels.pairs(2)) == 2  # each with itself
+    for kernel, stride in ((2, 1), (31, 2)):  # each with itself
+        assert sum(len(here) for here, _ in voxels.pairs(kernel, stride)) == 2
 
 
 def test_what_does_not_fit_is_refused():
@@ -193,6 +207,10 @@ def test_what_does_not_fit_is_refused():
         sparse.Convolution(3, 1, 33)(x)
     with pytest.raises(InputError, match=r"coordinates must be \(P, 4\), got \(2, 3\)"):
         sparse.Voxels.of(torch.zeros(2, 3))
+    with pytest.raises(InputError, match=r"kernel must be in \[1, 31\] .* got 0, 1"):
+        sparse.Convolution(3, 4, kernel=0)
+    with pytest.raises(InputError, match="inputs and outputs must be at least 1, got 3, 0"):
+        sparse.Convolution(3, 0)
 
 
 def test_autocast_multiplies_in_bfloat16():

@@ -55,6 +55,11 @@ def load_rooms(root: str | os.PathLike, split: str) -> list[Room]:
     Raises:
         InputError: an unknown split, an empty or missing list, or a missing or damaged file.
     """
+    return [_room(file) for file in files(root, split)]
+
+
+def files(root: str | os.PathLike, split: str) -> list[Path]:
+    """Return the scans' files of a split, unopened; beside each is its .labels.ply."""
     if split not in LISTS:
         raise InputError(f"split must be 'train' or 'test', got {split!r}")
     try:
@@ -63,7 +68,7 @@ def load_rooms(root: str | os.PathLike, split: str) -> list[Room]:
         raise InputError(f"{Path(root) / LISTS[split]} cannot be read: {error}") from error
     if not names:
         raise InputError(f"{Path(root) / LISTS[split]} names no scan")
-    return [_room(Path(root) / "scans" / name / f"{name}_vh_clean_2.ply") for name in names]
+    return [Path(root) / "scans" / name / f"{name}_vh_clean_2.ply" for name in names]
 
 
 def _room(file: Path) -> Room:

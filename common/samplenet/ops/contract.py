@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from samplenet.errors import InputError
 
+RADII = (1.2e-38, 3.4e38)  # within float32's normal range
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 _check_finite = os.environ.get("SAMPLENET_CHECK", "0") not in ("", "0")
@@ -97,10 +98,17 @@ def check_count(op: str, name: str, value: Any, n: float | None) -> int:
 
 
 def check_radius(op: str, radius: Any) -> float:
-    """Require a positive number; return it as a float."""
+    """Require a number from 1.2e-38 to 3.4e38; return it as a float.
+
+    These are float32's normal numbers. The rule is the same for clouds of every dtype.
+    """
+    smallest, largest = RADII
     is_number = isinstance(radius, Real) and not isinstance(radius, bool)
-    if not (is_number and 0 < radius < math.inf):
-        raise InputError(f"{op}: radius must be a positive number, got {radius!r}")
+    # compared as an integer first, as 10**400 is no float
+    if not (is_number and 0 < radius < int(largest) and smallest <= float(radius) <= largest):
+        raise InputError(
+            f"{op}: radius must be a positive number, from {smallest} to {largest}, got {radius!r}"
+        )
     return float(radius)
 
 

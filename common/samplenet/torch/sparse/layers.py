@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from samplenet.errors import InputError
-from samplenet.torch.sparse.voxels import Pairs, SparseTensor, Voxels
+from samplenet.torch.sparse.voxels import Pairs, SparseTensor, Voxels, check_kernel
 
 
 class _Convolve(torch.autograd.Function):
@@ -52,7 +52,6 @@ def _add(total: Tensor, rows: Tensor | slice, values: Tensor) -> None:
         total.index_add_(0, rows, values.to(total.dtype))
 
 
-@torch.compiler.disable
 def convolve(features: Tensor, weight: Tensor, pairs: Pairs, count: int) -> Tensor:
     """Convolve features (V, C) by a kernel's matrices (cells, C, D): (count, D).
 
@@ -80,12 +79,16 @@ class Convolution(nn.Module):
         self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1, bias: bool = False
     ):
         super().__init__()
+        check_kernel(kernel, stride)
+        if min(inputs, outputs) < 1:
+            raise InputError(f"inputs and outputs must be at least 1, got {inputs}, {outputs}")
         self.kernel, self.stride = kernel, stride
         # of the cell (x, y, z) row (x * kernel + y) * kernel + z
         self.weight = nn.Parameter(torch.empty(kernel**3, inputs, outputs))
         self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
         nn.init.normal_(self.weight, std=(2 / (inputs * kernel**3)) ** 0.5)
 
+    @torch.compiler.disable
     def forward(self, x: SparseTensor) -> SparseTensor:
         self._check(x)
         voxels = x.voxels.coarser(self.stride)
@@ -115,6 +118,7 @@ class TransposedConvolution(Convolution):
     ):
         super().__init__(inputs, outputs, kernel, stride, bias)
 
+    @torch.compiler.disable
     def forward(self, x: SparseTensor, to: Voxels) -> SparseTensor:
         """Convolve to the voxels `to`, of which `to.coarser(stride)` are the input's."""
         self._check(x)

@@ -38,7 +38,7 @@ class Voxels:
             the voxels, and `inverse` (P,), which voxel each row is.
 
         Raises:
-            InputError: coordinates out of range, or not (P, 4).
+            InputError: coordinates out of range or not (P, 4), or more than CLOUDS clouds.
         """
         if coordinates.ndim != 2 or coordinates.shape[1] != 4:
             raise InputError(f"coordinates must be (P, 4), got {tuple(coordinates.shape)}")
@@ -49,11 +49,13 @@ class Voxels:
                 f"up to {coordinates[:, 1:].abs().max():.6g}: move the clouds or enlarge the voxels"
             )
         found = int(cloud.max()) + 1 if len(cloud) else 0
-        clouds = found if clouds is None else clouds
-        if not found <= clouds <= CLOUDS or len(cloud) and cloud.min() < 0:
+        clouds = max(found, 0) if clouds is None else clouds
+        if not 0 <= clouds <= CLOUDS:
+            raise InputError(f"a batch has at most {CLOUDS} clouds, got {clouds}")
+        if found > clouds or len(cloud) and cloud.min() < 0:
             raise InputError(
-                f"clouds must be numbered from 0 and below {min(clouds, CLOUDS)}, got "
-                f"{int(cloud.min())} to {found - 1}"
+                f"clouds must be numbered from 0 and below {clouds}, got {int(cloud.min())} to "
+                f"{found - 1}"
             )
         keys, inverse = torch.unique(encode(coordinates.long()), return_inverse=True)
         return cls(keys, clouds), inverse
@@ -88,11 +90,7 @@ class Voxels:
         stride * o + d here with voxel o there. An odd kernel is centred; an even one begins at o,
         as kernel 2 and stride 2 share the voxels out. Rows of a cell are distinct and ascending.
         """
-        if not (1 <= kernel < MARGIN and 1 <= stride < MARGIN // 2):
-            raise InputError(
-                f"kernel must be in [1, {MARGIN - 1}] and stride in [1, {MARGIN // 2 - 1}], got "
-                f"{kernel}, {stride}"
-            )
+        check_kernel(kernel, stride)
         if (kernel, stride) not in self._pairs:
             cells = self._search(kernel, stride)
             if stride == 1 and kernel % 2:  # the other half of the kernel is its mirror image
@@ -119,6 +117,15 @@ class Voxels:
                 at = at + hit
 
 
+def check_kernel(kernel: int, stride: int) -> None:
+    """Require a kernel and a stride that keep within the margin of a key's coordinates."""
+    if not (1 <= kernel < MARGIN and 1 <= stride < MARGIN // 2):
+        raise InputError(
+            f"kernel must be in [1, {MARGIN - 1}] and stride in [1, {MARGIN // 2 - 1}], got "
+            f"{kernel}, {stride}"
+        )
+
+
 class SparseTensor(NamedTuple):
     """Features (V, C) of voxels."""
 
@@ -127,7 +134,11 @@ class SparseTensor(NamedTuple):
 
 
 def voxelise(
-    points: Tensor, features: Tensor, size: float, cloud: Tensor | None = None
+    points: Tensor,
+    features: Tensor,
+    size: float,
+    cloud: Tensor | None = None,
+    clouds: int | None = None,
 ) -> tuple[SparseTensor, Tensor]:
     """Average the features of the points in each voxel.
 
@@ -136,14 +147,16 @@ def voxelise(
         features: (B, N, C) or (P, C), floating point.
         size: a voxel's side. The voxel of a point is floor(point / size).
         cloud: (P,) integers, the cloud of each point, from 0 on. Without it points (P, 3) are one.
+        clouds: how many there are, with `cloud`; by default up to the last that has a point.
 
     Returns:
         the voxels with their features, and `inverse` (B, N) or (P,), the voxel of each point: of
         what a network makes of the voxels, `out[inverse]` are the points' features.
 
     Raises:
-        InputError: shapes that disagree, a size that is not above 0, coordinates that are not
-            finite or more than 32,736 voxels from the origin, more than 32,768 clouds.
+        InputError: shapes that disagree, features that are not floating point, a size that is not
+            above 0, coordinates that are not finite or more than 32,736 voxels from the origin,
+            more than 32,768 clouds.
     """
     shape = points.shape[:-1]
     if points.ndim not in (2, 3) or points.shape[-1] != 3 or features.shape[:-1] != shape:
@@ -156,10 +169,14 @@ def voxelise(
             f"cloud must number each of points (P, 3), got {tuple(cloud.shape)} for "
             f"{tuple(points.shape)}"
         )
+    if not features.is_floating_point():
+        raise InputError(f"features must be floating point, got {features.dtype}: convert them")
+    if clouds is not None and cloud is None:
+        raise InputError(f"clouds = {clouds} needs cloud, the number of each point's cloud")
     if not size > 0:
         raise InputError(f"a voxel's size must be above 0, got {size}")
-    clouds = None if cloud is not None else shape[0] if points.ndim == 3 else 1
     if cloud is None:
+        clouds = shape[0] if points.ndim == 3 else 1
         cloud = torch.arange(clouds, device=points.device)
         cloud = cloud.repeat_interleave(shape[-1], output_size=shape.numel())
     points = points.detach().reshape(-1, 3)
