@@ -104,12 +104,15 @@ def check_radius(op: str, radius: Any) -> float:
     """
     smallest, largest = RADII
     is_number = isinstance(radius, Real) and not isinstance(radius, bool)
-    # compared as an integer first, as 10**400 is no float
-    if not (is_number and 0 < radius < int(largest) and smallest <= float(radius) <= largest):
+    try:
+        value = float(radius) if is_number else math.nan
+    except OverflowError:  # an integer such as 10**400
+        value = math.inf
+    if not smallest <= value <= largest:
         raise InputError(
             f"{op}: radius must be a positive number, from {smallest} to {largest}, got {radius!r}"
         )
-    return float(radius)
+    return value
 
 
 def check_index(

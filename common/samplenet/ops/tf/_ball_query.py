@@ -16,8 +16,8 @@ def ball_query(queries, points, radius: float, k: int) -> tuple[tf.Tensor, tf.Te
     Args:
         queries: (B, M, 3).
         points: (B, N, 3), N >= 1.
-        radius: positive. A point is in the ball if its squared distance is below radius * radius,
-            which is rounded as the clouds are; one at the radius is not.
+        radius: 1.2e-38 to 3.4e38. A point is in the ball if its squared distance is below
+            radius * radius, which is rounded as the clouds are; one at the radius is not.
         k: at least 1, also more than N.
 
     Returns:
