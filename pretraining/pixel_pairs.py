@@ -164,7 +164,9 @@ def open_pairs(config: PairsConfig, split: str = "train", metric: bool = False) 
         arrays, names = pair_files.read(Path(config.pairs_root), split)
     elif config.frames_root is not None or config.rooms is not None:
         if config.num_views > 2:  # before the frames are drawn or read
-            raise InputError(f"--num-views must be 2, of a pair of frames, got {config.num_views}")
+            raise InputError(
+                f"--num-views must be at most the 2 of a pair of frames, got {config.num_views}"
+            )
         if config.frames_root is not None:
             scenes, source = rgbd_pairs.in_folder(Path(config.frames_root)), config.frames_root
         else:

@@ -153,7 +153,7 @@ def test_more_points_than_any_frame_sees_are_refused(scripts, scene):
 def test_more_views_than_two_are_refused_before_a_frame_is_drawn(scripts, root, monkeypatch):
     monkeypatch.setattr(scripts.rgbd_pairs, "read", None)
     settings = scripts.pixel_pairs.PairsConfig(rooms=2, frames_root=root)
-    with pytest.raises(InputError, match="--num-views must be 2, of a pair of frames, got 12"):
+    with pytest.raises(InputError, match="must be at most the 2 of a pair of frames, got 12"):
         scripts.pixel_pairs.open_pairs(settings)
 
 
