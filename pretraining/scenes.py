@@ -45,25 +45,15 @@ def check_test(config) -> None:
     """
     if config.data_root is None:
         return
-    root, area = Path(config.data_root), f"Area_{config.test_area}_"
-    try:
-        if scannet.is_scans(root):
-            scans = scannet.files(root, "test")
-            files = [*scans, *(file.with_suffix(".labels.ply") for file in scans)]
-        elif s3dis.is_blocks(root):
-            names = (root / "room_filelist.txt").read_text().split()
-            files = [root / "all_files.txt"] if any(area in f"{n}_" for n in names) else []
-        elif (root / "splits").is_dir():
-            listed = root / "splits" / f"area{config.test_area}.txt"
-            files = [root / line for line in listed.read_text().splitlines() if line.strip()]
-        else:
-            files = [*root.glob(f"{area}*.npy")]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"the list of test rooms cannot be read: {error}") from error
-    if not files:
-        raise InputError(
-            f"{root} has no test room {area}<room>: correct --data-root or --test-area"
-        )
+    root = Path(config.data_root)
+    if s3dis.is_blocks(root):
+        s3dis.rows_of_blocks(root, "test", config.test_area)
+        return
+    if scannet.is_scans(root):
+        scans = scannet.files(root, "test")
+        files = [*scans, *(file.with_suffix(".labels.ply") for file in scans)]
+    else:
+        files = s3dis.files(root, "test", config.test_area)
     for file in files:
         if not file.is_file():
             raise InputError(f"{file} of a test room is missing")

@@ -46,23 +46,34 @@ def load_rooms(root: str | os.PathLike, split: str, test_area: int = 5) -> list[
     Raises:
         InputError: no such room, or a damaged file.
     """
-    if (Path(root) / "splits").is_dir():
-        return [_ply_room(file) for file in _ply_files(Path(root), split, test_area)]
-    files = [
-        file
-        for file in sorted(Path(root).glob("Area_*.npy"))
-        if _is_in(file.name, split, test_area)
-    ]
-    if not files:
-        raise InputError(f"{root} has no room Area_<a>_<room>.npy for its {split} split")
     rooms = []
-    for file in files:
+    for file in files(root, split, test_area):
+        if file.suffix == ".ply":
+            rooms.append(_ply_room(file))
+            continue
         try:
             table = np.load(file, allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
             raise InputError(f"{file} cannot be read: {error}") from error
         rooms.append(_room(table, file))
     return rooms
+
+
+def files(root: str | os.PathLike, split: str, test_area: int = 5) -> list[Path]:
+    """List the files of the rooms that `load_rooms` reads; those that lists name may be missing.
+
+    Raises:
+        InputError: no such room, or a list that cannot be read.
+    """
+    root = Path(root)
+    if (root / "splits").is_dir():
+        return _ply_files(root, split, test_area)
+    found = [
+        file for file in sorted(root.glob("Area_*.npy")) if _is_in(file.name, split, test_area)
+    ]
+    if not found:
+        raise InputError(f"{root} has no room Area_<a>_<room>.npy for its {split} split")
+    return found
 
 
 def _ply_files(root: Path, split: str, test_area: int) -> list[Path]:
@@ -123,10 +134,9 @@ def load_blocks(
     Raises:
         InputError: a missing or damaged file, or files and list that disagree.
     """
-    root = Path(root)
+    root, own = Path(root), rows_of_blocks(root, split, test_area)
     try:
         files = [root / Path(line).name for line in (root / "all_files.txt").read_text().split()]
-        rooms = (root / "room_filelist.txt").read_text().split()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{root} is no folder of S3DIS blocks: {error}") from error
     parts = [h5.read(file, "data", "label") for file in files]
@@ -142,12 +152,26 @@ def load_blocks(
             raise InputError(f"{file} has labels outside of 0..12, or features not finite")
     data = np.concatenate([data[:, :num_points] for data, _ in parts]).astype(np.float32)
     label = np.concatenate([label[:, :num_points] for _, label in parts]).astype(np.int64)
-    if len(rooms) != len(data):
-        raise InputError(f"{root}/room_filelist.txt has {len(rooms)} lines for {len(data)} blocks")
+    if len(own) != len(data):
+        raise InputError(f"{root}/room_filelist.txt has {len(own)} lines for {len(data)} blocks")
+    return data[own], label[own]
+
+
+def rows_of_blocks(root: str | os.PathLike, split: str, test_area: int = 5) -> NDArray[np.bool_]:
+    """Return which blocks (K,) of `load_blocks` are of a split, by their rooms' names.
+
+    Raises:
+        InputError: no such block, or no list of rooms.
+    """
+    listed = Path(root) / "room_filelist.txt"
+    try:
+        rooms = listed.read_text().split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{listed} cannot be read: {error}") from error
     own = np.array([_is_in(name, split, test_area) for name in rooms], bool)
     if not own.any():
         raise InputError(f"{root} has no block for its {split} split, test area {test_area}")
-    return data[own], label[own]
+    return own
 
 
 def read_annotations(folder: Path) -> NDArray[np.float32]:
