@@ -54,20 +54,20 @@ SCRIPTS = {
     ),
     "shapes": (
         "shape_and_pose/train_shapes.py",
-        "--supervision none --shapes-per-class 12 --image-size 16 --num-views 3 --views-per-step 2 "
+        "--supervision none --shapes-per-class 48 --image-size 16 --num-views 3 --views-per-step 2 "
         "--batch-size 4 --num-points 64 --conv-width 4 --fc-width 32 --code-width 32 "
         "--grid-size 8 --kernel-size 5 --checkpoint-epochs 2",
         "",
     ),
     "features": (
         "feature_rendering/train_points.py",
-        "--features rgb --shapes-per-class 6 --image-size 16 --num-points 32 --batch-size 4 "
+        "--features rgb --shapes-per-class 48 --image-size 16 --num-points 32 --batch-size 4 "
         "--checkpoint-epochs 2",
         "",
     ),
     "images": (
         "pretraining/train_images.py",
-        "--depth 10 --width 4 --shapes-per-class 2 --batch-size 8 --device cpu",
+        "--depth 10 --width 4 --shapes-per-class 6 --batch-size 8 --device cpu",
         "",
     ),
 }
