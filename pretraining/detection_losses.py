@@ -10,10 +10,8 @@ from torch import Tensor, nn
 from samplenet.ops import torch as ops
 from votenet import Proposals, VoteNet
 
-NEAR, FAR = (
-    0.3,
-    0.6,
-)  # metres: clusters nearer to an object's middle are of it, farther ones of none
+# metres: clusters nearer to an object's middle are of it, farther ones of none
+NEAR, FAR = 0.3, 0.6
 OBJECT_WEIGHTS = (0.8, 0.2)  # of "an object" and "no object"
 ELSEWHERE = 1e6  # a squared distance, of boxes that are only there to fill a batch
 SCALE = 10  # of the whole loss, as published

@@ -90,7 +90,7 @@ def read(
         )
     if not made:
         raise InputError(
-            f"no two frames of a scene share {LEAST_OVERLAP:.0%} of their points: give others"
+            f"no two frames of {source} share {LEAST_OVERLAP:.0%} of their points: give others"
         )
     points, images, pairs = zip(*made, strict=True)
     arrays = np.stack(points), np.stack(images), list(pairs), np.zeros(len(ids), np.int64)

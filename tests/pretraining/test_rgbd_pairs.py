@@ -167,3 +167,14 @@ def test_damaged_scenes_are_named(scripts, scene, tmp_path):
     np.savetxt(tmp_path / "scene" / "pose" / "0.txt", np.eye(4))
     with pytest.raises(InputError, match="0.png cannot be read"):
         scripts.rgbd_pairs.read(scripts.rgbd_pairs.in_folder(tmp_path), 100, 24)
+
+
+def test_frames_that_share_too_little_are_named_by_their_source(scripts):
+    alone = scripts.rgbd_pairs.Frames(
+        np.zeros((1, 4, 4, 3), np.uint8),
+        np.ones((1, 4, 4), np.float32),
+        np.eye(4)[None],
+        np.array([4.0, 4, 2, 2]),
+    )
+    with pytest.raises(InputError, match="no two frames of FOLDER share 30% of their points"):
+        scripts.rgbd_pairs.read([("scene", alone)], 16, 8, source="FOLDER")
