@@ -17,13 +17,17 @@ def test_a_generated_room_has_its_classes_where_they_belong(room):
     assert room.points.shape == (3000, 3) and room.colors.dtype == np.uint8
     np.testing.assert_array_equal(room.points.min(0), 0)
     width, depth, height = room.points.max(0)
-    assert 3 < width < 6.2 and 3 < depth < 6.2 and 2.5 < height < 3.2
+    assert 3 < width < 6 and 3 < depth < 6 and 2.5 < height < 3
     z = room.points[:, 2]
-    assert z[room.labels == 1].max() < 0.06 and z[room.labels == 0].min() > height - 0.06
+    assert (z[room.labels == 1] == 0).all() and (z[room.labels == 0] == height).all()
+    wall = room.points[room.labels == 2]
+    apart = np.minimum(wall[:, :2], (width, depth) - wall[:, :2])
+    assert apart.min(1).max() < 1e-6  # each is on one of four sides
     assert {0, 1, 2} < {*room.labels} and room.labels.max() < len(rooms.CLASSES)
     inside = room.labels > 2
-    assert (room.points[inside] > 0.04).all()  # furniture stands on the floor, within the walls
-    assert (room.points[inside, :2] < (width - 0.04, depth - 0.04)).all()
+    # furniture stands on the floor, within the walls
+    assert (room.points[inside] > -1e-6).all()
+    assert (room.points[inside, :2] < (width + 1e-6, depth + 1e-6)).all()
 
 
 def test_rooms_depend_on_split_and_number_alone(room):

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from samplenet.data import shapes
 from samplenet.data.cameras import TO_BLENDER
-from samplenet.data.shapes.mesh import Mesh, box, sample_faces, turn
+from samplenet.data.shapes.mesh import Mesh, loft, sample_faces, turn
 from samplenet.errors import InputError
 
 # metres: the height of each piece of furniture
@@ -25,7 +25,6 @@ LARGEST = 2.2  # metres, of a piece of furniture's longer side on the floor
 UNLABELLED = -100  # the label of points whose class is not known; PyTorch's loss leaves them out
 SMALLEST_ROOM, LARGEST_ROOM = 3, 6  # metres, of a side on the floor
 TRIES = 30  # places tried for a piece of furniture
-THICKNESS = 0.05
 
 
 @dataclass(frozen=True)
@@ -149,16 +148,13 @@ def box_around(points: NDArray, heading: float) -> NDArray[np.float64]:
 
 
 def _shell(size: NDArray, rng: np.random.Generator) -> Iterator[tuple[str, Mesh, NDArray]]:
-    """Yield floor, ceiling and four walls: class, mesh and colour."""
+    """Yield floor, ceiling and walls, without the outside that no scan sees: class, mesh, colour."""
     width, depth, height = size
-    t = THICKNESS
-    yield "floor", box((0, 0, -t), (width, depth, 0)), rng.uniform(0.2, 0.7, 3)
-    yield "ceiling", box((0, 0, height), (width, depth, height + t)), rng.uniform(0.7, 1, 3)
-    color = rng.uniform(0.5, 1, 3)
-    yield "wall", box((-t, -t, 0), (0, depth + t, height)), color
-    yield "wall", box((width, -t, 0), (width + t, depth + t, height)), color
-    yield "wall", box((0, -t, 0), (width, 0, height)), color
-    yield "wall", box((0, depth, 0), (width, depth + t, height)), color
+    corners = np.array([(0, 0, 0), (width, 0, 0), (width, depth, 0), (0, depth, 0)])
+    walls, floor, ceiling = np.split(loft([corners, corners + (0, 0, height)]), (8, 12))
+    yield "floor", floor, rng.uniform(0.2, 0.7, 3)
+    yield "ceiling", ceiling, rng.uniform(0.7, 1, 3)
+    yield "wall", walls, rng.uniform(0.5, 1, 3)
 
 
 def _furniture(
