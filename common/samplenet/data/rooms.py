@@ -148,7 +148,7 @@ def box_around(points: NDArray, heading: float) -> NDArray[np.float64]:
 
 
 def _shell(size: NDArray, rng: np.random.Generator) -> Iterator[tuple[str, Mesh, NDArray]]:
-    """Yield floor, ceiling and walls, without the outside that no scan sees: class, mesh, colour."""
+    """Yield class, mesh and colour of floor, ceiling and walls: the inner side, as scans see it."""
     width, depth, height = size
     corners = np.array([(0, 0, 0), (width, 0, 0), (width, depth, 0), (0, depth, 0)])
     walls, floor, ceiling = np.split(loft([corners, corners + (0, 0, height)]), (8, 12))
