@@ -36,7 +36,13 @@ METRICS = {
     "restored": dict(title="Share of the weights from the start's run, %", scale=100, digits=1),
 }
 MAIN = ["miou_instance", "miou_scenes", "map_25"]
-FIGURES = {"labels.png": "by_labels", "rooms.png": "detected", "rooms.html": "detected"}
+FIGURES = {
+    "labels.png": "by_labels",
+    "scenes.png": "classified",
+    "scenes.html": "classified",
+    "rooms.png": "detected",
+    "rooms.html": "detected",
+}
 BACKBONES = ("pointnet", "dgcnn")
 FLAGS = {
     "--pairs-root": dict(metavar="DIR", help="pictures and pixel-point pairs to pre-train on"),

@@ -19,6 +19,8 @@ from samplenet.runs.streams import Stream, generator
 from samplenet.torch.sparse import SparseTensor, voxelise
 from scene_augmentation import augment
 
+SHOWN_POINTS = 5000  # of a room in the picture, at most
+
 
 def classes_of(config) -> tuple[str, ...]:
     """Return the names of the classes in the data that `train_scenes.Config` names."""
@@ -111,8 +113,8 @@ class Blocks:
         labels = torch.from_numpy(self.labels[rows]).to(device)
         return labels, *inputs(self.features[rows], device)
 
-    def score(self, net: nn.Module, device) -> tuple[dict[str, float], int]:
-        """Score all points of the test rooms, each once; return their number too."""
+    def score(self, net: nn.Module, device) -> tuple[dict[str, float], int, dict[str, NDArray]]:
+        """Score all points of the test rooms, each once; return their number and no picture."""
         features, labels, counted = open_blocks(self.config, "test")
         counts, size = 0, self.config.batch_size
         for first in range(0, len(features), size):
@@ -120,7 +122,7 @@ class Blocks:
             logits = finetune.predict(net, size, *inputs(features[part], device))
             predicted, own = logits.argmax(2).cpu().numpy(), counted[part]
             counts += scores.confusion(predicted[own], labels[part][own], len(self.classes))
-        return scores.of_scenes(counts), int(counts.sum())
+        return scores.of_scenes(counts), int(counts.sum()), {}
 
 
 class WholeRooms:
@@ -159,24 +161,32 @@ class WholeRooms:
         return voxelise(*arrays, self.config.voxel_size, torch.from_numpy(cloud))
 
     @torch.no_grad()
-    def score(self, net: nn.Module, device) -> tuple[dict[str, float], int]:
+    def score(self, net: nn.Module, device) -> tuple[dict[str, float], int, dict[str, NDArray]]:
         """Score the points of whole test rooms, by their voxel's class, and the voxels.
 
         Returns:
-            the scores, those of voxels named so, and the number of labelled points.
+            the scores, those of voxels named so; the number of labelled points; and for a picture
+            some points of a few rooms, their classes and the predicted ones.
         """
         of_points, of_voxels, count = 0, 0, len(self.classes)
+        gallery = {"classes": np.array(self.classes)}
         net.eval()
-        for room in open_rooms(self.config, "test"):
+        for number, room in enumerate(open_rooms(self.config, "test")):
             nothing = np.zeros(len(room.points), np.int64)
             x, inverse = self.voxels(room.points, room.colors.astype(np.float32) / 255, nothing)
             logits, _ = net(x.features.to(device), x.voxels.keys.to(device))
             predicted, labels = logits.argmax(1).cpu(), torch.from_numpy(room.labels)
             own = labels_of_voxels(labels, inverse, count)
-            of_points += scores.confusion(predicted[inverse].numpy(), room.labels, count)
+            found = predicted[inverse].numpy()
+            of_points += scores.confusion(found, room.labels, count)
             of_voxels += scores.confusion(predicted.numpy(), own.numpy(), count)
+            if number < scores.SHOWN:
+                some = slice(None, None, -(-len(room.points) // SHOWN_POINTS))
+                arrays = {"points": room.points, "true": room.labels, "found": found}
+                gallery |= {f"{name}_{number}": array[some] for name, array in arrays.items()}
         net.train()
-        return scores.of_scenes(of_points) | scores.of_voxels(of_voxels), int(of_points.sum())
+        found = scores.of_scenes(of_points) | scores.of_voxels(of_voxels)
+        return found, int(of_points.sum()), gallery
 
 
 def labels_of_voxels(labels: Tensor, inverse: Tensor, classes: int) -> Tensor:

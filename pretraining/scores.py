@@ -1,5 +1,6 @@
 """How good predictions are, and the file that says so in a run folder."""
 
+import io
 import json
 import math
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from samplenet.atomic import write_json
+from samplenet.atomic import write_atomic, write_json
 from samplenet.data.parts import PartClouds
 from samplenet.errors import InputError
 from samplenet.runs.evaluation import rounded
@@ -15,6 +16,7 @@ from samplenet.runs.run import saved_config
 
 FILE = "scores.json"
 GALLERY = "gallery.npz"  # of a run with pictures: their arrays
+SHOWN = 3  # test rooms in the pictures
 
 
 def start_of(folder: str) -> str:
@@ -134,3 +136,11 @@ def write(
     content = {"method": method, "seed": seed, "restored": rounded(restored), "n": n}
     content |= {"classes": dict(zip(classes, of_classes, strict=True))} if classes else {}
     write_json(folder / FILE, content | {"scores": scores})
+
+
+def write_gallery(folder: Path, arrays: dict[str, NDArray]) -> None:
+    """Write the arrays of a run's pictures, if there are any."""
+    if arrays:
+        packed = io.BytesIO()
+        np.savez_compressed(packed, **arrays)
+        write_atomic(folder / GALLERY, packed.getvalue())

@@ -7,7 +7,6 @@ rooms are kept for a picture (gallery.npz). Several processes share each batch, 
 train_images.py's.
 """
 
-import io
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +20,6 @@ import seeds
 from backbones import VoxelConfig
 from detection_losses import MEASURED, Learner
 from learning import training_step
-from samplenet.atomic import write_atomic
 from samplenet.data import batches, boxed
 from samplenet.runs import schedules
 from samplenet.runs.script import main
@@ -33,7 +31,7 @@ from samplenet.torch.state import State
 from votenet import VoteNet, detect
 
 THRESHOLDS = {"map_25": 0.25, "map_50": 0.5}  # IoU of a box that is right, by metric
-SHOWN, SURE = 3, 0.5  # test rooms in the picture, and the least score of a box there
+SURE = 0.5  # the least score of a box in the picture
 
 
 @dataclass
@@ -121,7 +119,7 @@ def score(net: VoteNet, config: Config, folder, restored: float, device) -> None
         room = boxed_rooms.seen_in_test(config, rooms, row)
         found += detect(net, torch.from_numpy(room.points)[None].to(device))
         true.append(boxes.Labelled(room.boxes.astype(float), room.labels))
-        if row < SHOWN:
+        if row < scores.SHOWN:
             sure = found[-1].boxes[found[-1].scores.max(1) > SURE]
             outlines = {"true": boxes.corners(true[-1].boxes), "found": boxes.corners(sure)}
             gallery |= {f"points_{row}": room.points}
@@ -133,9 +131,7 @@ def score(net: VoteNet, config: Config, folder, restored: float, device) -> None
         for name, area in zip(rooms.classes, areas, strict=True):
             if not np.isnan(area):
                 of_classes[name][metric] = area
-    packed = io.BytesIO()
-    np.savez_compressed(packed, **gallery)
-    write_atomic(folder / scores.GALLERY, packed.getvalue())
+    scores.write_gallery(folder, gallery)
     start = scores.start_of(config.pretrained or "")
     method = {"task": "detection", "start": start, "backbone": config.backbone, "labels": "all"}
     scores.write(folder, method, config.seed, restored, len(rooms), means, of_classes)

@@ -5,9 +5,10 @@
 
 PointNet and DGCNN learn from columns of the rooms, SR-UNet (--backbone srunet) from the voxels of
 whole rooms. After the last epoch all points of whole test rooms are scored, each once, and for
-SR-UNet the voxels too (scores.json); of PointNet's blocks in HDF5, which are no whole rooms, the
-blocks' points. Several processes share each batch, as in train_images.py's; of SR-UNet the loss
-and the batch norms' statistics are then means over the processes, each of its own voxels.
+SR-UNet the voxels too (scores.json), and a few rooms are kept for a picture (gallery.npz); of
+PointNet's blocks in HDF5, which are no whole rooms, the blocks' points are scored. Several
+processes share each batch, as in train_images.py's; of SR-UNet the loss and the batch norms'
+statistics are then means over the processes, each of its own voxels.
 """
 
 from dataclasses import dataclass
@@ -105,7 +106,8 @@ def train(config: Config) -> None:
                     optimizer.param_groups[0]["lr"].fill_(lr)
                     training.add(train_step(*batch))
                 if training.last:
-                    found, n = data.score(net, peers.device)
+                    found, n, gallery = data.score(net, peers.device)
+                    scores.write_gallery(training.run.folder, gallery)
                     method = finetune.method(config, "scenes", labels="all")
                     scores.write(training.run.folder, method, config.seed, restored, n, found)
                 training.end_epoch(("loss", "train_accuracy"), lr=lr)

@@ -172,7 +172,7 @@ def test_whole_rooms_are_scored_on_points_and_voxels(scripts):
             logits[z > 0, 2] = 1  # a wall, or what is not
             return logits, None
 
-    found, n = data.score(Floor(), "cpu")
+    found, n, gallery = data.score(Floor(), "cpu")
     (room,) = scripts.scenes.open_rooms(config, "test")
     low = np.floor(room.points[:, 2].astype(np.float64) / 0.2) == 0
     right = np.where(low, room.labels == 1, room.labels == 2)
@@ -185,6 +185,21 @@ def test_whole_rooms_are_scored_on_points_and_voxels(scripts):
     ]
     assert found["voxel_accuracy"] == pytest.approx(np.mean(hits), abs=2e-3)
     assert {*found} > {"miou_scenes", "miou_voxels", "voxel_accuracy_class_mean"}
+
+    # what the picture shows: every point that is below the ceiling, in the colour of its class
+    own = {f"scenes, SR-UNet, random|{name}": array for name, array in gallery.items()}
+    scene = scripts.figures.classified(None, own)
+    assert [cloud.name for cloud in scene.clouds] == ["room 1"]
+    true, predicted = scene.clouds[0].views
+    assert (true.name, predicted.name) == ("true classes", "SR-UNet, random")
+    shown = room.points[:, 2] < 0.8 * room.points[:, 2].max()
+    there = {data.classes[label] for label in room.labels[shown]}
+    for view, classes in ((true, there), (predicted, {"floor", "wall"})):
+        assert [layer.name for layer in view.layers] == [*data.classes]
+        assert {layer.name for layer in view.layers if len(layer.points)} == classes
+    assert sum(len(layer.points) for layer in predicted.layers) == shown.sum()
+    assert predicted.note == f"{right.mean():.0%} of the points are right"
+    assert scripts.figures.classified(None, {}) is None
 
 
 @pytest.mark.parametrize(
