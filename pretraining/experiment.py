@@ -135,21 +135,36 @@ def runs(plan):
 
 def scenes(plan):
     """Add SR-UNet, pre-trained from views of rooms or not, for the classes of whole rooms."""
-    root, scored = plan.flags.rooms_root, []
-    published = SCANNET if plan.preset == "paper" and is_scannet(root) else WHOLE_ROOMS[plan.preset]
-    sgd = ["--optimizer", "sgd", "--lr-schedule", "poly", *published]
-    sgd += ["--data-root", root] if root else []
-    for start in ["random", *(LOSSES if plan.flags.grid else list(LOSSES)[:1])]:
-        run = None if start == "random" else add_room_pretraining(plan, start)
+    root, grid, scored = plan.flags.rooms_root, plan.flags.grid, []
+    starts = {"random": None}
+    for start in LOSSES if grid else list(LOSSES)[:1]:
+        starts[start] = add_room_pretraining(plan, start)
+    if grid and not root:  # an upper reference: the labels of the rooms in the views
+        flags = ["--backbone", "srunet", *room_flags(plan), "--rooms", VIEWED[plan.preset]]
+        starts["supervised"] = add_scenes(plan, "srunet/supervised", flags)
+    for start, run in starts.items():
         own, needs = started(plan, "srunet", run)
-        own += ["--augmentation", "scene", *sgd]
         for seed in SEEDS[plan.preset]:
-            flags, folder = [*own, "--seed", seed], f"scenes/srunet-{start}-seed{seed}"
-            output = dict(needs=needs, output="last.safetensors", resume=True, data=False)
-            scored.append(plan.add("train_scenes.py", folder, flags, **output))
-    flags = ["--runs", plan.path(f"{plan.base}/scenes"), *data_name(plan)]
+            flags = [*own, *room_flags(plan), "--seed", seed]
+            scored.append(add_scenes(plan, f"scenes/srunet-{start}-seed{seed}", flags, needs))
+    data = data_name(plan) or ["--data", "generated rooms"]
+    flags = ["--runs", plan.path(f"{plan.base}/scenes"), *data]
     output = dict(needs=scored, output="results.json", data=False)
     plan.add("evaluate.py", "evaluation-scenes", flags, **output)
+
+
+def room_flags(plan):
+    """Return the flags of SR-UNet's training on whole rooms."""
+    root = plan.flags.rooms_root
+    published = SCANNET if plan.preset == "paper" and is_scannet(root) else WHOLE_ROOMS[plan.preset]
+    flags = ["--augmentation", "scene", "--optimizer", "sgd", "--lr-schedule", "poly", *published]
+    return [*flags, "--data-root", root] if root else flags
+
+
+def add_scenes(plan, folder, flags, needs=()):
+    """Add the training of a network for whole rooms."""
+    output = dict(needs=needs, output="last.safetensors", resume=True, data=False)
+    return plan.add("train_scenes.py", folder, flags, **output)
 
 
 def detection(plan):

@@ -78,7 +78,9 @@ def test_scenes_are_planned_for_srunet_alone(tmp_path):
     assert jobs["pretraining/srunet/both"].needs == ["pretraining/images-rooms"]
     assert values(started, "--lr-schedule") == ["poly"]
     grid = plan("scenes", "--grid", "--preset", "smoke")
-    assert {f"pretraining/scenes/srunet-{s}-seed0" for s in ("point", "global")} < {*grid}
+    starts = ("point", "global", "supervised")
+    assert {f"pretraining/scenes/srunet-{start}-seed0" for start in starts} < {*grid}
+    assert "pretraining/srunet/supervised" in grid["pretraining/scenes/srunet-supervised-seed0"].needs
     (tmp_path / "scannetv2_train.txt").touch()
     flags = [f"--{word}-root={tmp_path}" for word in ("data", "rooms", "frames")]
     jobs = plan("scenes", *flags, "--preset", "paper")
