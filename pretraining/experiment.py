@@ -86,7 +86,7 @@ VIEWS = {
     "quick": ["--num-views", 2, "--image-size", 64, "--num-points", 4096],
     "paper": ["--num-views", 2, "--image-size", 64, "--num-points", 8192],
 }
-MORE_STEPS = {"quick": ["--batch-size", 8]}  # of the few pairs of views
+MORE_STEPS = {"quick": ["--batch-size", 8, "--epochs", 15]}  # of the few pairs of views
 WHOLE_ROOMS = {
     "smoke": ["--lr", 0.1, "--batch-size", 2],
     "quick": ["--lr", 0.1, "--batch-size", 4, "--epochs", 15, "--room-points", 40_000],
