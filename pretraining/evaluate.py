@@ -21,6 +21,7 @@ from samplenet.runs.script import main
 from samplenet.runs.settings import option
 
 STARTS = {
+    "initial": "random, batch norms too",
     "random": "random",
     "point": "point loss",
     "global": "global loss",

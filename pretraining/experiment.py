@@ -204,9 +204,13 @@ def is_scannet(root):
 def add_tasks(plan, backbone, start, run):
     """Add all that a network is judged by which starts from `run`; return the names."""
     grid, names = plan.flags.grid, [add_probe(plan, backbone, start, run)]
+    if start == "random":  # what its features are worth before batch norms know the clouds
+        names.append(add_probe(plan, backbone, "initial"))
     labels = (GRID if grid else LABELS)[plan.preset]
     for seed in SEEDS[plan.preset]:
         for count in labels:
+            if count:
+                names.append(add_probe(plan, backbone, start, run, count, seed))
             if count or start != "supervised":
                 names.append(add_classifier(plan, backbone, start, run, count, seed))
         if grid or seed == 0:
@@ -272,10 +276,12 @@ def add_room_pretraining(plan, start="both"):
     return plan.add("train_points.py", f"srunet/{start}", flags, needs=[images], **output)
 
 
-def add_probe(plan, backbone, start="random", pretrained=None):
+def add_probe(plan, backbone, start, pretrained=None, count=ALL, seed=0):
     """Add a linear SVM on the features of a pre-trained network, or of random weights."""
     flags, needs = started(plan, backbone, pretrained)
-    folder = f"{backbone}/probe-{start}"
+    folder = f"{backbone}/probe-{count or 'all'}-{start}-seed{seed}"
+    flags += ["--seed", seed, *(["--labels-per-class", count] if count else [])]
+    flags += ["--no-settle"] if start == "initial" else []
     return plan.add("linear_probe.py", folder, flags, needs=needs, output="scores.json")
 
 

@@ -108,9 +108,10 @@ def probe(config: Config) -> None:
     found = scores.accuracies(
         svm.predict(features(net.trunk, test.points, config.batch_size)), test.labels
     )
+    initial = not (config.pretrained or config.settle)
     method = {
         "task": labelled.task(f"SVM, {config.kernel}", config.data_set),
-        "start": scores.start_of(config.pretrained or ""),
+        "start": "initial" if initial else scores.start_of(config.pretrained or ""),
         "backbone": name_of(settings),
         "labels": labelled.amount(config.labels_per_class),
     }

@@ -80,7 +80,8 @@ def test_scenes_are_planned_for_srunet_alone(tmp_path):
     grid = plan("scenes", "--grid", "--preset", "smoke")
     starts = ("point", "global", "supervised")
     assert {f"pretraining/scenes/srunet-{start}-seed0" for start in starts} < {*grid}
-    assert "pretraining/srunet/supervised" in grid["pretraining/scenes/srunet-supervised-seed0"].needs
+    started = grid["pretraining/scenes/srunet-supervised-seed0"]
+    assert started.needs == ["pretraining/srunet/supervised"]
     (tmp_path / "scannetv2_train.txt").touch()
     flags = [f"--{word}-root={tmp_path}" for word in ("data", "rooms", "frames")]
     jobs = plan("scenes", *flags, "--preset", "paper")

@@ -152,14 +152,14 @@ def test_a_probe_scores_random_and_pretrained_weights(scripts, call_script, pret
     probe = scripts.linear_probe
     for start, flags in (
         ("random", "--k 4"),
-        ("random", "--no-settle"),
+        ("initial", "--no-settle"),
         ("both", f"--pretrained {pretrained} --labels-per-class 2 --kernel rbf"),
     ):
         out = tmp_path / "probe"
         call_script(probe, PROBE, flags, "--out", out, action="probe")
         found = json.loads((out / "scores.json").read_text())
         assert found["method"]["start"] == start and found["n"] == 21
-        assert found["restored"] == (start != "random")
+        assert found["restored"] == (start == "both")
         assert 1 / 21 < found["scores"]["accuracy"] <= 1
 
 
