@@ -24,6 +24,9 @@ METRICS = {
     "point_accuracy_class_mean": dict(
         title="Scenes: mean of the classes' shares of right points, %", **SHARE
     ),
+    "miou_majority": dict(
+        title="Scenes: IoU if every point were of the commonest class, %", scale=100, digits=1
+    ),
     "miou_voxels": dict(title="Scenes, voxels: IoU, mean over classes, %", **SHARE),
     "voxel_accuracy": dict(title="Scenes, voxels: of the right class, %", **SHARE),
     "voxel_accuracy_class_mean": dict(

@@ -88,6 +88,8 @@ def confusion(predicted: NDArray, labels: NDArray, classes: int) -> NDArray[np.i
 def of_scenes(counts: NDArray[np.int64]) -> dict[str, float]:
     """Score the points of all scenes together: mean IoU, accuracy and the mean of the classes'.
 
+    The last is what the mean IoU would be if every point were said to be of the commonest class.
+
     Args:
         counts: `confusion` of all points. Classes that are neither there nor predicted do not
             enter the mean IoU, nor those that are not there the mean accuracy.
@@ -100,12 +102,13 @@ def of_scenes(counts: NDArray[np.int64]) -> dict[str, float]:
         "miou_scenes": (right[union > 0] / union[union > 0]).mean(),
         "point_accuracy": right.sum() / counts.sum(),
         "point_accuracy_class_mean": (right[there] / true[there]).mean(),
+        "miou_majority": true.max() / counts.sum() / there.sum(),
     }
 
 
 def of_voxels(counts: NDArray[np.int64]) -> dict[str, float]:
     """Score voxels as `of_scenes` does points, under names of their own."""
-    miou, accuracy, of_classes = of_scenes(counts).values()
+    miou, accuracy, of_classes, _ = of_scenes(counts).values()
     return {
         "miou_voxels": miou,
         "voxel_accuracy": accuracy,

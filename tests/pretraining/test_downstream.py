@@ -127,6 +127,7 @@ def test_scores_by_eye(scripts):
     assert of_scenes["miou_scenes"] == pytest.approx((1 / 2 + 2 / 3) / 2)  # class 2 is nowhere
     assert of_scenes["point_accuracy"] == 0.75
     assert of_scenes["point_accuracy_class_mean"] == pytest.approx((1 + 2 / 3) / 2)
+    assert of_scenes["miou_majority"] == pytest.approx((3 / 4 + 0) / 2)
 
 
 def test_unlabelled_points_count_nowhere(scripts):
