@@ -12,8 +12,9 @@ NETWORKS = {
     "camera": ["--supervision", "camera"],
     "unsupervised": ["--supervision", "none"],
 }
-# silhouettes alone need longer: by preset, epochs that are not those of its file
-LONGER = {"quick": {"unsupervised": ["--epochs", 200]}}
+# silhouettes alone need longer; and at the high learning rate of the quick preset, a few gradients
+# 10 to 40 times as large as the others ended a run: by preset, flags besides its file
+ALONE = {"quick": {"unsupervised": ["--epochs", 200, "--clip-norm", 50]}}
 KINDS = dict(nargs="+", choices=[*NETWORKS], help="shape_and_pose: networks to train (all)")
 FLAGS = {"--views-root": dict(metavar="DIR", help=ROOT_HELP), "--supervision": KINDS}
 ITEMS = "models"
@@ -92,7 +93,7 @@ def ablation(plan):
 
 def flags(plan, name):
     """Return the flags that train a network."""
-    return [*NETWORKS[name], *LONGER.get(plan.preset, {}).get(name, [])]
+    return [*NETWORKS[name], *ALONE.get(plan.preset, {}).get(name, [])]
 
 
 EXTRAS = {"ablation-shape": ablation}

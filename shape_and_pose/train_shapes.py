@@ -40,7 +40,8 @@ def train(config: Config) -> None:
     data = TrainingData(config, models)
     with peers.scope():
         net = networks.build(config)
-        optimizer = keras.optimizers.Adam(config.lr, epsilon=1e-8)
+        clip = config.clip_norm and config.clip_norm / peers.count  # of each device's share
+        optimizer = keras.optimizers.Adam(config.lr, epsilon=1e-8, global_clipnorm=clip)
         # now, not in the first step: a continued run restores these variables before it
         optimizer.build(net.trainable_variables)
 

@@ -199,8 +199,9 @@ def test_every_released_key_has_a_flag_or_a_reason(scripts):
             assert {name := flag.replace("-", "_"), name.removeprefix("no_")} & fields, flag
 
 
+@pytest.mark.parametrize("clip", [None, 0.5])
 def test_a_step_follows_the_gradient_of_the_best_candidates_alone(
-    tmp_path, scripts, train, metrics, monkeypatch
+    tmp_path, scripts, train, metrics, monkeypatch, clip
 ):
     """One step of gradient descent, against the loss written with all candidates and no shortcut.
 
@@ -218,8 +219,11 @@ def test_a_step_follows_the_gradient_of_the_best_candidates_alone(
         "batch",
         lambda *args: batches.append(batch(*args)) or batches[-1],
     )
-    monkeypatch.setattr(keras.optimizers, "Adam", lambda lr, epsilon: keras.optimizers.SGD(lr))
-    train(tmp_path, "--supervision", "none", "--batch-size", 8, "--epochs", 1, "--keep", 0.5)
+    sgd = keras.optimizers.SGD
+    monkeypatch.setattr(keras.optimizers, "Adam", lambda lr, epsilon, **clip: sgd(lr, **clip))
+    flags = ["--clip-norm", clip] if clip else []
+    flags += ["--supervision", "none", "--batch-size", 8, "--epochs", 1, "--keep", 0.5]
+    train(tmp_path, *flags)
     (line,) = metrics(tmp_path)
     after, config = scripts.networks.load_run(tmp_path)
     keras.utils.set_random_seed(config.seed)
@@ -274,6 +278,10 @@ def test_a_step_follows_the_gradient_of_the_best_candidates_alone(
     np.testing.assert_allclose(line["train_student_loss"], student, rtol=1e-5)
     np.testing.assert_allclose(line["train_loss"], loss, rtol=1e-5)
     gradients = tape.gradient(loss, net.trainable_variables)
+    if clip:
+        norm = tf.linalg.global_norm(gradients)
+        assert norm > 2 * clip
+        gradients = [gradient * clip / norm for gradient in gradients]
     after.trainable = True
     for before, now, gradient in zip(
         net.trainable_variables, after.trainable_variables, gradients, strict=True
