@@ -21,7 +21,7 @@ from samplenet.runs.script import main
 from samplenet.runs.settings import option
 
 STARTS = {
-    "initial": "random, batch norms too",
+    "initial": "random, as drawn",
     "random": "random",
     "point": "point loss",
     "global": "global loss",

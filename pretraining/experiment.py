@@ -89,13 +89,16 @@ VIEWS = {
     "quick": ["--num-views", 2, "--image-size", 64, "--num-points", 4096],
     "paper": ["--num-views", 2, "--image-size", 64, "--num-points", 8192],
 }
-MORE_STEPS = {"quick": ["--batch-size", 8, "--epochs", 15]}  # of the few pairs of views
+# smaller batches, as pairs of views are few; the preset's 30 epochs are for objects
+OF_VIEWS = {"quick": ["--batch-size", 8, "--epochs", 15]}
 WHOLE_ROOMS = {
-    "smoke": ["--lr", 0.1, "--batch-size", 2],
+    "smoke": ["--lr", 0.1, "--batch-size", 1],
     "quick": ["--lr", 0.1, "--batch-size", 4, "--epochs", 15, "--room-points", 40_000],
     # published: 20,000 steps; S3DIS has 204 rooms outside of Area 5, ScanNet 1201 scans
     "paper": ["--lr", 0.1, "--batch-size", 18, "--epochs", 1818],
 }
+# of all rooms that are viewed, for an upper reference; as many steps as published
+LABELLED = {"smoke": [], "quick": [], "paper": ["--epochs", 360]}
 SCANNET = ["--lr", 0.8, "--batch-size", 12, "--epochs", 200, "--voxel-size", 0.02]
 SRUNET_DETECTOR = {  # besides the preset, which is of PointNet++
     "smoke": [],
@@ -142,16 +145,17 @@ def scenes(plan):
     starts = {"random": None}
     for start in LOSSES if grid else list(LOSSES)[:1]:
         starts[start] = add_room_pretraining(plan, start)
-    if grid and not root:  # an upper reference: the labels of the rooms in the views
+    if grid and not root and not plan.flags.frames_root:  # the labels of the rooms in the views
         flags = ["--backbone", "srunet", *room_flags(plan), "--rooms", VIEWED[plan.preset]]
+        flags += LABELLED[plan.preset]
         starts["supervised"] = add_scenes(plan, "srunet/supervised", flags)
     for start, run in starts.items():
         own, needs = started(plan, "srunet", run)
         for seed in SEEDS[plan.preset]:
             flags = [*own, *room_flags(plan), "--seed", seed]
             scored.append(add_scenes(plan, f"scenes/srunet-{start}-seed{seed}", flags, needs))
-    data = data_name(plan) or ["--data", "generated rooms"]
-    flags = ["--runs", plan.path(f"{plan.base}/scenes"), *data]
+    data = "generated rooms" if root is None else "ScanNet" if is_scannet(root) else "S3DIS"
+    flags = ["--runs", plan.path(f"{plan.base}/scenes"), "--data", data]
     output = dict(needs=scored, output="results.json", data=False)
     plan.add("evaluate.py", "evaluation-scenes", flags, **output)
 
@@ -273,7 +277,7 @@ def add_room_pretraining(plan, start="both"):
     output = dict(output="last.safetensors", resume=True, data=False)
     one = ["--views", 1]  # of the two of a pair, on either side
     images = plan.add("train_images.py", "images-rooms", [*views, *one], **output)
-    flags = [*views, *MORE_STEPS.get(plan.preset, [])]
+    flags = [*views, *OF_VIEWS.get(plan.preset, [])]
     flags += ["--backbone", "srunet", "--augmentation", "scene"]
     flags += ["--images", plan.path(images), "--losses", *LOSSES[start]]
     return plan.add("train_points.py", f"srunet/{start}", flags, needs=[images], **output)

@@ -47,23 +47,23 @@ def by_labels(results, gallery):
 EDGES = [(i, (i + 1) % 4) for i in range(4)]
 EDGES += [(4 + a, 4 + b) for a, b in EDGES] + [(i, i + 4) for i in range(4)]
 SHOWN_HEIGHT = 0.8  # of a room
-# of classes, by their number
-PALETTE = (
+PALETTE = (  # of the generated rooms' classes in their order, then of the further ones of data sets
     *("#b0b0b0", "#c7a97b", "#dcdcdc", "#d62728", "#8c564b", "#1f77b4", "#ff7f0e", "#2ca02c"),
-    *("#9467bd", "#e377c2", "#17becf", "#bcbd22", "#7f7f7f"),
+    *("#9467bd", "#e377c2", "#17becf", "#bcbd22", "#7f7f7f", "#aec7e8", "#ffbb78", "#98df8a"),
+    *("#ff9896", "#c5b0d5", "#f7b6d2", "#9edae5"),
 )
 
 
 def detected(results, gallery):
     """Show test rooms to turn, with the true boxes and those that each detector is sure of."""
 
-    def view(name, points, true, found):
+    def view(run, points, true, found):
         layers = [
             Layer("points", _y_up(points[_low(points)]), GREY, 1.5),
             Layer("true boxes", _y_up(_edges(true)), "#2f7fc1", 1.5),
             Layer("found boxes", _y_up(_edges(found)), "#c1272d", 1.5),
         ]
-        return View(name, f"{len(found)} found", layers)
+        return View(_name(run), f"{len(found)} found", layers)
 
     clouds = _rooms("detection", gallery, view)
     return Scene("Boxes in test rooms", clouds) if clouds else None
@@ -72,23 +72,23 @@ def detected(results, gallery):
 def classified(results, gallery):
     """Show test rooms to turn, in the colours of their true classes and of the predicted ones."""
 
-    def view(name, points, labels, note):
-        chosen = _low(points) & (labels >= 0)
-        points, labels = _y_up(points[chosen]), labels[chosen]
-        layers = [  # of every class: all rooms of a scene have the same layers
-            Layer(str(name), points[labels == label], PALETTE[label % len(PALETTE)])
-            for label, name in enumerate(names)
+    def layers(run, points, labels):
+        return [  # of every class: all rooms of a view have the same layers
+            Layer(str(name), _y_up(points[labels == label]), PALETTE[label])
+            for label, name in enumerate(gallery[f"{run}|classes"])
         ]
-        return View(name, note, layers)
 
-    def found_view(name, points, true, found):
-        right = (found == true)[true >= 0].mean()
-        return view(name, points, found, f"{right:.0%} of the points are right")
+    def true_view(run, points, true, found):
+        low = _low(points)
+        return View("true classes", "", layers(run, points[low], true[low]))
 
-    def true_view(_, points, true, found):
-        return view("true classes", points, true, "")
+    def found_view(run, points, true, found):
+        low, wrong = _low(points), (found != true) & (true >= 0)
+        shown = layers(run, points[low], found[low])
+        shown.append(Layer("wrong", _y_up(points[low & wrong]), "#000000", 1))
+        share = wrong.sum() / max(1, (true >= 0).sum())
+        return View(_name(run), f"{share:.0%} of all labelled points are wrong", shown)
 
-    names = next((gallery[key] for key in gallery if key.endswith("|classes")), ())
     clouds = _rooms("scenes", gallery, found_view)
     for cloud, true in zip(clouds, _rooms("scenes", gallery, true_view), strict=True):
         cloud.views.insert(0, true.views[0])
@@ -96,21 +96,23 @@ def classified(results, gallery):
 
 
 def _rooms(task, gallery, view):
-    """Return the test rooms of a task's runs as clouds, with a view of each run."""
+    """Return the test rooms that all runs of a task show as clouds, with a view of each run."""
     runs = sorted({key.partition("|")[0] for key in gallery if key.startswith(f"{task}, ")})
     clouds = []
-    while runs and f"{runs[0]}|points_{len(clouds)}" in gallery:
+    while runs and all(f"{run}|points_{len(clouds)}" in gallery for run in runs):
         kinds = [f"{name}_{len(clouds)}" for name in ("points", "true", "found")]
-        views = [
-            view(run.removeprefix(f"{task}, "), *(gallery[f"{run}|{kind}"] for kind in kinds))
-            for run in runs
-        ]
+        views = [view(run, *(gallery[f"{run}|{kind}"] for kind in kinds)) for run in runs]
         clouds.append(Cloud(f"room {len(clouds) + 1}", views))
     return clouds
 
 
+def _name(run):
+    """Return the network and start of a run, without its task."""
+    return run.partition(", ")[2]
+
+
 def _low(points):
-    """Return which points are no ceiling's: it would hide the room."""
+    """Return which points are below the ceiling's height: higher ones would hide the room."""
     return points[:, 2] < SHOWN_HEIGHT * points[:, 2].max()
 
 

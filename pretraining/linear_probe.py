@@ -98,7 +98,7 @@ def probe(config: Config) -> None:
     if config.pretrained:
         restored = restore(net, config.pretrained, least_share=1)
     elif config.settle:
-        settle(net.trunk, points, config.batch_size)
+        settle(net.trunk, train.points, config.batch_size)  # as pre-training saw all
     net.eval()
     out = evaluation.prepare(config)
     svm = SVC(kernel="linear" if config.kernel == "linear" else "rbf")

@@ -185,8 +185,8 @@ class WholeRooms:
                 arrays = {"points": room.points, "true": room.labels, "found": found}
                 gallery |= {f"{name}_{number}": array[some] for name, array in arrays.items()}
         net.train()
-        found = scores.of_scenes(of_points) | scores.of_voxels(of_voxels)
-        return found, int(of_points.sum()), gallery
+        scored = scores.of_scenes(of_points) | scores.of_voxels(of_voxels)
+        return scored, int(of_points.sum()), gallery
 
 
 def labels_of_voxels(labels: Tensor, inverse: Tensor, classes: int) -> Tensor:

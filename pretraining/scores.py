@@ -86,9 +86,10 @@ def confusion(predicted: NDArray, labels: NDArray, classes: int) -> NDArray[np.i
 
 
 def of_scenes(counts: NDArray[np.int64]) -> dict[str, float]:
-    """Score the points of all scenes together: mean IoU, accuracy and the mean of the classes'.
+    """Score the points of all scenes together.
 
-    The last is what the mean IoU would be if every point were said to be of the commonest class.
+    The scores are the mean IoU, the accuracy, the mean of the classes' accuracies, and what the
+    mean IoU would be if every point were said to be of the commonest class.
 
     Args:
         counts: `confusion` of all points. Classes that are neither there nor predicted do not

@@ -12,9 +12,9 @@ NETWORKS = {
     "camera": ["--supervision", "camera"],
     "unsupervised": ["--supervision", "none"],
 }
-# silhouettes alone need longer; and at the high learning rate of the quick preset, a few gradients
-# 10 to 40 times as large as the others ended a run: by preset, flags besides its file
-ALONE = {"quick": {"unsupervised": ["--epochs", 200, "--clip-norm", 50]}}
+# By preset, the flags of a network besides the preset's file. Silhouettes alone need longer. At the
+# high learning rate of quick, a few gradients 10 to 40 times as large as the others ended a run.
+OWN_FLAGS = {"quick": {"unsupervised": ["--epochs", 200, "--clip-norm", 50]}}
 KINDS = dict(nargs="+", choices=[*NETWORKS], help="shape_and_pose: networks to train (all)")
 FLAGS = {"--views-root": dict(metavar="DIR", help=ROOT_HELP), "--supervision": KINDS}
 ITEMS = "models"
@@ -93,7 +93,7 @@ def ablation(plan):
 
 def flags(plan, name):
     """Return the flags that train a network."""
-    return [*NETWORKS[name], *ALONE.get(plan.preset, {}).get(name, [])]
+    return [*NETWORKS[name], *OWN_FLAGS.get(plan.preset, {}).get(name, [])]
 
 
 EXTRAS = {"ablation-shape": ablation}

@@ -77,7 +77,10 @@ class Config(DrawingConfig):
     views_per_step: int = option(4, "pictures of each model in a step, V", at_least=1)
     weight_decay: float = option(1e-3, "weight of half the squared weights", at_least=0)
     clip_norm: float | None = option(
-        None, "largest norm of the gradient of all weights; default: any, as published", above=0
+        None,
+        "largest norm of the gradient of all weights, of several devices of each one's part; "
+        "default: any, as published",
+        above=0,
     )
     sigma: float = option(3.0, "of the Gaussian in voxels, as the run begins", above=0)
     sigma_end: float = option(0.2, "of the Gaussian as it ends; linear in between", above=0)

@@ -25,9 +25,9 @@ def test_a_generated_room_has_its_classes_where_they_belong(room):
     assert apart.min(1).max() < 1e-6  # each is on one of four sides
     assert {0, 1, 2} < {*room.labels} and room.labels.max() < len(rooms.CLASSES)
     inside = room.labels > 2
-    # furniture stands on the floor, within the walls
-    assert (room.points[inside] > -1e-6).all()
-    assert (room.points[inside, :2] < (width + 1e-6, depth + 1e-6)).all()
+    # furniture stands within the walls
+    assert (room.points[inside, :2] > wall[:, :2].min(0) - 1e-6).all()
+    assert (room.points[inside, :2] < wall[:, :2].max(0) + 1e-6).all()
 
 
 def test_rooms_depend_on_split_and_number_alone(room):

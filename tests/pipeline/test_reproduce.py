@@ -82,14 +82,17 @@ def test_scenes_are_planned_for_srunet_alone(tmp_path):
     assert {f"pretraining/scenes/srunet-{start}-seed0" for start in starts} < {*grid}
     started = grid["pretraining/scenes/srunet-supervised-seed0"]
     assert started.needs == ["pretraining/srunet/supervised"]
+    rooms, batch = (
+        values(grid["pretraining/srunet/supervised"], f) for f in ("--rooms", "--batch-size")
+    )
+    assert int(rooms[0]) >= int(batch[0])
     (tmp_path / "scannetv2_train.txt").touch()
     flags = [f"--{word}-root={tmp_path}" for word in ("data", "rooms", "frames")]
     jobs = plan("scenes", *flags, "--preset", "paper")
     base = f"pretraining-{tmp_path.name}"
     assert values(jobs[f"{base}/scenes/srunet-both-seed0"], "--lr") == ["0.8"]
     assert values(jobs[f"{base}/srunet/both"], "--frames-root") == [str(tmp_path)]
-    (names,) = values(jobs[f"{base}/evaluation-scenes"], "--data")
-    assert "ScanNet, RGB-D frames" in names
+    assert values(jobs[f"{base}/evaluation-scenes"], "--data") == ["ScanNet"]
 
 
 def test_a_page_that_does_not_fit_the_disk_is_told(tmp_path, monkeypatch, capsys):

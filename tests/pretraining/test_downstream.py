@@ -195,11 +195,14 @@ def test_whole_rooms_are_scored_on_points_and_voxels(scripts):
     assert (true.name, predicted.name) == ("true classes", "SR-UNet, random")
     shown = room.points[:, 2] < 0.8 * room.points[:, 2].max()
     there = {data.classes[label] for label in room.labels[shown]}
-    for view, classes in ((true, there), (predicted, {"floor", "wall"})):
-        assert [layer.name for layer in view.layers] == [*data.classes]
-        assert {layer.name for layer in view.layers if len(layer.points)} == classes
-    assert sum(len(layer.points) for layer in predicted.layers) == shown.sum()
-    assert predicted.note == f"{right.mean():.0%} of the points are right"
+    *of_classes, wrong = predicted.layers
+    for layers, classes in ((true.layers, there), (of_classes, {"floor", "wall"})):
+        assert [layer.name for layer in layers] == [*data.classes]
+        assert {layer.name for layer in layers if len(layer.points)} == classes
+        assert sum(len(layer.points) for layer in layers) == shown.sum()
+    assert len(wrong.points) == (shown & ~right).sum()
+    assert predicted.note == f"{1 - right.mean():.0%} of all labelled points are wrong"
+    assert len(scripts.figures.PALETTE) >= len(scripts.scenes.scannet.CLASSES)
     assert scripts.figures.classified(None, {}) is None
 
 

@@ -86,8 +86,10 @@ def _grid(plt, scene: Scene):
             # layers are drawn in their order, not by depth: a sample is never covered
             axes = drawn.add_subplot(*place, projection="3d", computed_zorder=False)
             for layer in view.layers:
-                handles[layer.name] = _dots(axes, placed[c][id(layer)], layer)
-                colors.add((layer.name, str(layer.color)))
+                drawn_layer = _dots(axes, placed[c][id(layer)], layer)
+                if len(layer.points):
+                    handles[layer.name] = drawn_layer
+                    colors.add((layer.name, str(layer.color)))
             axes.set_title(view.note, fontsize=9, y=-0.08)
             axes.set_axis_off()
             axes.view_init(elev=18, azim=-58 if half == 1 else -75)
