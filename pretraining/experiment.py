@@ -92,13 +92,16 @@ VIEWS = {
 # smaller batches, as pairs of views are few; the preset's 30 epochs are for objects
 OF_VIEWS = {"quick": ["--batch-size", 8, "--epochs", 15]}
 WHOLE_ROOMS = {
-    "smoke": ["--lr", 0.1, "--batch-size", 1],
+    "smoke": ["--lr", 0.1, "--batch-size", 2],
     "quick": ["--lr", 0.1, "--batch-size", 4, "--epochs", 15, "--room-points", 40_000],
     # published: 20,000 steps; S3DIS has 204 rooms outside of Area 5, ScanNet 1201 scans
     "paper": ["--lr", 0.1, "--batch-size", 18, "--epochs", 1818],
 }
-# of all rooms that are viewed, for an upper reference; as many steps as published
-LABELLED = {"smoke": [], "quick": [], "paper": ["--epochs", 360]}
+LABELLED = {  # the rooms that are viewed, but for a whole batch; as many steps as published
+    "smoke": ["--rooms", 2],
+    "quick": ["--rooms", VIEWED["quick"]],
+    "paper": ["--rooms", VIEWED["paper"], "--epochs", 360],
+}
 SCANNET = ["--lr", 0.8, "--batch-size", 12, "--epochs", 200, "--voxel-size", 0.02]
 SRUNET_DETECTOR = {  # besides the preset, which is of PointNet++
     "smoke": [],
@@ -146,8 +149,7 @@ def scenes(plan):
     for start in LOSSES if grid else list(LOSSES)[:1]:
         starts[start] = add_room_pretraining(plan, start)
     if grid and not root and not plan.flags.frames_root:  # the labels of the rooms in the views
-        flags = ["--backbone", "srunet", *room_flags(plan), "--rooms", VIEWED[plan.preset]]
-        flags += LABELLED[plan.preset]
+        flags = ["--backbone", "srunet", *room_flags(plan), *LABELLED[plan.preset]]
         starts["supervised"] = add_scenes(plan, "srunet/supervised", flags)
     for start, run in starts.items():
         own, needs = started(plan, "srunet", run)
