@@ -87,7 +87,7 @@ def classified(results, gallery):
         shown = layers(run, points[low], found[low])
         shown.append(Layer("wrong", _y_up(points[low & wrong]), "#000000", 1))
         share = wrong.sum() / max(1, (true >= 0).sum())
-        return View(_name(run), f"{share:.0%} of all labelled points are wrong", shown)
+        return View(_name(run), f"{share:.0%} of all points are wrong", shown)
 
     clouds = _rooms("scenes", gallery, found_view)
     for cloud, true in zip(clouds, _rooms("scenes", gallery, true_view), strict=True):

@@ -201,7 +201,7 @@ def test_whole_rooms_are_scored_on_points_and_voxels(scripts):
         assert {layer.name for layer in layers if len(layer.points)} == classes
         assert sum(len(layer.points) for layer in layers) == shown.sum()
     assert len(wrong.points) == (shown & ~right).sum()
-    assert predicted.note == f"{1 - right.mean():.0%} of all labelled points are wrong"
+    assert predicted.note == f"{1 - right.mean():.0%} of all points are wrong"
     assert len(scripts.figures.PALETTE) >= len(scripts.scenes.scannet.CLASSES)
     assert scripts.figures.classified(None, {}) is None
 
