@@ -117,7 +117,10 @@ def sources(words: list[str]) -> tuple[list[Path], list[str]]:
                 return [script, ROOT / "reproduce.py", *ROOT.glob("*/experiment.py")], words[
                     i + 1 :
                 ]
-            settings = [ROOT / "common/samplenet/runs/settings.py", *script.parent.glob("options.py")]
+            settings = [
+                ROOT / "common/samplenet/runs/settings.py",
+                *script.parent.glob("options.py"),
+            ]
             return [script, *settings], words[i + 1 :]
     return [], []
 
