@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -407,6 +408,26 @@ def test_several_processes_write_what_one_writes(tmp_path, capsys):
     assert not [*(tmp_path / "two").rglob(".*")]  # nothing temporary is left
     lists = {s: read_list(tmp_path / f"one/splits/cup_{s}.txt") for s in ("train", "test")}
     assert {*sum(lists.values(), [])} == {"cup_0000", "cup_0001", "cup_0002"}
+
+
+def test_a_second_process_waits_for_the_first(tmp_path, monkeypatch, caplog):
+    source, out = BuiltIn(("chair",), 3), tmp_path / "out"
+    make(source, tmp_path / "one", TINY)
+    written, others = files.write, []
+
+    def start_another(folder, *args):
+        written(folder, *args)
+        if not others:
+            others.append(pool.submit(make, source, out, TINY))
+            end = time.time() + 20
+            while f"writing {out}: waiting for it" not in caplog.text and time.time() < end:
+                time.sleep(0.01)
+
+    monkeypatch.setattr(files, "write", start_another)
+    with ThreadPoolExecutor(1) as pool:  # a lock knows threads apart as it does processes
+        make(source, out, TINY)
+    assert others[0].result() == []
+    equal(content(out), content(tmp_path / "one"))
 
 
 def test_splits_are_seven_one_and_two_tenths(tmp_path):

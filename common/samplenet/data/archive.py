@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import IO
 
 from samplenet.atomic import beside
-from samplenet.data.download import locked
 from samplenet.errors import InputError
+from samplenet.locking import locked
 
 MAX_MEMBERS = 500_000  # even empty files fill a disk
 HEADER = 4096  # bytes of a member in a tar archive, beside its content: header, name and padding

@@ -9,17 +9,16 @@ import os
 import re
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 from tqdm import tqdm
 
 from samplenet.errors import InputError, needs_extra
+from samplenet.locking import locked
 
 with needs_extra("data"):
     import requests
     import urllib3
-    from filelock import FileLock, Timeout
 
 CHUNK = 1 << 16  # bytes read at once, at most
 TRIES = 3  # requests to one mirror, each continuing where the previous one broke off
@@ -48,27 +47,6 @@ def md5_of(path: Path) -> str:
     with open(path, "rb") as file:
         md5 = functools.partial(hashlib.md5, usedforsecurity=False)
         return hashlib.file_digest(file, md5).hexdigest()
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold `<path>.lock`, so that one process at a time writes `path`; create the parent folder."""
-    lock = FileLock(path.with_name(path.name + ".lock"))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            log.warning("another process is writing %s: waiting for it", path)
-            lock.acquire()
-    except OSError as error:
-        raise InputError(
-            f"{path.parent} cannot be written ({error}): choose another folder"
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def fetch(

@@ -14,6 +14,7 @@ from samplenet.data.views import files, rays, truths
 from samplenet.data.views.drawing import Drawing, random_cameras, splits_of, write_lists
 from samplenet.data.views.meshes import BuiltIn, ObjFolder, stream
 from samplenet.errors import InputError
+from samplenet.locking import locked
 from samplenet.processes import each
 
 
@@ -28,7 +29,7 @@ def make(
 
     A model's folder `<out>/<synset>/<model>` (see `files`) appears when it is complete, after its
     cloud `<out>/gt/<synset>/<model>.mat`. `<out>/splits/<synset>_{train,val,test}.txt` come last,
-    without the models that were left out.
+    without the models that were left out. Of several processes one draws; the others wait for it.
 
     Args:
         lists: files `<synset>_<split>.txt` to take splits from, of models, one a line. Of their
@@ -42,7 +43,18 @@ def make(
     """
     models = source.models()
     splits = splits_of(models, lists, drawing.seed)
-    _same_settings(out, source, drawing)
+    with locked(out):
+        _same_settings(out, source, drawing)
+        return _draw_all(source, out, drawing, splits, processes)
+
+
+def _draw_all(
+    source: BuiltIn | ObjFolder,
+    out: Path,
+    drawing: Drawing,
+    splits: dict[str, dict[str, list[str]]],
+    processes: int,
+) -> list[str]:
     jobs = [(s, m) for s, parts in splits.items() for names in parts.values() for m in names]
     for synset in splits:
         (out / synset).mkdir(exist_ok=True)
