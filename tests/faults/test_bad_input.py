@@ -400,6 +400,7 @@ FAULTS = [
             "data root that is empty": ("--data-root {empty}", "chair_train.txt cannot be read"),
             "picture that is cut off": ("--data-root {views-cut}", "render_1.png cannot be read"),
             "unknown class": ("--classes vase", "vase_train.txt cannot be read"),
+            "a class twice": ("--classes chair chair", "--classes names 'chair' twice"),
         },
     ),
     (
@@ -435,7 +436,7 @@ FAULTS = [
             "PLY with NaN": ("--data-root {snc-nan}", "1 of 16 train clouds cannot be used"),
             "PLY of few points": ("--data-root {snc-few}", "1 of 16 train clouds cannot be used"),
             "unknown class": ("--classes chair dog", "got 'dog'"),
-            "a class twice": ("--classes chair chair", "each of them once; got chair, chair"),
+            "a class twice": ("--classes chair chair", "--classes names 'chair' twice"),
         },
     ),
     (

@@ -44,7 +44,7 @@ def option(
     """Declare a dataclass field that is a flag: its default, help text and allowed values.
 
     A subclass may give only another default (`epochs: int = 250`) and keeps the rest. Lists are
-    copied. Bounds and choices hold for each entry of a list.
+    copied; one of names has each once. Bounds and choices hold for each entry of a list.
 
     Args:
         choices: the values allowed.
@@ -260,6 +260,9 @@ def _value(cls, name: str, where: str, value):
     """Convert a field's YAML or command line value, and check it; errors begin with `where`."""
     value = convert(where, typing.get_type_hints(cls)[name], value)
     allowed = metadata(cls, name)
+    names = [entry for entry in value if isinstance(entry, str)] if isinstance(value, list) else []
+    if len({*names}) < len(names):
+        raise InputError(f"{where} names {max(names, key=names.count)!r} twice: name each once")
     for entry in value if isinstance(value, list) else [value]:
         if entry is None:
             continue
