@@ -22,6 +22,12 @@ class VoxelConfig:
     voxel_size: float = option(0.05, "SR-UNet: side of a voxel, in the points' unit", above=0)
     unet_depth: int = option(34, "SR-UNet: layers, 34 or 14")
     unet_width: int = option(32, "SR-UNet: features of its first layer", at_least=1)
+    unet_momentum: float = option(
+        0.02,
+        "SR-UNet: share of batch norm's running statistics that a step replaces",
+        above=0,
+        at_most=1,
+    )
 
 
 class Described(NamedTuple):
@@ -111,12 +117,12 @@ class OnVoxels(nn.Module):
 
     Args:
         size: a voxel's side.
-        depth, stem: see `srunet.SRUNet`.
+        depth, stem, momentum: see `srunet.SRUNet`.
     """
 
-    def __init__(self, size: float, depth: int, stem: int):
+    def __init__(self, size: float, depth: int, stem: int, momentum: float = 0.02):
         super().__init__()
-        self.size, self.net = size, SRUNet(3, None, depth, stem)
+        self.size, self.net = size, SRUNet(3, None, depth, stem, momentum=momentum)
         self.width = self.net.width
 
     def forward(self, points: Tensor) -> Described:
@@ -150,7 +156,8 @@ def build_trunk(config) -> nn.Module:
             SR-UNet's are those of `VoxelConfig`.
     """
     if config.backbone == "srunet":
-        return OnVoxels(config.voxel_size, config.unet_depth, config.unet_width)
+        settings = config.voxel_size, config.unet_depth, config.unet_width, config.unet_momentum
+        return OnVoxels(*settings)
     if config.backbone == "pointnet":
         return PointNet(config.transforms)
     return DGCNN(config.k)

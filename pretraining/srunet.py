@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from samplenet.errors import InputError
 from samplenet.torch.sparse import Convolution, SparseTensor, TransposedConvolution, Voxels, relu
 
-MOMENTUM = 0.02  # of batch norm's running statistics: the share replaced, as published
 # residual blocks of each stage, four down and four up
 BLOCKS = {34: (2, 3, 4, 6, 2, 2, 2, 2), 14: (1, 1, 1, 1, 1, 1, 1, 1)}
 DOWN, UP = (1, 2, 4, 8), (8, 4, 3, 3)  # the stages' features, in widths of the stem
@@ -27,7 +26,7 @@ class Layer(nn.Module):
 
     def __init__(self, conv: Convolution):
         super().__init__()
-        self.conv, self.norm = conv, nn.BatchNorm1d(conv.weight.shape[2], momentum=MOMENTUM)
+        self.conv, self.norm = conv, nn.BatchNorm1d(conv.weight.shape[2])
 
     def forward(self, x: SparseTensor, *to: Voxels) -> SparseTensor:
         x = self.conv(x, *to)
@@ -88,6 +87,7 @@ class SRUNet(nn.Module):
         depth: 34, or 14 with one block a stage.
         stem: features of the first layer, from which all widths follow; published: 32.
         kernel: cells along each axis of the first layer.
+        momentum: share of batch norm's running statistics that a step replaces, as published.
     """
 
     def __init__(
@@ -97,6 +97,7 @@ class SRUNet(nn.Module):
         depth: int = 34,
         stem: int = 32,
         kernel: int = 3,
+        momentum: float = 0.02,
     ):
         super().__init__()
         if depth not in BLOCKS:
@@ -111,6 +112,9 @@ class SRUNet(nn.Module):
         )
         self.width = up[-1] if outputs is None else outputs
         self.out = nn.Identity() if outputs is None else nn.Linear(up[-1], outputs)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm1d):
+                module.momentum = momentum
 
     def forward(self, x: SparseTensor) -> Tensor:
         x, skips = relu(self.stem(x)), []
