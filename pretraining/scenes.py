@@ -114,7 +114,7 @@ class Blocks:
         return labels, *inputs(self.features[rows], device)
 
     def score(self, net: nn.Module, device) -> tuple[dict[str, float], int, dict[str, NDArray]]:
-        """Score all points of the test rooms, each once; return their number and no picture."""
+        """Score all points of the test rooms, each once; return how many blocks."""
         features, labels, counted = open_blocks(self.config, "test")
         counts, size = 0, self.config.batch_size
         for first in range(0, len(features), size):
@@ -122,7 +122,7 @@ class Blocks:
             logits = finetune.predict(net, size, *inputs(features[part], device))
             predicted, own = logits.argmax(2).cpu().numpy(), counted[part]
             counts += scores.confusion(predicted[own], labels[part][own], len(self.classes))
-        return scores.of_scenes(counts), int(counts.sum()), {}
+        return scores.of_scenes(counts), len(features), {}
 
 
 class WholeRooms:
@@ -165,8 +165,8 @@ class WholeRooms:
         """Score the points of whole test rooms, by their voxel's class, and the voxels.
 
         Returns:
-            the scores, those of voxels named so; the number of labelled points; and for a picture
-            some points of a few rooms, their classes and the predicted ones.
+            the scores, those of voxels named so; the number of rooms; and for a picture some points
+            of a few rooms, their classes and the predicted ones.
         """
         of_points, of_voxels, count = 0, 0, len(self.classes)
         gallery = {"classes": np.array(self.classes)}
@@ -186,7 +186,7 @@ class WholeRooms:
                 gallery |= {f"{name}_{number}": array[some] for name, array in arrays.items()}
         net.train()
         scored = scores.of_scenes(of_points) | scores.of_voxels(of_voxels)
-        return scored, int(of_points.sum()), gallery
+        return scored, number + 1, gallery
 
 
 def labels_of_voxels(labels: Tensor, inverse: Tensor, classes: int) -> Tensor:
