@@ -235,6 +235,10 @@ class Plan:
             ("--num-points", flags.num_points, "--num-points" in words),
             ("--samples", flags.samples, "--samples" in words),
         ]
+        for flag in self.experiment.flags:
+            if flag.endswith("-root"):
+                folder = getattr(flags, attribute(flag))
+                candidates.append((flag, folder, folder in words))
         return [flag for flag, given, used in candidates if given and not used]
 
     def fitting(self, sizes: Sequence[int]) -> list[int]:

@@ -64,7 +64,7 @@ def arguments(argv: list[str] | None, experiments: dict[str, Experiment]) -> arg
     presets = "smoke (seconds a run), quick (default), full (three seeds, hours), paper (days)"
     add("--preset", default="quick", help=presets)
     add("--data-root", metavar="DIR", help="data set folder; without it, the built-in shapes")
-    add("--seeds", type=int, nargs="+", help="sampler seeds (preset full: 0 1 2, others: 0)")
+    add("--seeds", type=int, nargs="+", help="seeds of trainings (preset full: 0 1 2, others: 0)")
     add("--sizes", type=int, nargs="+", metavar="M", help="sample sizes of S-NET and SampleNet")
     add("--samplers", nargs="+", metavar="KIND", help=f"{', '.join(TRAINED_SAMPLERS)} (all)")
     add("--num-points", type=int, metavar="N", help="points used of each cloud")
@@ -154,14 +154,20 @@ def _check_own(
             "the paper preset is for the published data (days of training); "
             "give its folder with --data-root"
         )
-    for flag in given:
-        values[attribute(flag)] = str(Path(values[attribute(flag)]).resolve())
+    for flag in _folder_flags(experiments):
+        if values[attribute(flag)]:
+            values[attribute(flag)] = str(Path(values[attribute(flag)]).resolve())
+
+
+def _folder_flags(experiments: dict[str, Experiment]) -> list[str]:
+    """List the flags that name a folder of data."""
+    own = [flag for flag in own_flags(experiments) if flag.endswith("-root")]
+    return sorted({*own, *(experiment.data_flag for experiment in experiments.values())})
 
 
 def _check_folders(flags: argparse.Namespace, experiments: dict[str, Experiment]) -> None:
     """Exit with one sentence if a given folder does not exist, before anything is installed."""
-    data_flags = {experiment.data_flag for experiment in experiments.values()}
-    folders = [(flag, getattr(flags, attribute(flag))) for flag in sorted(data_flags)]
+    folders = [(flag, getattr(flags, attribute(flag))) for flag in _folder_flags(experiments)]
     folders += [("--samples", folder) for folder in flags.samples]
     for flag, folder in folders:
         if folder and not Path(folder).is_dir():

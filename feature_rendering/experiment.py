@@ -43,7 +43,7 @@ METRICS = {
     "psnr_std": dict(title="Standard deviation of PSNR, dB"),
     "label_accuracy_std": dict(title="Standard deviation of right labels, points", scale=100),
 }
-REFERENCES = ["true points"]
+REFERENCES = ["3D supervised", "true points"]
 MAIN = ["emd", "colour_error", "part_iou", "mask_iou", "psnr", "label_accuracy"]
 NOTE = (
     "The Chamfer distance is the mean Euclidean distance from true points to the nearest predicted "

@@ -39,8 +39,8 @@ def affinity_loss(sums, masks, affinity: str) -> tf.Tensor:
     "intended" is the paper's, a Chamfer distance of masks in square pixels: it pulls points that
     are drawn outside of the object to it. Its weight in the paper could not be verified; by 1 it is
     as large as L_M while points are astray. "released" is what the released code computes and was
-    trained with: about 100 times the absolute difference of the masks. `samplenet.ops.reference`
-    has both formulas.
+    trained with: about 100 (t + M - 2 t M) for target t and mask M, the absolute difference where t
+    is 0 or 1. `samplenet.ops.reference` has both formulas.
 
     Differs from the released code: there, the loss of the v-th view counts v times, by accident.
     """

@@ -17,6 +17,7 @@ from samplenet.data.batches import own_folder
 from samplenet.data.shapes.mesh import turn
 from samplenet.data.views.meshes import Surface, stream
 from samplenet.errors import InputError
+from samplenet.locking import locked
 
 ELEVATION = 30  # degrees, of all cameras: the published one is not known
 GREY = 0.7  # a colour would tell the views of one shape from all others
@@ -45,14 +46,15 @@ def read(config, split: str) -> tuple[tuple, tuple]:
         raise InputError(f"classes must be of {known}; got {min(unknown)!r}")
     for name in tqdm(config.classes, f"pictures, {split}", unit="class", disable=None):
         file = folder / f"{name}_{split}.h5"
-        if not file.is_file():
-            drawn = [draw(name, i, split, config) for i in range(count)]
-            points, images, pairs = zip(*drawn, strict=True)
-            arrays = {"points": np.stack(points), "images": np.stack(images)}
-            arrays |= {"pairs": np.concatenate(pairs), "counts": [len(p) for p in pairs]}
-            with beside(file) as new:
-                h5.write(new, arrays)
-                os.replace(new, file)
+        with locked(file):
+            if not file.is_file():
+                drawn = [draw(name, i, split, config) for i in range(count)]
+                points, images, pairs = zip(*drawn, strict=True)
+                arrays = {"points": np.stack(points), "images": np.stack(images)}
+                arrays |= {"pairs": np.concatenate(pairs), "counts": [len(p) for p in pairs]}
+                with beside(file) as new:
+                    h5.write(new, arrays)
+                    os.replace(new, file)
         parts.append(dict(zip(KEYS, h5.read(file, *KEYS), strict=True)))
     ids = [f"{name}/{split}/{name}_{i:04d}" for name in config.classes for i in range(count)]
     arrays = (

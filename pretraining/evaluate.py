@@ -48,15 +48,15 @@ class Config:
 
 def evaluate(config: Config) -> None:
     evaluation.check(config)
-    found = []
+    runs = {}
     for folder in config.runs:
         files = sorted(Path(folder).rglob(scores.FILE))
         if not files:
             raise InputError(f"--runs {folder} holds no run with {scores.FILE}")
-        found += [scores.read(file.parent) | {"folder": file.parent} for file in files]
-    if not found:
+        runs |= {file.parent.resolve(): file.parent for file in files}  # folders may overlap
+    if not runs:
         raise InputError("--runs is needed: folders of runs to collect")
-    found.sort(key=place)
+    found = sorted((scores.read(run) | {"folder": run} for run in runs.values()), key=place)
     out = evaluation.prepare(config)
     entries = [entry(config, content) for content in found]
     networks.refuse_doubles(entries)
@@ -81,7 +81,8 @@ def entry(config: Config, content: dict) -> Entry:
     labels = "" if method["labels"] == "all" else method["labels"]
     words = [method["task"], labels, BACKBONES.get(method["backbone"], method["backbone"])]
     start = STARTS.get(method["start"], method["start"])
-    return Entry({"task": ", ".join(filter(None, words)), "start": start}, content["seed"])
+    task = ", ".join(filter(None, words))
+    return Entry({"task": task, "start": start}, content["seed"], str(content["folder"]))
 
 
 def rows(entry: Entry, content: dict) -> Iterator[dict]:

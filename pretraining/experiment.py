@@ -7,6 +7,11 @@ FRAMEWORK = "torch"
 INSTALLS = ["render", "probe"]
 DATA_SET = "ModelNet40"
 ITEMS = "items"
+REFERENCES = ["supervised"]
+NOTE = (
+    "“supervised” is an upper reference: it starts from a classifier of all labels, those of the "
+    "downstream task among them, and keeps its head where the classes agree."
+)
 LINES, COLUMNS = "task", "start"
 SHARE = dict(scale=100, digits=1, better="higher")  # shown in percent
 METRICS = {
@@ -114,7 +119,6 @@ DATA_NAMES = {
     "pairs_root": "ModelNet40's pictures",
     "parts_root": "ShapeNetPart",
     "rooms_root": "S3DIS",
-    "frames_root": "RGB-D frames",
     "scanobjectnn_root": "ScanObjectNN",
 }
 
@@ -123,7 +127,8 @@ def runs(plan):
     """Add the image network, the pre-training of point networks from it, and what comes of them."""
     grid, scored = plan.flags.grid, []
     images = add_pretraining(plan, "train_images.py", "images")
-    for backbone in plan.flags.backbones or BACKBONES[:1]:
+    backbones = dict.fromkeys(plan.flags.backbones or BACKBONES[:1])
+    for backbone in backbones:
         starts = {"random": None}
         for start in LOSSES if grid else list(LOSSES)[:1]:
             flags = ["--images", plan.path(images), "--backbone", backbone, "--losses"]
@@ -136,7 +141,7 @@ def runs(plan):
             scored += add_tasks(plan, backbone, start, run)
         if backbone == "pointnet" and plan.flags.sampler:
             scored += add_samplers(plan, images)
-    folders = [plan.path(f"{plan.base}/{name}") for name in plan.flags.backbones or BACKBONES[:1]]
+    folders = [plan.path(f"{plan.base}/{name}") for name in backbones]
     flags = ["--runs", *folders, *data_name(plan)]
     needs = [*dict.fromkeys(scored)]
     plan.add("evaluate.py", "evaluation", flags, data=False, needs=needs, output="results.json")
@@ -157,6 +162,7 @@ def scenes(plan):
             flags = [*own, *room_flags(plan), "--seed", seed]
             scored.append(add_scenes(plan, f"scenes/srunet-{start}-seed{seed}", flags, needs))
     data = "generated rooms" if root is None else "ScanNet" if is_scannet(root) else "S3DIS"
+    data += ", pre-trained on RGB-D frames" if plan.flags.frames_root else ""
     flags = ["--runs", plan.path(f"{plan.base}/scenes"), "--data", data]
     output = dict(needs=scored, output="results.json", data=False)
     plan.add("evaluate.py", "evaluation-scenes", flags, **output)
@@ -194,10 +200,10 @@ EXTRAS = {"scenes": scenes, "detection": detection}
 
 
 def data_name(plan):
-    """Return the flag that names the data in the tables, unless all are built in."""
-    flags = vars(plan.flags)
-    names = [name for root, name in DATA_NAMES.items() if flags[root]]
-    if is_scannet(flags["rooms_root"]):
+    """Return the flag that names the planned runs' data in the tables, unless all are built in."""
+    flags, words = vars(plan.flags), {word for job in plan.jobs.values() for word in job.command}
+    names = [name for root, name in DATA_NAMES.items() if flags[root] in words]
+    if "S3DIS" in names and is_scannet(flags["rooms_root"]):
         names[names.index("S3DIS")] = "ScanNet"
     if not names:
         return []

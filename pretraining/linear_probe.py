@@ -95,6 +95,12 @@ def probe(config: Config) -> None:
     train, test = (labelled.open_clouds(config, split) for split in ("train", "test"))
     rows = labelled.few_rows(train.labels, config.labels_per_class, config.seed)
     points, labels, restored = train.points[rows], train.labels[rows], 0.0
+    counts, needed = np.unique(labels, return_counts=True)[1], 5 if config.kernel == "grid" else 1
+    if len(counts) < 2 or counts.min() < needed:
+        raise InputError(
+            f"--kernel {config.kernel} needs two classes of {needed} labelled clouds or more, got "
+            f"{len(counts)} of {counts.min()} or more"
+        )
     if config.pretrained:
         restored = restore(net, config.pretrained, least_share=1)
     elif config.settle:
@@ -103,7 +109,7 @@ def probe(config: Config) -> None:
     out = evaluation.prepare(config)
     svm = SVC(kernel="linear" if config.kernel == "linear" else "rbf")
     if config.kernel == "grid":
-        svm = GridSearchCV(svm, GRID)
+        svm = GridSearchCV(svm, GRID, cv=needed)
     svm.fit(features(net.trunk, points, config.batch_size), labels)
     found = scores.accuracies(
         svm.predict(features(net.trunk, test.points, config.batch_size)), test.labels

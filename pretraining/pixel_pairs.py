@@ -44,7 +44,7 @@ class PairsConfig(RunConfig):
     rooms: int | None = option(
         None, "generated rooms to look at, not objects; needs --num-views 2", at_least=1
     )
-    classes: list[str] = option([*shapes.CLASSES], "built-in classes")
+    classes: list[str] = option([*shapes.CLASSES], "built-in classes", filled=True)
     shapes_per_class: int = option(100, "built-in shapes: training shapes a class", at_least=1)
     num_points: int = option(1024, "points used of each cloud, N", at_least=1)
     num_views: int = option(12, "pictures of each object, V", at_least=1)

@@ -21,6 +21,7 @@ from backbones import VoxelConfig
 from detection_losses import MEASURED, Learner
 from learning import training_step
 from samplenet.data import batches, boxed
+from samplenet.data.boxed import BoxedRooms
 from samplenet.runs import schedules
 from samplenet.runs.script import main
 from samplenet.runs.settings import option
@@ -70,8 +71,8 @@ class Config(DeviceConfig, VoxelConfig):
 
 
 def learning_rate(config: Config, epoch: int, step: int, steps: int) -> float:
-    """Compute the learning rate at a step: the published steps, or half a cosine."""
-    if config.lr_schedule == "cosine":
+    """Compute the learning rate at a step; of the schedule "step" by the published milestones."""
+    if config.lr_schedule != "step":
         return schedules.learning_rate(config, step, steps)
     return config.lr * 0.1 ** sum(epoch >= milestone for milestone in config.milestones)
 
@@ -79,7 +80,7 @@ def learning_rate(config: Config, epoch: int, step: int, steps: int) -> float:
 def train(config: Config) -> None:
     torch.manual_seed(config.seed)
     seeds.check(config)
-    rooms = boxed_rooms.open_rooms(config, "train")
+    rooms, test = (boxed_rooms.open_rooms(config, split) for split in ("train", "test"))
     rows = np.arange(len(rooms))
     total = config.epochs * batches.steps_per_epoch(rows, config.batch_size)
     sizes = torch.from_numpy(boxed.mean_sizes(rooms))
@@ -107,13 +108,13 @@ def train(config: Config) -> None:
                     optimizer.param_groups[0]["lr"].fill_(lr)
                     training.add(train_step(*batch))
                 if training.last:
-                    score(net, config, training.run.folder, restored, peers.device)
+                    score(net, test, config, training.run.folder, restored)
                 training.end_epoch(MEASURED, lr=lr)
 
 
-def score(net: VoteNet, config: Config, folder, restored: float, device) -> None:
-    """Score the test rooms and write the scores, and the picture's arrays, into the run folder."""
-    rooms = boxed_rooms.open_rooms(config, "test")
+def score(net: VoteNet, rooms: BoxedRooms, config: Config, folder, restored: float) -> None:
+    """Score test rooms and write the scores, and the picture's arrays, into the run folder."""
+    device = next(net.parameters()).device
     found, true, gallery = [], [], {}
     for row in range(len(rooms)):
         room = boxed_rooms.seen_in_test(config, rooms, row)

@@ -37,7 +37,7 @@ class Config(FineTuneConfig, DataConfig):
     data_root: str | None = option(
         None, "ShapeNetPart's folder hdf5_data; default: the built-in shapes", path=True
     )
-    classes: list[str] = option([*shapes.CLASSES], "built-in classes")
+    classes: list[str] = option([*shapes.CLASSES], "built-in classes", filled=True)
     num_points: int = option(2048, "points used of each cloud, N", at_least=1)
     labels_per_class: int | None = option(
         None, "training clouds of each category, chosen by --seed; default: all", at_least=1

@@ -50,7 +50,9 @@ class Config(DeviceConfig, VoxelConfig, PairsConfig):
     )
     transforms: bool = option(True, "PointNet: the two T-Nets")
     k: int = option(20, "DGCNN: neighbours of a point, itself included", at_least=1)
-    losses: list[str] = option([*LOSSES], "losses, besides PointNet's regulariser", choices=LOSSES)
+    losses: list[str] = option(
+        [*LOSSES], "losses, besides PointNet's regulariser", choices=LOSSES, filled=True
+    )
     temperature: float = option(0.5, "of the point loss", above=0)
     pairs: int = option(512, "pixel-point pairs of an object in a step", at_least=2)
     choose: str = option("random", "which pairs, see pixel_pairs.choose", choices=CHOICES)

@@ -127,6 +127,8 @@ class Config(DrawingConfig):
             raise InputError("--colours need pictures: not with --supervision points")
         if self.max_projection and self.colours:
             raise InputError("--max-projection draws no colours: leave out --colours")
+        if self.colours != (self.colour_weight > 0):
+            raise InputError("--colours and a --colour-weight above 0 need each other")
         if self.keep_until <= self.keep_from:
             raise InputError(
                 f"--keep-until must be above --keep-from {self.keep_from}, got {self.keep_until}"

@@ -242,3 +242,13 @@ def test_another_compression_is_damage(tmp_path):
     archive.write_bytes(content)
     with pytest.raises(InputError, match=r"a\.tar\.gz is damaged"):
         archives.extract(archive, tmp_path / "out", 100_000)
+
+
+def test_what_a_killed_process_left_is_deleted(tmp_path):
+    archive = make_zip(tmp_path / "a.zip", [("x", b"new")])
+    (tmp_path / ".out.abcd_123/out").mkdir(parents=True)
+    (tmp_path / ".out.er.abcd_123").mkdir()
+    faults = lambda folder: [] if (folder / "x").is_file() else ["x"]  # noqa: E731
+    archives.ensure_folder(tmp_path / "out", faults, lambda: archive, lambda *_: None, 1000)
+    assert (tmp_path / "out/x").read_bytes() == b"new"
+    assert [path.name for path in tmp_path.glob(".*")] == [".out.er.abcd_123"]

@@ -12,7 +12,7 @@ pytest.importorskip("scipy", reason="SciPy is not installed: no picture of a mes
 
 import scipy.io
 
-from samplenet.data.views import files, make, models
+from samplenet.data.views import files, make, models, truths
 from samplenet.data.views.drawing import read_list
 from samplenet.data.views.models import ViewsConfig, open_models
 
@@ -63,6 +63,25 @@ def test_light_makes_pictures_darker(config):
     config.lit = False
     flat = open_models(config, "test")
     assert (lit.masks == flat.masks).all() and lit.images.mean() < flat.images.mean()
+
+
+def test_a_class_is_found_by_shapenets_synset(config):
+    root = models.built_in(config)
+    for path in [*root.glob("*/chair"), root / "chair", *root.glob("splits/chair_*")]:
+        path.rename(path.with_name(path.name.replace("chair", "03001627")))
+    test = models.read(root, "test", ["chair"])
+    assert test.names == ("chair",) and test.truths[0] is not None
+    assert all(name.startswith("03001627/chair_") for name in test.ids)
+
+
+def test_colours_of_true_points_are_in_0_to_1(config):
+    root = models.built_in(config)
+    path = next(root.glob("gt/cup/*.mat"))
+    cloud = truths.read_cloud(path)
+    for colors, found in ((255 * cloud.colors, "got .* to 2.."), (cloud.colors * np.nan, "got nan")):
+        truths.write_cloud(path, cloud._replace(colors=colors))
+        with pytest.raises(InputError, match=r"colors must be in \[0, 1\], " + found):
+            truths.read_cloud(path)
 
 
 def test_a_data_set_that_does_not_fit_is_named(config, tmp_path):

@@ -410,6 +410,13 @@ def test_several_processes_write_what_one_writes(tmp_path, capsys):
     assert {*sum(lists.values(), [])} == {"cup_0000", "cup_0001", "cup_0002"}
 
 
+def test_a_kill_while_the_settings_are_written_is_no_other_content(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/views.json.part").write_bytes(b"{")
+    make(BuiltIn(("chair",), 1), tmp_path / "out", TINY)
+    assert not (tmp_path / "out/views.json.part").exists()
+
+
 def test_a_second_process_waits_for_the_first(tmp_path, monkeypatch, caplog):
     source, out = BuiltIn(("chair",), 3), tmp_path / "out"
     make(source, tmp_path / "one", TINY)

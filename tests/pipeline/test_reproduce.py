@@ -221,6 +221,31 @@ def test_flags_that_an_experiment_does_not_use_are_named(tmp_path):
     assert unused("ablation", "--seeds", "1", "--num-points", "64") == {}
 
 
+def test_further_data_are_absolute_and_named_where_they_are_read(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rooms").mkdir()
+
+    def planned(*words):
+        flags = reproduce.arguments([*words, "--preset", "smoke"], EXPERIMENTS)
+        (part,) = plans.make(flags.experiments, EXPERIMENTS, flags, tmp_path / "out")
+        *_, table = part.jobs.values()
+        return part.unused, values(table, "--data"), flags
+
+    scenes = planned("scenes", "--rooms-root", "rooms")
+    assert scenes[:2] == ([], ["S3DIS"]) and scenes[2].rooms_root == str(tmp_path / "rooms")
+    assert planned("scenes", "--frames-root", "rooms")[1] == [
+        "generated rooms, pre-trained on RGB-D frames"
+    ]
+    assert planned("pretraining", "--rooms-root", "rooms")[:2] == (["--rooms-root"], None)
+    assert planned("pretraining", "--rooms-root", "rooms", "--grid")[:2] == (
+        [],
+        ["S3DIS, built-in shapes"],
+    )
+    reproduce._check_folders(scenes[2], EXPERIMENTS)
+    with pytest.raises(SystemExit, match="--boxes-root: .*nowhere is not a folder"):
+        reproduce._check_folders(planned("detection", "--boxes-root", "nowhere")[2], EXPERIMENTS)
+
+
 def test_the_papers_progressive_sampler_has_the_vanilla_classifier():
     jobs = plan("classification", "--preset", "paper", "--data-root", "/data/modelnet40")
     progressive = jobs["classification-modelnet40/vanilla/samplenet_progressive-seed0"]

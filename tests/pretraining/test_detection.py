@@ -315,6 +315,21 @@ def test_the_rate_falls_at_the_published_epochs(scripts):
     np.testing.assert_allclose(found, [1e-3, 1e-3, 1e-4, 1e-5, 1e-6])
     config.lr_schedule = "cosine"
     assert rate(config, 0, 50, 100) == pytest.approx(5e-4)
+    config.lr_schedule = "poly"
+    assert rate(config, 0, 50, 100) == pytest.approx(1e-3 * 0.5**0.9)
+
+
+def test_missing_test_rooms_end_it_before_the_training(scripts, tmp_path, monkeypatch):
+    def opened(config, split):
+        if split == "test":
+            raise InputError("no test rooms")
+        return real(config, split)
+
+    real = scripts.boxed_rooms.open_rooms
+    monkeypatch.setattr(scripts.boxed_rooms, "open_rooms", opened)
+    with pytest.raises(InputError, match="no test rooms"):
+        scripts.train_detector.train(scripts.train_detector.Config(out=str(tmp_path / "run")))
+    assert not (tmp_path / "run").exists()
 
 
 def test_boxes_come_into_table_and_picture(run, scripts, call_script, tmp_path, without_figures):

@@ -163,6 +163,16 @@ def test_a_probe_scores_random_and_pretrained_weights(scripts, call_script, pret
         assert 1 / 21 < found["scores"]["accuracy"] <= 1
 
 
+def test_a_probe_needs_enough_labels_and_spares_runs(scripts, call_script, pretrained, tmp_path):
+    probe, flags = scripts.linear_probe, [PROBE, "--pretrained", pretrained]
+    with pytest.raises(InputError, match="grid needs two classes of 5 labelled clouds or more"):
+        call_script(probe, *flags, "--kernel grid --out", tmp_path / "few", action="probe")
+    before = (pretrained / "config.yaml").read_bytes()
+    with pytest.raises(InputError, match="holds a training run; choose another --out"):
+        call_script(probe, *flags, "--out", pretrained, action="probe")
+    assert (pretrained / "config.yaml").read_bytes() == before
+
+
 def test_restoring_too_little_is_refused_and_changes_nothing(scripts, pretrained):
     net = torch.nn.Module()
     net.trunk = scripts.backbones.DGCNN()

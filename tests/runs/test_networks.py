@@ -36,6 +36,17 @@ def test_named_networks_come_first_and_finished_runs_follow_once(runs, capsys):
     assert f"skipped: {runs}/stopped stands at epoch 1 of 2" in capsys.readouterr().out
 
 
+def test_clouds_of_two_runs_of_one_name_would_be_mixed(tmp_path):
+    folders = [tmp_path / seed / "camera" for seed in ("seed0", "seed1")]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    config = NetworksConfig(networks=[*map(str, folders)])
+    assert len(choose(config, load, "features")) == 2
+    config.save_clouds = str(tmp_path / "clouds")
+    with pytest.raises(InputError, match="two are called 'camera': save their clouds apart"):
+        choose(config, load, "features")
+
+
 def test_without_a_network_a_sentence_says_what_is_needed(runs):
     with pytest.raises(InputError, match="--networks needs the run folder .*: none is named"):
         choose(NetworksConfig(), load, "features")

@@ -25,6 +25,7 @@ class Config:
     sample_sizes: list[int] = option([32], "m", at_least=1, at_most=99)
     projection: bool = option(True, "soft projection")
     shape: str = option("step", "of the rate", choices=("step", "cosine"))
+    names: list[str] = option(["a"], "of classes", filled=True)
 
 
 @dataclass
@@ -91,6 +92,8 @@ def test_defaults_are_not_shared_between_configs():
         ("projection: 'False'", "projection must be bool, got 'False'"),
         ("projection: 0", "projection must be bool, got 0"),
         ("sample_sizes: 8", "sample_sizes must be a list"),
+        ("names: [a, b, a]", "names names 'a' twice: name each once"),
+        ("names: []", "names is empty: name at least one"),
         ("sample_sizes: [8, x]", "sample_sizes must be int, got 'x'"),
         ("- 1", "must hold fields"),
         ("a: [", "not a YAML file"),

@@ -1,5 +1,6 @@
 """Unpack an untrusted archive: completely or not at all, and only into its own folder."""
 
+import glob
 import gzip
 import logging
 import os
@@ -54,6 +55,8 @@ def ensure_folder(
             return folder
         if folder.exists():
             log.warning("%s is damaged (%s): replacing it", folder, ", ".join(faults))
+        for left in folder.parent.glob(f".{glob.escape(folder.name)}.{'?' * 8}"):
+            shutil.rmtree(left)  # what `beside` could not, as its process was killed
         archive = get_archive()
         with beside(folder) as new:
             extract(archive, new, max_bytes)

@@ -248,6 +248,9 @@ def rule(results: Results, tables: list[Table]) -> str:
         parts.append("± is the standard deviation over seeds.")
     if any(table.strong for table in tables):
         parts.append(f"Bold: the best of a line and what ties with it, {tie(results)}")
+        shown = seeds(results.headline(protocol="matched"), experiment.columns)
+        if known := [label(name) for name in experiment.references if name in shown]:
+            parts.append(f"Not compared, as upper references: {', '.join(known)}.")
     return " ".join(parts).strip()
 
 

@@ -154,10 +154,15 @@ def prepare(config, entries: list[Entry] = ()) -> Path:
 
     If it cannot be written to, this fails before anything is computed. With `entries`, it also
     creates the folder for their samples, which must not hold them yet.
+
+    Raises:
+        InputError: a training run is in the folder.
     """
     if entries and _to_save(config, entries):  # raises if samples are there already
         Path(config.save_samples).mkdir(parents=True, exist_ok=True)
     out = Path(config.out)
+    if (out / "environment.json").exists():  # its config.yaml says how to build the network
+        raise InputError(f"{out} holds a training run; choose another --out")
     out.mkdir(parents=True, exist_ok=True)
     write_atomic(out / "config.yaml", settings.dump(config).encode())
     return out

@@ -70,7 +70,8 @@ def choose(config: NetworksConfig, load: Callable[[str], T], setting: str) -> di
         What `load` returned, by run folder.
 
     Raises:
-        InputError: no network, or one of `config.networks` that cannot be loaded.
+        InputError: no network, one of `config.networks` that cannot be loaded, or two whose clouds
+            would have one folder.
     """
     found = {}
     for folder in config.networks:
@@ -85,6 +86,12 @@ def choose(config: NetworksConfig, load: Callable[[str], T], setting: str) -> di
     if not found:
         where = f"--runs {config.runs} holds no finished one" if config.runs else "none is named"
         raise InputError(f"--networks needs the run folder of a trained network: {where}")
+    names = [Path(folder).resolve().name for folder in found]
+    if config.save_clouds and len({*names}) < len(names):
+        raise InputError(
+            f"--save-clouds has a folder for the name of each run, and two are called "
+            f"{max(names, key=names.count)!r}: save their clouds apart"
+        )
     return found
 
 

@@ -39,6 +39,7 @@ def option(
     *,
     choices: tuple[str, ...] = (),
     path: bool | Callable[[str], Path] = False,
+    filled: bool = False,
     **bounds: float,
 ):
     """Declare a dataclass field that is a flag: its default, help text and allowed values.
@@ -50,12 +51,13 @@ def option(
         choices: the values allowed.
         path: whether it is a path, or a function that returns one; the path is made absolute, so
             that a saved config works from any folder.
+        filled: whether a list must have an entry.
         bounds: any of above, at_least, below and at_most.
     """
     if unknown := bounds.keys() - BOUNDS.keys():
         raise TypeError(f"no such bounds: {unknown}")
     path = Path if path is True else path
-    metadata = {"help": help, "choices": choices, "path": path, "bounds": bounds}
+    metadata = dict(help=help, choices=choices, path=path, filled=filled, bounds=bounds)
     value = {"default_factory": default.copy} if isinstance(default, list) else {"default": default}
     return dataclasses.field(metadata=metadata, **value)
 
@@ -260,6 +262,8 @@ def _value(cls, name: str, where: str, value):
     """Convert a field's YAML or command line value, and check it; errors begin with `where`."""
     value = convert(where, typing.get_type_hints(cls)[name], value)
     allowed = metadata(cls, name)
+    if value == [] and allowed.get("filled"):
+        raise InputError(f"{where} is empty: name at least one")
     names = [entry for entry in value if isinstance(entry, str)] if isinstance(value, list) else []
     if len({*names}) < len(names):
         raise InputError(f"{where} names {max(names, key=names.count)!r} twice: name each once")

@@ -100,7 +100,7 @@ def _same_settings(out: Path, source: BuiltIn | ObjFolder, drawing: Drawing) -> 
     settings, file = source.settings() | asdict(drawing), out / "views.json"
     out.mkdir(parents=True, exist_ok=True)
     if not file.exists():
-        if any(out.iterdir()):
+        if any(path.name != f"{file.name}.part" for path in out.iterdir()):  # after a kill
             raise InputError(f"{out} has other content: name an empty folder, or a new one")
         write_json(file, settings)
         return

@@ -26,7 +26,9 @@ class ViewsConfig(RunConfig):
         "are drawn on first use",
         path=True,
     )
-    classes: list[str] = option(["chair"], "built-in classes, or synsets in --data-root")
+    classes: list[str] = option(
+        ["chair"], "built-in classes, or synsets in --data-root", filled=True
+    )
     shapes_per_class: int = option(
         400, "built-in shapes a class: 70 % train, 10 % validate, 20 % test", at_least=10
     )
@@ -106,6 +108,7 @@ def read(
 
     Args:
         split: "train", "val" or "test".
+        classes: names of folders; "chair" is "03001627" too, ShapeNet's synset.
         num_views: the first ones; all by default.
         size: pixels a side, see `files.read`.
 
@@ -113,7 +116,9 @@ def read(
         InputError: a missing folder or list, an empty split, a bad file, or models of different
             sizes.
     """
-    from samplenet.data.views import files, truths  # here, where a missing package is one sentence
+    # here, where a missing package is one sentence
+    from samplenet.data.shapenet_archive import SYNSETS
+    from samplenet.data.views import files, truths
 
     if split not in SPLITS:
         raise InputError(f"split must be one of {', '.join(SPLITS)}; got {split!r}")
@@ -124,6 +129,8 @@ def read(
         )
     pictures, clouds, labels, ids = [], [], [], []
     for label, name in enumerate(classes):
+        if not (root / name).is_dir() and (root / SYNSETS.get(name, name)).is_dir():
+            name = SYNSETS[name]
         models = read_split(root, name, split)
         if not models:
             raise InputError(f"{root} has no model of {name!r} for its {split} split")

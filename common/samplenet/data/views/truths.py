@@ -73,15 +73,19 @@ def read_cloud(path: str | Path) -> Truth:
 def _checked(path: Path, points: NDArray, colors: NDArray | None, labels: NDArray | None) -> Truth:
     """Return what a file holds of M points.
 
-    InputError if shapes differ, points are not finite or labels out of range.
+    InputError if shapes differ, points are not finite, or colours or labels are out of range.
 
     Args:
         labels: M numbers in any shape.
     """
-    if points.ndim != 2 or points.shape[1] != 3 or not np.isfinite(points).all():
-        raise InputError(f"{path}: points must be finite, of shape (M, 3), got {points.shape}")
+    shape = points.shape
+    if len(shape) != 2 or shape[1] != 3 or not len(points) or not np.isfinite(points).all():
+        raise InputError(f"{path}: points must be finite, of shape (M, 3), got {shape}")
     if colors is not None and colors.shape != points.shape:
         raise InputError(f"{path}: colors must be of shape {points.shape}, got {colors.shape}")
+    if colors is not None and not ((colors >= 0) & (colors <= 1)).all():
+        found = f"{colors.min():g} to {colors.max():g}"
+        raise InputError(f"{path}: colors must be in [0, 1], got {found}")
     if labels is not None and labels.size != len(points):
         raise InputError(f"{path}: labels must be {len(points)} numbers, got {labels.size}")
     if labels is not None and labels.size and not 1 <= labels.min() <= labels.max() <= 255:
