@@ -248,6 +248,7 @@ def main() -> int:
 def _write_page(out: Path, flags: argparse.Namespace, jobs, experiments: dict) -> bool:
     """Write the page of results and print where it is; return whether that went well."""
     import plan
+    from samplenet.locking import locked
     from samplenet.report import page
 
     # the page says which of the published tables' cells are missing, if the runs are of their kind
@@ -255,7 +256,8 @@ def _write_page(out: Path, flags: argparse.Namespace, jobs, experiments: dict) -
     whole = flags.preset == "paper" and not any([flags.num_points, *variants])
     tables = plan.published_tables(experiments, flags, out) if whole else None
     try:
-        path = page.write(out, flags.preset, jobs.failed, tables, experiments=experiments)
+        with locked(out / ".page"):  # two jobs of a cluster may end at once
+            path = page.write(out, flags.preset, jobs.failed, tables, experiments=experiments)
         print(f"All tables and figures: {path}")
     except (InputError, OSError) as error:
         if "debug" in flags:

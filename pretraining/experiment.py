@@ -8,10 +8,6 @@ INSTALLS = ["render", "probe"]
 DATA_SET = "ModelNet40"
 ITEMS = "items"
 REFERENCES = ["supervised"]
-NOTE = (
-    "“supervised” is an upper reference: it starts from a classifier of all labels, those of the "
-    "downstream task among them, and keeps its head where the classes agree."
-)
 LINES, COLUMNS = "task", "start"
 SHARE = dict(scale=100, digits=1, better="higher")  # shown in percent
 METRICS = {

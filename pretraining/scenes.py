@@ -114,7 +114,11 @@ class Blocks:
         return labels, *inputs(self.features[rows], device)
 
     def score(self, net: nn.Module, device) -> tuple[dict[str, float], int, dict[str, NDArray]]:
-        """Score all points of the test rooms, each once; return how many blocks."""
+        """Score all points of the test rooms, each once.
+
+        Returns:
+            the scores; the number of blocks; no picture.
+        """
         features, labels, counted = open_blocks(self.config, "test")
         counts, size = 0, self.config.batch_size
         for first in range(0, len(features), size):

@@ -78,8 +78,8 @@ def test_colours_of_true_points_are_in_0_to_1(config):
     root = models.built_in(config)
     path = next(root.glob("gt/cup/*.mat"))
     cloud = truths.read_cloud(path)
-    for colors, found in ((255 * cloud.colors, "got .* to 2.."), (cloud.colors * np.nan, "got nan")):
-        truths.write_cloud(path, cloud._replace(colors=colors))
+    for factor, found in ((255, "got .* to 2.."), (np.nan, "got nan")):
+        truths.write_cloud(path, cloud._replace(colors=factor * cloud.colors))
         with pytest.raises(InputError, match=r"colors must be in \[0, 1\], " + found):
             truths.read_cloud(path)
 

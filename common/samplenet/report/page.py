@@ -12,7 +12,6 @@ from pathlib import Path
 
 from samplenet.atomic import write_atomic
 from samplenet.errors import InputError, needs_extra
-from samplenet.locking import locked
 from samplenet.report import figures, interactive, leaderboard, provenance, summary, tables
 from samplenet.report.rows import (
     BASELINES,
@@ -63,12 +62,10 @@ def write(
     folder = Path(folder)
     preset = preset or folder.resolve().name
     sections = read_sections(folder, preset, planned or {}, experiments)
+    write_atomic(folder / "tables.md", markdown(preset, sections).encode())
     ranked = ranking(preset, folder, sections, experiments)
-    whole = document(preset, folder, sections, failed or {})
-    with locked(folder / ".page"):  # two jobs of a cluster may end at once
-        write_atomic(folder / "tables.md", markdown(preset, sections).encode())
-        write_atomic(folder / "leaderboard.html", ranked.encode())
-        write_atomic(folder / "index.html", whole.encode())
+    write_atomic(folder / "leaderboard.html", ranked.encode())
+    write_atomic(folder / "index.html", document(preset, folder, sections, failed or {}).encode())
     return folder / "index.html"
 
 

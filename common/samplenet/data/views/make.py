@@ -55,6 +55,7 @@ def _draw_all(
     splits: dict[str, dict[str, list[str]]],
     processes: int,
 ) -> list[str]:
+    """Draw what is missing and write the splits; return why models were left out."""
     jobs = [(s, m) for s, parts in splits.items() for names in parts.values() for m in names]
     for synset in splits:
         (out / synset).mkdir(exist_ok=True)
