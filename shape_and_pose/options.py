@@ -123,8 +123,11 @@ class Config(DrawingConfig):
                 f"--views-per-step must be at most --num-views {self.num_views}, "
                 f"got {self.views_per_step}"
             )
-        if self.supervision == "points" and self.colours:
-            raise InputError("--colours need pictures: not with --supervision points")
+        if self.supervision == "points" and (self.colours or self.ray_weight):
+            flag = "--colours need" if self.colours else "--ray-weight needs"
+            raise InputError(f"{flag} pictures: not with --supervision points")
+        if self.translation and self.supervision != "none":
+            raise InputError("--translation is of unknown cameras: give --supervision none")
         if self.max_projection and self.colours:
             raise InputError("--max-projection draws no colours: leave out --colours")
         if self.colours != (self.colour_weight > 0):

@@ -149,6 +149,8 @@ def test_points_are_chosen_once_and_otherwise_in_every_copy_and_step(scripts):
         ("--views-per-step 4", "--views-per-step must be at most --num-views 3, got 4"),
         ("--keep-from 0.5 --keep-until 0.4", "--keep-until must be above --keep-from 0.5, got 0.4"),
         ("--supervision points --colours", "not with --supervision points"),
+        ("--supervision points --ray-weight 1", "--ray-weight needs pictures: not with"),
+        ("--translation", "--translation is of unknown cameras: give --supervision none"),
         ("--colours", "--colours and a --colour-weight above 0 need each other"),
         ("--colour-weight 1", "--colours and a --colour-weight above 0 need each other"),
         ("--max-projection --colours", "--max-projection draws no colours: leave out --colours"),
