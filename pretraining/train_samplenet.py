@@ -48,10 +48,13 @@ class Config(DeviceConfig, SamplerConfig):
     augmentation: str = option(
         "none", "of training clouds, see train_classifier.py", choices=labelled.AUGMENTATIONS
     )
+    output_batch_norm: bool = option(True, "batch norm after the sampler's last layer")
     alpha: float = 30.0
     k: int = 7
     epochs: int = 500
+    lr: float = 1e-2
     lr_decay: float = 0.7
+    lr_decay_samples: int = 600_000
 
 
 class SampledTask(nn.Module):
@@ -86,9 +89,13 @@ class SampledTask(nn.Module):
 def build(config: Config, num_points: int) -> tuple[SampleNet, float]:
     """Build the sampler; return it and the share of its weights that are from --pretrained."""
     size = config.largest_size(num_points)
-    widths = (64, 64, 64, 128, WIDTH)  # the trunk's
     sampler = SampleNet(
-        size, config.k, projection=config.projection, conv_widths=widths, bn_epsilon=1e-5
+        size,
+        config.k,
+        projection=config.projection,
+        conv_widths=(64, 64, 64, 128, WIDTH),  # the trunk's
+        output_batch_norm=config.output_batch_norm,
+        bn_epsilon=1e-5,
     )
     if config.pretrained is None:
         return sampler, 0.0
