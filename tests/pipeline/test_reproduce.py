@@ -92,7 +92,9 @@ def test_scenes_are_planned_for_srunet_alone(tmp_path):
     base = f"pretraining-{tmp_path.name}"
     assert values(jobs[f"{base}/scenes/srunet-both-seed0"], "--lr") == ["0.8"]
     assert values(jobs[f"{base}/srunet/both"], "--frames-root") == [str(tmp_path)]
-    assert values(jobs[f"{base}/evaluation-scenes"], "--data") == ["ScanNet"]
+    assert values(jobs[f"{base}/evaluation-scenes"], "--data") == [
+        "ScanNet, pre-trained on RGB-D frames"
+    ]
 
 
 def test_a_page_that_does_not_fit_the_disk_is_told(tmp_path, monkeypatch, capsys):

@@ -177,7 +177,7 @@ def test_whole_rooms_are_scored_on_points_and_voxels(scripts):
     (room,) = scripts.scenes.open_rooms(config, "test")
     low = np.floor(room.points[:, 2].astype(np.float64) / 0.2) == 0
     right = np.where(low, room.labels == 1, room.labels == 2)
-    assert n == 3000 and found["point_accuracy"] == pytest.approx(right.mean())
+    assert n == 1 and found["point_accuracy"] == pytest.approx(right.mean())
     voxels = {}
     for place, label in zip(np.floor(room.points / 0.2), room.labels, strict=True):
         voxels.setdefault(tuple(place), []).append(label)

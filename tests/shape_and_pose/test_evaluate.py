@@ -107,7 +107,6 @@ def test_the_report_is_beside_the_results(evaluated):
     assert {path.stem for path in out.glob("*.png")} == figures
     text = (out / "table.md").read_text()
     assert "| class | mean cloud | nearest silhouette | 3D supervised |" in text
-    assert "Not compared, as upper references: 3D supervised." in text
     assert "matched" not in text and f"2 test models of {N} points." in text
 
 

@@ -272,7 +272,7 @@ def _training_seeds(results: Results) -> dict[str, int]:
     trained = [name for name in found if name not in BASELINES and not is_greedy(name)]
     if not experiment.has_samplers:  # the mean of the training clouds has no run
         runs = {run.get(columns) for run in results.runs}
-        trained = [name for name in trained if name in runs]
+        trained = [name for name in found if name in runs]
     return {name: len(found[name]) for name in trained}
 
 
