@@ -245,7 +245,7 @@ def test_two_classes_have_rows_each_and_options_count(evaluate, make_run, read_r
 def test_what_the_data_set_lacks_is_said(
     evaluate, runs, objects, tmp_path, data, read_results, capsys
 ):
-    (source,) = data.glob("views-chair-10*")
+    (source,) = data.glob("views-chair-10*/")
     shutil.copytree(source, tmp_path / "views")
     for path in (tmp_path / "views/gt/chair").iterdir():
         points = truths.read_cloud(path).points
