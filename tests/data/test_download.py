@@ -224,7 +224,7 @@ def test_bad_mirror_is_reported_and_the_next_is_used(bad, fetch, tmp_path):
         ("html", "HTML page"),
         ("markup", "markup"),
         ("wrong", "serves a file with MD5"),
-        ("trickle", r"sent only \d bytes in \d s"),
+        ("trickle", r"sent only \d+ bytes in \d+ s"),
         ("huge", "serves 1000000000000 bytes, more than"),
         ("endless", "serves more than the 4080000 bytes allowed"),
     ],
