@@ -1,6 +1,7 @@
 """The leaderboard: ranks of all samplers at all sizes, on a page and in docs/leaderboard.md."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -216,6 +217,34 @@ def test_the_readme_has_each_experiments_own_size(preset, docs):
         "| Classification | Accuracy, %; 32 of 1024 points | 30.0 | 58.0 | 93.2 | 95.0 |",
         "| Registration | Mean rotation error, degrees; 32 of 512 points |  | 8.25 |  | 3.00 |",
     ]
+
+
+def test_an_experiment_that_is_not_evaluated_here_keeps_its_ranks_and_its_line(preset, docs):
+    page.write_leaderboard(preset, docs, EXPERIMENTS)
+    before = docs.read_text()
+    registration = before[before.index("## Registration") :]
+    assert "8.25" in registration
+    shutil.rmtree(preset / "registration")
+    page.write_leaderboard(preset, docs, EXPERIMENTS)
+    assert docs.read_text() == before
+    evaluation(
+        preset / "registration" / "evaluation", [ROTATION[0], ROTATION[2]], "registration", "cars"
+    )
+    page.write_leaderboard(preset, docs, EXPERIMENTS)
+    assert "8.25" not in docs.read_text() and "5.50" in docs.read_text()
+
+    shutil.rmtree(preset / "registration")
+    line = "| Registration | Mean rotation error, degrees; 32 of 512 points | a &lt; b |  | 1 | 2 |"
+    docs.write_text(f"above\n{page.BEGIN}\n{line}\n{page.END}\nbelow\n")
+    page.write_front(preset, docs, EXPERIMENTS)
+    lines = [line for line in docs.read_text().splitlines() if line.startswith("| ")]
+    assert [text.split(" |")[0] for text in lines] == [
+        "| ",
+        "| ---",
+        "| Classification",
+        "| Registration",
+    ]
+    assert lines[-1] == line
 
 
 def test_the_readme_has_a_size_that_trained_samplers_have(preset, docs):

@@ -11,7 +11,6 @@ from samplenet import InputError, timing
 from samplenet.tf import cost
 from samplenet.tf.layers import Block
 
-
 MANY = 200 << 20  # bytes
 
 

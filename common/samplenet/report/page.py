@@ -7,6 +7,7 @@ files. Two calls write the same bytes.
 """
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -79,38 +80,54 @@ def write_results(folder: Path, experiments: dict[str, Experiment]) -> list[Path
     for name in parts:
         path = experiments[name].folder / "results.md"
         text = f"# {experiments[name].title}: results\n\n{BEGIN}\n{END}\n"
-        _write_between(path, path.read_text() if path.exists() else text, parts[name])
+        old = path.read_text() if path.exists() else text
+        _write_between(path, old, tables.markdown(parts[name]))
         paths.append(path)
     return paths
 
 
 def write_leaderboard(folder: Path, path: Path, experiments: dict[str, Experiment]) -> Path:
-    """Write the ranks in a preset's results between the markers of the file `path`; return it."""
+    """Write the ranks in a preset's results between the markers of the file `path`; return it.
+
+    An experiment without an evaluation there keeps its part of the file: each may be evaluated on
+    its own, on another machine.
+    """
     sections = read_sections(folder, folder.resolve().name, {}, experiments)
-    parts = []
-    for board in leaderboard.boards(sections, experiments):
-        parts += [f"## {board.title}", board.experiment.question, *board.tables, *board.notes]
     if not path.exists():
         raise InputError(f"there is no {path}, where the leaderboard belongs")
-    _write_between(path, path.read_text(), parts)
+    old, parts = path.read_text(), []
+    for board in leaderboard.boards(sections, experiments):
+        own = rf"^## {board.experiment.title}\b.*?(?=^## |^{END})"
+        kept = None if board.tables else re.search(own, old, re.MULTILINE | re.DOTALL)
+        listed = [f"## {board.title}", board.experiment.question, *board.tables, *board.notes]
+        parts.append(f"{kept[0].strip()}\n" if kept else tables.markdown(listed))
+    _write_between(path, old, "\n".join(parts))
     return path
 
 
 def write_front(folder: Path, path: Path, experiments: dict[str, Experiment]) -> Path:
-    """Write each experiment's numbers at one size between the markers of README.md, at `path`."""
+    """Write each experiment's numbers at one size between the markers of README.md, at `path`.
+
+    An experiment without an evaluation below the folder keeps its line.
+    """
     first = {}
     for section in read_sections(folder, folder.resolve().name, {}, experiments):
         first.setdefault(section.experiment.name, section)
-    _write_between(path, path.read_text(), [glance([*first.values()], FRONT)._replace(title="")])
+    table = glance([*first.values()], FRONT)._replace(title="").markdown()
+    text, lines = path.read_text(), table.splitlines()[:2]  # the head
+    for experiment in experiments.values():
+        line = rf"^\| {re.escape(experiment.title)} \|.*$"
+        if found := re.search(line, f"{table}\n{text}", re.MULTILINE):
+            lines.append(found[0])
+    _write_between(path, text, "\n".join(lines) + "\n")
     return path
 
 
-def _write_between(path: Path, text: str, parts: list) -> None:
-    """Write `text` to a file with tables and texts in the place of what is between its markers."""
+def _write_between(path: Path, text: str, within: str) -> None:
+    """Write `text` to a file with `within` in the place of what is between its markers."""
     if text.count(BEGIN) != 1 or text.count(END) != 1:
         raise InputError(f"{path} must have the lines {BEGIN} and {END} once each")
     before, after = text.split(BEGIN)[0], text.split(END)[1]
-    within = tables.markdown(parts)
     write_atomic(path, f"{before}{BEGIN}\n\n{within}\n{END}{after}".encode())
 
 
