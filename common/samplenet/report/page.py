@@ -38,6 +38,7 @@ SMOKE = " Preset smoke: every step on tiny data, the numbers mean nothing."
 # of the table in README.md: the last is one trained network for every size
 FRONT = ("random", "fps", "samplenet_progressive")
 KINDS = {figures.Lines: "lines", figures.Scene: "clouds", figures.Pictures: "pictures"}
+RANKS = ("leaderboard.html", "Leaderboard: all samplers at all sizes by rank")
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 
 
@@ -149,8 +150,12 @@ def markdown(preset: str, sections: list[Section]) -> str:
 
 def intro(preset: str, sections: list[Section]) -> str:
     """Say what the page shows."""
-    samplers = any(section.experiment.has_samplers for section in sections)
-    return ((INTRO if samplers else "") + (SMOKE if preset == "smoke" else "")).strip()
+    return ((INTRO if _samplers(sections) else "") + (SMOKE if preset == "smoke" else "")).strip()
+
+
+def _samplers(sections: list[Section]) -> bool:
+    """Return whether any of the sections is about samplers."""
+    return any(section.experiment.has_samplers for section in sections)
 
 
 def document(preset: str, folder: Path, sections: list[Section], failed: dict[str, str]) -> str:
@@ -163,7 +168,7 @@ def document(preset: str, folder: Path, sections: list[Section], failed: dict[st
     return _render(
         title=f"SampleNet results, preset {preset}",
         intro=intro(preset, sections),
-        link=("leaderboard.html", "Leaderboard: all samplers at all sizes by rank"),
+        link=RANKS if _samplers(sections) else None,
         facts=_facts(preset, folder, sections),
         failed=failed,
         glance=glance(sections),
