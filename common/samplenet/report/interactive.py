@@ -144,7 +144,7 @@ def _curves(figure: Lines) -> dict:
     layout = {
         "xaxis": {**_axis(figure.x), "title": title, "automargin": True},
         "yaxis": {**_axis(first.y), "automargin": True},
-        "legend": {"orientation": "h", "y": -0.18, "yanchor": "top"},
+        "legend": {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom"},
         "margin": {"l": 44, "r": 12, "t": 44, "b": 44},
         "hovermode": "closest",
         "showlegend": True,
