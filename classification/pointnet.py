@@ -67,7 +67,10 @@ class TNet(keras.layers.Layer):
 
     def call(self, features, training=None):
         """(B, N, size) -> (B, size, size)."""
-        pooled = _run(self.convs, features, training)  # (B, 1024)
+        return self.from_pooled(_run(self.convs, features, training), training)
+
+    def from_pooled(self, pooled, training=None):
+        """Return the transforms (B, size, size) of the maxima (B, 1024) of the clouds' features."""
         return tf.reshape(self.last(_run(self.fcs, pooled, training)), (-1, self.size, self.size))
 
 
@@ -120,7 +123,7 @@ class PointNet(Classifier):
 
         That is 0.001 * sum((A A^T - I)^2) / 2 over the feature transforms A of the batch.
         """
-        early, defect = self._before_last_conv(points, training)
+        early, defect, _ = self._before_last_conv(points, training)
         descriptors = self.from_pooled(self._last_conv(early, training=training), training)
         # devices average their losses; times their number, this stays a sum over the whole batch
         devices = tf.distribute.get_strategy().num_replicas_in_sync
@@ -131,19 +134,20 @@ class PointNet(Classifier):
         return (self.late_convs or self.convs)[-1]
 
     def _before_last_conv(self, points, training):
-        """Return the features (B, N, 128) of each point, and A A^T - I (0.0 without T-Nets)."""
+        """Return each point's features (B, N, 128), A A^T - I (or 0.0), and what T-Nets got."""
         features, defect = points, 0.0
         if self.input_transform:
             features = tf.matmul(features, self.input_transform(features, training=training))
         if not self.feature_transform:
-            return _run(self.convs[:-1], features, training), defect
+            return _run(self.convs[:-1], features, training), defect, []
         features = _run(self.convs, features, training)
+        seen = [points, features]
         transform = self.feature_transform(features, training=training)  # (B, 64, 64)
         # used three times: without `fan_out` the order of the gradients' sum would vary
         transform, left, right = fan_out(transform, 3)
         features = tf.matmul(features, transform)
         defect = tf.matmul(left, right, transpose_b=True) - tf.eye(64)
-        return _run(self.late_convs[:-1], features, training), defect
+        return _run(self.late_convs[:-1], features, training), defect, seen
 
     def from_pooled(self, pooled, training=None):
         """Return descriptors (B, 256) of the maxima (B, 1024) of the clouds' features."""
@@ -152,20 +156,43 @@ class PointNet(Classifier):
             features = dropout(block(features, training=training), training=training)
         return features
 
-    # what `samplenet.tf.GreedySampler` asks; the T-Nets transform by what they see of the pool
+    # What `samplenet.tf.GreedySampler` asks. A T-Net takes a maximum over the points too, and its
+    # transform of a sample is that of the cloud only if the sample keeps this maximum. So each
+    # T-Net's features stand beside the network's own, which are those behind the pool's transforms.
+
+    @property
+    def _t_nets(self) -> list[TNet]:
+        return [net for net in (self.input_transform, self.feature_transform) if net]
+
+    def _parts(self, features) -> list:
+        """Split features (..., C) into the network's own and those of each T-Net."""
+        return tf.split(features, 1 + len(self._t_nets), -1)
 
     def early_features(self, points):
-        """Return each point's features (B, N, 128) before the last layer of them."""
-        return self._before_last_conv(points, False)[0]
+        """Return each point's features before the last layers of them: (B, N, 128 or 384)."""
+        own, _, seen = self._before_last_conv(points, False)
+        inner = zip(self._t_nets, seen, strict=True)
+        return tf.concat([own, *(_run(net.convs[:-1], each, False) for net, each in inner)], -1)
 
     def late_features(self, early):
-        """Return the features (B, N, 1024) that are pooled, of (B, N, 128)."""
-        return self._last_conv.per_point(early)
+        """Return the features (B, N, 1024 or 3072) that are pooled, of early ones."""
+        layers = [self._last_conv, *(net.convs[-1] for net in self._t_nets)]
+        parts = zip(layers, self._parts(early), strict=True)
+        return tf.concat([layer.per_point(part) for layer, part in parts], -1)
 
     def discrepancy(self, pooled, whole):
-        """Return the cross-entropy (B,) of the answer from `pooled` to that from `whole`."""
-        answer, target = self.last(self.from_pooled(pooled)), self.last(self.from_pooled(whole))
-        return tf.nn.softmax_cross_entropy_with_logits(tf.nn.softmax(target), answer)
+        """Return how far the answer from `pooled` is from that from `whole`: (B,).
+
+        That is their cross-entropy and, added, the squared distance of each T-Net's transforms.
+        """
+        own, *inner = self._parts(pooled)
+        target, *targets = self._parts(whole)
+        answer, target = self.last(self.from_pooled(own)), self.last(self.from_pooled(target))
+        apart = tf.nn.softmax_cross_entropy_with_logits(tf.nn.softmax(target), answer)
+        for net, seen, wanted in zip(self._t_nets, inner, targets, strict=True):
+            difference = net.from_pooled(seen) - net.from_pooled(wanted)
+            apart += tf.reduce_sum(tf.square(difference), [1, 2])
+        return apart
 
 
 MODELS = ("pointnet", "vanilla")

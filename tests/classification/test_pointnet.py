@@ -68,6 +68,29 @@ def test_the_last_layer_makes_logits_of_the_descriptor(model):
     assert float(own) == float(again)
 
 
+def test_greedy_samplers_see_what_the_t_nets_see():
+    net, rng = pointnet.PointNet(5), np.random.default_rng(0)
+    net(CLOUD)
+    for t_net in (net.input_transform, net.feature_transform):  # with zeros, always the identity
+        t_net.last.kernel.assign(0.01 * rng.normal(size=t_net.last.kernel.shape))
+    whole = tf.reduce_max(net.late_features(net.early_features(CLOUD)), 1)
+    own, first, second = tf.split(whole, 3, -1)
+    np.testing.assert_allclose(net.from_pooled(own), net.describe(CLOUD)[0], atol=1e-5)
+    turned = net.input_transform(CLOUD)
+    np.testing.assert_allclose(net.input_transform.from_pooled(first), turned, atol=1e-5)
+
+    # clouds that the T-Nets take for each other, and the network for themselves
+    mixed = tf.concat([own, first[::-1], second[::-1]], -1)
+    apart = tf.reduce_sum((turned - turned[::-1]) ** 2, [1, 2])
+    inner = net.feature_transform.from_pooled(second)
+    apart += tf.reduce_sum((inner - inner[::-1]) ** 2, [1, 2])
+    least = net.discrepancy(whole, whole)  # the entropy of the answer
+    share = tf.nn.softmax(net(CLOUD))
+    np.testing.assert_allclose(least, -tf.reduce_sum(share * tf.math.log(share), 1), rtol=1e-4)
+    assert np.min(np.sort(apart)[1:]) > 1e-3
+    np.testing.assert_allclose(net.discrepancy(mixed, whole) - least, apart, rtol=1e-3, atol=1e-5)
+
+
 def test_unknown_model():
     with pytest.raises(
         InputError, match="must be pointnet, vanilla or FILE.py:CLASS, got 'resnet'"
