@@ -98,7 +98,7 @@ def write_leaderboard(folder: Path, path: Path, experiments: dict[str, Experimen
         raise InputError(f"there is no {path}, where the leaderboard belongs")
     old, parts = path.read_text(), []
     for board in leaderboard.boards(sections, experiments):
-        own = rf"^## {board.experiment.title}\b.*?(?=^## |^{END})"
+        own = rf"^## {re.escape(board.experiment.title)}\b.*?(?=^## |^{END})"
         kept = None if board.tables else re.search(own, old, re.MULTILINE | re.DOTALL)
         listed = [f"## {board.title}", board.experiment.question, *board.tables, *board.notes]
         parts.append(f"{kept[0].strip()}\n" if kept else tables.markdown(listed))
@@ -114,11 +114,11 @@ def write_front(folder: Path, path: Path, experiments: dict[str, Experiment]) ->
     first = {}
     for section in read_sections(folder, folder.resolve().name, {}, experiments):
         first.setdefault(section.experiment.name, section)
-    table = glance([*first.values()], FRONT)._replace(title="").markdown()
+    table = tables.markdown([glance([*first.values()], FRONT)._replace(title="")])
     text, lines = path.read_text(), table.splitlines()[:2]  # the head
     for experiment in experiments.values():
         line = rf"^\| {re.escape(experiment.title)} \|.*$"
-        if found := re.search(line, f"{table}\n{text}", re.MULTILINE):
+        if found := re.search(line, table + text, re.MULTILINE):
             lines.append(found[0])
     _write_between(path, text, "\n".join(lines) + "\n")
     return path
