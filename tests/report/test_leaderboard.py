@@ -1,6 +1,7 @@
 """The leaderboard: ranks of all samplers at all sizes, on a page and in docs/leaderboard.md."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -9,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from samplenet import InputError
+from samplenet.pretrained import task_folder
 from samplenet.report import leaderboard, page
 from samplenet.report.rows import in_order
 from samplenet.report.sections import read_sections
 from samplenet.report.ties import ranks
 from samplenet.runs.experiments import discover
+from samplenet.runs.run import network_digest
 
 ROOT = Path(__file__).parents[2]
 EXPERIMENTS = discover(ROOT)
@@ -187,96 +190,128 @@ def docs(tmp_path):
     return path
 
 
-def test_the_markdown_has_the_ranks_between_its_markers(preset, docs):
+def entry(folder, name, rows, experiment="classification", task=None, **more):
+    """Write an entry that the library's network of the experiment has judged, or `task`."""
+    method, command = {"sampler": "none", "m": rows[0]["method"]["m"]}, "python train.py"
+    judge = {"method": method, "seed": 0, "folder": "../network", "command": command}
+    judge |= {"digest": network_digest(task or task_folder(experiment))}
+    runs = [judge, *more.pop("runs", [])]
+    evaluation(folder / experiment / name, rows, experiment, runs=runs, **more)
+
+
+@pytest.fixture
+def board(tmp_path):
+    """One entry of two experiments of three."""
+    entry(tmp_path / "board", "ours", ACCURACY)
+    entry(tmp_path / "board", "ours", ROTATION, "registration", data="cars")
+    return tmp_path / "board"
+
+
+def written(board, docs, function=page.write_leaderboard):
+    entries = leaderboard.read_entries(board, EXPERIMENTS)
+    function(entries, docs, *([EXPERIMENTS] if function is page.write_leaderboard else []))
+    return docs.read_text()
+
+
+def test_the_markdown_has_the_ranks_between_its_markers(board, docs):
     names = [EVIL, "a|b\n| c |", "[x](javascript:alert)"]
-    folder = preset / "classification" / "evaluation"
-    (folder / "results.json").unlink()
-    folder.rmdir()
-    evaluation(folder, [*ACCURACY, *(row(name, 32, 0.5) for name in names)], data="a__b")
+    shutil.rmtree(board / "classification")
+    entry(board, "ours", [*ACCURACY, *(row(name, 32, 0.5) for name in names)], data="a__b")
     for _ in range(2):
-        page.write_leaderboard(preset, docs, EXPERIMENTS)
-    text = docs.read_text()
+        text = written(board, docs)
     assert text.startswith(f"above\n{page.BEGIN}\n\n## Classification: a\\_\\_b\n")
     assert text.endswith(f"{page.END}\nbelow\n") and "stale" not in text
     assert "| greedy, all points | 1, tie | 95.0 | 1 | none | task's encoder |" in text
+    assert "Frozen network: the library's `classification`, made by `python train.py`" in text
     assert "## Reconstruction\n" in text and "No results are in yet." in text
     assert EVIL not in text and "| a\\|b \\| c \\| |" in text and "| \\[x](javascript" in text
 
 
-def test_the_readme_has_each_experiments_own_size(preset, docs):
-    """Of the first evaluation of each: `GLANCE`, or else the size with most learned samplers."""
+def test_entries_share_the_ranks_and_their_seeds_a_cell(board, docs):
+    run = {"method": {"sampler": "samplenet", "m": 32}, "seed": 2, "folder": "../samplenet"}
+    run |= {"command": "python learn.py", "revision": "0123456789abcdef"}
+    full = row("none", 1024, 0.95)
+    theirs = [full, row("samplenet", 32, 0.94, seed=2), row("fps", 16, 0.4)]
+    entry(board, "theirs", theirs, runs=[run], command="python theirs.py")
+    text = written(board, docs)
+    assert "| SampleNet | 1, tie | 94.5 ± 0.5 | 3 | trained | own network |" in text
+    assert "**m = 16 of 1024 (full cloud 95.0)**" in text
+    assert "| SampleNet | 32 | 2 | 0123456789 | python learn.py |" in text
+    assert "python theirs.py" in text and "../samplenet" not in text
+
+
+@pytest.mark.parametrize(
+    "name, rows, more, message",
+    [
+        ("theirs", [row("mine", 32, 0.5)], {"task": task_folder("reconstruction")},
+         "classification/theirs was judged by another network than the library's: evaluate with "
+         "--task classification"),
+        ("theirs", [row("mine", 32, 0.5)], {"data": "other"},
+         "classification/theirs was tested on other, n = 10000, N = 1024; "
+         "classification/ours on shapes, n = 10000, N = 1024"),
+        ("theirs", [row("fps", 32, 0.58)], {},
+         "classification/ours and classification/theirs both have FPS at m = 32, seed 0: evaluate "
+         "one of them without it"),
+    ],
+)  # fmt: skip
+def test_an_entry_that_cannot_be_ranked_is_refused(board, docs, name, rows, more, message):
+    before = docs.read_text()
+    entry(board, name, [row("none", 1024, 0.95), *rows], **more)
+    with pytest.raises(InputError, match=re.escape(message)):
+        written(board, docs)
+    assert docs.read_text() == before
+
+
+def test_an_entry_of_another_experiment_or_without_its_judge_is_refused(board):
+    shutil.copytree(board / "registration" / "ours", board / "classification" / "theirs")
+    message = "classification/theirs is of registration, not of classification"
+    with pytest.raises(InputError, match=message):
+        leaderboard.read_entries(board, EXPERIMENTS)
+    shutil.rmtree(board / "classification")
+    evaluation(board / "classification" / "old", ACCURACY)
+    with pytest.raises(InputError, match="classification/old was judged by another network"):
+        leaderboard.read_entries(board, EXPERIMENTS)
+
+
+def test_the_readme_has_each_experiments_own_size(board, docs):
     progressive = [row("samplenet_progressive", m, 0.9 + m / 1000) for m in (8, 16, 32)]
-    folder = preset / "classification" / "evaluation"
-    (folder / "results.json").unlink()
-    folder.rmdir()
-    evaluation(folder, [*ACCURACY, *progressive])
-    evaluation(preset / "classification-other" / "evaluation", ACCURACY, data="other")
-    page.write_front(preset, docs, EXPERIMENTS)
-    lines = [line for line in docs.read_text().splitlines() if line.startswith("| ")][2:]
+    entry(board, "theirs", [row("none", 1024, 0.95), *progressive])
+    text = written(board, docs, page.write_front)
+    lines = [line for line in text.splitlines() if line.startswith("| ")][2:]
     assert lines == [
         "| Classification | Accuracy, %; 32 of 1024 points | 30.0 | 58.0 | 93.2 | 95.0 |",
         "| Registration | Mean rotation error, degrees; 32 of 512 points |  | 8.25 |  | 3.00 |",
     ]
 
 
-def test_an_experiment_that_is_not_evaluated_here_keeps_its_ranks_and_its_line(preset, docs):
-    page.write_leaderboard(preset, docs, EXPERIMENTS)
-    before = docs.read_text()
-    registration = before[before.index("## Registration") :]
-    assert "8.25" in registration
-    shutil.rmtree(preset / "registration")
-    page.write_leaderboard(preset, docs, EXPERIMENTS)
-    assert docs.read_text() == before
-    evaluation(
-        preset / "registration" / "evaluation", [ROTATION[0], ROTATION[2]], "registration", "cars"
-    )
-    page.write_leaderboard(preset, docs, EXPERIMENTS)
-    assert "8.25" not in docs.read_text() and "5.50" in docs.read_text()
-
-    shutil.rmtree(preset / "registration")
-    line = "| Registration | Mean rotation error, degrees; 32 of 512 points | a &lt; b |  | 1 | 2 |"
-    docs.write_text(f"above\n{page.BEGIN}\n{line}\n{page.END}\nbelow\n")
-    page.write_front(preset, docs, EXPERIMENTS)
-    lines = [line for line in docs.read_text().splitlines() if line.startswith("| ")]
-    assert [text.split(" |")[0] for text in lines] == [
-        "| ",
-        "| ---",
-        "| Classification",
-        "| Registration",
-    ]
-    assert lines[-1] == line
-
-
-def test_the_readme_has_a_size_that_trained_samplers_have(preset, docs):
-    folder = preset / "classification" / "evaluation"
-    (folder / "results.json").unlink()
-    folder.rmdir()
+def test_the_readme_has_a_size_that_trained_samplers_have(board, docs):
+    shutil.rmtree(board / "classification")
     sizes = [row("fps", m, 0.5) for m in (8, 32)]
-    evaluation(folder, [row("none", 1024, 0.95), *sizes, row("samplenet_progressive", 8, 0.9)])
-    page.write_front(preset, docs, EXPERIMENTS)
-    assert "Accuracy, %; 8 of 1024 points |  | 50.0 | 90.0 | 95.0 |" in docs.read_text()
+    entry(board, "ours", [row("none", 1024, 0.95), *sizes, row("samplenet_progressive", 8, 0.9)])
+    text = written(board, docs, page.write_front)
+    assert "Accuracy, %; 8 of 1024 points |  | 50.0 | 90.0 | 95.0 |" in text
 
 
-def test_the_file_stays_whole_when_nothing_can_be_written(preset, docs, monkeypatch):
+def test_the_file_stays_whole_when_nothing_can_be_written(board, docs):
     before = docs.read_text()
-    with pytest.raises(InputError, match="no evaluation below"):
-        page.write_leaderboard(preset / "nothing", docs, EXPERIMENTS)
+    with pytest.raises(InputError, match="no entry below"):
+        leaderboard.read_entries(board / "nothing", EXPERIMENTS)
     docs.with_name("leaderboard.md.part").symlink_to("/dev/full")
     with pytest.raises(OSError, match="No space left on device"):
-        page.write_leaderboard(preset, docs, EXPERIMENTS)
+        written(board, docs)
     assert docs.read_text() == before
     docs.write_text("no markers")
     with pytest.raises(InputError, match=r"leaderboard\.md must have the lines"):
-        page.write_leaderboard(preset, docs, EXPERIMENTS)
+        written(board, docs)
     with pytest.raises(InputError, match=r"there is no .*absent\.md"):
-        page.write_leaderboard(preset, docs.with_name("absent.md"), EXPERIMENTS)
+        entries = leaderboard.read_entries(board, EXPERIMENTS)
+        page.write_leaderboard(entries, docs.with_name("absent.md"), EXPERIMENTS)
 
 
-def test_the_command_leaves_the_page_as_it_is_where_there_are_no_results(tmp_path):
+def test_the_command_leaves_the_page_as_it_is_where_there_are_no_entries(tmp_path):
     path = ROOT / "docs" / "leaderboard.md"
     before = path.read_text()
-    assert before.count(page.BEGIN) == before.count(page.END) == 1
     command = [sys.executable, "-m", "samplenet.report", "--leaderboard-md", tmp_path]
     done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 1 and done.stderr.startswith("report: error: no evaluation below")
+    assert done.returncode == 1 and done.stderr.startswith("report: error: no entry below")
     assert path.read_text() == before

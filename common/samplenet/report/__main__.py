@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from samplenet.errors import InputError
-from samplenet.report import page, summary
+from samplenet.report import leaderboard, page, summary
 from samplenet.report.results import read
 from samplenet.runs.experiments import discover
 from samplenet.runs.script import main
@@ -24,8 +24,9 @@ def run(args) -> None:
         print(*page.write_results(args.folder, experiments), sep="\n")
     elif args.leaderboard_md:
         root = next(iter(experiments.values())).folder.parent
-        print(page.write_leaderboard(args.folder, root / "docs" / "leaderboard.md", experiments))
-        print(page.write_front(args.folder, root / "README.md", experiments))
+        entries = leaderboard.read_entries(args.folder, experiments)
+        print(page.write_leaderboard(entries, root / "docs" / "leaderboard.md", experiments))
+        print(page.write_front(entries, root / "README.md"))
     else:
         print(summary.write(args.folder, read(args.folder, experiments).experiment))
 
@@ -34,7 +35,7 @@ if __name__ == "__main__":
     parser = Parser(
         "python -m samplenet.report", description="Write table and figures of an evaluation."
     )
-    folder_help = "folder that holds results.json; with a flag, of all results of a preset"
+    folder_help = "folder that holds results.json; with a flag, of all results, or entries"
     parser.add_argument("folder", type=Path, help=folder_help)
     kind = parser.add_mutually_exclusive_group()
     page_help = (
@@ -43,7 +44,7 @@ if __name__ == "__main__":
     kind.add_argument("--page", action="store_true", help=page_help)
     results_help = "write the tables into the experiments' results.md"
     kind.add_argument("--results-md", action="store_true", help=results_help)
-    leaderboard_help = "write all samplers' ranks into docs/leaderboard.md, and README.md's table"
+    leaderboard_help = "write all entries' ranks into docs/leaderboard.md, and README.md's table"
     kind.add_argument("--leaderboard-md", action="store_true", help=leaderboard_help)
     args = parser.parse_args()
     main(lambda: run(args))

@@ -7,7 +7,6 @@ files. Two calls write the same bytes.
 """
 
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -87,40 +86,25 @@ def write_results(folder: Path, experiments: dict[str, Experiment]) -> list[Path
     return paths
 
 
-def write_leaderboard(folder: Path, path: Path, experiments: dict[str, Experiment]) -> Path:
-    """Write the ranks in a preset's results between the markers of the file `path`; return it.
-
-    An experiment without an evaluation there keeps its part of the file: each may be evaluated on
-    its own, on another machine.
-    """
-    sections = read_sections(folder, folder.resolve().name, {}, experiments)
+def write_leaderboard(
+    sections: list[Section], path: Path, experiments: dict[str, Experiment]
+) -> Path:
+    """Write the ranks of the entries between the markers of the file `path`; return it."""
+    parts = []
+    for board in leaderboard.entered(sections, experiments):
+        parts += [f"## {board.title}", board.experiment.question, *board.tables, *board.notes]
+        for _, commands in board.further:
+            parts += commands
     if not path.exists():
         raise InputError(f"there is no {path}, where the leaderboard belongs")
-    old, parts = path.read_text(), []
-    for board in leaderboard.boards(sections, experiments):
-        own = rf"^## {re.escape(board.experiment.title)}\b.*?(?=^## |^{END})"
-        kept = None if board.tables else re.search(own, old, re.MULTILINE | re.DOTALL)
-        listed = [f"## {board.title}", board.experiment.question, *board.tables, *board.notes]
-        parts.append(f"{kept[0].strip()}\n" if kept else tables.markdown(listed))
-    _write_between(path, old, "\n".join(parts))
+    _write_between(path, path.read_text(), tables.markdown(parts))
     return path
 
 
-def write_front(folder: Path, path: Path, experiments: dict[str, Experiment]) -> Path:
-    """Write each experiment's numbers at one size between the markers of README.md, at `path`.
-
-    An experiment without an evaluation below the folder keeps its line.
-    """
-    first = {}
-    for section in read_sections(folder, folder.resolve().name, {}, experiments):
-        first.setdefault(section.experiment.name, section)
-    table = tables.markdown([glance([*first.values()], FRONT)._replace(title="")])
-    text, lines = path.read_text(), table.splitlines()[:2]  # the head
-    for experiment in experiments.values():
-        line = rf"^\| {re.escape(experiment.title)} \|.*$"
-        if found := re.search(line, table + text, re.MULTILINE):
-            lines.append(found[0])
-    _write_between(path, text, "\n".join(lines) + "\n")
+def write_front(sections: list[Section], path: Path) -> Path:
+    """Write each experiment's numbers at one size between the markers of README.md, at `path`."""
+    table = glance(sections, FRONT)._replace(title="")
+    _write_between(path, path.read_text(), tables.markdown([table]))
     return path
 
 

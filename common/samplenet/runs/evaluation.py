@@ -17,6 +17,7 @@ from samplenet.pretrained import task_folder
 from samplenet.runs import settings
 from samplenet.runs.entries import Entry
 from samplenet.runs.environment import command, environment, made_by
+from samplenet.runs.run import network_digest
 from samplenet.runs.settings import option
 from samplenet.sampled import Prefix
 
@@ -212,10 +213,10 @@ def save_samples(
 
 
 def sources(out: Path, entries: list[Entry]) -> list[dict]:
-    """List the run of the task network (`none`) and of each sampler: folder and training command.
+    """List the run of the task network (`none`) and of each sampler: folder, command and revision.
 
-    Folders are relative to `out`. A progressive sampler's m is the largest size it is scored at and
-    "sizes" lists them all.
+    Folders are relative to `out`. The network has its digest, by which a leaderboard knows it. A
+    progressive sampler's m is the largest size it is scored at and "sizes" lists them all.
     """
     by_folder = {}
     for entry in entries:
@@ -224,11 +225,14 @@ def sources(out: Path, entries: list[Entry]) -> list[dict]:
     runs = []
     for folder, scored in by_folder.items():
         try:
-            trained_by = json.loads(made_by(folder).read_text())["command"]
-        except (OSError, ValueError, KeyError):
-            trained_by = ""  # the sampler works without this file, which a copy may lack
+            made = dict(json.loads(made_by(folder).read_text()))
+        except (OSError, ValueError, TypeError):
+            made = {}  # the sampler works without this file, which a copy may lack
         run = {"method": scored[0].method, "seed": scored[0].seed}
-        run |= {"folder": os.path.relpath(folder, out), "command": trained_by}
+        run |= {"folder": os.path.relpath(folder, out)}
+        run |= {key: made.get(key, "") for key in ("command", "revision")}
+        if scored[0].method.get("sampler") == "none":
+            run["digest"] = network_digest(folder)
         if len(scored) > 1:
             run["sizes"] = [entry.m for entry in scored]
         runs.append(run)
