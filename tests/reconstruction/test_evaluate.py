@@ -186,9 +186,7 @@ def test_generated_points_are_scored_as_such(evaluate, scripts, task, runs, tmp_
     folder = saved_samples.write(
         tmp_path, "ours", 7, originals, points=[np.asarray(sampler(test.points).queries)]
     )
-    results = evaluate(
-        tmp_path / "out", "--samplers", runs / "samplenet", "--samples", folder, "--sizes", 6
-    )
+    results = evaluate(tmp_path / "out", "--samplers", runs / "samplenet", "--samples", folder)
     ours = [row for row in results["rows"] if row["sampler"] == "ours"]
     its = [
         row

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from samplenet import InputError
-from samplenet.pretrained import task_folder
-from samplenet.report import leaderboard, page
+from samplenet.pretrained import task_card, task_folder
+from samplenet.report import entries, leaderboard, page
 from samplenet.report.rows import in_order
 from samplenet.report.sections import read_sections
 from samplenet.report.ties import ranks
@@ -190,11 +190,24 @@ def docs(tmp_path):
     return path
 
 
+# as on the card of the library's classifier and of its registration network
+WHOLE = row("none", 1024, 0.945238, n=840)
+ENTRY = [{**number, "n": 840} for number in [WHOLE, *ACCURACY[1:]]]
+PAIRS = [{**number, "n": 800} for number in ROTATION]
+PAIRS[0] = row("none", 512, 3.67407, metric="rotation_error_deg", n=800)
+PAIRS[3] = row("none", 512, 2.58285, metric="rotation_error_std_deg", n=800)
+
+
+def theirs(sampler, m, value, **more):
+    return row(sampler, m, value, n=840, **more)
+
+
 def entry(folder, name, rows, experiment="classification", task=None, **more):
     """Write an entry that the library's network of the experiment has judged, or `task`."""
-    method, command = {"sampler": "none", "m": rows[0]["method"]["m"]}, "python train.py"
-    judge = {"method": method, "seed": 0, "folder": "../network", "command": command}
+    method, card = {"sampler": "none", "m": rows[0]["method"]["m"]}, task_card(experiment)
+    judge = {"method": method, "seed": 0, "folder": "../network", "command": "python train.py"}
     judge |= {"digest": network_digest(task or task_folder(experiment))}
+    more = {"data": card["data"], **more}
     runs = [judge, *more.pop("runs", [])]
     evaluation(folder / experiment / name, rows, experiment, runs=runs, **more)
 
@@ -202,110 +215,165 @@ def entry(folder, name, rows, experiment="classification", task=None, **more):
 @pytest.fixture
 def board(tmp_path):
     """One entry of two experiments of three."""
-    entry(tmp_path / "board", "ours", ACCURACY)
-    entry(tmp_path / "board", "ours", ROTATION, "registration", data="cars")
+    entry(tmp_path / "board", "ours", ENTRY)
+    entry(tmp_path / "board", "ours", PAIRS, "registration")
     return tmp_path / "board"
 
 
-def written(board, docs, function=page.write_leaderboard):
-    entries = leaderboard.read_entries(board, EXPERIMENTS)
-    function(entries, docs, *([EXPERIMENTS] if function is page.write_leaderboard else []))
+def ranks_of(board, docs):
+    page.write_leaderboard(entries.read_entries(board, EXPERIMENTS), docs, EXPERIMENTS)
+    return docs.read_text()
+
+
+def front_of(board, docs):
+    page.write_front(entries.read_entries(board, EXPERIMENTS), docs)
     return docs.read_text()
 
 
 def test_the_markdown_has_the_ranks_between_its_markers(board, docs):
     names = [EVIL, "a|b\n| c |", "[x](javascript:alert)"]
-    shutil.rmtree(board / "classification")
-    entry(board, "ours", [*ACCURACY, *(row(name, 32, 0.5) for name in names)], data="a__b")
+    entry(board, "evil", [WHOLE, *(theirs(name, 32, 0.5) for name in names)])
     for _ in range(2):
-        text = written(board, docs)
-    assert text.startswith(f"above\n{page.BEGIN}\n\n## Classification: a\\_\\_b\n")
+        text = ranks_of(board, docs)
+    assert text.startswith(f"above\n{page.BEGIN}\n\n## Classification: shapes-100-40")
     assert text.endswith(f"{page.END}\nbelow\n") and "stale" not in text
     assert "| greedy, all points | 1, tie | 95.0 | 1 | none | task's encoder |" in text
-    assert "Frozen network: the library's `classification`, made by `python train.py`" in text
+    assert "the library's `classification`, made by `python classification/train_" in text
     assert "## Reconstruction\n" in text and "No results are in yet." in text
     assert EVIL not in text and "| a\\|b \\| c \\| |" in text and "| \\[x](javascript" in text
 
 
 def test_entries_share_the_ranks_and_their_seeds_a_cell(board, docs):
-    run = {"method": {"sampler": "samplenet", "m": 32}, "seed": 2, "folder": "../samplenet"}
-    run |= {"command": "python learn.py", "revision": "0123456789abcdef"}
-    full = row("none", 1024, 0.95)
-    theirs = [full, row("samplenet", 32, 0.94, seed=2), row("fps", 16, 0.4)]
-    entry(board, "theirs", theirs, runs=[run], command="python theirs.py")
-    text = written(board, docs)
-    assert "| SampleNet | 1, tie | 94.5 ± 0.5 | 3 | trained | own network |" in text
-    assert "**m = 16 of 1024 (full cloud 95.0)**" in text
-    assert "| SampleNet | 32 | 2 | 0123456789 | python learn.py |" in text
-    assert "python theirs.py" in text and "../samplenet" not in text
+    """Each entry has its own commands, also where two name a run folder alike."""
+    for name, seed in (("one", 2), ("two", 3)):
+        run = {"method": {"sampler": "samplenet", "m": 32}, "seed": seed, "folder": "../samplenet"}
+        run |= {"command": f"python {name}.py", "revision": "0123456789abcdef"}
+        found = [WHOLE, theirs("samplenet", 32, 0.94, seed=seed), theirs(name, 16, 0.4)]
+        entry(board, name, found, runs=[run], command=f"python evaluate_{name}.py")
+    text = ranks_of(board, docs)
+    assert "| SampleNet | 1, tie | 94.3 ± 0.4 | 4 | trained | own network |" in text
+    assert "**m = 16 of 1024 (full cloud 94.5)**" in text
+    for name, seed in (("one", 2), ("two", 3)):
+        own = text[text.index(f"**Commands of the entry classification/{name}**") :]
+        assert f"| SampleNet | 32 | {seed} | 0123456789 | python {name}.py |" in own
+        assert f"python evaluate_{name}.py" in own
+    assert "../samplenet" not in text
+
+
+AGAIN = "evaluate with --task classification"
 
 
 @pytest.mark.parametrize(
-    "name, rows, more, message",
+    "rows, more, message",
     [
-        ("theirs", [row("mine", 32, 0.5)], {"task": task_folder("reconstruction")},
-         "classification/theirs was judged by another network than the library's: evaluate with "
-         "--task classification"),
-        ("theirs", [row("mine", 32, 0.5)], {"data": "other"},
-         "classification/theirs was tested on other, n = 10000, N = 1024; "
-         "classification/ours on shapes, n = 10000, N = 1024"),
-        ("theirs", [row("fps", 32, 0.58)], {},
-         "classification/ours and classification/theirs both have FPS at m = 32, seed 0: evaluate "
-         "one of them without it"),
+        (
+            [theirs("mine", 32, 0.5)],
+            {"task": task_folder("reconstruction")},
+            f"classification/theirs was judged by another network than the library's: {AGAIN}",
+        ),
+        (
+            [theirs("mine", 32, 0.5)],
+            {"data": "other"},
+            "classification/theirs was tested on other, n = 840, N = 1024; the leaderboard is of "
+            f"shapes-100-40-seed0-c4dcca19, n = 840, N = 1024: {AGAIN} alone",
+        ),
+        (
+            [theirs("fps", 32, 0.58)],
+            {},
+            "classification/ours and classification/theirs both have FPS at m = 32, seed 0: "
+            "evaluate one without it",
+        ),
+        (
+            [theirs("theirs", 8, 0.58, seed=1)],
+            {},
+            "classification/ours and classification/theirs both have a sampler 'theirs': give one "
+            "of them another name in its sampler.yaml",
+        ),
+        (
+            [theirs("none", 1024, 0.6), theirs("mine", 32, 0.5)],
+            {},
+            "classification/theirs has 0.6 for accuracy of whole clouds, the library's network "
+            f"0.945238: {AGAIN} alone",
+        ),
+        ([row("mine", 32, 0.5, n=10)], {}, "is not of all 840 test items"),
+        (
+            [theirs("mine", 32, 0.5, protocol="generated")],
+            {},
+            "classification/theirs has no number of a sampler on matched points",
+        ),
+        ([theirs("mine", 32, 60)], {}, "a share must be between 0 and 1, got"),
+        ([row("mine", 32, 0.5, n=0)], {}, "n at least 1"),
+        ([theirs("mine", 32, 10**400)], {}, "value a finite one"),
+        (
+            [{**theirs("mine", 32, 0.5), "method": {"sampler": "mine"}}],
+            {},
+            "lacks m",
+        ),
+        (
+            [theirs("mine", 32, 0.5)],
+            {"runs": [{"method": {"sampler": "mine"}, "folder": "../mine", "sizes": 5}]},
+            "in runs, sizes must be a list, got 5",
+        ),
     ],
-)  # fmt: skip
-def test_an_entry_that_cannot_be_ranked_is_refused(board, docs, name, rows, more, message):
+)
+def test_an_entry_that_cannot_be_ranked_is_refused(board, docs, rows, more, message):
     before = docs.read_text()
-    entry(board, name, [row("none", 1024, 0.95), *rows], **more)
+    entry(board, "theirs", [WHOLE, *rows], **more)
     with pytest.raises(InputError, match=re.escape(message)):
-        written(board, docs)
+        ranks_of(board, docs)
     assert docs.read_text() == before
 
 
-def test_an_entry_of_another_experiment_or_without_its_judge_is_refused(board):
+def test_an_entry_at_another_place_or_without_its_judge_is_refused(board):
     shutil.copytree(board / "registration" / "ours", board / "classification" / "theirs")
     message = "classification/theirs is of registration, not of classification"
     with pytest.raises(InputError, match=message):
-        leaderboard.read_entries(board, EXPERIMENTS)
+        entries.read_entries(board, EXPERIMENTS)
     shutil.rmtree(board / "classification")
-    evaluation(board / "classification" / "old", ACCURACY)
-    with pytest.raises(InputError, match="classification/old was judged by another network"):
-        leaderboard.read_entries(board, EXPERIMENTS)
+    evaluation(board / "classification" / "old", ENTRY)
+    with pytest.raises(InputError, match="old does not say which network judged it"):
+        entries.read_entries(board, EXPERIMENTS)
+    shutil.move(board / "classification", board / "clasification")
+    with pytest.raises(InputError, match="clasification/old/results.json: an entry is <experime"):
+        entries.read_entries(board, EXPERIMENTS)
+
+
+def test_a_file_of_brackets_is_no_results_file(board):
+    (board / "classification" / "ours" / "results.json").write_text("[" * 100_000)
+    with pytest.raises(InputError, match="is not a results file"):
+        entries.read_entries(board, EXPERIMENTS)
 
 
 def test_the_readme_has_each_experiments_own_size(board, docs):
-    progressive = [row("samplenet_progressive", m, 0.9 + m / 1000) for m in (8, 16, 32)]
-    entry(board, "theirs", [row("none", 1024, 0.95), *progressive])
-    text = written(board, docs, page.write_front)
-    lines = [line for line in text.splitlines() if line.startswith("| ")][2:]
+    progressive = [theirs("samplenet_progressive", m, 0.9 + m / 1000) for m in (8, 16, 32)]
+    entry(board, "theirs", [WHOLE, *progressive])
+    lines = [line for line in front_of(board, docs).splitlines() if line.startswith("| ")][2:]
     assert lines == [
-        "| Classification | Accuracy, %; 32 of 1024 points | 30.0 | 58.0 | 93.2 | 95.0 |",
-        "| Registration | Mean rotation error, degrees; 32 of 512 points |  | 8.25 |  | 3.00 |",
+        "| Classification | Accuracy, %; 32 of 1024 points | 30.0 | 58.0 | 93.2 | 94.5 |",
+        "| Registration | Mean rotation error, degrees; 32 of 512 points |  | 8.25 |  | 3.67 |",
     ]
 
 
 def test_the_readme_has_a_size_that_trained_samplers_have(board, docs):
     shutil.rmtree(board / "classification")
-    sizes = [row("fps", m, 0.5) for m in (8, 32)]
-    entry(board, "ours", [row("none", 1024, 0.95), *sizes, row("samplenet_progressive", 8, 0.9)])
-    text = written(board, docs, page.write_front)
-    assert "Accuracy, %; 8 of 1024 points |  | 50.0 | 90.0 | 95.0 |" in text
+    sizes = [theirs("fps", m, 0.5) for m in (8, 32)]
+    entry(board, "ours", [WHOLE, *sizes, theirs("samplenet_progressive", 8, 0.9)])
+    assert "Accuracy, %; 8 of 1024 points |  | 50.0 | 90.0 | 94.5 |" in front_of(board, docs)
 
 
 def test_the_file_stays_whole_when_nothing_can_be_written(board, docs):
     before = docs.read_text()
     with pytest.raises(InputError, match="no entry below"):
-        leaderboard.read_entries(board / "nothing", EXPERIMENTS)
+        entries.read_entries(board / "nothing", EXPERIMENTS)
     docs.with_name("leaderboard.md.part").symlink_to("/dev/full")
     with pytest.raises(OSError, match="No space left on device"):
-        written(board, docs)
+        ranks_of(board, docs)
     assert docs.read_text() == before
     docs.write_text("no markers")
     with pytest.raises(InputError, match=r"leaderboard\.md must have the lines"):
-        written(board, docs)
+        ranks_of(board, docs)
     with pytest.raises(InputError, match=r"there is no .*absent\.md"):
-        entries = leaderboard.read_entries(board, EXPERIMENTS)
-        page.write_leaderboard(entries, docs.with_name("absent.md"), EXPERIMENTS)
+        ranks_of(board, docs.with_name("absent.md"))
 
 
 def test_the_command_leaves_the_page_as_it_is_where_there_are_no_entries(tmp_path):

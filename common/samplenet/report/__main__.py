@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from samplenet.errors import InputError
-from samplenet.report import leaderboard, page, summary
+from samplenet.report import page, summary
+from samplenet.report.entries import read_entries
 from samplenet.report.results import read
 from samplenet.runs.experiments import discover
 from samplenet.runs.script import main
@@ -24,7 +25,7 @@ def run(args) -> None:
         print(*page.write_results(args.folder, experiments), sep="\n")
     elif args.leaderboard_md:
         root = next(iter(experiments.values())).folder.parent
-        entries = leaderboard.read_entries(args.folder, experiments)
+        entries = read_entries(args.folder, experiments)
         print(page.write_leaderboard(entries, root / "docs" / "leaderboard.md", experiments))
         print(page.write_front(entries, root / "README.md"))
     else:
@@ -35,7 +36,10 @@ if __name__ == "__main__":
     parser = Parser(
         "python -m samplenet.report", description="Write table and figures of an evaluation."
     )
-    folder_help = "folder that holds results.json; with a flag, of all results, or entries"
+    folder_help = (
+        "folder that holds results.json; with --page and --results-md, of all results of a preset; "
+        "with --leaderboard-md, of all entries"
+    )
     parser.add_argument("folder", type=Path, help=folder_help)
     kind = parser.add_mutually_exclusive_group()
     page_help = (

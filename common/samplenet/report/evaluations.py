@@ -48,9 +48,7 @@ def read_evaluation(path: Path, preset: Path, experiments: dict[str, Experiment]
     results, below, runs = read(path, experiments), path.relative_to(preset), []
     for run in results.runs:
         folder = os.path.normpath(below / str(run.get("folder", "")))
-        # without the run, what the evaluation noted of it
-        code = code_of({"revision": run.get("revision", ""), **read_environment(preset / folder)})
-        runs.append({**run, "folder": folder, **code})
+        runs.append({**run, "folder": folder, **code_of(read_environment(preset / folder))})
     return Evaluation("", below.as_posix(), results, runs)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from samplenet.atomic import write_atomic
 from samplenet.errors import InputError, needs_extra
-from samplenet.report import figures, interactive, leaderboard, provenance, summary, tables
+from samplenet.report import entries, figures, interactive, leaderboard, provenance, summary, tables
 from samplenet.report.rows import (
     BASELINES,
     FULL_CLOUD,
@@ -91,7 +91,7 @@ def write_leaderboard(
 ) -> Path:
     """Write the ranks of the entries between the markers of the file `path`; return it."""
     parts = []
-    for board in leaderboard.entered(sections, experiments):
+    for board in entries.boards(sections, experiments):
         parts += [f"## {board.title}", board.experiment.question, *board.tables, *board.notes]
         for _, commands in board.further:
             parts += commands

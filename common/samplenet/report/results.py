@@ -2,7 +2,6 @@
 
 import io
 import json
-import math
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,10 +80,13 @@ def read(folder: Path, experiments: dict[str, Experiment]) -> Results:
         raise InputError(f"{path} is not a results file (it lacks {error})") from error
     except InputError:
         raise
-    except (AttributeError, TypeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError, RecursionError) as error:
         raise InputError(f"{path} is not a results file ({error})") from error
     for row in kinds["rows"]:
-        _check_row(row, path)
+        _check_row(row, path, experiment)
+    for run in kinds["runs"]:
+        if not isinstance(run.get("sizes", []), list):
+            raise InputError(f"{path}: in runs, sizes must be a list, got {run['sizes']!r}")
     for curve in kinds["curves"]:
         if not {"protocol", "seed", "precision"} <= set(curve) or not set(CURVE_AXES) & set(curve):
             short = {key: value for key, value in curve.items() if not isinstance(value, list)}
@@ -118,22 +120,28 @@ def _keyed(item: dict, metrics) -> dict:
     return {"method": method, **item}
 
 
-def _check_row(row: dict, path: Path) -> None:
+def _check_row(row: dict, path: Path, experiment: Experiment) -> None:
     if lacking := {"protocol", "metric", "value", "n", "seed"} - set(row):
         raise InputError(f"{path}: in rows, {row} lacks {', '.join(sorted(lacking))}")
     counts = [row.get(name, 0) for name in ("m", "n", "seed")]
     words = [row.get(name, "") for name in ("sampler", "protocol", "metric", "class")]
+    value = row["value"]
     valid = (
         all(type(count) is int and count >= 0 for count in counts)
+        and row["n"] > 0
         and all(isinstance(word, str) for word in words)
         and all(isinstance(value, str | int | float) for value in row["method"].values())
-        and type(row["value"]) in (int, float)
-        and math.isfinite(row["value"])
+        and type(value) in (int, float)
+        and abs(value) < 1e300  # false of NaN too
     )
     if not valid:
         raise InputError(
-            f"{path}: m, n and seed must be whole numbers and value a finite one, got {row}"
+            f"{path}: m, n and seed must be whole numbers, n at least 1, and value a finite one, "
+            f"got {row}"
         )
+    metric = experiment.metrics.get(row["metric"])
+    if metric and metric.spread == "share" and not 0 <= value <= 1:
+        raise InputError(f"{path}: a share must be between 0 and 1, got {row}")
 
 
 def read_gallery(folder: Path) -> dict[str, np.ndarray]:

@@ -22,7 +22,7 @@ class Section:
     Attributes:
         path: of the evaluation, relative to the preset's folder.
         variant: its task network if that is not the main table's; else empty.
-        evaluations: the section's own, then its ablations.
+        evaluations: the section's own, then its ablations; or the entries of a leaderboard.
     """
 
     path: str

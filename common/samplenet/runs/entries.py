@@ -214,7 +214,10 @@ def choose(
     # every size of any sampler is a line of the table, filled by all that can be scored there
     own_sizes = {m for run in runs.values() for m in run.sizes}
     own_sizes |= {samples.m for samples in saved if not samples.ordered}
-    sizes = sorted(own_sizes | {*config.sizes}, reverse=True)
+    # --sizes are of no use to samplers of one size
+    free = {*names} & {*baselines} or any(len(run.sizes) > 1 for run in runs.values())
+    free = free or any(samples.ordered for samples in saved)
+    sizes = sorted(own_sizes | {*(config.sizes if free else [])}, reverse=True)
     if sizes and sizes[0] > num_points:
         limit = f"N = {num_points}, the task network's points"
         raise InputError(f"--sizes must be at most {limit}, got {sizes[0]}")
