@@ -383,3 +383,17 @@ def test_the_command_leaves_the_page_as_it_is_where_there_are_no_entries(tmp_pat
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1 and done.stderr.startswith("report: error: no entry below")
     assert path.read_text() == before
+
+
+def test_the_published_ranks_are_those_of_the_entries(tmp_path):
+    found = entries.read_entries(ROOT / "docs" / "leaderboard", EXPERIMENTS)
+    for name in ("README.md", "docs/leaderboard.md"):
+        copy = tmp_path / Path(name).name
+        shutil.copy(ROOT / name, copy)
+        before = copy.read_text()
+        assert before.count(page.BEGIN) == before.count(page.END) == 1
+        if name == "README.md":
+            page.write_front(found, copy)
+        else:
+            page.write_leaderboard(found, copy, EXPERIMENTS)
+        assert copy.read_text() == before, f"{name} is older than docs/leaderboard/"
