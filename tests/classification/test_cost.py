@@ -11,7 +11,7 @@ import cost
 import pointnet
 from samplenet.report import cost_table
 from samplenet.runs.script import main
-from samplenet.tf import SampleNet
+from samplenet.tf import GreedySampler, SampleNet
 from samplenet.tf.cost import count
 
 ROOT = Path(__file__).parents[2]
@@ -37,6 +37,18 @@ def test_samplenet_has_the_published_size_and_the_paper_s_claim_holds():
     full, small = count(net, (1, 1024, 3)), count(net, (1, 32, 3))
     assert own.parameters / full.parameters == pytest.approx(0.06, abs=0.005)
     assert 1 - (own.macs + small.macs) / full.macs == pytest.approx(0.90, abs=0.015)
+
+
+def test_the_parameters_of_a_classifier_that_samples_count_once():
+    net = pointnet.build("vanilla", 10)
+    greedy = GreedySampler(net, 2, pool="fps", size=4)
+    found = cost.counts(net, {("none", 16): None, ("greedy_fps_128", 2): greedy}, 16)
+    alone, sampled = (
+        {row["metric"]: row["value"] for row in found if row["sampler"] == name}
+        for name in ("none", "greedy_fps_128")
+    )
+    assert sampled["parameters"] == sampled["sampler_parameters"] == alone["parameters"]
+    assert sampled["sampler_macs"] < sampled["macs"] < sampled["sampler_macs"] + alone["macs"]
 
 
 def rows(sampler, m, device, **values):
