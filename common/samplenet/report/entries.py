@@ -10,7 +10,7 @@ from samplenet.errors import InputError
 from samplenet.pretrained import task_card, task_folder
 from samplenet.report import leaderboard, provenance
 from samplenet.report.evaluations import Evaluation
-from samplenet.report.leaderboard import NO_RESULTS, Board
+from samplenet.report.leaderboard import Board
 from samplenet.report.results import code_of, read
 from samplenet.report.rows import FULL_CLOUD, SAMPLERS, label, near, select
 from samplenet.report.sections import Section
@@ -119,16 +119,11 @@ def _joined(name: str, entries: list[Evaluation]) -> Section:
 
 def boards(sections: list[Section], experiments: Mapping[str, Experiment]) -> list[Board]:
     """Rank the samplers of all entries, for docs/leaderboard.md."""
-    joined, found = {section.experiment.name: section for section in sections}, []
-    for name, experiment in experiments.items():
-        if name in joined:
-            found.append(_board(joined[name], name))
-        elif experiment.has_samplers:
-            found.append(Board(experiment.title, experiment, [], [NO_RESULTS], []))
-    return found
+    return leaderboard.boards(sections, experiments, _board)
 
 
-def _board(section: Section, name: str) -> Board:
+def _board(section: Section) -> Board:
+    name = section.experiment.name
     judge = f"Frozen network: the library's `{name}`, made by `{task_card(name)['command']}`."
     commands = []
     for entry in section.evaluations:

@@ -1,6 +1,6 @@
 """The leaderboard: every sampler's rank at every size, matched, before one network a task."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from samplenet.greedy import VARIANTS
@@ -38,8 +38,16 @@ class Board(NamedTuple):
     further: list[tuple[str, list]]
 
 
-def boards(sections: list[Section], experiments: Mapping[str, Experiment]) -> list[Board]:
-    """Rank the samplers of each experiment's first section, which has its usual task network."""
+def boards(
+    sections: list[Section],
+    experiments: Mapping[str, Experiment],
+    make: Callable[[Section], Board] | None = None,
+) -> list[Board]:
+    """Rank the samplers of each experiment's first section, which has its usual task network.
+
+    Args:
+        make: section -> board; if not given, that of a preset's section.
+    """
     first, found = {}, []
     experiments = {name: each for name, each in experiments.items() if each.has_samplers}
     for section in sections:
@@ -47,7 +55,7 @@ def boards(sections: list[Section], experiments: Mapping[str, Experiment]) -> li
             first.setdefault(section.experiment.name, section)
     for name, experiment in experiments.items():
         if name in first:
-            found.append(_board(first[name]))
+            found.append((make or _board)(first[name]))
         else:
             found.append(Board(name.capitalize(), experiment, [], [NO_RESULTS], []))
     return found
