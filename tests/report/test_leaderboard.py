@@ -225,9 +225,16 @@ def ranks_of(board, docs):
     return docs.read_text()
 
 
-def front_of(board, docs):
-    page.write_front(entries.read_entries(board, EXPERIMENTS), docs)
-    return docs.read_text()
+def fronts_of(board, docs):
+    """Write the READMEs of a folder; return the texts of the first and of classification's."""
+    paths = [docs.parent / "README.md"]
+    paths += [docs.parent / name / "README.md" for name in ("classification", "registration")]
+    for path in paths:
+        path.parent.mkdir(exist_ok=True)
+        shutil.copy(docs, path)
+    found = entries.read_entries(board, EXPERIMENTS)
+    assert page.write_fronts(found, docs.parent) == paths
+    return [path.read_text() for path in paths[:2]]
 
 
 def test_the_markdown_has_the_ranks_between_its_markers(board, docs):
@@ -347,18 +354,22 @@ def test_a_file_of_brackets_is_no_results_file(board):
 def test_the_readme_has_each_experiments_own_size(board, docs):
     progressive = [theirs("samplenet_progressive", m, 0.9 + m / 1000) for m in (8, 16, 32)]
     entry(board, "theirs", [WHOLE, *progressive])
-    lines = [line for line in front_of(board, docs).splitlines() if line.startswith("| ")][2:]
+    front, own = fronts_of(board, docs)
+    lines = [line for line in front.splitlines() if line.startswith("| ")][2:]
     assert lines == [
         "| Classification | Accuracy, %; 32 of 1024 points | 30.0 | 58.0 | 93.2 | 94.5 |",
         "| Registration | Mean rotation error, degrees; 32 of 512 points |  | 8.25 |  | 3.67 |",
     ]
+    assert own.startswith("above\n") and own.endswith("\nbelow\n") and "stale" not in own
+    assert "| 8 | 128 |  | 20.0 | 40.0 | **90.8** |  |" in own and "840 test clouds. " in own
+    assert "greedy" in ranks_of(board, docs) and "greedy" not in own
 
 
 def test_the_readme_has_a_size_that_trained_samplers_have(board, docs):
     shutil.rmtree(board / "classification")
     sizes = [theirs("fps", m, 0.5) for m in (8, 32)]
     entry(board, "ours", [WHOLE, *sizes, theirs("samplenet_progressive", 8, 0.9)])
-    assert "Accuracy, %; 8 of 1024 points |  | 50.0 | 90.0 | 94.5 |" in front_of(board, docs)
+    assert "Accuracy, %; 8 of 1024 points |  | 50.0 | 90.0 | 94.5 |" in fronts_of(board, docs)[0]
 
 
 def test_the_file_stays_whole_when_nothing_can_be_written(board, docs):
@@ -385,15 +396,17 @@ def test_the_command_leaves_the_page_as_it_is_where_there_are_no_entries(tmp_pat
     assert path.read_text() == before
 
 
-def test_the_published_ranks_are_those_of_the_entries(tmp_path):
+def test_the_published_ranks_and_readmes_are_those_of_the_entries(tmp_path):
     found = entries.read_entries(ROOT / "docs" / "leaderboard", EXPERIMENTS)
-    for name in ("README.md", "docs/leaderboard.md"):
-        copy = tmp_path / Path(name).name
+    names = ["README.md", *(f"{section.experiment.name}/README.md" for section in found)]
+    before = {}
+    for name in ["docs/leaderboard.md", *names]:
+        copy = tmp_path / name
+        copy.parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, copy)
-        before = copy.read_text()
-        assert before.count(page.BEGIN) == before.count(page.END) == 1
-        if name == "README.md":
-            page.write_front(found, copy)
-        else:
-            page.write_leaderboard(found, copy, EXPERIMENTS)
-        assert copy.read_text() == before, f"{name} is older than docs/leaderboard/"
+        before[copy] = copy.read_text()
+        assert before[copy].count(page.BEGIN) == before[copy].count(page.END) == 1
+    page.write_leaderboard(found, tmp_path / "docs" / "leaderboard.md", EXPERIMENTS)
+    assert page.write_fronts(found, tmp_path) == [tmp_path / name for name in names]
+    for copy, text in before.items():
+        assert copy.read_text() == text, f"{copy} is older than docs/leaderboard/"

@@ -27,7 +27,7 @@ def run(args) -> None:
         root = next(iter(experiments.values())).folder.parent
         entries = read_entries(args.folder, experiments)
         print(page.write_leaderboard(entries, root / "docs" / "leaderboard.md", experiments))
-        print(page.write_front(entries, root / "README.md"))
+        print(*page.write_fronts(entries, root), sep="\n")
     else:
         print(summary.write(args.folder, read(args.folder, experiments).experiment))
 
@@ -48,7 +48,7 @@ if __name__ == "__main__":
     kind.add_argument("--page", action="store_true", help=page_help)
     results_help = "write the tables into the experiments' results.md"
     kind.add_argument("--results-md", action="store_true", help=results_help)
-    leaderboard_help = "write all entries' ranks into docs/leaderboard.md, and README.md's table"
+    leaderboard_help = "write all entries' ranks into docs/leaderboard.md, and the READMEs' tables"
     kind.add_argument("--leaderboard-md", action="store_true", help=leaderboard_help)
     args = parser.parse_args()
     main(lambda: run(args))

@@ -101,11 +101,18 @@ def write_leaderboard(
     return path
 
 
-def write_front(sections: list[Section], path: Path) -> Path:
-    """Write each experiment's numbers at one size between the markers of README.md, at `path`."""
-    table = glance(sections, FRONT)._replace(title="")
-    _write_between(path, path.read_text(), tables.markdown([table]))
-    return path
+def write_fronts(sections: list[Section], root: Path) -> list[Path]:
+    """Write the tables of README.md and of each experiment's README.md between their markers.
+
+    The first has one size of every experiment; the others have all sizes, no greedy samplers.
+    """
+    written = {root / "README.md": [glance(sections, FRONT)._replace(title="")]}
+    for section in sections:
+        path = root / section.experiment.name / "README.md"
+        written[path] = tables.brief(section.results)
+    for path, parts in written.items():
+        _write_between(path, path.read_text(), tables.markdown(parts))
+    return [*written]
 
 
 def _write_between(path: Path, text: str, within: str) -> None:

@@ -5,6 +5,7 @@ A `Table` becomes Markdown here and HTML in page.html.j2.
 
 import html
 import re
+from dataclasses import replace
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -230,6 +231,14 @@ def every(results: Results) -> list[Table]:
         title = metric.title + (f": {of_class}" if of_class else "") + levels(rows, metric)
         tables.append(_table(title, columns))
     return tables
+
+
+def brief(results: Results) -> list:
+    """Tabulate the headline on matched points without greedy samplers; a note explains it."""
+    rows = [row for row in results.rows if not is_greedy(row.get("sampler", ""))]
+    results = replace(results, rows=rows)
+    table = compared(results, results.experiment.headline, "")
+    return [table, rule(results, [table])]
 
 
 def rule(results: Results, tables: list[Table]) -> str:
