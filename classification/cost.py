@@ -102,8 +102,12 @@ def pipeline(net, sampler, n: int) -> Callable:
         return classify
     if isinstance(sampler, RandomSampler):  # draws by NumPy: a graph would repeat its first draws
         return lambda points: classify(sampler(points).points)
-    sample = compiled(lambda points: sampler(points).points, n)
+    sample = compiled(partial(_sampled, sampler), n)
     return lambda points: classify(sample(points))
+
+
+def _sampled(sampler, points: tf.Tensor) -> tf.Tensor:
+    return sampler(points).points
 
 
 def memory(config: Config, key: tuple[str, int]) -> int:
@@ -120,7 +124,7 @@ def counts(net, samplers: dict, n: int) -> list[dict]:
     for (name, m), sampler in samplers.items():
         task, own = counted(partial(net, training=False), (1, m, 3)), cost.Count(0, 0)
         if sampler is not None:
-            own = counted(lambda points, sampler=sampler: sampler(points).points, (1, n, 3))
+            own = counted(partial(_sampled, sampler), (1, n, 3))
         for metric in cost.Count._fields:
             sampling, classifying = getattr(own, metric), getattr(task, metric)
             # a greedy sampler asks the classifier itself: its parameters are there once

@@ -267,6 +267,16 @@ def test_pytorch_samples_in_inference_mode(make):
     np.testing.assert_array_equal(sampled.idx, make(6)(CLOUDS).idx)
 
 
+def test_tensorflow_does_not_warn_of_many_samplers(caplog):
+    tf = pytest.importorskip("tensorflow")
+    from samplenet.tf import GreedySampler
+
+    network, points = TensorFlowTiny(), tf.constant(CLOUDS[:1, :6])
+    for m in range(1, 7):
+        assert GreedySampler(network, m)(points).idx.shape == (1, m)
+    assert caplog.messages == []
+
+
 def test_a_feature_pool_smaller_than_the_holders_of_the_maxima(make):
     settings = {"pool": "features", "size": 4}
     idx = np.asarray(make(4, **settings)(CLOUDS).idx)

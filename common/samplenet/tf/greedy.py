@@ -1,5 +1,7 @@
 """Choose points by the gradient of a frozen network's own answer; nothing is trained."""
 
+from functools import partial
+
 import tensorflow as tf
 
 from samplenet.greedy import Greedy
@@ -37,7 +39,9 @@ class GreedySampler:
         self.network, self.settings, self.queries = network, Greedy(*settings, **named), queries
         self.settings.check_queries(queries)
         self.m = self.settings.m
-        self._compiled = tf.function(self._sample)
+        # not the method: TensorFlow takes one method of several objects for one function, and
+        # warns that it is compiled again and again
+        self._compiled = tf.function(partial(GreedySampler._sample, self))
 
     def __call__(self, points, cloud=None) -> Sampled:
         """Sample points (B, N, 3) in the order in which they are chosen; `cloud` is ignored."""
