@@ -183,10 +183,16 @@ def test_page_and_leaderboard_link_to_each_other_and_escape_names(preset):
     assert EVIL not in text and text.count("&lt;script&gt;") > 1 and "<script" not in text
 
 
+STALE = f"above\n{page.BEGIN}\nstale\n{page.END}\nbelow\n"
+
+
 @pytest.fixture
 def docs(tmp_path):
-    path = tmp_path / "leaderboard.md"
-    path.write_text(f"above\n{page.BEGIN}\nstale\n{page.END}\nbelow\n")
+    """The file of the ranks, in a checkout of two Markdown files."""
+    path = tmp_path / "checkout" / "docs" / "leaderboard.md"
+    path.parent.mkdir(parents=True)
+    path.write_text(STALE)
+    (tmp_path / "checkout" / "README.md").write_text(STALE)
     return path
 
 
@@ -220,21 +226,24 @@ def board(tmp_path):
     return tmp_path / "board"
 
 
+def publish(board, docs):
+    return page.write_published(
+        entries.read_entries(board, EXPERIMENTS), docs.parents[1], EXPERIMENTS
+    )
+
+
 def ranks_of(board, docs):
-    page.write_leaderboard(entries.read_entries(board, EXPERIMENTS), docs, EXPERIMENTS)
+    assert docs in publish(board, docs)
     return docs.read_text()
 
 
-def fronts_of(board, docs):
-    """Write the READMEs of a folder; return the texts of the first and of classification's."""
-    paths = [docs.parent / "README.md"]
-    paths += [docs.parent / name / "README.md" for name in ("classification", "registration")]
-    for path in paths:
-        path.parent.mkdir(exist_ok=True)
-        shutil.copy(docs, path)
-    found = entries.read_entries(board, EXPERIMENTS)
-    assert page.write_fronts(found, docs.parent) == paths
-    return [path.read_text() for path in paths[:2]]
+def readme_of(board, docs, experiment=""):
+    """Return README.md's text, or that of an experiment's README.md, which is created."""
+    path = docs.parents[1] / experiment / "README.md"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(STALE)
+    assert path in publish(board, docs)
+    return path.read_text()
 
 
 def test_the_markdown_has_the_ranks_between_its_markers(board, docs):
@@ -354,37 +363,54 @@ def test_a_file_of_brackets_is_no_results_file(board):
 def test_the_readme_has_each_experiments_own_size(board, docs):
     progressive = [theirs("samplenet_progressive", m, 0.9 + m / 1000) for m in (8, 16, 32)]
     entry(board, "theirs", [WHOLE, *progressive])
-    front, own = fronts_of(board, docs)
-    lines = [line for line in front.splitlines() if line.startswith("| ")][2:]
+    lines = [line for line in readme_of(board, docs).splitlines() if line.startswith("| ")][2:]
     assert lines == [
         "| Classification | Accuracy, %; 32 of 1024 points | 30.0 | 58.0 | 93.2 | 94.5 |",
         "| Registration | Mean rotation error, degrees; 32 of 512 points |  | 8.25 |  | 3.67 |",
     ]
-    assert own.startswith("above\n") and own.endswith("\nbelow\n") and "stale" not in own
-    assert "| 8 | 128 |  | 20.0 | 40.0 | **90.8** |  |" in own and "840 test clouds. " in own
-    assert "greedy" in ranks_of(board, docs) and "greedy" not in own
 
 
 def test_the_readme_has_a_size_that_trained_samplers_have(board, docs):
     shutil.rmtree(board / "classification")
     sizes = [theirs("fps", m, 0.5) for m in (8, 32)]
     entry(board, "ours", [WHOLE, *sizes, theirs("samplenet_progressive", 8, 0.9)])
-    assert "Accuracy, %; 8 of 1024 points |  | 50.0 | 90.0 | 94.5 |" in fronts_of(board, docs)[0]
+    assert "Accuracy, %; 8 of 1024 points |  | 50.0 | 90.0 | 94.5 |" in readme_of(board, docs)
+
+
+def test_an_experiments_readme_has_all_sizes_of_the_papers_samplers(board, docs):
+    text = readme_of(board, docs, "classification")
+    assert text.startswith("above\n") and text.endswith("\nbelow\n") and "stale" not in text
+    assert "| m | ratio | random | FPS | SampleNet |\n" in text and "840 test clouds. " in text
+    assert "| 32 | 32 | 30.0 | 58.0 | **94.7 ± 0.3** |\n| 8 | 128 |" in text
+    assert "on the leaderboard alone" in text and "| theirs |" in docs.read_text()
+    text = readme_of(board, docs, "registration")
+    assert "on the leaderboard alone" not in text and "**Mean rotation error, degrees (" in text
+    shutil.rmtree(board / "classification")
+    entry(board, "greedy", [WHOLE, ENTRY[3]])
+    for name in ("classification", "reconstruction"):  # one without the paper's, one without any
+        expected = f"above\n{page.BEGIN}\n\nNo results are in yet.\n\n{page.END}\nbelow\n"
+        assert readme_of(board, docs, name) == expected
 
 
 def test_the_file_stays_whole_when_nothing_can_be_written(board, docs):
-    before = docs.read_text()
     with pytest.raises(InputError, match="no entry below"):
         entries.read_entries(board / "nothing", EXPERIMENTS)
     docs.with_name("leaderboard.md.part").symlink_to("/dev/full")
     with pytest.raises(OSError, match="No space left on device"):
-        ranks_of(board, docs)
-    assert docs.read_text() == before
-    docs.write_text("no markers")
-    with pytest.raises(InputError, match=r"leaderboard\.md must have the lines"):
-        ranks_of(board, docs)
-    with pytest.raises(InputError, match=r"there is no .*absent\.md"):
-        ranks_of(board, docs.with_name("absent.md"))
+        publish(board, docs)
+    assert docs.read_text() == STALE
+
+
+@pytest.mark.parametrize("text", ["no markers", f"{page.END}\n{page.BEGIN}\n", 2 * STALE])
+def test_no_file_is_written_unless_all_have_markers(board, docs, text):
+    docs.parents[1].joinpath("README.md").write_text(text)
+    with pytest.raises(InputError, match=r"README\.md must have the lines .* in this order"):
+        publish(board, docs)
+    assert docs.read_text() == STALE
+    docs.parents[1].joinpath("README.md").unlink()
+    with pytest.raises(InputError, match=r"there is no .*README\.md"):
+        publish(board, docs)
+    assert docs.read_text() == STALE
 
 
 def test_the_command_leaves_the_page_as_it_is_where_there_are_no_entries(tmp_path):
@@ -396,17 +422,17 @@ def test_the_command_leaves_the_page_as_it_is_where_there_are_no_entries(tmp_pat
     assert path.read_text() == before
 
 
-def test_the_published_ranks_and_readmes_are_those_of_the_entries(tmp_path):
-    found = entries.read_entries(ROOT / "docs" / "leaderboard", EXPERIMENTS)
-    names = ["README.md", *(f"{section.experiment.name}/README.md" for section in found)]
+def test_the_published_numbers_are_those_of_the_entries(tmp_path):
+    names = [name for name, each in EXPERIMENTS.items() if each.has_samplers]
+    names = ["docs/leaderboard.md", "README.md", *(f"{name}/README.md" for name in names)]
     before = {}
-    for name in ["docs/leaderboard.md", *names]:
+    for name in names:
         copy = tmp_path / name
         copy.parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, copy)
         before[copy] = copy.read_text()
         assert before[copy].count(page.BEGIN) == before[copy].count(page.END) == 1
-    page.write_leaderboard(found, tmp_path / "docs" / "leaderboard.md", EXPERIMENTS)
-    assert page.write_fronts(found, tmp_path) == [tmp_path / name for name in names]
+    found = entries.read_entries(ROOT / "docs" / "leaderboard", EXPERIMENTS)
+    assert page.write_published(found, tmp_path, EXPERIMENTS) == [*before]
     for copy, text in before.items():
         assert copy.read_text() == text, f"{copy} is older than docs/leaderboard/"

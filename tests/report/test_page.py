@@ -288,7 +288,7 @@ def test_the_best_and_what_ties_with_it_are_bold(preset):
     assert "<b>1.44</b>" not in text  # alone in its line
     assert (
         "a difference under 2√(a² + b²)" in text
-        and "100 test clouds. Training seeds: SampleNet 2." in text
+        and "100 test clouds. Number of training seeds: SampleNet 2." in text
     )
 
 

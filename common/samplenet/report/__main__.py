@@ -26,8 +26,7 @@ def run(args) -> None:
     elif args.leaderboard_md:
         root = next(iter(experiments.values())).folder.parent
         entries = read_entries(args.folder, experiments)
-        print(page.write_leaderboard(entries, root / "docs" / "leaderboard.md", experiments))
-        print(*page.write_fronts(entries, root), sep="\n")
+        print(*page.write_published(entries, root, experiments), sep="\n")
     else:
         print(summary.write(args.folder, read(args.folder, experiments).experiment))
 

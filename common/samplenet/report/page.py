@@ -81,46 +81,48 @@ def write_results(folder: Path, experiments: dict[str, Experiment]) -> list[Path
         path = experiments[name].folder / "results.md"
         text = f"# {experiments[name].title}: results\n\n{BEGIN}\n{END}\n"
         old = path.read_text() if path.exists() else text
-        _write_between(path, old, tables.markdown(parts[name]))
+        write_atomic(path, _between(path, old, parts[name]).encode())
         paths.append(path)
     return paths
 
 
-def write_leaderboard(
-    sections: list[Section], path: Path, experiments: dict[str, Experiment]
-) -> Path:
-    """Write the ranks of the entries between the markers of the file `path`; return it."""
-    parts = []
+def write_published(
+    sections: list[Section], root: Path, experiments: dict[str, Experiment]
+) -> list[Path]:
+    """Write the entries' numbers between the markers of the checkout's Markdown files.
+
+    docs/leaderboard.md has the ranks, README.md one size of every experiment, and an experiment's
+    README.md, if it has markers, all sizes. No file is written unless all can be made.
+    """
+    found, parts = {section.experiment.name: section for section in sections}, []
     for board in entries.boards(sections, experiments):
         parts += [f"## {board.title}", board.experiment.question, *board.tables, *board.notes]
         for _, commands in board.further:
             parts += commands
-    if not path.exists():
-        raise InputError(f"there is no {path}, where the leaderboard belongs")
-    _write_between(path, path.read_text(), tables.markdown(parts))
-    return path
-
-
-def write_fronts(sections: list[Section], root: Path) -> list[Path]:
-    """Write the tables of README.md and of each experiment's README.md between their markers.
-
-    The first has one size of every experiment; the others have all sizes, no greedy samplers.
-    """
-    written = {root / "README.md": [glance(sections, FRONT)._replace(title="")]}
-    for section in sections:
-        path = root / section.experiment.name / "README.md"
-        written[path] = tables.brief(section.results)
+    written = {root / "docs" / "leaderboard.md": parts}
+    written[root / "README.md"] = [glance(sections, FRONT)._replace(title="")]
+    for name, experiment in experiments.items():
+        path = root / name / "README.md"
+        if experiment.has_samplers and path.exists() and BEGIN in path.read_text():
+            brief = tables.brief(found[name].results) if name in found else []
+            written[path] = brief or [leaderboard.NO_RESULTS]
+    contents = {}
     for path, parts in written.items():
-        _write_between(path, path.read_text(), tables.markdown(parts))
-    return [*written]
+        if not path.exists():
+            raise InputError(f"there is no {path}, where the entries' numbers belong")
+        contents[path] = _between(path, path.read_text(), parts)
+    for path, content in contents.items():
+        write_atomic(path, content.encode())
+    return [*contents]
 
 
-def _write_between(path: Path, text: str, within: str) -> None:
-    """Write `text` to a file with `within` in the place of what is between its markers."""
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise InputError(f"{path} must have the lines {BEGIN} and {END} once each")
-    before, after = text.split(BEGIN)[0], text.split(END)[1]
-    write_atomic(path, f"{before}{BEGIN}\n\n{within}\n{END}{after}".encode())
+def _between(path: Path, text: str, parts: list) -> str:
+    """Return the text of a file with `parts` in the place of what is between its markers."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end or text.count(BEGIN) != 1 or text.count(END) != 1:
+        raise InputError(f"{path} must have the lines {BEGIN} and {END} once each, in this order")
+    return f"{before}{begin}\n\n{tables.markdown(parts)}\n{end}{after}"
 
 
 def texts(section: Section) -> list:

@@ -27,7 +27,7 @@ from samplenet.report.rows import (
     select,
 )
 from samplenet.report.ties import best, standard_error
-from samplenet.runs.experiments import Experiment, Metric
+from samplenet.runs.experiments import TRAINED_SAMPLERS, Experiment, Metric
 
 NOT_RUN = "not run"
 PROTOCOLS_NOTE = (
@@ -234,11 +234,24 @@ def every(results: Results) -> list[Table]:
 
 
 def brief(results: Results) -> list:
-    """Tabulate the headline on matched points without greedy samplers; a note explains it."""
-    rows = [row for row in results.rows if not is_greedy(row.get("sampler", ""))]
+    """Tabulate the headline on matched points of baselines and the paper's samplers, with a note.
+
+    Returns [] without such rows. Greedy samplers and those of other people are left out.
+    """
+    shown = [*FULL_CLOUD, *TRAINED_SAMPLERS, "random", "fps", "fps_same_start"]
+    rows = [row for row in results.rows if row.get("sampler") in shown]
+    left_out = len(rows) < len(results.rows)
     results = replace(results, rows=rows)
     table = compared(results, results.experiment.headline, "")
-    return [table, rule(results, [table])]
+    if not table.lines:
+        return []
+    note = rule(results, [table])
+    if left_out:
+        note += (
+            " Greedy samplers, which ask the task network, and those of other people are on the "
+        )
+        note += "leaderboard alone."
+    return [table, note]
 
 
 def rule(results: Results, tables: list[Table]) -> str:
@@ -252,7 +265,7 @@ def rule(results: Results, tables: list[Table]) -> str:
         parts.append(experiment.note)
     if counts:
         listed = ", ".join(f"{label(name)} {count}" for name, count in counts.items())
-        parts.append(f"Training seeds: {listed}.")
+        parts.append(f"Number of training seeds: {listed}.")
     if max(counts.values(), default=1) > 1:
         parts.append("± is the standard deviation over seeds.")
     if any(table.strong for table in tables):
