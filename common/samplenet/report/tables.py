@@ -30,6 +30,10 @@ from samplenet.report.ties import best, standard_error
 from samplenet.runs.experiments import TRAINED_SAMPLERS, Experiment, Metric
 
 NOT_RUN = "not run"
+ELSEWHERE = (
+    "Greedy samplers, which ask the task network, and those of other people are on the leaderboard "
+    "alone."
+)
 PROTOCOLS_NOTE = (
     "Columns without a word are matched: a subset of the input; soft are the softly projected "
     "points and generated the simplified points themselves, no subset."
@@ -240,18 +244,12 @@ def brief(results: Results) -> list:
     """
     shown = [*FULL_CLOUD, *TRAINED_SAMPLERS, "random", "fps", "fps_same_start"]
     rows = [row for row in results.rows if row.get("sampler") in shown]
-    left_out = len(rows) < len(results.rows)
-    results = replace(results, rows=rows)
-    table = compared(results, results.experiment.headline, "")
+    own = replace(results, rows=rows)
+    table = compared(own, own.experiment.headline, "")
     if not table.lines:
         return []
-    note = rule(results, [table])
-    if left_out:
-        note += (
-            " Greedy samplers, which ask the task network, and those of other people are on the "
-        )
-        note += "leaderboard alone."
-    return [table, note]
+    elsewhere = f" {ELSEWHERE}" if len(rows) < len(results.rows) else ""
+    return [table, rule(own, [table]) + elsewhere]
 
 
 def rule(results: Results, tables: list[Table]) -> str:
