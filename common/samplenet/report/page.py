@@ -94,13 +94,11 @@ def write_published(
     docs/leaderboard.md has the ranks, README.md one size of every experiment, and an experiment's
     README.md, if it has markers, all sizes. No file is written unless all can be made.
     """
-    found, parts = {section.experiment.name: section for section in sections}, []
-    for board in entries.boards(sections, experiments):
-        parts += [f"## {board.title}", board.experiment.question, *board.tables, *board.notes]
-        for _, commands in board.further:
-            parts += commands
-    written = {root / "docs" / "leaderboard.md": parts}
-    written[root / "README.md"] = [glance(sections, FRONT)._replace(title="")]
+    found = {section.experiment.name: section for section in sections}
+    written = {
+        root / "docs" / "leaderboard.md": _ranks(sections, experiments),
+        root / "README.md": [glance(sections, FRONT)._replace(title="")],
+    }
     for name, experiment in experiments.items():
         path = root / name / "README.md"
         if experiment.has_samplers and path.exists() and BEGIN in path.read_text():
@@ -114,6 +112,16 @@ def write_published(
     for path, content in contents.items():
         write_atomic(path, content.encode())
     return [*contents]
+
+
+def _ranks(sections: list[Section], experiments: dict[str, Experiment]) -> list:
+    """List the tables and notes of the entries' leaderboard."""
+    parts = []
+    for board in entries.boards(sections, experiments):
+        parts += [f"## {board.title}", board.experiment.question, *board.tables, *board.notes]
+        for _, commands in board.further:
+            parts += commands
+    return parts
 
 
 def _between(path: Path, text: str, parts: list) -> str:

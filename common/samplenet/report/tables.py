@@ -15,6 +15,7 @@ from samplenet.report.results import Results
 from samplenet.report.rows import (
     BASELINES,
     FULL_CLOUD,
+    SAMPLERS,
     Column,
     Pivot,
     cell,
@@ -27,7 +28,7 @@ from samplenet.report.rows import (
     select,
 )
 from samplenet.report.ties import best, standard_error
-from samplenet.runs.experiments import TRAINED_SAMPLERS, Experiment, Metric
+from samplenet.runs.experiments import Experiment, Metric
 
 NOT_RUN = "not run"
 ELSEWHERE = (
@@ -242,7 +243,7 @@ def brief(results: Results) -> list:
 
     Returns [] without such rows. Greedy samplers and those of other people are left out.
     """
-    shown = [*FULL_CLOUD, *TRAINED_SAMPLERS, "random", "fps", "fps_same_start"]
+    shown = [sampler for sampler in SAMPLERS if not is_greedy(sampler)]
     rows = [row for row in results.rows if row.get("sampler") in shown]
     own = replace(results, rows=rows)
     table = compared(own, own.experiment.headline, "")
